@@ -1,0 +1,213 @@
+//! Events: published facts, rows of the decision that caused them, numbered without gaps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::Actor;
+use crate::id::{EventId, OrderId, PaymentId, ProductId, SaleId, derived};
+use crate::order::Source;
+use crate::sale::Phase;
+use crate::stock::{Accounts, PoolId};
+use crate::value::{Currency, Millis, Stamp};
+
+/// All events of one log entry; the offset of an event is its place in `facts`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Events {
+    /// The log entry that caused them.
+    pub stamp: Stamp,
+    /// Who asked.
+    pub actor: Actor,
+    /// What happened, in order.
+    pub facts: Vec<Fact>,
+}
+
+impl Events {
+    /// The id of the event at `offset`.
+    pub fn id(&self, offset: u16) -> EventId {
+        EventId::new(derived(self.stamp, offset))
+    }
+}
+
+/// A line as events show it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EventLine {
+    /// Where the units come from.
+    pub pool: PoolId,
+    /// Units.
+    pub quantity: u32,
+    /// Minor units each.
+    pub unit_price: i64,
+}
+
+/// One thing that happened. No personal data: ids, codes, amounts, quantities.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Fact {
+    /// `order.created`
+    OrderCreated {
+        /// The order.
+        order: OrderId,
+        /// What was ordered.
+        lines: Vec<EventLine>,
+        /// Minor units.
+        total: i64,
+        /// Of what.
+        currency: Currency,
+        /// Until when it holds.
+        pay_by: Millis,
+        /// How it came to be.
+        source: Source,
+    },
+    /// `order.paid`, `.expired`, `.canceled`, `.shipping`, `.delivered`, `.confirmed`,
+    /// `.return_requested`, `.returned`, `.payment_failed`
+    OrderStatus {
+        /// The order.
+        order: OrderId,
+        /// Before.
+        from: crate::order::Status,
+        /// After.
+        to: crate::order::Status,
+        /// When it is looked at next.
+        due_at: Option<Millis>,
+        /// The carrier's number.
+        tracking_no: Option<String>,
+    },
+    /// `payment.paid`, `.canceled`, `.refund_requested`, `.refunded`, `.duplicate_capture` ...
+    Payment {
+        /// The payment.
+        payment: PaymentId,
+        /// What happened to it.
+        what: PaymentFact,
+        /// Minor units.
+        amount: i64,
+        /// A decline's code.
+        code: Option<String>,
+    },
+    /// `stock.changed`: one per touched pool and log entry.
+    StockChanged {
+        /// The pool.
+        pool: PoolId,
+        /// Where its units stand after the entry.
+        accounts: Accounts,
+        /// Waiting entries behind it.
+        waiting: u32,
+    },
+    /// `sale.created`, `.updated`, `.opened`, `.paused`, `.resumed`, `.closed`, `.sold_out`,
+    /// `.available_again`
+    Sale {
+        /// The sale.
+        sale: SaleId,
+        /// What happened to it.
+        what: SaleFact,
+        /// Its phase after the entry.
+        phase: Phase,
+    },
+    /// `product.created`, `.updated`, `.status_changed`
+    Product {
+        /// The product.
+        product: ProductId,
+        /// What happened to it.
+        what: ProductFact,
+        /// Whether it is discontinued after the entry.
+        discontinued: bool,
+    },
+    /// `settings.changed`
+    SettingsChanged,
+}
+
+/// What happened to a payment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum PaymentFact {
+    /// Captured, amount equal.
+    Paid,
+    /// A try was declined.
+    Declined,
+    /// Declined for good.
+    Failed,
+    /// The order ended before money moved.
+    Canceled,
+    /// Money is to be given back.
+    RefundRequested,
+    /// Money was given back.
+    Refunded,
+    /// A second capture is to be given back.
+    DuplicateCapture,
+}
+
+/// What happened to a sale.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum SaleFact {
+    /// Created by staff.
+    Created,
+    /// Changed by staff.
+    Updated,
+    /// `opens_at` came.
+    Opened,
+    /// Stopped for now.
+    Paused,
+    /// Goes on.
+    Resumed,
+    /// Over.
+    Closed,
+    /// The last available unit went.
+    SoldOut,
+    /// Units came back.
+    AvailableAgain,
+}
+
+/// What happened to a product.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ProductFact {
+    /// Created by staff.
+    Created,
+    /// Changed by staff.
+    Updated,
+    /// Discontinued, or offered again.
+    StatusChanged,
+}
+
+impl Fact {
+    /// The event's name on the wire.
+    pub const fn name(&self) -> &'static str {
+        use crate::order::Status;
+        match self {
+            Self::OrderCreated { .. } => "order.created",
+            Self::OrderStatus { to, .. } => match to {
+                Status::PaymentPending => "order.created",
+                Status::Paid => "order.paid",
+                Status::Shipping => "order.shipping",
+                Status::Delivered => "order.delivered",
+                Status::ReturnRequested => "order.return_requested",
+                Status::PaymentFailed => "order.payment_failed",
+                Status::Expired => "order.expired",
+                Status::Confirmed => "order.confirmed",
+                Status::Canceled => "order.canceled",
+                Status::Returned => "order.returned",
+            },
+            Self::Payment { what, .. } => match what {
+                PaymentFact::Paid => "payment.paid",
+                PaymentFact::Declined => "payment.declined",
+                PaymentFact::Failed => "payment.failed",
+                PaymentFact::Canceled => "payment.canceled",
+                PaymentFact::RefundRequested => "payment.refund_requested",
+                PaymentFact::Refunded => "payment.refunded",
+                PaymentFact::DuplicateCapture => "payment.duplicate_capture",
+            },
+            Self::StockChanged { .. } => "stock.changed",
+            Self::Sale { what, .. } => match what {
+                SaleFact::Created => "sale.created",
+                SaleFact::Updated => "sale.updated",
+                SaleFact::Opened => "sale.opened",
+                SaleFact::Paused => "sale.paused",
+                SaleFact::Resumed => "sale.resumed",
+                SaleFact::Closed => "sale.closed",
+                SaleFact::SoldOut => "sale.sold_out",
+                SaleFact::AvailableAgain => "sale.available_again",
+            },
+            Self::Product { what, .. } => match what {
+                ProductFact::Created => "product.created",
+                ProductFact::Updated => "product.updated",
+                ProductFact::StatusChanged => "product.status_changed",
+            },
+            Self::SettingsChanged => "settings.changed",
+        }
+    }
+}

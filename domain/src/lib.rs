@@ -1,0 +1,54 @@
+//! The rules of a sale: pure, deterministic, synchronous.
+//!
+//! Everything that decides who gets a unit is in this crate, and nothing else is. One log entry
+//! carries one [`Command`]; [`decide`] looks at the rows through a [`View`], and answers with a
+//! [`Decision`]: an [`Outcome`] for the caller and the [`Change`]s that storage writes in one
+//! transaction. The same view, command and [`Stamp`] give the same decision on every node, on
+//! every run: there is no clock, no randomness, no I/O and no hash-map order in here.
+//!
+//! # Glossary (one word per thing, from URL to disk)
+//!
+//! | Word | Meaning |
+//! |---|---|
+//! | user, customer | who calls, with a role; "customer" is only the buying side |
+//! | product; sale | a thing with a price and general stock; a limited offer on one product |
+//! | unit, pool | one countable piece; the place units are counted (a product's or a sale's) |
+//! | account | where a unit stands in its pool: available, held, sold, scrapped |
+//! | movement, ledger | units going between accounts; the append-only list of movements |
+//! | order, line, target | a purchase; one pool with a quantity; the product or sale it names |
+//! | hold | what an order does to its units while `payment_pending`: the order is the hold |
+//! | `pay_by`; window | when an unpaid order expires; `opens_at <= now < closes_at` |
+//! | usage | the units of one sale that one customer holds or bought |
+//! | command, outcome, refusal | what is proposed; what was decided; a "no" with a code |
+//! | stamp, log time | revision and `now` of a log entry; that `now` |
+//! | ticket; receipt | place in the log; outcome stored under an idempotency key |
+//! | event | a published fact, numbered (revision, offset) |
+//! | sweep, Tick, `due_at` | handling due rows; the command that only sweeps; when a row is due |
+
+pub mod change;
+pub mod command;
+pub mod decide;
+mod draft;
+pub mod event;
+pub mod id;
+pub mod invariant;
+pub mod memory;
+pub mod order;
+pub mod outcome;
+pub mod permission;
+pub mod product;
+pub mod receipt;
+pub mod sale;
+pub mod settings;
+pub mod stock;
+mod sweep;
+pub mod value;
+pub mod view;
+
+pub use change::Change;
+pub use command::{Action, Actor, Command, Role};
+pub use decide::{Decision, decide};
+pub use id::{OrderId, PaymentId, ProductId, SaleId, UserId};
+pub use outcome::{Done, Outcome, Refusal};
+pub use value::{Millis, Revision, Stamp};
+pub use view::View;

@@ -1,0 +1,197 @@
+//! Outcomes: what was decided. Answers are built from the outcome alone, so a replay is equal
+//! byte for byte.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{OrderId, ProductId};
+use crate::order::{Order, Status};
+use crate::product::Product;
+use crate::sale::Sale;
+use crate::settings::Settings;
+use crate::stock::{Pool, PoolId};
+use crate::value::Millis;
+
+/// `Done` or `Refused`; a refusal is replicated like a success.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It was done.
+    Done(Done),
+    /// A rule said no.
+    Refused(Refusal),
+}
+
+/// What was done: the rows as the decision left them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Done {
+    /// A product and its general stock.
+    Product(Box<Product>, Pool),
+    /// A sale, its stock, and whether its product is discontinued.
+    Sale(Box<Sale>, Pool, bool),
+    /// The accounts of one pool after an adjustment.
+    Stock(Pool),
+    /// An order.
+    Order(Box<Order>),
+    /// The settings.
+    Settings(Box<Settings>),
+    /// A sweep.
+    Ticked {
+        /// More rows are due now.
+        more: bool,
+        /// When the next row is due.
+        next_due: Option<Millis>,
+    },
+}
+
+/// A named row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Kind {
+    /// A product.
+    Product,
+    /// A sale.
+    Sale,
+    /// An order.
+    Order,
+}
+
+/// A business "no". The code is the contract; facts say what would have to change.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The actor's role does not reach.
+    PermissionDenied,
+    /// The same key came with another request.
+    IdempotencyKeyReused,
+    /// A field is out of range.
+    InvalidField {
+        /// JSON pointer into the request.
+        pointer: String,
+        /// A stable word: `required`, `out_of_range`, `too_long`, `invalid`, ...
+        code: String,
+    },
+    /// No such row, or not the actor's.
+    NotFound(Kind),
+    /// The row was changed since the editor saw it.
+    VersionMismatch {
+        /// The version it has now.
+        current: u64,
+    },
+    /// A row with the proposed id exists.
+    IdInUse,
+    /// A product keeps the currency it was created with.
+    CurrencyFixed,
+    /// Available (or scrapped) units do not cover it.
+    NotEnoughUnits {
+        /// Units in the source account.
+        available: u64,
+    },
+    /// Not while the sale is open.
+    SaleOpen,
+    /// No new orders on this product.
+    ProductDiscontinued {
+        /// The product.
+        product: ProductId,
+    },
+    /// Staff stopped the sale for now.
+    SalePaused,
+    /// The window is ahead.
+    SaleNotOpen {
+        /// When it opens.
+        opens_at: Millis,
+    },
+    /// The window is over.
+    SaleClosed {
+        /// When it closed, if by time.
+        closes_at: Option<Millis>,
+    },
+    /// One order, one currency.
+    CurrencyMixed,
+    /// The total does not fit.
+    AmountOverflow,
+    /// The buyer saw another total.
+    PriceChanged {
+        /// The total now.
+        total: i64,
+    },
+    /// One unpaid order per customer and sale.
+    AlreadyHolding {
+        /// That order.
+        order: OrderId,
+        /// Until when it holds.
+        pay_by: Millis,
+    },
+    /// Too many unpaid orders.
+    TooManyPendingOrders {
+        /// The most there may be.
+        limit: u32,
+    },
+    /// The customer's share of the sale is used up.
+    LimitReached {
+        /// Units per customer.
+        limit: u32,
+        /// Units held or bought.
+        used: u64,
+    },
+    /// Not enough units left.
+    SoldOut {
+        /// The short pool.
+        pool: PoolId,
+        /// Whether the customer may queue.
+        waitlist: bool,
+        /// Units left; only where the sale discloses them.
+        available: Option<u64>,
+    },
+    /// Only unpaid and paid orders can be called off.
+    NotCancelable {
+        /// Where it is.
+        status: Status,
+    },
+    /// A confirmation is running.
+    PaymentInProgress,
+    /// Not the step that comes next.
+    WrongStatus {
+        /// Where it is.
+        status: Status,
+    },
+    /// Not delivered, or its return window is over.
+    NotReturnable {
+        /// Where it is.
+        status: Status,
+    },
+    /// Not waiting for money.
+    OrderNotPayable {
+        /// Where it is.
+        status: Status,
+    },
+}
+
+impl Refusal {
+    /// The stable code on the wire.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::PermissionDenied => "permission_denied",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::InvalidField { .. } => "invalid_field",
+            Self::NotFound(_) => "not_found",
+            Self::VersionMismatch { .. } => "version_mismatch",
+            Self::IdInUse => "id_in_use",
+            Self::CurrencyFixed => "currency_fixed",
+            Self::NotEnoughUnits { .. } => "not_enough_units",
+            Self::SaleOpen => "sale_open",
+            Self::ProductDiscontinued { .. } => "product_discontinued",
+            Self::SalePaused => "sale_paused",
+            Self::SaleNotOpen { .. } => "sale_not_open",
+            Self::SaleClosed { .. } => "sale_closed",
+            Self::CurrencyMixed => "currency_mixed",
+            Self::AmountOverflow => "amount_overflow",
+            Self::PriceChanged { .. } => "price_changed",
+            Self::AlreadyHolding { .. } => "already_holding",
+            Self::TooManyPendingOrders { .. } => "too_many_pending_orders",
+            Self::LimitReached { .. } => "limit_reached",
+            Self::SoldOut { .. } => "sold_out",
+            Self::NotCancelable { .. } => "not_cancelable",
+            Self::PaymentInProgress => "payment_in_progress",
+            Self::WrongStatus { .. } => "wrong_status",
+            Self::NotReturnable { .. } => "not_returnable",
+            Self::OrderNotPayable { .. } => "order_not_payable",
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The small values that rows and commands are made of: time, money, quantities, text.
+//!
+//! Limits live here once. The edge checks them to answer early and with a pointer; `decide`
+//! checks them again, because it trusts no sender.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+/// Milliseconds since 1970 UTC, in log time.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct Millis(i64);
+
+impl Millis {
+    /// The last instant whose year still has four digits: 9999-12-31T23:59:59.999Z.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
+    /// Wraps milliseconds since 1970 UTC.
+    pub const fn new(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since 1970 UTC.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// The instant `span_ms` later; saturates at [`Millis::MAX`].
+    #[must_use]
+    pub fn plus(self, span_ms: i64) -> Self {
+        Self(self.0.saturating_add(span_ms)).min(Self::MAX)
+    }
+
+    /// Whether rows and commands may carry this instant: from 1970 to [`Millis::MAX`].
+    pub const fn is_valid(self) -> bool {
+        self.0 >= 0 && self.0 <= Self::MAX.0
+    }
+}
+
+/// The log index of the entry that decided something: unique and increasing, with gaps.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct Revision(u64);
+
+impl Revision {
+    /// Wraps a log index.
+    pub const fn new(index: u64) -> Self {
+        Self(index)
+    }
+
+    /// The log index.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// When something was decided: the place in the log and the log time. The same two numbers are
+/// the *ticket* of whatever the entry decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Log index of the entry.
+    pub revision: Revision,
+    /// Log time of the entry; never goes back along the log.
+    pub now: Millis,
+}
+
+/// What every row carries: how often it was written, and when first and last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RowStamp {
+    /// Starts at 1, plus 1 for each write.
+    pub version: u64,
+    /// The log entry that created the row.
+    pub created: Stamp,
+    /// The log entry that last wrote the row.
+    pub updated: Stamp,
+}
+
+impl RowStamp {
+    /// The stamp of a row that is being created.
+    pub const fn first(stamp: Stamp) -> Self {
+        Self { version: 1, created: stamp, updated: stamp }
+    }
+
+    /// The stamp of the same row after one more write.
+    #[must_use]
+    pub const fn next(self, stamp: Stamp) -> Self {
+        Self { version: self.version.saturating_add(1), created: self.created, updated: stamp }
+    }
+}
+
+/// Three capital letters of ISO 4217.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// Reads three capital letters; `None` for anything else.
+    pub fn new(code: &str) -> Option<Self> {
+        let letters: [u8; 3] = code.as_bytes().try_into().ok()?;
+        letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
+    }
+
+    /// The three letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("XXX")
+    }
+
+    /// Whether the three bytes are capital letters; a decoded row or command may hold others.
+    pub fn is_valid(self) -> bool {
+        self.0.iter().all(u8::is_ascii_uppercase)
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An amount in whole minor units of one currency.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Money {
+    /// Whole minor units.
+    pub amount: i64,
+    /// The currency they are units of.
+    pub currency: Currency,
+}
+
+impl Money {
+    /// The largest unit price: 10^12 minor units.
+    pub const UNIT_PRICE_MAX: i64 = 1_000_000_000_000;
+
+    /// Whether this may be the price of one unit: 1 to [`Money::UNIT_PRICE_MAX`].
+    pub fn is_unit_price(self) -> bool {
+        (1..=Self::UNIT_PRICE_MAX).contains(&self.amount) && self.currency.is_valid()
+    }
+}
+
+/// Units of one order line: at most.
+pub const LINE_QUANTITY_MAX: u32 = 100;
+/// Units of one stock command: at most.
+pub const STOCK_QUANTITY_MAX: u64 = 1_000_000_000;
+/// Lines of one order: at most.
+pub const LINES_MAX: usize = 20;
+/// Product names.
+pub const NAME_CHARS_MAX: usize = 100;
+/// Product descriptions.
+pub const DESCRIPTION_CHARS_MAX: usize = 5000;
+/// Image addresses.
+pub const IMAGE_URL_CHARS_MAX: usize = 500;
+/// Sale titles.
+pub const TITLE_CHARS_MAX: usize = 100;
+/// Notes in the ledger.
+pub const NOTE_CHARS_MAX: usize = 200;
+/// Tracking numbers.
+pub const TRACKING_CHARS_MAX: usize = 64;
+/// Sealed values, in bytes.
+pub const SEALED_BYTES_MAX: usize = 2048;
+
+/// Trims and brings to NFC, then accepts 1 to `chars_max` Unicode scalar values without control
+/// characters; `None` otherwise. `multiline` also allows line feeds and tabs.
+pub fn clean_text(text: &str, chars_max: usize, multiline: bool) -> Option<String> {
+    let clean: String = text.trim().nfc().collect();
+    is_clean_text(&clean, chars_max, multiline).then_some(clean)
+}
+
+/// Whether a text already has the form that [`clean_text`] gives.
+pub fn is_clean_text(text: &str, chars_max: usize, multiline: bool) -> bool {
+    let allowed = |c: char| !c.is_control() || (multiline && (c == '\n' || c == '\t'));
+    !text.is_empty()
+        && text.len() <= chars_max.saturating_mul(4)
+        && text.chars().count() <= chars_max
+        && text.chars().all(allowed)
+        && text.trim() == text
+        && unicode_normalization::is_nfc(text)
+}
+
+/// Authenticated ciphertext, made before proposing; `decide` only copies it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed(pub Vec<u8>);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_trimmed_normalised_and_bounded() {
+        assert_eq!(clean_text("  caf\u{65}\u{301} ", 10, false).as_deref(), Some("caf\u{e9}"));
+        assert_eq!(clean_text("   ", 10, false), None);
+        assert_eq!(clean_text("a\u{0}b", 10, false), None);
+        assert_eq!(clean_text("a\nb", 10, false), None);
+        assert_eq!(clean_text("a\nb", 10, true).as_deref(), Some("a\nb"));
+        assert_eq!(clean_text(&"x".repeat(11), 10, false), None);
+    }
+
+    #[test]
+    fn ref45_fifty_korean_letters_fit() {
+        let name = "\u{d55c}".repeat(50);
+        assert_eq!(clean_text(&name, 50, false), Some(name));
+    }
+
+    #[test]
+    fn currencies_are_three_capitals() {
+        assert!(Currency::new("KRW").is_some());
+        for bad in ["krw", "KR", "KRWX", "K1W", ""] {
+            assert!(Currency::new(bad).is_none(), "{bad}");
+        }
+    }
+}
