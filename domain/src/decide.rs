@@ -105,17 +105,16 @@ pub fn early_refusal(view: &impl View, command: &Command, now: Millis) -> Option
             PoolId::Product(_) => false,
             PoolId::Sale(id) => draft.sale(id).is_some_and(|sale| sale.is_over(now)),
         };
-        over || draft
-            .pool(pool)
-            .is_some_and(|pool| pool.accounts.available < u64::from(quantity))
+        over || draft.pool(pool).is_some_and(|pool| pool.accounts.available < u64::from(quantity))
     });
     if !possible || receipt_key(command).is_some_and(|key| view.receipt(key.scope).is_some()) {
         return None;
     }
     let refusal = order::refusal(&mut draft, customer, ask)?;
-    let stands = match &refusal {
-        Refusal::SoldOut { pool, .. } => view.overdue(*pool, now, 1).is_empty(),
-        refusal => matches!(refusal, Refusal::SaleClosed { .. }),
+    let stands = if let Refusal::SoldOut { pool, .. } = &refusal {
+        view.overdue(*pool, now, 1).is_empty()
+    } else {
+        matches!(refusal, Refusal::SaleClosed { .. })
     };
     stands.then_some(refusal)
 }

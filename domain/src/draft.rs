@@ -75,7 +75,8 @@ impl<K: Ord + Copy, T: Row> Slots<K, T> {
 
     /// Writes a row that was read before, or whose key is known to be new.
     fn write(&mut self, key: K, mut row: T, stamp: Stamp) -> Rc<T> {
-        let slot = self.slots.entry(key).or_insert(Slot { before: None, now: None, written: false });
+        let slot =
+            self.slots.entry(key).or_insert(Slot { before: None, now: None, written: false });
         *row.row_mut() = match &slot.before {
             None => RowStamp::first(stamp),
             Some(before) => before.row().next(stamp),
@@ -261,9 +262,8 @@ impl<'a, V: View> Draft<'a, V> {
 
     /// How many `payment_pending` orders a customer has, counted up to `limit`.
     pub(crate) fn pending_orders(&self, customer: UserId, limit: usize) -> usize {
-        let mine = |order: &Order| {
-            order.customer == customer && order.status == Status::PaymentPending
-        };
+        let mine =
+            |order: &Order| order.customer == customer && order.status == Status::PaymentPending;
         let mut ended = 0usize;
         let mut begun = 0usize;
         for (_, before, now) in self.orders.written() {
@@ -448,8 +448,8 @@ impl<'a, V: View> Draft<'a, V> {
             if let Some(before) = before {
                 let stays = !before.status.is_terminal() || before.status == now.status;
                 assert!(stays, "S9: terminal order {id} changed status");
-                let revived = before.status != Status::PaymentPending
-                    && now.status == Status::PaymentPending;
+                let revived =
+                    before.status != Status::PaymentPending && now.status == Status::PaymentPending;
                 assert!(!revived, "S9: order {id} holds its units a second time");
             }
             let waits = !now.status.is_terminal() || now.due_at.is_none();

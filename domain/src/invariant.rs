@@ -80,7 +80,9 @@ impl fmt::Display for Violation {
 /// be read.
 pub fn check<R: Rows>(rows: &R) -> Result<Vec<Violation>, R::Error> {
     let mut check = Check::default();
-    rows.each_pool(&mut |pool| drop(check.pools.insert(pool.id, *pool)))?;
+    rows.each_pool(&mut |pool| {
+        check.pools.insert(pool.id, *pool);
+    })?;
     rows.each_ledger_row(&mut |row| check.ledger_row(row))?;
     rows.each_order(&mut |order| check.order(order))?;
     rows.each_usage(&mut |usage| check.usage(usage))?;
@@ -139,10 +141,9 @@ impl Check {
     fn ledger_row(&mut self, row: &LedgerRow) {
         let quantity = i128::from(row.movement.quantity);
         let sums = self.sums.entry(row.key.pool).or_default();
-        for (account, change) in [
-            (row.movement.from, quantity.saturating_neg()),
-            (row.movement.to, quantity),
-        ] {
+        for (account, change) in
+            [(row.movement.from, quantity.saturating_neg()), (row.movement.to, quantity)]
+        {
             let (sum, change) = match account {
                 Account::Outside => (&mut sums.stocked, change.saturating_neg()),
                 Account::Available => (&mut sums.available, change),
@@ -228,9 +229,8 @@ impl Check {
 
     fn usage(&mut self, usage: &Usage) {
         let want = self.uses.remove(&(usage.sale, usage.customer)).unwrap_or_default();
-        let equal = i128::from(usage.used) == want.used
-            && usage.holding == want.holding
-            && want.holds <= 1;
+        let equal =
+            i128::from(usage.used) == want.used && usage.holding == want.holding && want.holds <= 1;
         self.require(equal, Rule::S5, || {
             format!(
                 "{} of {} uses {} and holds {:?}, but orders say {}, {:?}",

@@ -61,14 +61,16 @@ impl Memory {
     /// Applies the changes of the log entry with this stamp.
     pub fn apply(&mut self, stamp: Stamp, changes: &[Change]) {
         self.last = stamp;
-        changes.iter().for_each(|change| self.apply_one(change));
+        for change in changes {
+            self.apply_one(change);
+        }
     }
 
     fn apply_one(&mut self, change: &Change) {
         match change {
             Change::PutProduct(row) => self.put_product(row.clone()),
             Change::PutSale(row) => self.put_sale(row.clone()),
-            Change::PutPool(row) => drop(self.pools.insert(row.id, *row)),
+            Change::PutPool(row) => self.put_pool(*row),
             Change::PutOrder { order, fresh } => {
                 assert!(
                     *fresh != self.orders.contains_key(&order.id),
@@ -77,7 +79,7 @@ impl Memory {
                 );
                 self.put_order(order.clone());
             }
-            Change::PutUsage(row) => drop(self.usages.insert((row.sale, row.customer), *row)),
+            Change::PutUsage(row) => self.put_usage(*row),
             Change::AppendLedger(row) => {
                 let old = self.ledger.insert(row.key, row.clone());
                 assert!(old.is_none(), "ledger key {:?} is not new", row.key);
@@ -89,7 +91,9 @@ impl Memory {
             Change::PutReceipt(receipt) => {
                 let revision = receipt.stamp.revision;
                 let old = self.receipts_by_scope.insert(receipt.key.scope, revision);
-                old.into_iter().for_each(|old| drop(self.receipts.remove(&old)));
+                if let Some(old) = old {
+                    self.receipts.remove(&old);
+                }
                 self.receipts.insert(revision, receipt.clone());
             }
             Change::DeleteReceipt(revision) => {
@@ -151,8 +155,12 @@ impl Memory {
     }
 
     fn move_timer(&mut self, row: DueRow, old: Option<Millis>, new: Option<Millis>) {
-        old.into_iter().for_each(|at| drop(self.due.remove(&(at, row))));
-        new.into_iter().for_each(|at| drop(self.due.insert((at, row))));
+        if let Some(at) = old {
+            self.due.remove(&(at, row));
+        }
+        if let Some(at) = new {
+            self.due.insert((at, row));
+        }
     }
 
     /// The stamp of the last applied log entry.

@@ -81,8 +81,7 @@ fn capture<V: View>(
     if first || order.payment.status != PaymentStatus::Paid {
         order.payment.status = PaymentStatus::RefundPending;
     }
-    let what =
-        if first { PaymentFact::RefundRequested } else { PaymentFact::DuplicateCapture };
+    let what = if first { PaymentFact::RefundRequested } else { PaymentFact::DuplicateCapture };
     publish(draft, &order, what, amount, None);
     if live {
         order::done(&order::fail(draft, order))

@@ -127,9 +127,7 @@ fn named<V: View>(draft: &mut Draft<'_, V>, id: ProductId) -> Result<Product, Re
 }
 
 fn require_description(description: Option<&String>) -> Result<(), Refusal> {
-    description.map_or(Ok(()), |text| {
-        field::long_text("/description", text, DESCRIPTION_CHARS_MAX)
-    })
+    description.map_or(Ok(()), |text| field::long_text("/description", text, DESCRIPTION_CHARS_MAX))
 }
 
 fn publish<V: View>(draft: &mut Draft<'_, V>, product: &Product, what: ProductFact) {

@@ -15,8 +15,7 @@ use crate::stock::{
     transfer,
 };
 use crate::value::{
-    LINE_QUANTITY_MAX, Millis, Money, NOTE_CHARS_MAX, RowStamp, STOCK_QUANTITY_MAX,
-    TITLE_CHARS_MAX,
+    LINE_QUANTITY_MAX, Millis, Money, NOTE_CHARS_MAX, RowStamp, STOCK_QUANTITY_MAX, TITLE_CHARS_MAX,
 };
 use crate::view::View;
 
@@ -51,6 +50,7 @@ pub enum Phase {
 
 /// One sale row.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts about one row")]
 pub struct Sale {
     /// `sal_...`
     pub id: SaleId,
@@ -128,10 +128,7 @@ impl Sale {
 }
 
 /// Creates a sale; its units leave the product's available stock.
-pub(crate) fn create<V: View>(
-    draft: &mut Draft<'_, V>,
-    ask: &SaleCreate,
-) -> Result<Done, Refusal> {
+pub(crate) fn create<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCreate) -> Result<Done, Refusal> {
     field::text("/title", &ask.title, TITLE_CHARS_MAX)?;
     field::require(ask.units <= STOCK_QUANTITY_MAX, "/units", "out_of_range")?;
     require_price(ask.price)?;
@@ -175,10 +172,7 @@ pub(crate) fn create<V: View>(
 }
 
 /// Changes a sale. Once it is open, what buyers rely on stays as it is.
-pub(crate) fn update<V: View>(
-    draft: &mut Draft<'_, V>,
-    ask: &SaleUpdate,
-) -> Result<Done, Refusal> {
+pub(crate) fn update<V: View>(draft: &mut Draft<'_, V>, ask: &SaleUpdate) -> Result<Done, Refusal> {
     field::text_if_any("/title", ask.title.as_ref(), TITLE_CHARS_MAX)?;
     require_price(ask.price)?;
     ask.opens_at.map_or(Ok(()), |at| field::instant("/opens_at", at))?;
@@ -234,10 +228,7 @@ pub(crate) fn allot<V: View>(draft: &mut Draft<'_, V>, ask: &SaleAllot) -> Resul
 }
 
 /// Stops new orders for now; never payments or timers.
-pub(crate) fn pause<V: View>(
-    draft: &mut Draft<'_, V>,
-    ask: &SaleCommand,
-) -> Result<Done, Refusal> {
+pub(crate) fn pause<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCommand) -> Result<Done, Refusal> {
     set_paused(draft, ask, true, SaleFact::Paused)
 }
 
@@ -266,10 +257,7 @@ fn set_paused<V: View>(
 }
 
 /// Ends a sale now, as if `closes_at` were now.
-pub(crate) fn close<V: View>(
-    draft: &mut Draft<'_, V>,
-    ask: &SaleCommand,
-) -> Result<Done, Refusal> {
+pub(crate) fn close<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCommand) -> Result<Done, Refusal> {
     let mut sale = named(draft, ask.id)?;
     require_version(sale.row, ask.if_version)?;
     sale.require_not_over(draft.now())?;

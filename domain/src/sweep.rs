@@ -176,8 +176,10 @@ pub(crate) fn tick<V: View>(draft: &mut Draft<'_, V>) -> Done {
     let events_room = room.saturating_sub(receipts.len());
     let events = draft.events_until(Millis::new(kept_after), events_room);
     let full = receipts.len().saturating_add(events.len()) >= room;
-    receipts.into_iter().for_each(|revision| draft.forget(Change::DeleteReceipt(revision)));
-    events.into_iter().for_each(|revision| draft.forget(Change::DeleteEvents(revision)));
+    let receipts = receipts.into_iter().map(Change::DeleteReceipt);
+    for change in receipts.chain(events.into_iter().map(Change::DeleteEvents)) {
+        draft.forget(change);
+    }
     let next_due = draft.next_due();
     Done::Ticked { more: full || is_due(next_due, draft.now()), next_due }
 }
