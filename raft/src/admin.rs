@@ -3,6 +3,8 @@
 //! Every change is conditional on the membership the leader saw, so two operators cannot change
 //! it against each other. A node id is never used again.
 
+use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +92,7 @@ pub(crate) async fn carry_out(core: &Arc<Core>, verb: Admin) -> Result<u64, Fail
 }
 
 fn membership(core: &Core) -> Arc<StoredMembership> {
-    Arc::clone(&core.metrics.borrow().membership_config)
+    Arc::clone(&core.metrics.borrow_watched().membership_config)
 }
 
 fn is_voter(membership: &StoredMembership, id: u64) -> bool {
@@ -161,7 +163,7 @@ async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
 }
 
 fn matched(core: &Core, id: u64) -> Option<u64> {
-    let metrics = core.metrics.borrow();
+    let metrics = core.metrics.borrow_watched();
     let replication = metrics.replication.as_ref()?;
     replication.get(&id)?.as_ref().map(|log_id| log_id.index)
 }
@@ -171,7 +173,7 @@ fn is_healthy(core: &Core, id: u64) -> bool {
     if id == core.id() {
         return true;
     }
-    let metrics = core.metrics.borrow();
+    let metrics = core.metrics.borrow_watched();
     metrics
         .heartbeat
         .as_ref()
@@ -187,7 +189,7 @@ async fn promote(core: &Core, id: u64) -> Result<u64, Failed> {
     if is_voter(&seen, id) {
         return Ok(id);
     }
-    let last = core.metrics.borrow().last_log_index.unwrap_or(0);
+    let last = core.metrics.borrow_watched().last_log_index.unwrap_or(0);
     let lag = last.saturating_sub(matched(core, id).unwrap_or(0));
     if lag > SYNC_ENTRIES_MAX || !is_healthy(core, id) {
         return Err(rejected(format!(
@@ -260,7 +262,7 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
 pub(crate) fn progress(core: &Core) -> Progress {
     Progress {
         applied: *core.applied.borrow(),
-        last: core.metrics.borrow().last_log_index.unwrap_or(0),
+        last: core.metrics.borrow_watched().last_log_index.unwrap_or(0),
     }
 }
 
@@ -269,7 +271,7 @@ pub(crate) async fn status(core: &Arc<Core>, local: bool) -> Result<ClusterStatu
     let seen = membership(core);
     let own = progress(core);
     let (leader_id, term) = {
-        let metrics = core.metrics.borrow();
+        let metrics = core.metrics.borrow_watched();
         (metrics.current_leader, metrics.current_term)
     };
     if leader_id.is_none() && !local {

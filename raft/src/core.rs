@@ -1,5 +1,7 @@
 //! What all parts of a running node share.
 
+use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -78,7 +80,7 @@ impl Core {
 
     /// The leader as known here.
     pub(crate) fn leader(&self) -> Option<u64> {
-        self.metrics.borrow().current_leader
+        self.metrics.borrow_watched().current_leader
     }
 
     pub(crate) fn is_leader(&self) -> bool {
@@ -87,14 +89,14 @@ impl Core {
 
     /// Where a member is reached.
     pub(crate) fn address(&self, id: u64) -> Option<Address> {
-        self.metrics.borrow().membership_config.get_node(&id).cloned()
+        self.metrics.borrow_watched().membership_config.get_node(&id).cloned()
     }
 
     /// Whether this leader heard from a majority lately; a lone voter always has.
     ///
     /// Two election timeouts: by then a majority that cannot hear us has elected somebody else.
     pub(crate) fn has_quorum(&self) -> bool {
-        let metrics = self.metrics.borrow();
+        let metrics = self.metrics.borrow_watched();
         if metrics.membership_config.voter_ids().count() <= 1 {
             return true;
         }

@@ -23,6 +23,8 @@ pub mod options;
 mod propose;
 mod read_index;
 mod state_machine;
+#[cfg(test)]
+mod suite;
 pub mod status;
 mod timers;
 mod types;

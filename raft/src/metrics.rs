@@ -1,5 +1,6 @@
 //! Prometheus lines about agreement and the files below it.
 
+use openraft::async_runtime::WatchReceiver;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,12 +16,14 @@ pub(crate) fn text(core: &Core) -> String {
         ));
     };
     let count = |counter: &AtomicU64| i128::from(counter.load(Ordering::Relaxed));
-    let metrics = core.metrics.borrow();
+    // Copied out: the watch must not be borrowed twice at once.
+    let metrics = core.metrics.borrow_watched().clone();
+    let leader = metrics.current_leader;
     let applied = *core.applied.borrow();
     let committed = metrics.local_committed.map_or(0, |id| id.index);
     line("raft_term", "gauge", "Current term.", metrics.current_term.into());
-    line("raft_is_leader", "gauge", "1 on the leader.", core.is_leader().into());
-    line("raft_has_leader", "gauge", "1 if a leader is known.", core.leader().is_some().into());
+    line("raft_is_leader", "gauge", "1 on the leader.", (leader == Some(core.id())).into());
+    line("raft_has_leader", "gauge", "1 if a leader is known.", leader.is_some().into());
     line("raft_log_index", "gauge", "Last log index here.", metrics.last_log_index.unwrap_or(0).into());
     line("raft_committed_index", "gauge", "Last index known to be decided.", committed.into());
     line("raft_applied_index", "gauge", "Last applied revision.", applied.into());

@@ -1,5 +1,6 @@
 //! One node: proposes, forwards, reads, and tells what it knows.
 
+use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -243,7 +244,7 @@ impl Node {
 
     /// The leader's name as known here, cheaply.
     pub fn leader_name(&self) -> Option<String> {
-        let metrics = self.core.metrics.borrow();
+        let metrics = self.core.metrics.borrow_watched();
         let leader = metrics.current_leader?;
         metrics.membership_config.get_node(&leader).map(|node| node.name.clone())
     }
@@ -268,7 +269,7 @@ impl Node {
     /// What keeps this node from being ready; empty when it is.
     pub fn not_ready(&self) -> Vec<String> {
         let core = &self.core;
-        let metrics = core.metrics.borrow();
+        let metrics = core.metrics.borrow_watched();
         let applied = *core.applied.borrow();
         let committed = metrics.local_committed.map_or(0, |id| id.index);
         let mut reasons = Vec::new();
@@ -408,7 +409,7 @@ fn raft_config(options: &Options) -> Result<Arc<openraft::Config>, StartError> {
         max_in_snapshot_log_to_keep: u64::MAX,
         purge_batch_size: 1,
         replication_lag_threshold: 10_000_000,
-        removed_leader_step_down: openraft::config::StepDownPolicy::After(500),
+        removed_leader_step_down: openraft::StepDownPolicy::After(500),
         install_snapshot_timeout: ms(options.chunk_timeout),
         backoff: "100ms 200ms 400ms 800ms 1600ms 3200ms 5s".to_owned(),
         ..openraft::Config::default()

@@ -199,10 +199,11 @@ async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
         return None;
     }
     let refusal = || {
-        let now = core.clock.now();
+        // Log time, not this machine's: only log time opens and closes (D6).
         core.read(|view| {
-            let now = now.max(view.applied().now);
-            decide::early_refusal(view, command, now).map(|refusal| (refusal, view.applied()))
+            let applied = view.applied();
+            let refusal = decide::early_refusal(view, command, applied.now)?;
+            Some((refusal, applied))
         })
         .ok()
         .flatten()

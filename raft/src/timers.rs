@@ -1,5 +1,6 @@
 //! What a node does by itself: due work, the snapshot mark, clocks, and noticing its own end.
 
+use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -83,7 +84,7 @@ pub(crate) async fn run_snapshots(core: Arc<Core>) {
     loop {
         tokio::time::sleep(period).await;
         let applied = *core.applied.borrow();
-        let marked = core.metrics.borrow().snapshot.map_or(0, |id| id.index);
+        let marked = core.metrics.borrow_watched().snapshot.map_or(0, |id| id.index);
         let new = applied.saturating_sub(marked);
         let by_time = new > 0 && marked_at.elapsed() >= options.snapshot_interval;
         if new < options.snapshot_entries && !by_time {
@@ -143,7 +144,7 @@ pub(crate) async fn run_clock(core: Arc<Core>) {
 
 /// The other voters' clocks against this machine's own, in ms, corrected for the way.
 async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
-    let membership = core.metrics.borrow().membership_config.clone();
+    let membership = core.metrics.borrow_watched().membership_config.clone();
     let voters: Vec<u64> = membership.voter_ids().collect();
     let others = voters.iter().filter(|id| **id != core.id());
     let asked = join_all(others.filter_map(|id| Some((id, membership.get_node(id)?))).map(

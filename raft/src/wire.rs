@@ -308,7 +308,8 @@ impl Membership {
     fn into_raft(self) -> types::Membership {
         let nodes: BTreeMap<u64, types::Address> =
             self.nodes.into_iter().map(|(id, node)| (id, node.into_raft())).collect();
-        types::Membership::new_with_defaults(self.configs, nodes)
+        types::Membership::new(self.configs, nodes)
+            .expect("only memberships that openraft accepted are stored and sent")
     }
 }
 
