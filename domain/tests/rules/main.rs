@@ -1,0 +1,5 @@
+//! The rules of the domain, tested at their border: a command in, an outcome and rows out.
+
+mod domain_rules;
+mod scripts;
+mod shop;
