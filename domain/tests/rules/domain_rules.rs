@@ -287,7 +287,7 @@ fn d14_work_is_bounded() {
     let tick = Command { actor: Actor::Node, receipt: None, action: Action::Tick };
     let mut ticks = 0;
     loop {
-        let decision = shop.propose(tick.clone());
+        let decision = shop.propose(&tick);
         let events = 1;
         assert!(decision.changes.len() <= BACKGROUND_CHANGES_MAX + events);
         ticks += 1;
@@ -360,7 +360,7 @@ fn early_refusal_says_what_the_rules_would_say() {
     };
     let early = |shop: &Shop, id| early_refusal(&shop.memory, &ask(id), Millis::new(shop.now));
     assert_eq!(early(&shop, 1), None, "success is never answered from a read");
-    shop.propose(ask(1));
+    shop.propose(&ask(1));
     let sold_out = Refusal::SoldOut { pool: S, waitlist: false, available: Some(0) };
     assert_eq!(early(&shop, 2), Some(sold_out));
     assert_eq!(early(&shop, 1), None, "a receipt answers instead");

@@ -400,8 +400,8 @@ fn ref29_window_is_an_instant_range() {
 fn ref30_discontinued_is_refused() {
     let mut shop = Shop::with_sale(2);
     shop.order(1, S, 1);
-    let stop = ProductSetStatus { id: PRODUCT, if_version: 1, discontinued: true };
-    shop.done(STAFF, Action::ProductSetStatus(stop));
+    let ask = ProductSetStatus { id: PRODUCT, if_version: 1, discontinued: true };
+    shop.done(STAFF, Action::ProductSetStatus(ask));
     for pool in [P, S] {
         let refusal = shop.refused(customer(2), order_of(2, &[(pool, 1)]));
         assert_eq!(refusal, Refusal::ProductDiscontinued { product: PRODUCT });
@@ -634,10 +634,10 @@ fn order_checks_come_in_the_documented_order() {
     };
     shop.done(STAFF, Action::SaleCreate(later));
     shop.done(STAFF, Action::SalePause(sale_command(SALE)));
-    let stop = |if_version, discontinued| {
+    let set_status = |if_version, discontinued| {
         Action::ProductSetStatus(ProductSetStatus { id: PRODUCT, if_version, discontinued })
     };
-    shop.done(STAFF, stop(1, true));
+    shop.done(STAFF, set_status(1, true));
     let later = firstcome_domain::stock::PoolId::Sale(SaleId::new(3));
     let ask = |lines: &[_], total| match order_of(1, lines) {
         Action::OrderCreate(ask) => {
@@ -648,7 +648,7 @@ fn order_checks_come_in_the_documented_order() {
     let both = [(later, 2), (S, 2)];
     let wrong = Some(1);
     assert_eq!(shop.code(customer(2), ask(&both, wrong)), "product_discontinued");
-    shop.done(STAFF, stop(2, false));
+    shop.done(STAFF, set_status(2, false));
     assert_eq!(shop.code(customer(2), ask(&both, wrong)), "sale_paused");
     shop.done(STAFF, Action::SaleResume(sale_command(SALE)));
     assert_eq!(shop.code(customer(2), ask(&both, wrong)), "sale_not_open");

@@ -133,7 +133,7 @@ impl Shop {
 
     /// Asks, and checks that every invariant holds afterwards.
     pub(crate) fn ask(&mut self, actor: Actor, action: Action) -> Decision {
-        self.propose(Command { actor, receipt: None, action })
+        self.propose(&Command { actor, receipt: None, action })
     }
 
     pub(crate) fn ask_with_key(
@@ -142,11 +142,11 @@ impl Shop {
         key: ReceiptKey,
         action: Action,
     ) -> Decision {
-        self.propose(Command { actor, receipt: Some(key), action })
+        self.propose(&Command { actor, receipt: Some(key), action })
     }
 
-    pub(crate) fn propose(&mut self, command: Command) -> Decision {
-        let decision = self.memory.step(&command, Millis::new(self.now));
+    pub(crate) fn propose(&mut self, command: &Command) -> Decision {
+        let decision = self.memory.step(command, Millis::new(self.now));
         let Ok(violations) = invariant::check(&self.memory);
         assert_eq!(violations, [], "after {command:?}");
         decision
