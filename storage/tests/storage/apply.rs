@@ -15,21 +15,21 @@ use crate::shop::{
 };
 
 /// A state without threads on a simulated disk.
-pub struct Store {
-    pub disk: SimDisk,
-    pub dir: DataDir,
-    pub log: Log,
-    pub state: State,
+pub(crate) struct Store {
+    pub(crate) disk: SimDisk,
+    pub(crate) dir: DataDir,
+    pub(crate) log: Log,
+    pub(crate) state: State,
 }
 
 impl Store {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let disk = SimDisk::new();
         let dir = DataDir::create_on(Arc::new(disk.clone()), &sim_path(), &identity()).unwrap();
         Self::opened(disk, dir)
     }
 
-    pub fn on(disk: SimDisk) -> Self {
+    pub(crate) fn on(disk: SimDisk) -> Self {
         let dir = DataDir::open_on(Arc::new(disk.clone()), &sim_path()).unwrap();
         Self::opened(disk, dir)
     }
@@ -41,20 +41,20 @@ impl Store {
     }
 
     /// Ends it without a last checkpoint, and opens it again.
-    pub fn reopened(self) -> Self {
+    pub(crate) fn reopened(self) -> Self {
         let Self { disk, dir, log, state } = self;
         drop((state, log, dir));
         Self::on(disk)
     }
 
-    pub fn apply(&self, entry: &firstcome_storage::state::Committed) {
+    pub(crate) fn apply(&self, entry: &firstcome_storage::state::Committed) {
         let revision = entry.stamp.revision.get();
         self.state.apply(std::slice::from_ref(entry), meta(revision)).unwrap();
     }
 }
 
 /// Every row of a state, decoded and in order, as one text.
-pub fn rows(state: &State) -> String {
+pub(crate) fn rows(state: &State) -> String {
     state
         .read(|view| {
             let all_orders = view.orders(Default::default(), None, 1_000);

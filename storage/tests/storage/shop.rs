@@ -21,12 +21,12 @@ use firstcome_storage::state::Committed;
 use firstcome_storage::{Identity, LogOptions, StateOptions};
 
 /// Where the simulated directory lies.
-pub fn sim_path() -> PathBuf {
+pub(crate) fn sim_path() -> PathBuf {
     PathBuf::from("/data")
 }
 
 /// The identity of node 7.
-pub fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity {
         format: 1,
         cluster_uuid: "0192f0c1-2345-7abc-8def-0123456789ab".into(),
@@ -38,28 +38,28 @@ pub fn identity() -> Identity {
 }
 
 /// A small cache, so that reads of the file happen.
-pub const LOG: LogOptions = LogOptions { cache_bytes: 1024 };
+pub(crate) const LOG: LogOptions = LogOptions { cache_bytes: 1024 };
 
 /// Checkpoints only when asked.
-pub const STATE: StateOptions = StateOptions {
+pub(crate) const STATE: StateOptions = StateOptions {
     cache_bytes: 4 * 1024 * 1024,
     checkpoint_interval: Duration::from_secs(3600),
     checkpoint_bytes: usize::MAX,
 };
 
 /// A log entry whose bytes say its index and term.
-pub fn entry(index: u64, term: u64) -> Entry {
+pub(crate) fn entry(index: u64, term: u64) -> Entry {
     let text = format!("entry {index} of term {term}, and some bytes to fill a page with");
     Entry { index, bytes: Bytes::from(text) }
 }
 
 /// Entries of one term.
-pub fn entries(range: std::ops::Range<u64>, term: u64) -> Vec<Entry> {
+pub(crate) fn entries(range: std::ops::Range<u64>, term: u64) -> Vec<Entry> {
     range.map(|index| entry(index, term)).collect()
 }
 
 /// A callback, and where its answer arrives.
-pub fn done() -> (Done, mpsc::Receiver<std::io::Result<()>>) {
+pub(crate) fn done() -> (Done, mpsc::Receiver<std::io::Result<()>>) {
     let (sender, receiver) = mpsc::channel();
     let done: Done = Box::new(move |result| {
         sender.send(result).unwrap_or_default();
@@ -67,19 +67,19 @@ pub fn done() -> (Done, mpsc::Receiver<std::io::Result<()>>) {
     (done, receiver)
 }
 
-pub fn product(n: u128) -> ProductId {
+pub(crate) fn product(n: u128) -> ProductId {
     ProductId::new(1000 + n)
 }
 
-pub fn sale(n: u128) -> SaleId {
+pub(crate) fn sale(n: u128) -> SaleId {
     SaleId::new(2000 + n)
 }
 
-pub fn order(n: u128) -> OrderId {
+pub(crate) fn order(n: u128) -> OrderId {
     OrderId::new(3000 + n)
 }
 
-pub fn customer(n: u128) -> UserId {
+pub(crate) fn customer(n: u128) -> UserId {
     UserId::new(4000 + n)
 }
 
@@ -87,12 +87,12 @@ fn money(amount: i64) -> Money {
     Money { amount, currency: Currency::new("KRW").unwrap() }
 }
 
-pub fn by_staff(action: Action) -> Command {
+pub(crate) fn by_staff(action: Action) -> Command {
     let actor = Actor::User { id: UserId::new(1), role: Role::Admin };
     Command { actor, receipt: None, action }
 }
 
-pub fn by_customer(n: u128, key: Option<u64>, action: Action) -> Command {
+pub(crate) fn by_customer(n: u128, key: Option<u64>, action: Action) -> Command {
     let actor = Actor::User { id: customer(n), role: Role::Customer };
     let receipt = key.map(|key| {
         let mut scope = [0; 32];
@@ -103,7 +103,7 @@ pub fn by_customer(n: u128, key: Option<u64>, action: Action) -> Command {
     Command { actor, receipt, action }
 }
 
-pub fn create_product(n: u128, stock: u64) -> Command {
+pub(crate) fn create_product(n: u128, stock: u64) -> Command {
     by_staff(Action::ProductCreate(ProductCreate {
         id: product(n),
         name: format!("product {n}"),
@@ -116,7 +116,7 @@ pub fn create_product(n: u128, stock: u64) -> Command {
     }))
 }
 
-pub fn create_sale(n: u128, of: u128, units: u64, limit: u32) -> Command {
+pub(crate) fn create_sale(n: u128, of: u128, units: u64, limit: u32) -> Command {
     by_staff(Action::SaleCreate(SaleCreate {
         id: sale(n),
         product: product(of),
@@ -132,7 +132,7 @@ pub fn create_sale(n: u128, of: u128, units: u64, limit: u32) -> Command {
     }))
 }
 
-pub fn buy(id: u128, who: u128, target: PoolId, quantity: u32, key: Option<u64>) -> Command {
+pub(crate) fn buy(id: u128, who: u128, target: PoolId, quantity: u32, key: Option<u64>) -> Command {
     let ask = OrderCreate {
         id: order(id),
         lines: vec![WantedLine { target, quantity }],
@@ -142,38 +142,38 @@ pub fn buy(id: u128, who: u128, target: PoolId, quantity: u32, key: Option<u64>)
     by_customer(who, key, Action::OrderCreate(ask))
 }
 
-pub fn cancel(id: u128, who: u128) -> Command {
+pub(crate) fn cancel(id: u128, who: u128) -> Command {
     by_customer(who, None, Action::OrderCancel(OrderCancel { id: order(id) }))
 }
 
-pub fn pay(id: u128) -> Command {
+pub(crate) fn pay(id: u128) -> Command {
     let settlement = Settlement::PaidOutside { reference: Some("bank".into()) };
     by_staff(Action::PaymentSettle(PaymentSettle { order: order(id), settlement }))
 }
 
-pub fn tick() -> Command {
+pub(crate) fn tick() -> Command {
     Command { actor: Actor::Node, receipt: None, action: Action::Tick }
 }
 
 /// The entry at a revision and time.
-pub fn committed(revision: u64, now: i64, command: Option<Command>) -> Committed {
+pub(crate) fn committed(revision: u64, now: i64, command: Option<Command>) -> Committed {
     Committed { stamp: Stamp { revision: Revision::new(revision), now: Millis::new(now) }, command }
 }
 
 /// A repeatable stream of commands that hit each other: few products, sales and customers.
-pub struct Stream {
+pub(crate) struct Stream {
     seed: u64,
     next: u64,
     now: i64,
 }
 
 impl Stream {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { seed, next: 1, now: 1_000 }
     }
 
     /// A number below `end`; xorshift64*.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.seed;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -182,7 +182,7 @@ impl Stream {
     }
 
     /// The next log entry.
-    pub fn entry(&mut self) -> Committed {
+    pub(crate) fn entry(&mut self) -> Committed {
         let revision = self.next;
         self.next += 1;
         // Mostly moments apart, now and then an hour, so that holds and receipts run out.
@@ -240,13 +240,13 @@ impl Stream {
 }
 
 /// Raft's meta for a state at a revision, as far as tests care.
-pub fn meta(revision: u64) -> Bytes {
+pub(crate) fn meta(revision: u64) -> Bytes {
     Bytes::from(format!("applied {revision}"))
 }
 
 /// Asserts that a result is an error whose debug form contains a word.
 #[track_caller]
-pub fn refused<T>(result: Result<T, firstcome_storage::Error>, word: &str) {
+pub(crate) fn refused<T>(result: Result<T, firstcome_storage::Error>, word: &str) {
     match result {
         Ok(_) => panic!("expected an error with {word:?}"),
         Err(error) => {
@@ -257,6 +257,6 @@ pub fn refused<T>(result: Result<T, firstcome_storage::Error>, word: &str) {
 }
 
 /// The files of a directory.
-pub fn file(name: &str) -> PathBuf {
+pub(crate) fn file(name: &str) -> PathBuf {
     Path::new("/data").join(name)
 }
