@@ -147,7 +147,12 @@ impl Node {
     }
     /// Adds the node that listens at `peer` (started with an empty directory and without
     /// `--bootstrap`, waiting to be added) as a learner; answers its new id.
-    pub async fn add_member(&self, _name: String, _api: String, _peer: String) -> Result<u64, Failure> {
+    pub async fn add_member(
+        &self,
+        _name: String,
+        _api: String,
+        _peer: String,
+    ) -> Result<u64, Failure> {
         unimplemented!()
     }
     /// Makes a learner in sync a voter.
