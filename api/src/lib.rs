@@ -9,9 +9,21 @@ use std::sync::Arc;
 use firstcome_domain::{Role, UserId};
 use firstcome_raft::Node;
 
+/// How fresh a read has to be when the request does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Consistency {
+    /// Sees everything that was answered before the request.
+    #[default]
+    Linearizable,
+    /// Sees what this node has applied.
+    Local,
+}
+
 /// Settings of the REST side.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
+    /// Default of reads other than the catalogue lists.
+    pub default_consistency: Consistency,
     /// Whether the route of `bench --ceiling` exists.
     pub noop_route: bool,
     /// Connections at one time.
@@ -20,7 +32,11 @@ pub struct ApiOptions {
 
 impl Default for ApiOptions {
     fn default() -> Self {
-        Self { noop_route: false, max_connections: 10_000 }
+        Self {
+            default_consistency: Consistency::Linearizable,
+            noop_route: false,
+            max_connections: 10_000,
+        }
     }
 }
 
@@ -35,8 +51,8 @@ pub struct MasterKey(String);
 
 impl MasterKey {
     /// Draws a new one.
-    pub fn generate() -> Self {
-        Self("1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned())
+    pub fn generate() -> Result<Self, KeyError> {
+        Ok(Self("1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()))
     }
     /// Writes it as the line of a key file.
     pub fn to_file_text(&self) -> String {
@@ -57,8 +73,8 @@ pub struct Keys(MasterKey);
 
 impl Keys {
     /// Derives them.
-    pub fn new(master: MasterKey) -> Self {
-        Self(master)
+    pub fn new(master: &MasterKey) -> Result<Self, KeyError> {
+        Ok(Self(master.clone()))
     }
     /// Signs an access token.
     pub fn mint(&self, subject: UserId, role: Role, ttl_seconds: u64) -> String {

@@ -5,7 +5,7 @@ mod cluster;
 mod completions;
 mod demo;
 mod inspect;
-mod keys;
+pub(crate) mod keys;
 mod order;
 mod product;
 mod sale;

@@ -1,11 +1,12 @@
 //! Who the command line is: the master key, and tokens made with it.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use firstcome_api::{Keys, MasterKey};
 use firstcome_domain::{Role, UserId};
 
-use crate::exit::Stop;
+use crate::exit::{Exit, Stop};
 
 /// Where a development node keeps the key it made for itself.
 pub(crate) const DEVELOPMENT_KEY: &str = "data/master.key";
@@ -18,7 +19,10 @@ pub(crate) const KEY_VARIABLE: &str = "FIRSTCOME_MASTER_KEY";
 pub(crate) fn load(file: &Path) -> Result<MasterKey, Stop> {
     MasterKey::load(file).map_err(|error| {
         let file = file.display();
-        Stop::config(format!("{file}: {error}; `firstcome keys init FILE` makes a master key file"))
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Stop::config(format!(
+            "master key {file}: {error}{cause}; `firstcome keys init FILE` makes a new one"
+        ))
     })
 }
 
@@ -47,7 +51,17 @@ pub(crate) fn find(key_file: Option<&PathBuf>) -> Result<Option<Keys>, Stop> {
         None if development.exists() => Some(load(development)?),
         key => key,
     };
-    Ok(key.map(Keys::new))
+    key.map(|key| derive(&key)).transpose()
+}
+
+/// The keys that sign and seal, derived from the master key.
+pub(crate) fn derive(master: &MasterKey) -> Result<Keys, Stop> {
+    Keys::new(master).map_err(|error| Stop::new(Exit::Bug, error.to_string()))
+}
+
+/// Draws a new master key.
+pub(crate) fn generate() -> Result<MasterKey, Stop> {
+    MasterKey::generate().map_err(|error| Stop::new(Exit::Io, error.to_string()))
 }
 
 /// An id for a user nobody has seen before.

@@ -11,7 +11,7 @@ use firstcome_api::MasterKey;
 use serde_json::json;
 
 use crate::exit::{Exit, Stop};
-use crate::output;
+use crate::{credentials, output};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -36,7 +36,7 @@ enum Verb {
 
 pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
     let Verb::Init { file } = &args.verb;
-    create(file, &MasterKey::generate())?;
+    create(file, &credentials::generate()?)?;
     if json {
         output::json(&json!({"object": "master_key_file", "path": file, "mode": "0600"}));
     } else {

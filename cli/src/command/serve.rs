@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use firstcome_api::{ApiOptions, Keys, MasterKey};
+use firstcome_api::{ApiOptions, MasterKey};
 use firstcome_raft::{Node, Options, Peer};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -176,11 +176,13 @@ async fn serve(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     };
     let master = shared_key.map_or_else(|| own_key(&data_dir), Ok)?;
     let api = ApiOptions {
+        default_consistency: settings.default_consistency(),
         noop_route: args.bench_routes,
         max_connections: settings.connections(),
         ..ApiOptions::default()
     };
-    let router = firstcome_api::router(node.clone(), Arc::new(Keys::new(master)), api.clone());
+    let router =
+        firstcome_api::router(node.clone(), Arc::new(credentials::derive(&master)?), api.clone());
     let (stop, mut stopped) = watch::channel(false);
     let shutdown = async move {
         // An error means that the sender is gone, which is the same wish.
@@ -272,7 +274,7 @@ fn shared_key(config: &Config) -> Result<Option<MasterKey>, Stop> {
 fn own_key(data_dir: &Path) -> anyhow::Result<MasterKey> {
     let file = data_dir.join("master.key");
     if !file.exists() {
-        keys::create(&file, &MasterKey::generate())?;
+        keys::create(&file, &credentials::generate()?)?;
     }
     tracing::warn!(
         file = %file.display(),

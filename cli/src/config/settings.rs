@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use firstcome_api::ApiOptions;
+use firstcome_api::{ApiOptions, Consistency};
 use firstcome_raft::Options;
 
 use super::value::{format_duration, format_size, parse_duration, parse_size};
@@ -48,6 +48,7 @@ pub struct Settings {
     queue: u64,
     deadline: Duration,
     connections: u64,
+    reads: String,
     state_cache: u64,
     log_cache: u64,
     checkpoint_interval: Duration,
@@ -78,6 +79,7 @@ pub(super) struct Setting {
 
 const MS: Duration = Duration::from_millis(1);
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+const CONSISTENCIES: &[&str] = &["linearizable", "local"];
 const FORMATS: &[&str] = &["json", "text"];
 
 macro_rules! settings {
@@ -104,6 +106,7 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     "admission.queue" => Count(queue, 1);
     "admission.deadline" => Span(deadline, MS);
     "admission.connections" => Count(connections, 1);
+    "reads.default" => Word(reads, CONSISTENCIES);
     "storage.state_cache" => Bytes(state_cache, 1 << 20);
     "storage.log_cache" => Bytes(log_cache, 1 << 20);
     "storage.checkpoint_interval" => Span(checkpoint_interval, Duration::from_millis(10));
@@ -123,7 +126,7 @@ pub(super) const PLANNED: &[&str] = &[
     "tls.ca",
     "tls.cert",
     "tls.key",
-    "reads",
+    "reads.min_revision_wait",
     "snapshot.retain_bytes",
     "clock.warn",
     "disk",
@@ -154,6 +157,7 @@ impl Default for Settings {
             queue: node.admission_queue as u64,
             deadline: node.admission_deadline,
             connections: ApiOptions::default().max_connections as u64,
+            reads: "linearizable".to_owned(),
             state_cache: node.state_cache_bytes as u64,
             log_cache: node.log_cache_bytes as u64,
             checkpoint_interval: node.checkpoint_interval,
@@ -218,6 +222,11 @@ impl Settings {
     /// `admission.connections`
     pub fn connections(&self) -> usize {
         count(self.connections)
+    }
+
+    /// `reads.default`
+    pub fn default_consistency(&self) -> Consistency {
+        if self.reads == "local" { Consistency::Local } else { Consistency::Linearizable }
     }
 
     /// Whether elections can work: heartbeats must fit into the shortest election timeout.
