@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -43,7 +44,7 @@ struct NodeProcess {
 pub(crate) struct ClusterProcess {
     nodes: Vec<NodeProcess>,
     /// Makes tokens the nodes accept.
-    pub(crate) keys: Keys,
+    pub(crate) keys: Arc<Keys>,
     key_file: PathBuf,
     config: PathBuf,
     extra: Vec<String>,
@@ -64,7 +65,7 @@ impl ClusterProcess {
         std::fs::write(&config, text).context("cannot write cluster.toml")?;
         let mut cluster = Self {
             nodes,
-            keys: credentials::derive(&master)?,
+            keys: Arc::new(credentials::derive(&master)?),
             key_file,
             config,
             extra: extra.iter().map(|argument| (*argument).to_owned()).collect(),

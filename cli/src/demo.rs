@@ -103,7 +103,7 @@ async fn play(plan: &Plan) -> anyhow::Result<Exit> {
 async fn sell(plan: &Plan, cluster: &mut ClusterProcess) -> anyhow::Result<(Exit, String)> {
     let sale_id = open_sale(plan, cluster).await?;
     say(plan, &format!("{} buyers come for {} units of {sale_id}", plan.buyers, plan.units));
-    let sale = Rc::new(Sale::new(plan, cluster, sale_id.clone()));
+    let sale = Rc::new(Sale::new(plan, cluster, sale_id.clone())?);
     let shown = tokio::task::spawn_local(progress::show(
         Rc::clone(&sale),
         plan.units,

@@ -19,7 +19,7 @@ use tokio::time::sleep_until;
 use super::Plan;
 use crate::cluster_process::ClusterProcess;
 use crate::credentials::fresh_user;
-use crate::load::{Answer, Caller, Lost, Post};
+use crate::load::{Answer, Caller, Lost, Post, histogram};
 
 /// A buyer gives up after this, which is a violation.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,14 +76,12 @@ pub(super) struct Tally {
 
 impl Sale {
     /// Prepares the crowd.
-    pub(super) fn new(plan: &Plan, cluster: &ClusterProcess, id: String) -> Self {
+    pub(super) fn new(plan: &Plan, cluster: &ClusterProcess, id: String) -> anyhow::Result<Self> {
         let buyer = |_| {
             let id = fresh_user();
             Buyer { id, token: cluster.keys.mint(id, Role::Customer, 3600) }
         };
-        // 1 us to 2 minutes, three digits: these bounds are always valid.
-        let latency = Histogram::new_with_bounds(1, 120_000_000, 3);
-        Self {
+        Ok(Self {
             id,
             buyers: (0..plan.buyers).map(buyer).collect(),
             nodes: cluster.addresses(),
@@ -98,7 +96,7 @@ impl Sale {
             tally: RefCell::new(Tally {
                 answers: BTreeMap::new(),
                 retries: BTreeMap::new(),
-                latency: latency.unwrap_or_else(|_| crate::bench::histogram()),
+                latency: histogram()?,
                 acknowledged: BTreeMap::new(),
                 settled: 0,
                 clicked_twice: 0,
@@ -106,7 +104,7 @@ impl Sale {
                 unanswered: 0,
                 violations: Vec::new(),
             }),
-        }
+        })
     }
 
     /// New purchases so far.

@@ -11,6 +11,7 @@ use super::{ADMIN_LIMIT, Killing, Plan};
 use crate::client::{Answer, Ask, Client, rows};
 use crate::cluster_process::ClusterProcess;
 use crate::exit::{Exit, Stop};
+use crate::load;
 use crate::output::{field, table};
 
 /// A restarted node has this long to catch up.
@@ -186,7 +187,7 @@ fn weigh(
     broken(!equal, "the state hashes of the nodes differ".to_owned());
     broken(plan.kill && killing.leader.is_none(), "the leader was not killed".to_owned());
 
-    let ms = |quantile| micros(tally.latency.value_at_quantile(quantile));
+    let ms = |quantile| load::milliseconds(tally.latency.value_at_quantile(quantile));
     let answered: u64 = tally.answers.values().sum();
     #[expect(clippy::cast_precision_loss, reason = "a figure for eyes")]
     let rate = (answered as f64 / lasted.as_secs_f64()).round();
@@ -205,7 +206,7 @@ fn weigh(
         ("answers_per_second", json!(rate)),
         ("latency_p50_ms", json!(ms(0.5))),
         ("latency_p99_ms", json!(ms(0.99))),
-        ("latency_max_ms", json!(micros(tally.latency.max()))),
+        ("latency_max_ms", json!(load::milliseconds(tally.latency.max()))),
         ("leader_killed", json!(killing.leader)),
         ("purchases_before_kill", json!(killing.won_before)),
         ("without_leader_ms", json!(gap)),
@@ -218,13 +219,6 @@ fn weigh(
         retries: tally.retries.clone(),
         violations,
     }
-}
-
-/// Microseconds in milliseconds, with two digits.
-fn micros(us: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a figure for eyes")]
-    let ms = us as f64 / 1000.0;
-    (ms * 100.0).round() / 100.0
 }
 
 impl Verdict {
