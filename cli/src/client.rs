@@ -255,7 +255,7 @@ fn refusal(answer: &Answer) -> Stop {
     Stop { exit, message: text }
 }
 
-/// A problem document as it came, for `--json`.
+/// Asks, and prints the answer: as it came with `--json`, else in words.
 pub(crate) async fn show(
     client: &Client,
     ask: Ask<'_>,
@@ -268,13 +268,11 @@ pub(crate) async fn show(
         output::json(&answer.body);
         return Ok(refused.map_or(Exit::Done, |stop| stop.exit));
     }
-    match refused {
-        Some(stop) => Err(stop.into()),
-        None => {
-            output::write(&human(&answer.body));
-            Ok(Exit::Done)
-        }
+    if let Some(stop) = refused {
+        return Err(stop.into());
     }
+    output::write(&human(&answer.body));
+    Ok(Exit::Done)
 }
 
 /// The rows of a list answer.

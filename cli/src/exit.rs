@@ -128,3 +128,38 @@ pub(crate) fn on_panic() {
 pub(crate) fn leave(exit: Exit) -> ! {
     std::process::exit(i32::from(exit.code()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn every_start_error_has_its_exit_code() {
+        let path = || PathBuf::from("x");
+        let detail = || "y".to_owned();
+        let io = || std::io::Error::other("z");
+        let cases: Vec<(anyhow::Error, u8)> = vec![
+            (StorageError::Io { path: path(), source: io() }.into(), 74),
+            (StorageError::Corrupt { path: path(), detail: detail() }.into(), 65),
+            (StorageError::Foreign { path: path(), detail: detail() }.into(), 76),
+            (StorageError::InUse { path: path() }.into(), 75),
+            (StorageError::Empty { path: path() }.into(), 76),
+            (StorageError::Invariant(detail()).into(), 70),
+            (StartError::Storage(StorageError::InUse { path: path() }).into(), 75),
+            (StartError::Listen { address: detail(), source: io() }.into(), 75),
+            (StartError::Bootstrap(detail()).into(), 76),
+            (StartError::Settings(detail()).into(), 78),
+            (StartError::Removed.into(), 77),
+            (StartError::Raft(detail()).into(), 70),
+            (Stop::config("x").into(), 78),
+            (io().into(), 74),
+            (anyhow::anyhow!("nobody knows"), 70),
+        ];
+        for (error, code) in cases {
+            assert_eq!(Exit::of(&error).code(), code, "{error:?}");
+            assert_eq!(Exit::of(&error.context("while starting")).code(), code);
+        }
+    }
+}

@@ -8,6 +8,15 @@
 //! - `client`: JSON over HTTP for the verbs; `load`: raw connections for `demo` and `bench`
 //! - `cluster_process`: real nodes on loopback, ended with the command that started them
 
+#![expect(
+    clippy::format_push_string,
+    reason = "text for people: one more allocation reads better than a write that cannot fail"
+)]
+#![expect(
+    clippy::doc_markdown,
+    reason = "comments on arguments are help texts, printed as they are"
+)]
+
 pub mod config;
 pub mod exit;
 

@@ -37,9 +37,8 @@ pub(super) async fn check(
     extra: u64,
 ) -> anyhow::Result<Ledger> {
     let admin = target.admin(0)?;
-    let stock =
-        admin.must(Ask::get(&format!("/v1/sales/{sale_id}/stock?consistency=linearizable")));
-    let stock = stock.await?.body;
+    let path = format!("/v1/sales/{sale_id}/stock?consistency=linearizable");
+    let stock = admin.must(Ask::get(&path)).await?.body;
     let count = |name| stock.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (sold, held) = (count("sold"), count("held"));
     let acknowledged = purchases.answered("201") + extra;

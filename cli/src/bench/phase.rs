@@ -100,16 +100,15 @@ async fn connection(shared: Rc<Shared>, at: usize) {
     let (mut request, mut key) = (Vec::new(), Vec::new());
     let mut open: Option<Connection> = None;
     while let Some((number, due)) = shared.due().await {
-        let mut connection = match open.take().filter(Connection::is_open) {
-            Some(connection) => connection,
-            None => match Connection::open(address, CONNECT_LIMIT).await {
-                Ok(connection) => connection,
-                Err(_) => {
-                    // Nothing was sent, so nothing is lost but time.
-                    sleep(RECONNECT_PAUSE).await;
-                    continue;
-                }
-            },
+        let kept = open.take().filter(Connection::is_open);
+        let fresh = match kept {
+            Some(connection) => Ok(connection),
+            None => Connection::open(address, CONNECT_LIMIT).await,
+        };
+        let Ok(mut connection) = fresh else {
+            // Nothing was sent, so nothing is lost but time.
+            sleep(RECONNECT_PAUSE).await;
+            continue;
         };
         key.clear();
         // Writing into memory cannot fail.

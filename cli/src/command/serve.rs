@@ -40,6 +40,7 @@ Examples:
 With --bootstrap and empty directories the nodes of the file form a cluster by themselves; on a
 directory that holds a node it changes nothing. SIGTERM drains and exits 0, a second one exits at
 once.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// The settings of all nodes; without it this is one development node.
     #[arg(long, value_name = "FILE")]

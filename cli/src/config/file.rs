@@ -42,7 +42,7 @@ impl<'a> File<'a> {
             let at = key.span().start;
             match (path.as_str(), value.get_ref()) {
                 ("cluster.nodes", DeValue::Array(nodes)) => {
-                    for node in nodes.iter() {
+                    for node in nodes {
                         self.node(node)?;
                     }
                     let line = line_of(self.text, at);

@@ -22,7 +22,7 @@ use crate::credentials::fresh_user;
 use crate::load::{Answer, Caller, Lost, Post, histogram};
 
 /// A buyer gives up after this, which is a violation.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Every so many buyers click twice at once.
 const TWICE_EVERY: usize = 20;
 /// Every so many winners try to get a second unit.
@@ -201,10 +201,10 @@ async fn desk(sale: Rc<Sale>, started: Instant) {
         let Some(order_id) = note(&sale, buyer, asked, arrival) else { continue };
         let won = sale.won() + 1;
         sale.won.send_replace(won);
-        if won % AGAIN_EVERY == 0 {
+        if won.is_multiple_of(AGAIN_EVERY) {
             again(&sale, &mut caller, at, token, deadline).await;
         }
-        if won % 2 == 0 {
+        if won.is_multiple_of(2) {
             settle(&sale, &mut caller, at, &order_id, deadline).await;
         }
     }
@@ -222,9 +222,9 @@ fn note(
         Ok(answer) => answer,
         Err(Lost(reasons)) => {
             tally.unanswered += 1;
-            let last = reasons.last().map_or("never asked", String::as_str);
-            let lost = format!("buyer {} had no definite answer in 60 s ({last})", buyer.id);
-            tally.violations.push(lost);
+            let why = reasons.last().map_or("never asked", String::as_str);
+            let complaint = format!("buyer {} had no definite answer in 60 s ({why})", buyer.id);
+            tally.violations.push(complaint);
             return None;
         }
     };

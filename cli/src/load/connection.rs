@@ -30,7 +30,7 @@ struct Head {
     status: u16,
     replayed: bool,
     closes: bool,
-    head_bytes: usize,
+    head_end: usize,
     body_bytes: usize,
 }
 
@@ -68,7 +68,7 @@ impl Connection {
                 break head;
             }
         };
-        let end = head.head_bytes + head.body_bytes;
+        let end = head.head_end + head.body_bytes;
         if end > ANSWER_BYTES_MAX {
             return Err(io::Error::other("the answer is too large"));
         }
@@ -79,7 +79,7 @@ impl Connection {
             filled += self.receive(filled).await?;
         }
         self.open = !head.closes;
-        let body = self.inbox.get(head.head_bytes..end).unwrap_or_default();
+        let body = self.inbox.get(head.head_end..end).unwrap_or_default();
         Ok(Reply { status: head.status, replayed: head.replayed, body })
     }
 
@@ -104,9 +104,9 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let parsed = response.parse(bytes).map_err(io::Error::other)?;
-    let httparse::Status::Complete(head_bytes) = parsed else { return Ok(None) };
+    let httparse::Status::Complete(head_end) = parsed else { return Ok(None) };
     let status = response.code.unwrap_or(0);
-    let mut head = Head { status, replayed: false, closes: false, head_bytes, body_bytes: 0 };
+    let mut head = Head { status, replayed: false, closes: false, head_end, body_bytes: 0 };
     for header in response.headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             let length = std::str::from_utf8(header.value).ok().and_then(|v| v.parse().ok());
@@ -163,7 +163,7 @@ mod tests {
         assert!(parse(bytes.get(..30).unwrap_or_default())?.is_none());
         let head = parse(bytes)?.ok_or(ErrorKind::UnexpectedEof)?;
         assert_eq!((head.status, head.body_bytes, head.replayed), (201, 5, true));
-        assert_eq!(bytes.get(head.head_bytes..), Some(&b"hello"[..]));
+        assert_eq!(bytes.get(head.head_end..), Some(&b"hello"[..]));
         Ok(())
     }
 
