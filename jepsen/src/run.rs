@@ -95,8 +95,14 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     match cluster.wait_ready(RECOVERY_LIMIT) {
         Ok(took) => {
             stage.say(RECOVERED, json!({"ms": took.as_millis().to_string()}));
-            sell_out(&stage, &mut desk, &fresh)?;
-            dump(&stage, &mut desk, &dir)?;
+            // What cannot be finished is said and judged: a broken cluster is a finding, not a
+            // failure of the harness.
+            if let Err(error) = sell_out(&stage, &mut desk, &fresh) {
+                stage.say("sell_out_failed", json!(format!("{error:#}")));
+            }
+            if let Err(error) = dump(&stage, &mut desk, &dir) {
+                stage.say("dump_failed", json!(format!("{error:#}")));
+            }
         }
         Err(error) => stage.say(NOT_RECOVERED, json!(format!("{error:#}"))),
     }

@@ -9,6 +9,10 @@ use crate::operation::Ended;
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("oversell");
+    if evidence.dumps.is_empty() {
+        finding.unsure("no node was dumped");
+        return finding;
+    }
     let (taken, untold) = effects::taken(&evidence.operations, &evidence.effects);
     for (sale, taken) in &taken {
         finding.looked_at += 1;

@@ -10,6 +10,10 @@ pub const SOLD_OUT_PHASE: &str = "sell_out";
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("undersell");
+    if evidence.dumps.is_empty() {
+        finding.unsure("no node was dumped");
+        return finding;
+    }
     let (taken, untold) = effects::taken(&evidence.operations, &evidence.effects);
     for sale in &untold {
         finding.unsure(format!("{sale}: no node tells when all of its units came back"));
@@ -47,7 +51,7 @@ fn all_sold(evidence: &Evidence, finding: &mut Finding) {
             finding.looked_at += 1;
             if accounts.sold + accounts.scrapped != accounts.stocked {
                 finding.wrong(format!(
-                    "{}: {sale} keeps unsold units after the sell-out: {accounts:?}",
+                    "{}: {sale} is not sold to the unit after the sell-out: {accounts:?}",
                     dump.node
                 ));
             }

@@ -54,7 +54,7 @@ const RULES: &[Rule] = &[
     Rule {
         text: ["System", "Time"],
         within: SOURCE,
-        except: &["raft/src/clock.rs", "cli/", "jepsen/", "*/tests/"],
+        except: &["raft/src/clock.rs", "cli/", "jepsen/", "*/tests/", "domain/clippy.toml"],
         why: "is a wall clock: only the clock of raft/ reads it",
     },
     Rule {
@@ -147,4 +147,65 @@ fn every_rule_catches_its_text_and_lets_off_its_exceptions() {
             assert!(rule.broken_by(&file, &text).is_empty(), "{file}");
         }
     }
+}
+
+/// Crates, and what must not be among their dependencies (tests of a crate may use it).
+const BORDERS: &[(&str, &[&str])] = &[
+    ("domain", &["axum", "clap", "openraft", "rand", "redb", "tokio", "firstcome-"]),
+    ("storage", &["axum", "clap", "openraft", "tokio", "firstcome-raft", "firstcome-api"]),
+    ("raft", &["axum", "clap", "redb", "firstcome-api", "firstcome-cli"]),
+    ("api", &["clap", "openraft", "redb", "firstcome-cli"]),
+    ("cli", &["openraft", "redb"]),
+    ("jepsen", &["firstcome-"]),
+];
+
+/// Names under `[dependencies]` of a manifest.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let lines = manifest.lines().skip_while(|line| line.trim() != "[dependencies]").skip(1);
+    lines
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split(['=', '.', ' ']).next())
+        .filter(|name| !name.is_empty() && !name.starts_with('#'))
+        .collect()
+}
+
+#[test]
+fn no_crate_depends_on_what_stands_to_its_left() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut looked_at = 0;
+    for (name, banned) in BORDERS {
+        let manifest = fs::read_to_string(top.join(name).join("Cargo.toml")).unwrap();
+        for other in dependencies(&manifest) {
+            looked_at += 1;
+            let breaks =
+                |ban: &&str| other == *ban || (ban.ends_with('-') && other.starts_with(*ban));
+            assert!(!banned.iter().any(breaks), "{name}/Cargo.toml must not name {other}");
+        }
+    }
+    assert!(looked_at >= BORDERS.len(), "read {looked_at} dependencies");
+}
+
+/// Targets of the relative links of a page.
+fn links(page: &str) -> Vec<&str> {
+    let ends = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    ends.filter(|link| !link.contains("://") && !link.starts_with('#'))
+        .filter_map(|link| link.split('#').next())
+        .collect()
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    assert_eq!(links("a [b](c.md#d), [e](https://f) and [g](#h)"), ["c.md"]);
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut looked_at = 0;
+    for (name, text) in files(top) {
+        if Path::new(&name).extension().is_some_and(|extension| extension == "md") {
+            let folder = top.join(&name).parent().expect("a page is in a folder").to_path_buf();
+            for link in links(&text) {
+                looked_at += 1;
+                assert!(folder.join(link).exists(), "{name} points to {link}, which is not there");
+            }
+        }
+    }
+    assert!(looked_at > 0, "no page has a link");
 }
