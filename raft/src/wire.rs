@@ -246,10 +246,6 @@ impl From<&types::LogId> for LogId {
 }
 
 impl LogId {
-    pub(crate) const fn index(self) -> u64 {
-        self.2
-    }
-
     pub(crate) const fn into_raft(self) -> types::LogId {
         types::LogId {
             leader_id: types::LeaderId { term: self.0, node_id: self.1 },

@@ -31,8 +31,8 @@ async fn a_new_node_catches_up_by_snapshot_and_becomes_a_voter() {
     let (options, peer) = cluster.newcomer();
     let joining = tokio::spawn(Node::start(options));
     let id = eventually("the newcomer is waiting", || async {
-        let added = cluster.node(0).add_member(peer.name.clone(), peer.api.clone(), peer.peer.clone());
-        added.await.ok()
+        let node = cluster.node(0);
+        node.add_member(peer.name.clone(), peer.api.clone(), peer.peer.clone()).await.ok()
     })
     .await;
     assert_eq!(id, 4);
