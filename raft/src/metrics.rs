@@ -21,7 +21,12 @@ pub(crate) fn text(core: &Core) -> String {
     line("raft_term", "gauge", "Current term.", metrics.current_term.into());
     line("raft_is_leader", "gauge", "1 on the leader.", (leader == Some(core.id())).into());
     line("raft_has_leader", "gauge", "1 if a leader is known.", leader.is_some().into());
-    line("raft_log_index", "gauge", "Last log index here.", metrics.last_log_index.unwrap_or(0).into());
+    line(
+        "raft_log_index",
+        "gauge",
+        "Last log index here.",
+        metrics.last_log_index.unwrap_or(0).into(),
+    );
     line("raft_committed_index", "gauge", "Last index known to be decided.", committed.into());
     line("raft_applied_index", "gauge", "Last applied revision.", applied.into());
     let purged = metrics.purged.map_or(0, |id| id.index);
@@ -40,7 +45,12 @@ pub(crate) fn text(core: &Core) -> String {
     line("early_refusals_total", "counter", "Refusals without a log entry.", count(&c.early));
     line("outcome_unknown_total", "counter", "Answers that said maybe.", count(&c.unknown));
     line("overloaded_total", "counter", "Commands refused by admission.", count(&c.overloaded));
-    line("no_quorum_total", "counter", "Commands refused for want of a majority.", count(&c.no_quorum));
+    line(
+        "no_quorum_total",
+        "counter",
+        "Commands refused for want of a majority.",
+        count(&c.no_quorum),
+    );
     line("read_index_rounds_total", "counter", "Read index rounds.", count(&c.read_index_rounds));
     out
 }
