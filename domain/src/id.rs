@@ -1,8 +1,8 @@
-//! Identifiers: a prefix that names the kind, and a UUIDv7 in 26 characters of Crockford base32.
+//! Identifiers: a prefix that names the kind, and a `UUIDv7` in 26 characters of Crockford base32.
 //!
 //! The node that takes a request makes the ids inside the command, so a retry through another
 //! node proposes other ids and the receipt, not the id, recognises it. Ids are never secrets.
-//! Rows that are born inside `decide` have no proposer: [`derived`] builds their UUIDv7 from the
+//! Rows that are born inside `decide` have no proposer: [`derived`] builds their `UUIDv7` from the
 //! stamp. Source: RFC 9562 section 5.7; the alphabet is Crockford's.
 
 use std::fmt;
@@ -27,7 +27,8 @@ pub struct InvalidId {
 
 fn encode(bits: u128, out: &mut impl fmt::Write) -> fmt::Result {
     for group in (0..26u32).rev() {
-        let index = usize::try_from((bits >> (group * 5)) & 31).unwrap_or(0);
+        let low = bits.checked_shr(group.saturating_mul(5)).unwrap_or(0);
+        let index = usize::try_from(low & 31).unwrap_or(0);
         out.write_char(char::from(ALPHABET.get(index).copied().unwrap_or(b'0')))?;
     }
     Ok(())
@@ -48,7 +49,7 @@ fn decode(text: &str) -> Option<u128> {
     Some(bits)
 }
 
-/// Builds the UUIDv7 of a row that a decision itself creates: 48 bits of log time, 12 bits of
+/// Builds the `UUIDv7` of a row that a decision itself creates: 48 bits of log time, 12 bits of
 /// `counter` (one sequence per prefix and decision), 62 bits of revision.
 pub fn derived(stamp: Stamp, counter: u16) -> u128 {
     let time = u128::from(stamp.now.get().unsigned_abs()) & ((1 << 48) - 1);
@@ -67,7 +68,7 @@ macro_rules! ids {
             /// What every id of this kind begins with.
             pub const PREFIX: &'static str = $prefix;
 
-            /// Wraps the 128 bits of a UUIDv7.
+            /// Wraps the 128 bits of a `UUIDv7`.
             pub const fn new(bits: u128) -> Self {
                 Self(bits)
             }

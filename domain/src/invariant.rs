@@ -1,1 +1,312 @@
-//! To be written.
+//! Invariants: what must hold between the rows of any state, checked offline.
+//!
+//! `inspect check`, simulation and the property tests run [`check`] over all rows. Pools, sales
+//! and usages are held in memory while it runs; the ledger and the orders are streamed once
+//! each, and of an order only its units in held and sold are kept between the two.
+//!
+//! | Rule | What holds |
+//! |---|---|
+//! | S1 | stocked = available + held + sold + scrapped = what came from outside and stayed |
+//! | S2 | every account equals the ledger's sum |
+//! | S3 | held = units in lines of unpaid orders |
+//! | S4 | sold = units in lines of paid orders that did not come back |
+//! | S5 | a customer's usage counts exactly their units of S3 and S4, and names their hold |
+//! | S6 | held + sold never exceed stocked |
+//! | S9 | an order's units moved as its status says: held once, released at most once |
+//! | S10 | an order's units are sold exactly when its payment is paid |
+//! | S11 | money kept equals the totals of the orders in sold |
+//! | S12 | a closed sale has nothing available |
+//!
+//! S7 is about a decision, not a state; S8 needs a waitlist.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::id::{OrderId, SaleId, UserId};
+use crate::order::{Order, PaymentStatus, Refund, Status};
+use crate::sale::Sale;
+use crate::stock::{Account, LedgerRow, Pool, PoolId, Usage};
+use crate::value::Currency;
+
+/// The rows of one state, one kind after the other. Storage reads its tables, in key order.
+pub trait Rows {
+    /// Why rows could not be read.
+    type Error;
+
+    /// Visits every pool.
+    fn each_pool(&self, visit: &mut dyn FnMut(&Pool)) -> Result<(), Self::Error>;
+    /// Visits every sale.
+    fn each_sale(&self, visit: &mut dyn FnMut(&Sale)) -> Result<(), Self::Error>;
+    /// Visits every ledger row.
+    fn each_ledger_row(&self, visit: &mut dyn FnMut(&LedgerRow)) -> Result<(), Self::Error>;
+    /// Visits every order.
+    fn each_order(&self, visit: &mut dyn FnMut(&Order)) -> Result<(), Self::Error>;
+    /// Visits every usage.
+    fn each_usage(&self, visit: &mut dyn FnMut(&Usage)) -> Result<(), Self::Error>;
+}
+
+/// The name of an invariant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "the table at the head of the file says what each one is")]
+pub enum Rule {
+    S1,
+    S2,
+    S3,
+    S4,
+    S5,
+    S6,
+    S9,
+    S10,
+    S11,
+    S12,
+}
+
+/// One invariant that does not hold.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Violation {
+    /// Which one.
+    pub rule: Rule,
+    /// For which row, and by how much.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rule, self.detail)
+    }
+}
+
+/// Checks all rows; an empty list means that every invariant holds. Fails only when rows cannot
+/// be read.
+pub fn check<R: Rows>(rows: &R) -> Result<Vec<Violation>, R::Error> {
+    let mut check = Check::default();
+    rows.each_pool(&mut |pool| {
+        check.pools.insert(pool.id, *pool);
+    })?;
+    rows.each_ledger_row(&mut |row| check.ledger_row(row))?;
+    rows.each_order(&mut |order| check.order(order))?;
+    rows.each_usage(&mut |usage| check.usage(usage))?;
+    rows.each_sale(&mut |sale| check.sale(sale))?;
+    Ok(check.finish())
+}
+
+/// Sums per pool; signed and wide, so that a wrong state cannot overflow them.
+#[derive(Clone, Copy, Default)]
+struct PoolSums {
+    /// Ledger, into minus out of each account.
+    available: i128,
+    held: i128,
+    sold: i128,
+    scrapped: i128,
+    /// Ledger, from outside minus to outside.
+    stocked: i128,
+    /// Lines of orders.
+    held_by_orders: i128,
+    sold_by_orders: i128,
+}
+
+/// What the ledger says about one order on one pool.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct OrderUnits {
+    held: i128,
+    sold: i128,
+    /// Units that ever entered held.
+    ever_held: i128,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Use {
+    used: i128,
+    holding: Option<OrderId>,
+    holds: u32,
+}
+
+#[derive(Default)]
+struct Check {
+    pools: BTreeMap<PoolId, Pool>,
+    sums: BTreeMap<PoolId, PoolSums>,
+    units: BTreeMap<(OrderId, PoolId), OrderUnits>,
+    uses: BTreeMap<(SaleId, UserId), Use>,
+    money: BTreeMap<Currency, (i128, i128)>,
+    found: Vec<Violation>,
+}
+
+impl Check {
+    fn require(&mut self, ok: bool, rule: Rule, detail: impl FnOnce() -> String) {
+        if !ok {
+            self.found.push(Violation { rule, detail: detail() });
+        }
+    }
+
+    fn ledger_row(&mut self, row: &LedgerRow) {
+        let quantity = i128::from(row.movement.quantity);
+        for (account, change) in
+            [(row.movement.from, quantity.saturating_neg()), (row.movement.to, quantity)]
+        {
+            let sums = self.sums.entry(row.key.pool).or_default();
+            let (sum, change) = match account {
+                Account::Outside => (&mut sums.stocked, change.saturating_neg()),
+                Account::Available => (&mut sums.available, change),
+                Account::Held => (&mut sums.held, change),
+                Account::Sold => (&mut sums.sold, change),
+                Account::Scrapped => (&mut sums.scrapped, change),
+            };
+            *sum = sum.saturating_add(change);
+            if let Some(order) = row.order {
+                self.order_units((order, row.key.pool), account, change);
+            }
+        }
+    }
+
+    /// Only held and sold belong to an order; a unit handed on after it is nobody's.
+    fn order_units(&mut self, key: (OrderId, PoolId), account: Account, change: i128) {
+        match account {
+            Account::Held => {
+                let units = self.units.entry(key).or_default();
+                units.held = units.held.saturating_add(change);
+                units.ever_held = units.ever_held.saturating_add(change.max(0));
+            }
+            Account::Sold => {
+                let units = self.units.entry(key).or_default();
+                units.sold = units.sold.saturating_add(change);
+            }
+            Account::Outside | Account::Available | Account::Scrapped => {}
+        }
+    }
+
+    fn order(&mut self, order: &Order) {
+        let (id, status) = (order.id, order.status);
+        let unpaid = status == Status::PaymentPending;
+        for line in &order.lines {
+            let quantity = i128::from(line.quantity);
+            let none = 0i128;
+            let want = OrderUnits {
+                held: if unpaid { quantity } else { none },
+                sold: if status.is_sold() { quantity } else { none },
+                ever_held: quantity,
+            };
+            let moved = self.units.remove(&(id, line.pool)).unwrap_or_default();
+            self.require(moved == want, Rule::S9, || {
+                format!(
+                    "{id} is {} but the ledger moved {} into held, left {} held and {} sold",
+                    status.as_str(),
+                    moved.ever_held,
+                    moved.held,
+                    moved.sold
+                )
+            });
+            let sums = self.sums.entry(line.pool).or_default();
+            sums.held_by_orders = sums.held_by_orders.saturating_add(want.held);
+            sums.sold_by_orders = sums.sold_by_orders.saturating_add(want.sold);
+            if let PoolId::Sale(sale) = line.pool {
+                let counted = self.uses.entry((sale, order.customer)).or_default();
+                counted.used = counted.used.saturating_add(want.held.saturating_add(want.sold));
+                if unpaid {
+                    counted.holding = Some(id);
+                    counted.holds = counted.holds.saturating_add(1);
+                }
+            }
+        }
+        let waits = if status.is_terminal() {
+            order.due_at.is_none()
+        } else {
+            // Only the steps to shipping and to delivered may wait for staff alone.
+            order.due_at.is_some() || matches!(status, Status::Paid | Status::Shipping)
+        };
+        let timed = !unpaid || (order.pay_by.is_some() && order.pay_by == order.due_at);
+        self.require(waits && timed, Rule::S9, || {
+            format!("{id} is {} but waits for {:?}", status.as_str(), order.due_at)
+        });
+        self.payment(order);
+    }
+
+    fn payment(&mut self, order: &Order) {
+        let paid = order.payment.status == PaymentStatus::Paid;
+        self.require(order.status.is_sold() == paid, Rule::S10, || {
+            let status = order.status.as_str();
+            format!("{} is {status} but its payment is {:?}", order.id, order.payment.status)
+        });
+        let (kept, owed) = self.money.entry(order.currency).or_default();
+        let captures = order.payment.captures.iter();
+        for capture in captures.filter(|capture| capture.refund == Refund::None) {
+            *kept = kept.saturating_add(i128::from(capture.amount));
+        }
+        if order.status.is_sold() {
+            *owed = owed.saturating_add(i128::from(order.total));
+        }
+    }
+
+    fn usage(&mut self, usage: &Usage) {
+        let want = self.uses.remove(&(usage.sale, usage.customer)).unwrap_or_default();
+        let equal =
+            i128::from(usage.used) == want.used && usage.holding == want.holding && want.holds <= 1;
+        self.require(equal, Rule::S5, || {
+            format!(
+                "{} of {} uses {} and holds {:?}, but orders say {}, {:?}",
+                usage.customer, usage.sale, usage.used, usage.holding, want.used, want.holding
+            )
+        });
+    }
+
+    fn sale(&mut self, sale: &Sale) {
+        let available = self.pools.get(&PoolId::Sale(sale.id)).map(|pool| pool.accounts.available);
+        self.require(!sale.closed || available == Some(0), Rule::S12, || {
+            format!("{} is closed with {available:?} available", sale.id)
+        });
+    }
+
+    fn finish(mut self) -> Vec<Violation> {
+        let pools = std::mem::take(&mut self.pools);
+        let mut sums = std::mem::take(&mut self.sums);
+        for (id, pool) in pools {
+            self.pool(&pool, sums.remove(&id).unwrap_or_default());
+        }
+        for id in sums.into_keys() {
+            self.require(false, Rule::S1, || format!("{id:?} has movements but no pool"));
+        }
+        for (order, pool) in std::mem::take(&mut self.units).into_keys() {
+            self.require(false, Rule::S9, || format!("{order} moved units of {pool:?} unasked"));
+        }
+        for ((sale, customer), counted) in std::mem::take(&mut self.uses) {
+            self.require(counted.used == 0, Rule::S5, || {
+                format!("{customer} has {} of {sale} but no usage", counted.used)
+            });
+        }
+        for (currency, (kept, owed)) in std::mem::take(&mut self.money) {
+            self.require(kept == owed, Rule::S11, || {
+                format!("{currency:?} {kept} kept, but orders in sold total {owed}")
+            });
+        }
+        self.found
+    }
+
+    fn pool(&mut self, pool: &Pool, sums: PoolSums) {
+        let id = pool.id;
+        let accounts = pool.accounts;
+        let [available, held, sold, scrapped] =
+            [accounts.available, accounts.held, accounts.sold, accounts.scrapped].map(i128::from);
+        let stocked = [available, held, sold, scrapped].into_iter().fold(0, i128::saturating_add);
+        self.require(stocked == sums.stocked, Rule::S1, || {
+            format!("{id:?} counts {stocked}, but {} came in and stayed", sums.stocked)
+        });
+        for (account, counted, in_ledger) in [
+            ("available", available, sums.available),
+            ("held", held, sums.held),
+            ("sold", sold, sums.sold),
+            ("scrapped", scrapped, sums.scrapped),
+        ] {
+            self.require(counted == in_ledger, Rule::S2, || {
+                format!("{id:?} counts {counted} {account}, the ledger {in_ledger}")
+            });
+        }
+        self.require(held == sums.held_by_orders, Rule::S3, || {
+            format!("{id:?} holds {held}, unpaid orders {}", sums.held_by_orders)
+        });
+        self.require(sold == sums.sold_by_orders, Rule::S4, || {
+            format!("{id:?} sold {sold}, paid orders {}", sums.sold_by_orders)
+        });
+        self.require(held.saturating_add(sold) <= sums.stocked, Rule::S6, || {
+            format!("{id:?} holds {held} and sold {sold} of {}", sums.stocked)
+        });
+    }
+}

@@ -25,29 +25,46 @@
 //! | event | a published fact, numbered (revision, offset) |
 //! | sweep, Tick, `due_at` | handling due rows; the command that only sweeps; when a row is due |
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::float_arithmetic,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::wildcard_enum_match_arm,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+    )
+)]
+
 pub mod change;
 pub mod command;
 pub mod decide;
 mod draft;
 pub mod event;
+mod field;
 pub mod id;
 pub mod invariant;
 pub mod memory;
 pub mod order;
 pub mod outcome;
+mod payment;
 pub mod permission;
 pub mod product;
 pub mod receipt;
 pub mod sale;
+#[cfg(feature = "script")]
+pub mod script;
 pub mod settings;
 pub mod stock;
-mod sweep;
+pub mod sweep;
 pub mod value;
 pub mod view;
 
 pub use change::Change;
 pub use command::{Action, Actor, Command, Role};
-pub use decide::{Decision, decide};
+pub use decide::{Decision, decide, early_refusal};
 pub use id::{OrderId, PaymentId, ProductId, SaleId, UserId};
 pub use outcome::{Done, Outcome, Refusal};
 pub use value::{Millis, Revision, Stamp};

@@ -2,7 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::SettingsUpdate;
+use crate::decide::require_version;
+use crate::draft::Draft;
+use crate::event::Fact;
+use crate::field;
+use crate::outcome::{Done, Refusal};
 use crate::value::RowStamp;
+use crate::view::View;
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -82,6 +89,20 @@ impl Settings {
         ];
         checks.into_iter().find(|(_, ok)| !ok).map(|(name, _)| name)
     }
+}
+
+/// Replaces all settings; statuses entered from now on follow them.
+pub(crate) fn update<V: View>(
+    draft: &mut Draft<'_, V>,
+    ask: &SettingsUpdate,
+) -> Result<Done, Refusal> {
+    if let Some(name) = ask.settings.out_of_range() {
+        return Err(field::invalid(format!("/{name}"), "out_of_range"));
+    }
+    require_version(draft.settings().row, Some(ask.if_version))?;
+    let settings = draft.put_settings(ask.settings);
+    draft.publish(Fact::SettingsChanged);
+    Ok(Done::Settings(Box::new(settings)))
 }
 
 #[cfg(test)]

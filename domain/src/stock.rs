@@ -6,9 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::Actor;
+use crate::command::{Actor, Adjustment, StockAdjust};
+use crate::draft::Draft;
+use crate::field;
 use crate::id::{OrderId, ProductId, SaleId};
-use crate::value::{Revision, RowStamp, Stamp};
+use crate::outcome::{Done, Kind, Refusal};
+use crate::sale::{Sale, hand_on};
+use crate::value::{NOTE_CHARS_MAX, Revision, RowStamp, STOCK_QUANTITY_MAX, Stamp};
+use crate::view::View;
 
 /// The place units are counted: a product's general stock, or a sale's allotment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -38,6 +43,39 @@ impl Accounts {
         [self.available, self.held, self.sold, self.scrapped]
             .into_iter()
             .fold(0, u64::saturating_add)
+    }
+
+    /// The units in one account; none are counted outside.
+    pub const fn units(self, account: Account) -> u64 {
+        match account {
+            Account::Outside => 0,
+            Account::Available => self.available,
+            Account::Held => self.held,
+            Account::Sold => self.sold,
+            Account::Scrapped => self.scrapped,
+        }
+    }
+
+    /// The accounts after a movement; `None` when the source does not cover it.
+    #[must_use]
+    pub fn after(mut self, movement: Movement) -> Option<Self> {
+        if let Some(from) = self.units_mut(movement.from) {
+            *from = from.checked_sub(movement.quantity)?;
+        }
+        if let Some(to) = self.units_mut(movement.to) {
+            *to = to.checked_add(movement.quantity)?;
+        }
+        Some(self)
+    }
+
+    const fn units_mut(&mut self, account: Account) -> Option<&mut u64> {
+        match account {
+            Account::Outside => None,
+            Account::Available => Some(&mut self.available),
+            Account::Held => Some(&mut self.held),
+            Account::Sold => Some(&mut self.sold),
+            Account::Scrapped => Some(&mut self.scrapped),
+        }
     }
 }
 
@@ -98,6 +136,42 @@ pub enum Reason {
     ReturnScrap,
 }
 
+impl Reason {
+    /// Where units come from and go to; paired reasons have one way in each pool, and this is
+    /// the way out of the giving one.
+    pub const fn way(self) -> (Account, Account) {
+        match self {
+            Self::StockIn => (Account::Outside, Account::Available),
+            Self::StockOut | Self::Allot | Self::Leftover => (Account::Available, Account::Outside),
+            Self::Scrap => (Account::Available, Account::Scrapped),
+            Self::Unscrap => (Account::Scrapped, Account::Available),
+            Self::Hold => (Account::Available, Account::Held),
+            Self::Pay => (Account::Held, Account::Sold),
+            Self::Release => (Account::Held, Account::Available),
+            Self::Cancel | Self::Restock => (Account::Sold, Account::Available),
+            Self::ReturnScrap => (Account::Sold, Account::Scrapped),
+        }
+    }
+
+    /// The word in listings of the ledger.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StockIn => "stock_in",
+            Self::StockOut => "stock_out",
+            Self::Scrap => "scrap",
+            Self::Unscrap => "unscrap",
+            Self::Allot => "allot",
+            Self::Leftover => "leftover",
+            Self::Hold => "hold",
+            Self::Pay => "pay",
+            Self::Release => "release",
+            Self::Cancel => "cancel",
+            Self::Restock => "restock",
+            Self::ReturnScrap => "return_scrap",
+        }
+    }
+}
+
 /// Units going from one account of a pool to another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Movement {
@@ -154,4 +228,120 @@ pub struct Usage {
     pub holding: Option<OrderId>,
     /// Version and stamps.
     pub row: RowStamp,
+}
+
+/// What a movement is about, besides its reason.
+#[derive(Clone, Default)]
+pub(crate) struct Cause {
+    /// The order that caused it.
+    pub(crate) order: Option<OrderId>,
+    /// What staff wrote about it.
+    pub(crate) note: Option<String>,
+}
+
+impl Cause {
+    pub(crate) const fn order(id: OrderId) -> Self {
+        Self { order: Some(id), note: None }
+    }
+
+    pub(crate) const fn note(note: Option<String>) -> Self {
+        Self { order: None, note }
+    }
+}
+
+/// Moves units inside a pool, or in from outside. Units that become available in a closed sale
+/// go on to its product at once (S12). The caller has checked that the source covers it.
+pub(crate) fn shift<V: View>(
+    draft: &mut Draft<'_, V>,
+    pool: PoolId,
+    reason: Reason,
+    quantity: u64,
+    cause: Cause,
+) {
+    let (from, to) = reason.way();
+    let order = cause.order;
+    write(draft, pool, Movement { from, to, quantity, reason }, cause, None);
+    if let (Account::Available, PoolId::Sale(id)) = (to, pool) {
+        let sale = draft.sale(id).expect("a sale's pool is created with its sale, and stays");
+        if sale.closed {
+            hand_on(draft, &sale, order);
+        }
+    }
+}
+
+/// Moves available units from one pool to another: two rows that name each other.
+pub(crate) fn transfer<V: View>(
+    draft: &mut Draft<'_, V>,
+    (from, to): (PoolId, PoolId),
+    reason: Reason,
+    quantity: u64,
+    cause: Cause,
+) {
+    let (inside, outside) = (Account::Available, Account::Outside);
+    let leaves = Movement { from: inside, to: outside, quantity, reason };
+    let arrives = Movement { from: outside, to: inside, quantity, reason };
+    write(draft, from, leaves, cause.clone(), Some(to));
+    write(draft, to, arrives, cause, Some(from));
+}
+
+fn write<V: View>(
+    draft: &mut Draft<'_, V>,
+    id: PoolId,
+    movement: Movement,
+    cause: Cause,
+    peer: Option<PoolId>,
+) {
+    let mut pool = *draft.pool_of(id);
+    pool.accounts = pool.accounts.after(movement).expect(
+        "S1: rules move only what the source covers, and 10^9 units per command cannot fill u64",
+    );
+    draft.put_pool(pool);
+    draft.append(id, movement, cause.order, peer, cause.note);
+}
+
+/// Creates the empty pool of a new product or sale.
+pub(crate) fn open_pool<V: View>(draft: &mut Draft<'_, V>, id: PoolId) {
+    let row = RowStamp::default(); // The draft sets it.
+    draft.put_pool(Pool { id, accounts: Accounts::default(), waiting: 0, row });
+}
+
+/// `not_enough_units` unless the account covers the quantity.
+pub(crate) fn require_units(pool: &Pool, account: Account, quantity: u64) -> Result<(), Refusal> {
+    let available = pool.accounts.units(account);
+    if available < quantity { Err(Refusal::NotEnoughUnits { available }) } else { Ok(()) }
+}
+
+/// Whether a stock command may name this many units.
+pub(crate) fn require_stock_quantity(pointer: &str, quantity: u64) -> Result<(), Refusal> {
+    field::require((1..=STOCK_QUANTITY_MAX).contains(&quantity), pointer, "out_of_range")
+}
+
+/// Adds, takes, scraps or unscraps units of a pool.
+pub(crate) fn adjust<V: View>(
+    draft: &mut Draft<'_, V>,
+    ask: &StockAdjust,
+) -> Result<Done, Refusal> {
+    require_stock_quantity("/delta", ask.quantity)?;
+    field::text_if_any("/reason", ask.note.as_ref(), NOTE_CHARS_MAX)?;
+    let sale = match ask.pool {
+        PoolId::Product(id) => {
+            draft.product(id).ok_or(Refusal::NotFound(Kind::Product))?;
+            None
+        }
+        PoolId::Sale(id) => Some(draft.sale(id).ok_or(Refusal::NotFound(Kind::Sale))?),
+    };
+    let reason = match ask.adjustment {
+        Adjustment::In => Reason::StockIn,
+        Adjustment::Out => Reason::StockOut,
+        Adjustment::Scrap => Reason::Scrap,
+        Adjustment::Unscrap => Reason::Unscrap,
+    };
+    if ask.adjustment == Adjustment::In {
+        sale.as_deref().map_or(Ok(()), |sale: &Sale| sale.require_not_over(draft.now()))?;
+    } else {
+        let (source, _) = reason.way();
+        require_units(&draft.pool_of(ask.pool), source, ask.quantity)?;
+    }
+    shift(draft, ask.pool, reason, ask.quantity, Cause::note(ask.note.clone()));
+    Ok(Done::Stock(*draft.pool_of(ask.pool)))
 }

@@ -1,9 +1,36 @@
 //! Agreement: one log for all nodes, and who may append to it.
+//!
+//! A [`Node`] takes a command on any node, brings it to the leader over a standing connection,
+//! and answers when a majority has it on disk and the leader has applied it. Reads are made
+//! linearizable on any node by one question to the leader. openraft does the protocol; what it
+//! stores goes through `log_store` and `state_machine`, what it sends through `network`, and
+//! nothing of its types leaves this crate.
+//!
+//! Reading order: [`node`] (the surface), `propose` (one command's way), `read_index`, `timers`,
+//! `admin`, `bootstrap`, then the adaptors.
 
+mod admin;
+mod bootstrap;
+mod clock;
+mod core;
+mod failure;
+mod log_store;
+mod members;
+mod metrics;
+mod network;
 pub mod node;
 pub mod options;
+mod propose;
+mod read_index;
+mod state_machine;
 pub mod status;
+#[cfg(test)]
+mod suite;
+mod timers;
+mod types;
+mod wire;
 
+pub use failure::storage_exit_code;
 pub use node::{Executed, Failure, FailureReason, Node, Reply, StartError};
 pub use options::{Options, Peer};
 pub use status::{ClusterStatus, Member, MemberRole, NodeHash};

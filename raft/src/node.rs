@@ -1,12 +1,31 @@
 //! One node: proposes, forwards, reads, and tells what it knows.
 
+use openraft::async_runtime::WatchReceiver;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use firstcome_domain::{Command, Millis, Outcome, Revision, Stamp};
+use firstcome_storage::dir::IdentityState;
 use firstcome_storage::query::ReadView;
+use firstcome_storage::{DataDir, Identity, Log, LogOptions, State, StateOptions};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
+use crate::clock::Clock;
+use crate::core::{self, Core, Counters};
+use crate::failure::FailureSlot;
+use crate::log_store::LogStore;
+use crate::members::Members;
+use crate::network::peer::Factory;
+use crate::network::{Dialer, server, stream};
 use crate::options::Options;
+use crate::state_machine::StateMachine;
 use crate::status::{ClusterStatus, NodeHash};
+use crate::types::Raft;
+use crate::wire::{self, Admin};
+use crate::{admin, bootstrap, propose, read_index, timers};
 
 /// Whether a failed request may have taken effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,93 +108,315 @@ pub enum StartError {
 
 /// A running node; cheap to clone.
 #[derive(Clone)]
-pub struct Node {}
+pub struct Node {
+    core: Arc<Core>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
 
 impl Node {
     /// Opens the directory, joins or forms the cluster, and starts. Returns as soon as requests
     /// can be taken (there may be no leader yet).
-    pub async fn start(_options: Options) -> Result<Self, StartError> {
-        unimplemented!()
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let config = raft_config(&options)?;
+        let listener =
+            match options.peer_listen {
+                Some(address) => Some(stream::listen(address).await.map_err(|source| {
+                    StartError::Listen { address: address.to_string(), source }
+                })?),
+                None => None,
+            };
+        let dir = if DataDir::is_vacant(&options.data_dir)? {
+            bootstrap::first_start(&options, listener.as_ref()).await?
+        } else {
+            DataDir::open(&options.data_dir)?
+        };
+        let identity = check_identity(&dir, &options)?;
+        let log = Log::open(&dir, LogOptions { cache_bytes: options.log_cache_bytes })?;
+        let state_options = StateOptions {
+            cache_bytes: options.state_cache_bytes,
+            checkpoint_interval: options.checkpoint_interval,
+            checkpoint_bytes: options.checkpoint_bytes,
+        };
+        let state = State::open(&dir, state_options, log.clone())?;
+
+        let failure = FailureSlot::default();
+        let dialer = Dialer {
+            cluster_uuid: identity.cluster_uuid.clone(),
+            incarnation: identity.incarnation,
+            node_id: identity.node_id,
+            dial: options.dial.clone(),
+            connect_timeout: options.connect_timeout,
+            failure: failure.clone(),
+        };
+        let members = Arc::new(Members::new(dialer.clone()));
+        let factory = Factory {
+            dialer,
+            members: Arc::clone(&members),
+            rpc_timeout: options.rpc_timeout,
+            chunk_timeout: options.chunk_timeout,
+        };
+        let (applied_tx, applied) = watch::channel(0);
+        let machine = StateMachine::open(state.clone(), applied_tx, failure.clone())?;
+        let raft =
+            Raft::new(identity.node_id, config, factory, LogStore::new(log.clone()), machine)
+                .await
+                .map_err(|error| StartError::Raft(error.to_string()))?;
+        let (read_index, asks) = mpsc::unbounded_channel();
+        let clock_max = i64::try_from(options.clock_max.as_millis()).unwrap_or(i64::MAX);
+        let core = Arc::new(Core {
+            metrics: raft.metrics(),
+            clock: Clock::new(options.clock_offset_ms, clock_max),
+            dir: Mutex::new(Some(dir)),
+            members,
+            applied,
+            failure,
+            draining: false.into(),
+            in_flight: 0.into(),
+            read_index,
+            fresh_since: Mutex::new(None),
+            heard_leader: Mutex::new(None),
+            clock_offset_ms: 0.into(),
+            clock_fit: false.into(),
+            counters: Counters::default(),
+            identity,
+            raft,
+            log,
+            state,
+            options,
+        });
+        let mut tasks = vec![
+            tokio::spawn(read_index::run(Arc::clone(&core), asks)),
+            tokio::spawn(timers::run_due(Arc::clone(&core))),
+            tokio::spawn(timers::run_snapshots(Arc::clone(&core))),
+            tokio::spawn(timers::run_clock(Arc::clone(&core))),
+            tokio::spawn(timers::run_watch(Arc::clone(&core))),
+        ];
+        if let Some(listener) = listener {
+            tasks.push(tokio::spawn(server::run(Arc::clone(&core), listener)));
+        }
+        let node = Self { core, tasks: Arc::new(Mutex::new(tasks)) };
+        let core = &node.core;
+        bootstrap::initialize(&core.options, core.id(), &core.log, &core.raft).await?;
+        tracing::info!(
+            cluster = core.identity.cluster_uuid,
+            id = core.id(),
+            name = core.identity.name,
+            "node started"
+        );
+        Ok(node)
     }
-    /// Proposes a command through whoever leads; answers after commit and apply here.
-    pub async fn propose(&self, _command: Command) -> Result<Reply, Failure> {
-        unimplemented!()
+
+    /// Proposes a command through whoever leads; answers after a majority made it durable and
+    /// the leader applied it.
+    pub async fn propose(&self, command: Command) -> Result<Reply, Failure> {
+        propose::propose(&self.core, command).await
     }
+
     /// Makes sure that reads from now on see everything decided before the call; answers the
     /// revision that is applied here.
     pub async fn linearize(&self) -> Result<Revision, Failure> {
-        unimplemented!()
+        read_index::linearize(&self.core).await
     }
+
     /// Waits until this node has applied `revision`, or fails with `RevisionNotReached`.
-    pub async fn wait_applied(&self, _revision: Revision, _limit: Duration) -> Result<(), Failure> {
-        unimplemented!()
+    pub async fn wait_applied(&self, revision: Revision, limit: Duration) -> Result<(), Failure> {
+        self.core.wait_index(revision.get(), limit).await
     }
+
     /// Reads rows as applied here; short closures only. A storage error stops the node.
-    pub fn read<R>(&self, _f: impl FnOnce(&ReadView<'_>) -> R) -> R {
-        unimplemented!()
+    pub fn read<R>(&self, f: impl FnOnce(&ReadView<'_>) -> R) -> Result<R, Failure> {
+        self.core.read(f)
     }
+
     /// Last applied revision and log time here.
     pub fn applied(&self) -> Stamp {
-        unimplemented!()
+        let applied = self.core.state.applied();
+        Stamp { revision: applied.revision.unwrap_or_default(), now: applied.now }
     }
+
     /// Log time as this node would stamp now: never behind the last stamp. For countdowns.
     pub fn log_time(&self) -> Millis {
-        unimplemented!()
+        self.core.clock.now().max(self.core.state.applied().now)
     }
-    /// The cluster as this node sees it; fresh figures of other members come from the leader.
-    pub async fn cluster(&self, _local: bool) -> Result<ClusterStatus, Failure> {
-        unimplemented!()
+
+    /// The cluster as this node sees it; unless `local`, every member is asked how far it is.
+    pub async fn cluster(&self, local: bool) -> Result<ClusterStatus, Failure> {
+        admin::status(&self.core, local).await
     }
+
     /// The leader's name as known here, cheaply.
     pub fn leader_name(&self) -> Option<String> {
-        unimplemented!()
+        let leader = self.core.leader()?;
+        let metrics = self.core.metrics.borrow_watched();
+        metrics.membership_config.get_node(&leader).map(|node| node.name.clone())
     }
+
     /// This node's name.
     pub fn name(&self) -> &str {
-        unimplemented!()
+        &self.core.identity.name
     }
-    /// State hashes of all members at one revision (default: the last one applied here).
+
+    /// State hashes of all members at one revision (default: the newest decided one).
     pub async fn hashes(
         &self,
-        _revision: Option<Revision>,
+        revision: Option<Revision>,
     ) -> Result<(Revision, Vec<NodeHash>), Failure> {
-        unimplemented!()
+        let revision = match revision {
+            Some(revision) => revision,
+            None => self.linearize().await?,
+        };
+        Ok((revision, admin::hashes(&self.core, revision.get()).await))
     }
+
     /// What keeps this node from being ready; empty when it is.
     pub fn not_ready(&self) -> Vec<String> {
-        unimplemented!()
+        let core = &self.core;
+        let leader = core.leader();
+        let applied = *core.applied.borrow();
+        let committed = core.metrics.borrow_watched().local_committed.map_or(0, |id| id.index);
+        let mut reasons = Vec::new();
+        if core.draining.load(Ordering::Relaxed) {
+            reasons.push("draining".to_owned());
+        }
+        if leader.is_none() {
+            reasons.push("no leader is known".to_owned());
+        }
+        if committed > applied + READY_LAG_MAX {
+            reasons.push(format!("{} decided entries are not applied yet", committed - applied));
+        }
+        reasons
     }
+
     /// Adds the node that listens at `peer` (started with an empty directory and without
     /// `--bootstrap`, waiting to be added) as a learner; answers its new id.
-    pub async fn add_member(&self, _name: String, _api: String, _peer: String) -> Result<u64, Failure> {
-        unimplemented!()
+    pub async fn add_member(
+        &self,
+        name: String,
+        api: String,
+        peer: String,
+    ) -> Result<u64, Failure> {
+        admin::ask_leader(&self.core, Admin::Add(wire::Address { name, api, peer })).await
     }
+
     /// Makes a learner in sync a voter.
-    pub async fn promote(&self, _id: u64) -> Result<(), Failure> {
-        unimplemented!()
+    pub async fn promote(&self, id: u64) -> Result<(), Failure> {
+        admin::ask_leader(&self.core, Admin::Promote(id)).await.map(drop)
     }
+
     /// Removes a member; its id is never used again.
-    pub async fn remove_member(&self, _id: u64) -> Result<(), Failure> {
-        unimplemented!()
+    pub async fn remove_member(&self, id: u64) -> Result<(), Failure> {
+        admin::ask_leader(&self.core, Admin::Remove(id)).await.map(drop)
     }
+
     /// Hands leadership to `to` (default: the most advanced voter) and waits for it.
-    pub async fn transfer_leader(&self, _to: Option<u64>) -> Result<u64, Failure> {
-        unimplemented!()
+    pub async fn transfer_leader(&self, to: Option<u64>) -> Result<u64, Failure> {
+        admin::ask_leader(&self.core, Admin::Transfer(to)).await
     }
-    /// Moves the snapshot mark now and purges what retention allows; answers the mark.
+
+    /// Makes everything applied here durable, moves the snapshot mark and purges what retention
+    /// allows; answers the mark.
     pub async fn snapshot(&self) -> Result<Revision, Failure> {
-        unimplemented!()
+        let state = self.core.state.clone();
+        let saved = tokio::task::spawn_blocking(move || state.checkpoint()).await;
+        let stopped = || core::not_executed(FailureReason::Draining);
+        let saved = saved.map_err(|_| stopped())?.map_err(|error| {
+            self.core.failure.set_storage(&error);
+            stopped()
+        })?;
+        timers::mark_and_purge(&self.core).await.map_err(|()| stopped())?;
+        Ok(saved.revision.unwrap_or_default())
     }
+
     /// Prometheus lines of this crate, ready to append to `/metrics`.
     pub fn metrics_text(&self) -> String {
-        unimplemented!()
+        crate::metrics::text(&self.core)
     }
+
     /// Stops taking requests, hands leadership away, saves a checkpoint, closes the files.
     pub async fn shutdown(&self) {
-        unimplemented!()
+        let core = &self.core;
+        core.draining.store(true, Ordering::Relaxed);
+        if core.is_leader() {
+            drop(admin::transfer(core, None).await);
+        }
+        let quiet = async {
+            while core.in_flight.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        drop(tokio::time::timeout(core.options.admission_deadline, quiet).await);
+        if let Err(error) = core.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not stop cleanly");
+        }
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        let (state, log) = (core.state.clone(), core.log.clone());
+        let closed = tokio::task::spawn_blocking(move || {
+            let closed = state.close();
+            log.close();
+            closed
+        })
+        .await;
+        if let Ok(Err(error)) = closed {
+            tracing::error!(%error, "the last checkpoint failed; the log still has everything");
+        }
+        // Last, so that whoever gets the lock finds both files closed.
+        drop(core.dir.lock().take());
     }
+
     /// Resolves when the node cannot go on (fatal Raft or storage error), with the exit code.
     pub async fn failed(&self) -> (i32, String) {
-        unimplemented!()
+        self.core.failure.wait().await
     }
+}
+
+/// A node this far behind what is decided sends its clients elsewhere.
+const READY_LAG_MAX: u64 = 10_000;
+
+fn check_identity(dir: &DataDir, options: &Options) -> Result<Identity, StartError> {
+    let identity = dir.identity().clone();
+    if identity.state == IdentityState::Removed {
+        return Err(StartError::Removed);
+    }
+    if identity.name != options.name {
+        return Err(StartError::Storage(firstcome_storage::Error::Foreign {
+            path: options.data_dir.clone(),
+            detail: format!("it belongs to node {}, not {}", identity.name, options.name),
+        }));
+    }
+    Ok(identity)
+}
+
+/// openraft's settings; each has its reason in `operations.md`, section 4.
+fn raft_config(options: &Options) -> Result<Arc<openraft::Config>, StartError> {
+    let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    let config = openraft::Config {
+        cluster_name: options.cluster_name.clone(),
+        heartbeat_interval: ms(options.heartbeat),
+        heartbeat_min_interval: Some(ms(options.heartbeat)),
+        election_timeout_min: ms(options.election_min),
+        election_timeout_max: ms(options.election_max),
+        enable_pre_vote: Some(true),
+        quorum_loss_probe_interval: Some(ms(options.election_max) * 2),
+        enable_leader_restore: Some(false),
+        allow_log_reversion: Some(false),
+        // Switched on by the clock check: a node whose clock is off must not lead.
+        enable_elect: false,
+        max_payload_entries: 2048,
+        max_append_entries: Some(4096),
+        api_batch_capacity: 4096,
+        api_batch_linger_ms: 0,
+        api_channel_size: Some(16_384),
+        state_machine_channel_size: Some(1024),
+        snapshot_policy: openraft::SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
+        purge_batch_size: 1,
+        replication_lag_threshold: 10_000_000,
+        removed_leader_step_down: openraft::StepDownPolicy::After(500),
+        install_snapshot_timeout: ms(options.chunk_timeout),
+        backoff: "100ms 200ms 400ms 800ms 1600ms 3200ms 5s".to_owned(),
+        ..openraft::Config::default()
+    };
+    config.validate().map(Arc::new).map_err(|error| StartError::Settings(error.to_string()))
 }

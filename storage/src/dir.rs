@@ -1,10 +1,41 @@
 //! The data directory and its identity.
+//!
+//! ```text
+//! node.json        whose directory this is; replaced by temp file, fsync, rename, dir fsync
+//! LOCK             flock, held by the kernel; a leftover file means nothing
+//! CREATING         there while a directory is being made: it holds no node yet
+//! log.redb         Raft's log, vote and marks; names cluster, node and format
+//! state.redb       the rows; names cluster and format
+//! state.new.redb   a snapshot being received; deleted at start
+//! ```
+//!
+//! `node.json` is written last, and `CREATING` goes after it: a crash while a directory is made
+//! leaves one that may be made again, and a directory that lost its `node.json` is damaged, never
+//! new. Other files are none of our business.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::disk::{Disk, DiskLock, RealDisk};
+use crate::file::{self, Backend, FileIdentity};
+
+/// Format of the directory that this release reads and writes.
+pub const FORMAT: u32 = 1;
+
+const NODE_JSON: &str = "node.json";
+const NODE_JSON_NEW: &str = "node.json.new";
+const LOCK: &str = "LOCK";
+const CREATING: &str = "CREATING";
+pub(crate) const LOG_FILE: &str = "log.redb";
+pub(crate) const STATE_FILE: &str = "state.redb";
+pub(crate) const STATE_NEW_FILE: &str = "state.new.redb";
+
+/// Only identity rows are read through this cache: 1 MiB.
+const CHECK_CACHE_BYTES: usize = 1024 * 1024;
 
 /// Whose directory this is; `node.json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -33,32 +64,236 @@ pub enum IdentityState {
     Removed,
 }
 
+/// What the log, the state and the directory handle share; the lock goes with the last of them.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) path: PathBuf,
+    pub(crate) state_identity: FileIdentity,
+    _lock: Box<dyn DiskLock>,
+}
+
+impl Place {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
 /// An opened, locked data directory.
-pub struct DataDir {}
+#[derive(Debug)]
+pub struct DataDir {
+    place: Arc<Place>,
+    identity: Identity,
+}
 
 impl DataDir {
-    /// Whether there is nothing of ours at `path` (missing or empty directory).
-    pub fn is_vacant(_path: &Path) -> Result<bool, Error> {
-        unimplemented!()
+    /// Whether there is nothing of ours at `path` (missing or empty directory, or one whose
+    /// making was cut short).
+    pub fn is_vacant(path: &Path) -> Result<bool, Error> {
+        Self::is_vacant_on(&RealDisk, path)
     }
+
+    /// [`DataDir::is_vacant`] on any disk.
+    pub fn is_vacant_on(disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
+        let Some(names) = disk.list(path).map_err(|error| Error::io(path, error))? else {
+            return Ok(true);
+        };
+        let has = |wanted: &str| names.iter().any(|name| name == wanted);
+        Ok(!has(NODE_JSON) && (has(CREATING) || names.iter().all(|name| name == LOCK)))
+    }
+
     /// Makes a new directory for a node that never ran: identity, both files, all synced.
-    pub fn create(_path: &Path, _identity: &Identity) -> Result<Self, Error> {
-        unimplemented!()
+    pub fn create(path: &Path, identity: &Identity) -> Result<Self, Error> {
+        Self::create_on(Arc::new(RealDisk), path, identity)
     }
+
+    /// [`DataDir::create`] on any disk.
+    pub fn create_on(disk: Arc<dyn Disk>, path: &Path, identity: &Identity) -> Result<Self, Error> {
+        if identity.format != FORMAT {
+            return Err(foreign_format(path, identity.format));
+        }
+        if !Self::is_vacant_on(&*disk, path)? {
+            return Err(Error::Foreign {
+                path: path.to_owned(),
+                detail: "it is not empty; a new node needs a directory of its own".into(),
+            });
+        }
+        disk.make_dir(path).map_err(|error| Error::io(path, error))?;
+        let place = lock(disk, path, identity)?;
+        let marker = place.file(CREATING);
+        let sync_dir = || place.disk.sync_dir(path).map_err(|error| Error::io(path, error));
+        place.disk.create(&marker).map_err(|error| Error::io(&marker, error))?;
+        sync_dir()?;
+        for (name, node_id) in [(LOG_FILE, Some(identity.node_id)), (STATE_FILE, None)] {
+            let file = place.file(name);
+            let handle = place.disk.create(&file).map_err(|error| Error::io(&file, error))?;
+            let row = FileIdentity { node_id, ..place.state_identity.clone() };
+            let db = file::create(handle, &file, CHECK_CACHE_BYTES, &row)?;
+            db.close().map_err(|error| file::failed(&file, error))?;
+        }
+        sync_dir()?;
+        write_identity(&place, identity)?;
+        place.disk.remove(&marker).map_err(|error| Error::io(&marker, error))?;
+        sync_dir()?;
+        Ok(Self { place, identity: identity.clone() })
+    }
+
     /// Opens and locks an existing one; checks that `node.json` and both files agree.
-    pub fn open(_path: &Path) -> Result<Self, Error> {
-        unimplemented!()
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_on(Arc::new(RealDisk), path)
     }
+
+    /// [`DataDir::open`] on any disk.
+    pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
+        let identity = read_identity(&*disk, path)?;
+        let place = lock(disk, path, &identity)?;
+        for name in [LOG_FILE, STATE_FILE] {
+            let file = place.file(name);
+            let handle = place.disk.open(&file).map_err(|error| missing(&file, error))?;
+            let db = file::open(Backend(handle), &file, CHECK_CACHE_BYTES)?;
+            let found = file::identity(&db, &file)?;
+            db.close().map_err(|error| file::failed(&file, error))?;
+            check_identity(&file, &found, &identity, name == LOG_FILE)?;
+        }
+        for name in [STATE_NEW_FILE, NODE_JSON_NEW, CREATING] {
+            let leftover = place.file(name);
+            place.disk.remove(&leftover).map_err(|error| Error::io(&leftover, error))?;
+        }
+        Ok(Self { place, identity })
+    }
+
     /// Whose it is.
     pub fn identity(&self) -> &Identity {
-        unimplemented!()
+        &self.identity
     }
-    /// Replaces `node.json` (temp file, fsync, rename, directory fsync).
-    pub fn set_identity(&mut self, _identity: Identity) -> Result<(), Error> {
-        unimplemented!()
+
+    /// Replaces `node.json` (temp file, fsync, rename, directory fsync). Cluster, node id and
+    /// format stay what they are: both files name them too.
+    pub fn set_identity(&mut self, identity: Identity) -> Result<(), Error> {
+        let same = identity.format == self.identity.format
+            && identity.cluster_uuid == self.identity.cluster_uuid
+            && identity.node_id == self.identity.node_id;
+        if !same {
+            return Err(Error::Foreign {
+                path: self.place.file(NODE_JSON),
+                detail: "cluster, node id and format of a directory never change".into(),
+            });
+        }
+        write_identity(&self.place, &identity)?;
+        self.identity = identity;
+        Ok(())
     }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
-        unimplemented!()
+        &self.place.path
     }
+
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+}
+
+/// Reads and checks `node.json` without taking the lock.
+pub(crate) fn read_identity(disk: &dyn Disk, path: &Path) -> Result<Identity, Error> {
+    let node_json = path.join(NODE_JSON);
+    let names = disk.list(path).map_err(|error| Error::io(path, error))?.unwrap_or_default();
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    if !has(NODE_JSON) {
+        let lost = !has(CREATING) && (has(LOG_FILE) || has(STATE_FILE));
+        return Err(if lost {
+            Error::corrupt(&node_json, "it is missing beside the node's files; restore it")
+        } else {
+            Error::Empty { path: path.to_owned() }
+        });
+    }
+    let text = disk.read(&node_json).map_err(|error| Error::io(&node_json, error))?;
+    let value: serde_json::Value = serde_json::from_slice(&text)
+        .map_err(|error| Error::corrupt(&node_json, error.to_string()))?;
+    // The format comes first: another format may have other fields.
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    match format.map(u32::try_from) {
+        Some(Ok(FORMAT)) => {}
+        Some(Ok(other)) => return Err(foreign_format(&node_json, other)),
+        _ => return Err(Error::corrupt(&node_json, "it names no format")),
+    }
+    serde_json::from_value(value).map_err(|error| Error::corrupt(&node_json, error.to_string()))
+}
+
+/// Takes the directory's lock; `InUse` if another process has it.
+pub(crate) fn lock(
+    disk: Arc<dyn Disk>,
+    path: &Path,
+    identity: &Identity,
+) -> Result<Arc<Place>, Error> {
+    let file = path.join(LOCK);
+    let lock = disk
+        .try_lock(&file)
+        .map_err(|error| Error::io(&file, error))?
+        .ok_or(Error::InUse { path: file })?;
+    let state_identity = FileIdentity {
+        format: identity.format,
+        cluster_uuid: identity.cluster_uuid.clone(),
+        node_id: None,
+    };
+    Ok(Arc::new(Place { disk, path: path.to_owned(), state_identity, _lock: lock }))
+}
+
+/// Whether a file belongs to the node that `node.json` names. A log names its node, a state does
+/// not, which also tells the two apart.
+pub(crate) fn check_identity(
+    path: &Path,
+    found: &FileIdentity,
+    wanted: &Identity,
+    is_log: bool,
+) -> Result<(), Error> {
+    let foreign = |detail| Err(Error::Foreign { path: path.to_owned(), detail });
+    if found.format != wanted.format {
+        return Err(foreign_format(path, found.format));
+    }
+    if found.cluster_uuid != wanted.cluster_uuid {
+        return foreign(format!(
+            "it is of cluster {}, node.json of {}",
+            found.cluster_uuid, wanted.cluster_uuid
+        ));
+    }
+    match found.node_id {
+        None if is_log => foreign("it is a state, not a log".into()),
+        Some(_) if !is_log => foreign("it is a log, not a state".into()),
+        Some(id) if id != wanted.node_id => {
+            foreign(format!("it is of node {id}, node.json of {}", wanted.node_id))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A file that must be there: its absence is damage, not novelty.
+pub(crate) fn missing(path: &Path, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound {
+        Error::corrupt(path, "it is missing; a node never starts without it")
+    } else {
+        Error::io(path, error)
+    }
+}
+
+fn foreign_format(path: &Path, format: u32) -> Error {
+    Error::Foreign {
+        path: path.to_owned(),
+        detail: format!("format {format}; this release reads format {FORMAT}"),
+    }
+}
+
+fn write_identity(place: &Place, identity: &Identity) -> Result<(), Error> {
+    let (new, file) = (place.file(NODE_JSON_NEW), place.file(NODE_JSON));
+    let mut text = serde_json::to_vec_pretty(identity)
+        .map_err(|error| Error::io(&file, io::Error::other(error)))?;
+    text.push(b'\n');
+    let write = || -> io::Result<()> {
+        let handle = place.disk.create(&new)?;
+        handle.write_at(0, &text)?;
+        handle.sync()?;
+        place.disk.rename(&new, &file)?;
+        place.disk.sync_dir(&place.path)
+    };
+    write().map_err(|error| Error::io(&file, error))
 }

@@ -6,16 +6,26 @@
 
 pub mod codec;
 pub mod dir;
+pub mod disk;
+mod file;
+mod key;
 pub mod log;
+mod memtable;
 pub mod query;
+mod rows;
+mod scan;
 pub mod snapshot;
 pub mod state;
+mod table;
+mod view;
 
 pub use dir::{DataDir, Identity};
+pub use disk::{Disk, RealDisk};
 pub use log::{Log, LogOptions};
 pub use state::{State, StateOptions};
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Why storage cannot go on. Every variant stops the node; none becomes an answer.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +37,7 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A file is damaged, empty where it must not be, or its content contradicts itself (65).
     #[error("{path} is damaged: {detail}")]
@@ -60,4 +70,47 @@ pub enum Error {
     /// A decision contradicts the rows: a bug (70).
     #[error("broken invariant: {0}")]
     Invariant(String),
+}
+
+impl Error {
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn corrupt(path: &Path, detail: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), detail: detail.into() }
+    }
+
+    /// The same error once more: a poisoned store answers every later call with it.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Io { path, source } => {
+                Self::Io { path: path.clone(), source: same_io_error(source) }
+            }
+            Self::Corrupt { path, detail } => {
+                Self::Corrupt { path: path.clone(), detail: detail.clone() }
+            }
+            Self::Foreign { path, detail } => {
+                Self::Foreign { path: path.clone(), detail: detail.clone() }
+            }
+            Self::InUse { path } => Self::InUse { path: path.clone() },
+            Self::Empty { path } => Self::Empty { path: path.clone() },
+            Self::Invariant(detail) => Self::Invariant(detail.clone()),
+        }
+    }
+
+    /// As callbacks want it.
+    pub(crate) fn to_io(&self) -> io::Error {
+        match self {
+            Self::Io { source, .. } => same_io_error(source),
+            other => io::Error::other(other.to_string()),
+        }
+    }
+}
+
+pub(crate) fn same_io_error(source: &io::Error) -> io::Error {
+    source.raw_os_error().map_or_else(
+        || io::Error::new(source.kind(), source.to_string()),
+        io::Error::from_raw_os_error,
+    )
 }

@@ -1,5 +1,10 @@
 //! Reads for people: the typed view of rules, and the lists of the API, each from an index.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BinaryHeap;
+use std::ops::Bound;
+
+use firstcome_domain::View;
 use firstcome_domain::event::Events;
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::order::{Order, Status};
@@ -7,12 +12,24 @@ use firstcome_domain::product::Product;
 use firstcome_domain::sale::Sale;
 use firstcome_domain::stock::{LedgerKey, LedgerRow, PoolId};
 use firstcome_domain::value::Revision;
+use serde::de::DeserializeOwned;
 
+use crate::Error;
+use crate::codec;
+use crate::key::Key;
+use crate::rows::{Core, IndexRow};
+use crate::scan::{Direction, Scan, prefix_end};
 use crate::state::Applied;
+use crate::table::Table;
+
+/// Rows that one call of a filtered list looks at: about a millisecond.
+const LOOKED_AT_MAX: usize = 1000;
 
 /// Rows at one revision. Also implements [`firstcome_domain::View`].
 pub struct ReadView<'a> {
-    _marker: std::marker::PhantomData<&'a ()>,
+    pub(crate) core: &'a Core,
+    pub(crate) error: Cell<Option<Error>>,
+    pub(crate) absent: RefCell<Vec<IndexRow>>,
 }
 
 /// Which orders a list wants; every given field must match.
@@ -28,6 +45,15 @@ pub struct OrderFilter {
     pub product: Option<ProductId>,
 }
 
+impl OrderFilter {
+    fn matches(&self, order: &Order) -> bool {
+        self.customer.is_none_or(|customer| order.customer == customer)
+            && self.status.is_none_or(|status| order.status == status)
+            && self.pool.is_none_or(|pool| order.lines.iter().any(|line| line.pool == pool))
+            && self.product.is_none_or(|id| order.lines.iter().any(|line| line.product == id))
+    }
+}
+
 /// A page of a list: what was found, and where to go on if there may be more.
 #[derive(Clone, Debug)]
 pub struct Page<T, K> {
@@ -37,62 +63,236 @@ pub struct Page<T, K> {
     pub next: Option<K>,
 }
 
-impl ReadView<'_> {
+/// Fills a page until it is full or enough rows were looked at.
+struct Filling<T, K> {
+    items: Vec<T>,
+    limit: usize,
+    looked_at: usize,
+    last: Option<K>,
+    full: bool,
+}
+
+impl<T, K: Copy> Filling<T, K> {
+    fn new(limit: usize) -> Self {
+        let limit = limit.max(1);
+        Self { items: Vec::new(), limit, looked_at: 0, last: None, full: false }
+    }
+
+    /// Takes the next row into account; `false` when the page is over before it.
+    fn take(&mut self, key: K, item: Option<T>) -> bool {
+        if self.items.len() == self.limit || self.looked_at == LOOKED_AT_MAX {
+            self.full = true;
+            return false;
+        }
+        self.looked_at += 1;
+        self.last = Some(key);
+        self.items.extend(item);
+        true
+    }
+
+    fn page(self) -> Page<T, K> {
+        Page { items: self.items, next: self.last.filter(|_| self.full) }
+    }
+}
+
+impl<'a> ReadView<'a> {
     /// How far the rows are.
     pub fn applied(&self) -> Applied {
-        unimplemented!()
+        self.core.meta.applied()
     }
+
     /// Products, newest first, those that `keep` accepts. Looks at a bounded number of rows per
     /// call, so a page may be short (even empty) and still have a `next`.
     pub fn products(
         &self,
-        _after: Option<ProductId>,
-        _limit: usize,
-        _keep: impl Fn(&Product) -> bool,
+        after: Option<ProductId>,
+        limit: usize,
+        keep: impl Fn(&Product) -> bool,
     ) -> Page<Product, ProductId> {
-        unimplemented!()
+        let high = after.map(|id| Key::new().product(id));
+        self.newest_first(Table::Products, high, limit, |row: &Product| row.id, keep)
     }
+
     /// Sales, newest first, those that `keep` accepts; bounded like `products`.
     pub fn sales(
         &self,
-        _after: Option<SaleId>,
-        _limit: usize,
-        _keep: impl Fn(&Sale) -> bool,
+        after: Option<SaleId>,
+        limit: usize,
+        keep: impl Fn(&Sale) -> bool,
     ) -> Page<Sale, SaleId> {
-        unimplemented!()
+        let high = after.map(|id| Key::new().sale(id));
+        self.newest_first(Table::Sales, high, limit, |row: &Sale| row.id, keep)
     }
+
     /// Sales of one product that are not closed, newest first, from an index.
-    pub fn open_sales_of(&self, _product: ProductId, _limit: usize) -> Vec<Sale> {
-        unimplemented!()
+    pub fn open_sales_of(&self, product: ProductId, limit: usize) -> Vec<Sale> {
+        let prefix = Key::new().product(product).byte(0);
+        let mut ids = Vec::new();
+        if limit > 0 {
+            let (low, high) = (Bound::Included(prefix), prefix_end(prefix));
+            self.walk(Table::SalesByProduct, low, high, Direction::Down, |key, _| {
+                ids.extend(key.id_at(17).map(SaleId::new));
+                Ok(ids.len() < limit)
+            });
+        }
+        ids.into_iter().filter_map(|id| self.sale(id)).collect()
     }
-    /// Orders, newest first, from the narrowest index the filter allows.
+
+    /// Orders, newest first, from the narrowest index the filter allows: customer, pool, product
+    /// (through its pools), status, or all. Looks at a bounded number of orders per call, like
+    /// `products`.
     pub fn orders(
         &self,
-        _filter: OrderFilter,
-        _after: Option<OrderId>,
-        _limit: usize,
+        filter: OrderFilter,
+        after: Option<OrderId>,
+        limit: usize,
     ) -> Page<Order, OrderId> {
-        unimplemented!()
+        let mut filling = Filling::new(limit);
+        let mut visit = |id: OrderId| {
+            let order = self.order(id).filter(|order| filter.matches(order));
+            filling.take(id, order)
+        };
+        if let Some((table, prefixes)) = self.order_prefixes(&filter) {
+            self.ok(self.merge(table, &prefixes, after, &mut visit));
+        } else {
+            let high = after.map_or(Bound::Unbounded, |id| Bound::Excluded(Key::new().order(id)));
+            self.walk(Table::Orders, Bound::Unbounded, high, Direction::Down, |key, _| {
+                Ok(key.id_at(0).is_some_and(|id| visit(OrderId::new(id))))
+            });
+        }
+        filling.page()
     }
+
     /// Ledger rows, oldest first; of one pool, or of all (by pool, then place).
     pub fn ledger(
         &self,
-        _pool: Option<PoolId>,
-        _after: Option<LedgerKey>,
-        _limit: usize,
+        pool: Option<PoolId>,
+        after: Option<LedgerKey>,
+        limit: usize,
     ) -> Page<LedgerRow, LedgerKey> {
-        unimplemented!()
+        let prefix = pool.map_or(Key::new(), |pool| Key::new().pool(pool));
+        let low =
+            after.map_or(Bound::Included(prefix), |key| Bound::Excluded(Key::new().ledger(key)));
+        let mut filling = Filling::new(limit);
+        self.walk(Table::Ledger, low, prefix_end(prefix), Direction::Up, |_, value| {
+            let row: LedgerRow = self.decoded(Table::Ledger, value)?;
+            Ok(filling.take(row.key, Some(row)))
+        });
+        filling.page()
     }
+
     /// Event rows of revisions greater than or equal to `from`, oldest first.
-    pub fn events(&self, _from: Revision, _limit: usize) -> Vec<Events> {
-        unimplemented!()
+    pub fn events(&self, from: Revision, limit: usize) -> Vec<Events> {
+        let mut rows: Vec<Events> = Vec::new();
+        if limit == 0 {
+            return rows;
+        }
+        // Removed rows leave markers until the next checkpoint: begin behind them.
+        let from = from.max(Revision::new(self.events_removed_until().get() + 1));
+        let low = Bound::Included(Key::new().revision(from));
+        self.walk(Table::Events, low, Bound::Unbounded, Direction::Up, |_, value| {
+            rows.push(self.decoded(Table::Events, value)?);
+            Ok(rows.len() < limit)
+        });
+        rows
     }
+
     /// The oldest revision that still has its events, if any has.
     pub fn oldest_event(&self) -> Option<Revision> {
-        unimplemented!()
+        self.front(Table::Events, Key::new())?.revision_at(0)
     }
+
     /// The newest revision whose events were removed by retention (0 if none was).
     pub fn events_removed_until(&self) -> Revision {
-        unimplemented!()
+        self.core.meta.events_removed
+    }
+
+    fn decoded<T: DeserializeOwned>(&self, table: Table, value: &[u8]) -> Result<T, Error> {
+        codec::decode(value).map_err(|error| self.damaged(table, &error.to_string()))
+    }
+
+    fn newest_first<T: DeserializeOwned, K: Copy>(
+        &self,
+        table: Table,
+        after: Option<Key>,
+        limit: usize,
+        id: impl Fn(&T) -> K,
+        keep: impl Fn(&T) -> bool,
+    ) -> Page<T, K> {
+        let high = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut filling = Filling::new(limit);
+        self.walk(table, Bound::Unbounded, high, Direction::Down, |_, value| {
+            let row: T = self.decoded(table, value)?;
+            Ok(filling.take(id(&row), keep(&row).then_some(row)))
+        });
+        filling.page()
+    }
+
+    /// The index, and the beginnings of its keys, that hold every order the filter can match.
+    fn order_prefixes(&self, filter: &OrderFilter) -> Option<(Table, Vec<Key>)> {
+        let statuses = |prefix: Key| -> Vec<Key> {
+            match filter.status {
+                Some(status) => vec![prefix.status(status)],
+                None => Status::ALL.into_iter().map(|status| prefix.status(status)).collect(),
+            }
+        };
+        if let Some(customer) = filter.customer {
+            Some((Table::OrdersByCustomer, statuses(Key::new().user(customer))))
+        } else if let Some(pool) = filter.pool {
+            Some((Table::OrdersByPool, statuses(Key::new().pool(pool))))
+        } else if let Some(product) = filter.product {
+            let pools = self.pools_of(product).into_iter();
+            let prefixes = pools.flat_map(|pool| statuses(Key::new().pool(pool))).collect();
+            Some((Table::OrdersByPool, prefixes))
+        } else {
+            filter.status.map(|status| (Table::OrdersByStatus, vec![Key::new().status(status)]))
+        }
+    }
+
+    /// A product's own pool and those of all its sales.
+    fn pools_of(&self, product: ProductId) -> Vec<PoolId> {
+        let prefix = Key::new().product(product);
+        let mut pools = vec![PoolId::Product(product)];
+        let (low, high) = (Bound::Included(prefix), prefix_end(prefix));
+        self.walk(Table::SalesByProduct, low, high, Direction::Up, |key, _| {
+            pools.extend(key.id_at(17).map(|id| PoolId::Sale(SaleId::new(id))));
+            Ok(true)
+        });
+        pools
+    }
+
+    /// Visits the order ids behind several prefixes, newest first, each once.
+    fn merge(
+        &self,
+        table: Table,
+        prefixes: &[Key],
+        after: Option<OrderId>,
+        mut visit: impl FnMut(OrderId) -> bool,
+    ) -> Result<(), Error> {
+        let mut scans: Vec<Scan<'a>> = Vec::with_capacity(prefixes.len());
+        let mut heads: BinaryHeap<(OrderId, usize)> = BinaryHeap::new();
+        let next = |scan: &mut Scan<'a>, start: usize| -> Result<Option<OrderId>, Error> {
+            let Some((key, _)) = scan.next_row()? else { return Ok(None) };
+            let id = key.id_at(start).ok_or_else(|| self.damaged(table, "unknown key"))?;
+            Ok(Some(OrderId::new(id)))
+        };
+        for prefix in prefixes {
+            let high = after.map_or(prefix_end(*prefix), |id| Bound::Excluded(prefix.order(id)));
+            let levels = self.core.levels();
+            let mut scan = levels.scan(table, Bound::Included(*prefix), high, Direction::Down)?;
+            heads.extend(next(&mut scan, prefix.as_slice().len())?.map(|id| (id, scans.len())));
+            scans.push(scan);
+        }
+        let mut last = None;
+        while let Some((id, place)) = heads.pop() {
+            if last != Some(id) && !visit(id) {
+                break;
+            }
+            last = Some(id);
+            if let (Some(scan), Some(prefix)) = (scans.get_mut(place), prefixes.get(place)) {
+                heads.extend(next(scan, prefix.as_slice().len())?.map(|id| (id, place)));
+            }
+        }
+        Ok(())
     }
 }

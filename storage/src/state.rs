@@ -1,9 +1,32 @@
 //! The rows: applied in memory, checkpointed to `state.redb` behind the log barrier.
+//!
+//! The log is the write-ahead log, so apply touches no file. Each decision's changes go to the
+//! active memtable. A checkpoint freezes it, waits until the log is durable (the barrier: a state
+//! must never be ahead of its own log), writes the frozen rows and how far they are into redb in
+//! one durable transaction, and drops them. A restart begins at the last checkpoint and Raft
+//! replays the log from there.
+//!
+//! An error is never an answer: the state is poisoned, every later call returns the error, and
+//! the hook given to [`State::on_failure`] stops the node.
+
+pub(crate) mod checkpoint;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use firstcome_domain::{Command, Millis, Outcome, Revision, Stamp};
+use firstcome_domain::{Command, Decision, Millis, Outcome, Revision, Stamp};
+use parking_lot::{Condvar, Mutex, RwLock};
+use redb::Database;
 
+use crate::dir::{self, Place, STATE_FILE};
+use crate::file::{self, Backend};
 use crate::query::ReadView;
+use crate::rows::{Core, IndexRow};
+use crate::scan::Base;
 use crate::snapshot::{SnapshotReader, SnapshotWriter};
 use crate::{DataDir, Error, Log};
 
@@ -17,6 +40,21 @@ pub struct StateOptions {
     /// Changed bytes after which a checkpoint starts at once.
     pub checkpoint_bytes: usize,
 }
+
+impl Default for StateOptions {
+    /// 256 MiB of pages; a checkpoint every second or 16 MiB.
+    fn default() -> Self {
+        Self {
+            cache_bytes: 256 * 1024 * 1024,
+            checkpoint_interval: std::time::Duration::from_secs(1),
+            checkpoint_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// Apply waits when this many times `checkpoint_bytes` are unsaved: memory stays bounded when
+/// the disk is slower than the log.
+const BACKLOG_FACTOR: usize = 4;
 
 /// 128-bit additive hash over all primary rows; equal at equal revisions on every node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -55,54 +93,365 @@ pub struct Decided {
     pub replayed: bool,
 }
 
+/// Stops the node; called once, with the error that poisoned the state.
+pub type FailureHook = Box<dyn Fn(&Error) + Send + Sync>;
+
+/// What the state hides behind its handle.
+pub(crate) struct Shared {
+    pub(crate) place: Arc<Place>,
+    pub(crate) path: PathBuf,
+    pub(crate) log: Log,
+    pub(crate) options: StateOptions,
+    pub(crate) core: RwLock<Core>,
+    /// The open file, and how far it is. Held during a checkpoint, a snapshot and an install:
+    /// one of them at a time.
+    pub(crate) saved: Mutex<Saved>,
+    /// How far the last checkpoint is, for readers that must not wait for a running one.
+    checkpointed: Mutex<Applied>,
+    failure: Mutex<Failure>,
+    /// Bytes in the active memtable.
+    unsaved_bytes: AtomicUsize,
+    wake: Mutex<Wake>,
+    /// The checkpoint thread has something to do.
+    wanted: Condvar,
+    /// A checkpoint has taken the active memtable, or the state is poisoned.
+    taken: Condvar,
+}
+
+/// The state file.
+pub(crate) struct Saved {
+    pub(crate) db: Arc<Database>,
+    pub(crate) meta: crate::rows::StateMeta,
+}
+
+#[derive(Default)]
+struct Failure {
+    error: Option<Error>,
+    hook: Option<FailureHook>,
+}
+
+#[derive(Default)]
+struct Wake {
+    wanted: bool,
+    closing: bool,
+}
+
+struct Owner {
+    shared: Arc<Shared>,
+    /// `None` if inline: the calling thread saves when there is enough.
+    thread: Option<Mutex<Option<JoinHandle<()>>>>,
+}
+
 /// Handle to the state; cheap to clone.
 #[derive(Clone)]
-pub struct State {}
+pub struct State {
+    owner: Arc<Owner>,
+}
 
 impl State {
     /// Opens `state.redb` and starts the checkpoint thread; checkpoints wait for `log`.
-    pub fn open(_dir: &DataDir, _options: StateOptions, _log: Log) -> Result<Self, Error> {
-        unimplemented!()
+    pub fn open(dir: &DataDir, options: StateOptions, log: Log) -> Result<Self, Error> {
+        let shared = Self::load(dir, options, log)?;
+        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.run_checkpoints()
+        });
+        let thread = thread.map_err(|error| Error::io(&shared.path, error))?;
+        Ok(Self { owner: Arc::new(Owner { shared, thread: Some(Mutex::new(Some(thread))) }) })
     }
+
+    /// Opens `state.redb` without a thread: apply checkpoints by itself after
+    /// `checkpoint_bytes`, and nothing else does but [`State::checkpoint`]. For simulation and
+    /// tests.
+    pub fn open_inline(dir: &DataDir, options: StateOptions, log: Log) -> Result<Self, Error> {
+        let shared = Self::load(dir, options, log)?;
+        Ok(Self { owner: Arc::new(Owner { shared, thread: None }) })
+    }
+
+    fn load(dir: &DataDir, options: StateOptions, log: Log) -> Result<Arc<Shared>, Error> {
+        let place = Arc::clone(dir.place());
+        let path = place.file(STATE_FILE);
+        let handle = place.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
+        let db = Arc::new(file::open(Backend(handle), &path, options.cache_bytes)?);
+        let meta = checkpoint::load_meta(&db, &path)?;
+        let base = Base::open(&db, &path)?;
+        Ok(Arc::new(Shared {
+            place,
+            log,
+            options,
+            checkpointed: Mutex::new(meta.applied()),
+            core: RwLock::new(Core::new(base, meta.clone())),
+            saved: Mutex::new(Saved { db, meta }),
+            path,
+            failure: Mutex::new(Failure::default()),
+            unsaved_bytes: AtomicUsize::new(0),
+            wake: Mutex::new(Wake::default()),
+            wanted: Condvar::new(),
+            taken: Condvar::new(),
+        }))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.owner.shared
+    }
+
     /// How far it is, memory included.
     pub fn applied(&self) -> Applied {
-        unimplemented!()
+        self.shared().core.read().meta.applied()
     }
+
     /// How far the last durable checkpoint is.
     pub fn checkpointed(&self) -> Applied {
-        unimplemented!()
+        self.shared().checkpointed.lock().clone()
     }
+
+    /// Says whom to call when the state is poisoned; at once if it already is.
+    pub fn on_failure(&self, hook: FailureHook) {
+        let mut failure = self.shared().failure.lock();
+        if let Some(error) = &failure.error {
+            hook(error);
+        }
+        failure.hook = Some(hook);
+    }
+
     /// Applies committed entries in order; answers one item for each that has a command.
     /// `meta` is what `applied().meta` gives from then on.
-    pub fn apply(&self, _entries: &[Committed], _meta: Bytes) -> Result<Vec<Decided>, Error> {
-        unimplemented!()
+    ///
+    /// Readers wait meanwhile, so hand over a few hundred entries at a time. An error means that
+    /// nothing of this call may be answered.
+    pub fn apply(&self, entries: &[Committed], meta: Bytes) -> Result<Vec<Decided>, Error> {
+        let shared = self.shared();
+        shared.wait_for_room(self.owner.thread.is_some());
+        let mut core = shared.core.write();
+        shared.check()?;
+        let result = apply_all(&mut core, entries, meta);
+        let unsaved = core.active.bytes();
+        drop(core);
+        let decided = result.map_err(|error| shared.fail(error))?;
+        shared.unsaved_bytes.store(unsaved, Ordering::Relaxed);
+        if unsaved >= shared.options.checkpoint_bytes {
+            if self.owner.thread.is_some() {
+                shared.want_checkpoint();
+            } else {
+                shared.checkpoint()?;
+            }
+        }
+        Ok(decided)
     }
+
     /// Reads rows as the last applied entry left them; apply waits meanwhile, so be short.
-    pub fn read<R>(&self, _f: impl FnOnce(&ReadView<'_>) -> R) -> Result<R, Error> {
-        unimplemented!()
+    pub fn read<R>(&self, f: impl FnOnce(&ReadView<'_>) -> R) -> Result<R, Error> {
+        let shared = self.shared();
+        let core = shared.core.read();
+        shared.check()?;
+        let view = ReadView::new(&core);
+        let answer = f(&view);
+        match view.finish().0 {
+            None => Ok(answer),
+            Some(error) => Err(shared.fail(error)),
+        }
     }
+
     /// The hash right after a revision (or the last applied one before it), while remembered.
-    pub fn hash_at(&self, _revision: Revision) -> Option<StateHash> {
-        unimplemented!()
+    /// `None` for a revision that is still ahead.
+    pub fn hash_at(&self, revision: Revision) -> Option<StateHash> {
+        self.shared().core.read().hash_at(revision)
     }
+
+    /// Rows per primary table, by name.
+    pub fn row_counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.shared().core.read().meta.counts;
+        crate::table::Table::ALL.iter().map(|table| table.name()).zip(counts).collect()
+    }
+
     /// Makes everything applied so far durable; blocks.
     pub fn checkpoint(&self) -> Result<Applied, Error> {
-        unimplemented!()
+        self.shared().checkpoint()
     }
+
     /// A stream of everything at one revision; checkpoints first.
     pub fn snapshot(&self) -> Result<SnapshotReader, Error> {
-        unimplemented!()
+        let shared = self.shared();
+        let mut saved = shared.saved.lock();
+        shared.checkpoint_into(&mut saved)?;
+        SnapshotReader::open(Arc::clone(&saved.db), &shared.path, &saved.meta)
     }
+
     /// Starts receiving a snapshot into `state.new.redb`.
     pub fn receive(&self) -> Result<SnapshotWriter, Error> {
-        unimplemented!()
+        let shared = self.shared();
+        shared.check()?;
+        SnapshotWriter::create(&shared.place, shared.options.cache_bytes)
     }
-    /// Verifies what was received, swaps it in, and answers how far the state is now.
-    pub fn install(&self, _writer: SnapshotWriter) -> Result<Applied, Error> {
-        unimplemented!()
+
+    /// Verifies what was received, swaps it in, and answers how far the state is now. A snapshot
+    /// that is behind the state is refused and changes nothing.
+    pub fn install(&self, writer: SnapshotWriter) -> Result<Applied, Error> {
+        let shared = self.shared();
+        let mut saved = shared.saved.lock();
+        shared.check()?;
+        let (db, meta) = writer.finish()?;
+        let mut core = shared.core.write();
+        if meta.revision < core.meta.revision {
+            return Err(Error::Invariant(format!(
+                "a snapshot at {:?} cannot replace a state at {:?}",
+                meta.revision, core.meta.revision
+            )));
+        }
+        checkpoint::swap_file(&shared.place).map_err(|error| shared.fail(error))?;
+        let db = Arc::new(db);
+        let base = Base::open(&db, &shared.path).map_err(|error| shared.fail(error))?;
+        *core = Core::new(base, meta.clone());
+        shared.unsaved_bytes.store(0, Ordering::Relaxed);
+        *shared.checkpointed.lock() = meta.applied();
+        let applied = meta.applied();
+        *saved = Saved { db, meta };
+        Ok(applied)
     }
+
     /// Last checkpoint, then ends the thread.
     pub fn close(&self) -> Result<(), Error> {
-        unimplemented!()
+        self.owner.end_thread();
+        self.shared().checkpoint().map(|_| ())
+    }
+}
+
+/// Decides and writes entries one after the other.
+fn apply_all(core: &mut Core, entries: &[Committed], meta: Bytes) -> Result<Vec<Decided>, Error> {
+    let mut answers = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let revision = entry.stamp.revision;
+        if core.meta.revision.is_some_and(|last| revision <= last) {
+            return Err(Error::Invariant(format!(
+                "entry {revision} was applied before; the state is at {:?}",
+                core.meta.revision
+            )));
+        }
+        if let Some(command) = &entry.command {
+            let now = core.meta.now.max(entry.stamp.now);
+            let stamp = Stamp { revision, now };
+            let (decision, absent) = decide(core, command, stamp)?;
+            core.absent = absent;
+            for change in decision.changes {
+                core.write(change)?;
+            }
+            core.absent.clear();
+            core.meta.now = now;
+            answers.push(Decided {
+                outcome: decision.outcome,
+                decided: decision.decided,
+                replayed: decision.replayed,
+            });
+        }
+        core.meta.revision = Some(revision);
+        core.remember_hash();
+    }
+    core.meta.raft = meta;
+    Ok(answers)
+}
+
+/// Decides one command over the rows as they are. A read error wins over whatever was concluded
+/// from it, panics included: rules rely on rows that one bad disk may not deliver.
+fn decide(
+    core: &Core,
+    command: &Command,
+    stamp: Stamp,
+) -> Result<(Decision, Vec<IndexRow>), Error> {
+    let view = ReadView::new(core);
+    let decided =
+        catch_unwind(AssertUnwindSafe(|| firstcome_domain::decide(&view, command, stamp)));
+    let (error, absent) = view.finish();
+    match (error, decided) {
+        (Some(error), _) => Err(error),
+        (None, Ok(decision)) => Ok((decision, absent)),
+        (None, Err(_)) => {
+            let (name, revision) = (command.action.name(), stamp.revision);
+            Err(Error::Invariant(format!("deciding {name} at entry {revision} panicked")))
+        }
+    }
+}
+
+impl Shared {
+    /// The error that poisoned the state, if one did.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.failure.lock().error.as_ref().map_or(Ok(()), |error| Err(error.again()))
+    }
+
+    /// Poisons the state; gives the error back for the caller.
+    pub(crate) fn fail(&self, error: Error) -> Error {
+        let mut failure = self.failure.lock();
+        if failure.error.is_none() {
+            tracing::error!(%error, "the state cannot go on; the node must stop");
+            failure.error = Some(error.again());
+            if let Some(hook) = &failure.hook {
+                hook(&error);
+            }
+        }
+        drop(failure);
+        self.taken.notify_all();
+        error
+    }
+
+    fn want_checkpoint(&self) {
+        self.wake.lock().wanted = true;
+        self.wanted.notify_one();
+    }
+
+    /// Waits while far too much is unsaved.
+    fn wait_for_room(&self, threaded: bool) {
+        let backlog = self.options.checkpoint_bytes.saturating_mul(BACKLOG_FACTOR);
+        if !threaded || self.unsaved_bytes.load(Ordering::Relaxed) <= backlog {
+            return;
+        }
+        let mut wake = self.wake.lock();
+        while self.unsaved_bytes.load(Ordering::Relaxed) > backlog
+            && !wake.closing
+            && self.check().is_ok()
+        {
+            wake.wanted = true;
+            self.wanted.notify_one();
+            self.taken.wait(&mut wake);
+        }
+    }
+
+    /// Body of the checkpoint thread.
+    fn run_checkpoints(&self) {
+        loop {
+            {
+                let mut wake = self.wake.lock();
+                if !wake.wanted && !wake.closing {
+                    self.wanted.wait_for(&mut wake, self.options.checkpoint_interval);
+                }
+                if wake.closing {
+                    return;
+                }
+                wake.wanted = false;
+            }
+            if self.checkpoint().is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Owner {
+    fn end_thread(&self) {
+        let Some(thread) = &self.thread else { return };
+        self.shared.wake.lock().closing = true;
+        self.shared.wanted.notify_one();
+        self.shared.taken.notify_all();
+        let thread = thread.lock().take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the checkpoint thread panicked");
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.end_thread();
     }
 }

@@ -1,0 +1,59 @@
+//! Fields: the limits of a command's fields, checked once more because `decide` trusts no sender.
+//!
+//! The edge checked the same limits to answer early; a command that fails here was built by a
+//! broken or a hostile node. The pointer is the JSON pointer into the client's request.
+
+use crate::outcome::Refusal;
+use crate::value::{Millis, Money, is_clean_text};
+
+/// `invalid_field` at `pointer`.
+pub(crate) fn invalid(pointer: impl Into<String>, code: &str) -> Refusal {
+    Refusal::InvalidField { pointer: pointer.into(), code: code.into() }
+}
+
+/// Refuses with `code` unless `ok`.
+pub(crate) fn require(ok: bool, pointer: &str, code: &str) -> Result<(), Refusal> {
+    if ok { Ok(()) } else { Err(invalid(pointer, code)) }
+}
+
+/// One line of 1 to `chars_max` characters, trimmed, NFC.
+pub(crate) fn text(pointer: &str, text: &str, chars_max: usize) -> Result<(), Refusal> {
+    checked(pointer, text, chars_max, false)
+}
+
+/// Likewise, with line feeds and tabs.
+pub(crate) fn long_text(pointer: &str, text: &str, chars_max: usize) -> Result<(), Refusal> {
+    checked(pointer, text, chars_max, true)
+}
+
+/// A text that may be absent.
+pub(crate) fn text_if_any(
+    pointer: &str,
+    value: Option<&String>,
+    chars_max: usize,
+) -> Result<(), Refusal> {
+    value.map_or(Ok(()), |value| text(pointer, value, chars_max))
+}
+
+fn checked(pointer: &str, text: &str, chars_max: usize, multiline: bool) -> Result<(), Refusal> {
+    let code = if is_clean_text(text, chars_max, multiline) {
+        return Ok(());
+    } else if text.is_empty() {
+        "required"
+    } else if text.chars().count() > chars_max {
+        "too_long"
+    } else {
+        "invalid"
+    };
+    Err(invalid(pointer, code))
+}
+
+/// The price of one unit.
+pub(crate) fn price(pointer: &str, price: Money) -> Result<(), Refusal> {
+    require(price.is_unit_price(), pointer, "out_of_range")
+}
+
+/// An instant that rows may carry.
+pub(crate) fn instant(pointer: &str, at: Millis) -> Result<(), Refusal> {
+    require(at.is_valid(), pointer, "out_of_range")
+}

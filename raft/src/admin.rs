@@ -1,0 +1,359 @@
+//! Membership and leadership verbs, carried out by the leader; status and hashes of members.
+//!
+//! Every change is conditional on the membership the leader saw, so two operators cannot change
+//! it against each other. A node id is never used again.
+
+use openraft::async_runtime::WatchReceiver;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use openraft::ChangeMembers;
+use openraft::raft::Precondition;
+
+use crate::bootstrap;
+use crate::core::{Core, not_executed};
+use crate::network::rpc::CallError;
+use crate::node::{Executed, Failure, FailureReason};
+use crate::options::Peer;
+use crate::status::{ClusterStatus, Member, MemberRole, NodeHash};
+use crate::types::{Address, StoredMembership, TypeConfig};
+use crate::wire::{Admin, Contact, ContactReply, Failed, Progress, Request, Response};
+use firstcome_domain::Revision;
+
+/// A learner at most so far behind counts as in sync.
+const SYNC_ENTRIES_MAX: u64 = 1000;
+
+/// One question for the status of a member.
+const STATUS_MAX: Duration = Duration::from_millis(500);
+
+/// A hash waits so long for its revision.
+const HASH_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// How long a verb is retried while leadership moves.
+const VERB_MAX: Duration = Duration::from_secs(10);
+
+fn rejected(reason: impl Into<String>) -> Failed {
+    Failed::Rejected(reason.into())
+}
+
+/// Brings a verb to the leader, wherever it is.
+pub(crate) async fn ask_leader(core: &Arc<Core>, verb: Admin) -> Result<u64, Failure> {
+    let deadline = tokio::time::Instant::now() + VERB_MAX;
+    loop {
+        let Some(leader) = core.wait_leader(core.options.election_max * 2).await else {
+            return Err(not_executed(FailureReason::NoQuorum));
+        };
+        let result = if leader == core.id() {
+            carry_out(core, verb.clone()).await
+        } else {
+            let Some(address) = core.address(leader) else { continue };
+            let control = core.members.control(leader, &address);
+            match control.call(Request::Admin(verb.clone()), VERB_MAX).await {
+                Ok(Response::Admin(value)) => Ok(value),
+                Ok(Response::Failed(failed)) => Err(failed),
+                Ok(_) | Err(CallError::Lost) => Err(Failed::Unknown),
+                Err(CallError::NotSent) => Err(Failed::NotLeader),
+            }
+        };
+        let (reason, executed) = match result {
+            Ok(value) => return Ok(value),
+            Err(Failed::NotLeader) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            Err(Failed::Rejected(reason)) => (FailureReason::Rejected(reason), Executed::No),
+            Err(Failed::Overloaded) => (FailureReason::Overloaded, Executed::No),
+            Err(Failed::Unknown) => (FailureReason::OutcomeUnknown, Executed::Maybe),
+            Err(Failed::NotLeader | Failed::NoQuorum | Failed::Removed) => {
+                (FailureReason::NoQuorum, Executed::No)
+            }
+        };
+        return Err(Failure { reason, executed });
+    }
+}
+
+/// Carries a verb out; only the leader can.
+pub(crate) async fn carry_out(core: &Arc<Core>, verb: Admin) -> Result<u64, Failed> {
+    if !core.is_leader() {
+        return Err(Failed::NotLeader);
+    }
+    if !core.has_quorum() {
+        return Err(Failed::NoQuorum);
+    }
+    match verb {
+        Admin::Add(address) => add(core, address.into_raft()).await,
+        Admin::Promote(id) => promote(core, id).await,
+        Admin::Remove(id) => remove(core, id).await,
+        Admin::Transfer(to) => transfer(core, to).await,
+    }
+}
+
+fn membership(core: &Core) -> Arc<StoredMembership> {
+    Arc::clone(&core.metrics.borrow_watched().membership_config)
+}
+
+fn is_voter(membership: &StoredMembership, id: u64) -> bool {
+    membership.voter_ids().any(|voter| voter == id)
+}
+
+async fn change(
+    core: &Core,
+    seen: &StoredMembership,
+    change: ChangeMembers<u64, Address>,
+    retain: bool,
+) -> Result<(), Failed> {
+    let unchanged: Precondition<TypeConfig> =
+        Precondition::LastMembershipLogId { last_membership_log_id: *seen.log_id() };
+    let changing = core.raft.change_membership_if(change, retain, [unchanged]);
+    let Ok(changed) = tokio::time::timeout(VERB_MAX, changing).await else {
+        return Err(Failed::Unknown);
+    };
+    match changed {
+        Ok(_) => Ok(()),
+        Err(openraft::errors::RaftError::APIError(error)) => match error {
+            openraft::errors::ClientWriteError::ForwardToLeader(_) => Err(Failed::NotLeader),
+            openraft::errors::ClientWriteError::LogEntryDiscarded(_) => Err(Failed::Unknown),
+            other => Err(rejected(other.to_string())),
+        },
+        Err(openraft::errors::RaftError::Fatal(_)) => Err(Failed::Unknown),
+    }
+}
+
+/// Adds an empty, waiting node as a learner.
+async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
+    let seen = membership(core);
+    if let Some((id, _)) = seen.nodes().find(|(_, node)| node.name == address.name) {
+        return Err(rejected(format!("a member named {} exists: id {id}", address.name)));
+    }
+    let peer =
+        Peer { name: address.name.clone(), api: address.api.clone(), peer: address.peer.clone() };
+    match bootstrap::contact(&core.options, &peer, &Contact::Probe).await {
+        Ok(ContactReply::Vacant { name, .. }) if name == address.name => {}
+        Ok(ContactReply::Vacant { name, .. }) => {
+            return Err(rejected(format!("the node at {} is named {name}", peer.peer)));
+        }
+        Ok(_) => return Err(rejected(format!("the node at {} holds data", peer.peer))),
+        Err(error) => {
+            return Err(rejected(format!("no node answers at {}: {error}", peer.peer)));
+        }
+    }
+    let largest = seen.nodes().map(|(id, _)| *id).max().unwrap_or(0);
+    let id = core.meta().node_id_max.max(largest) + 1;
+    // First the member, then its identity: an id that is handed out is always taken.
+    change(core, &seen, ChangeMembers::AddNodes(BTreeMap::from([(id, address)])), true).await?;
+    let adopt = Contact::Adopt {
+        cluster_uuid: core.identity.cluster_uuid.clone(),
+        incarnation: core.identity.incarnation,
+        node_id: id,
+        name: peer.name.clone(),
+    };
+    let problem = match bootstrap::contact(&core.options, &peer, &adopt).await {
+        Ok(ContactReply::Adopted) => return Ok(id),
+        Ok(ContactReply::Refused(reason)) => reason,
+        Ok(_) => "it answered another question".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(rejected(format!(
+        "member {id} was added, but {} did not take its identity: {problem}; remove member {id} \
+         and add the node again",
+        peer.name
+    )))
+}
+
+fn matched(core: &Core, id: u64) -> Option<u64> {
+    let metrics = core.metrics.borrow_watched();
+    let replication = metrics.replication.as_ref()?;
+    replication.get(&id)?.as_ref().map(|log_id| log_id.index)
+}
+
+/// Which of these members answer right now.
+async fn healthy(core: &Core, seen: &StoredMembership, ids: Vec<u64>) -> Vec<u64> {
+    let asked = ids.into_iter().map(|id| async move {
+        let up = id == core.id()
+            || match seen.get_node(&id) {
+                Some(node) => {
+                    let control = core.members.control(id, node);
+                    control.call(Request::Status, STATUS_MAX).await.is_ok()
+                }
+                None => false,
+            };
+        up.then_some(id)
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+async fn promote(core: &Core, id: u64) -> Result<u64, Failed> {
+    let seen = membership(core);
+    if seen.get_node(&id).is_none() {
+        return Err(rejected(format!("there is no member {id}")));
+    }
+    if is_voter(&seen, id) {
+        return Ok(id);
+    }
+    let last = core.metrics.borrow_watched().last_log_index.unwrap_or(0);
+    let lag = last.saturating_sub(matched(core, id).unwrap_or(0));
+    if lag > SYNC_ENTRIES_MAX || healthy(core, &seen, vec![id]).await.is_empty() {
+        return Err(rejected(format!(
+            "member {id} is {lag} entries behind or silent; wait until it is in sync"
+        )));
+    }
+    change(core, &seen, ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await.map(|()| id)
+}
+
+async fn remove(core: &Arc<Core>, id: u64) -> Result<u64, Failed> {
+    let seen = membership(core);
+    if seen.get_node(&id).is_none() {
+        return Err(rejected(format!("there is no member {id}")));
+    }
+    if !is_voter(&seen, id) {
+        let change_set = ChangeMembers::RemoveNodes(BTreeSet::from([id]));
+        return change(core, &seen, change_set, false).await.map(|()| id);
+    }
+    let left: Vec<u64> = seen.voter_ids().filter(|voter| *voter != id).collect();
+    let answering = healthy(core, &seen, left.clone()).await.len();
+    if left.is_empty() || answering * 2 <= left.len() {
+        return Err(rejected(format!(
+            "only {answering} of the {} voters left answer: no majority",
+            left.len()
+        )));
+    }
+    if id == core.id() {
+        transfer(core, None).await?;
+        return Err(Failed::NotLeader);
+    }
+    let change_set = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
+    change(core, &seen, change_set, false).await.map(|()| id)
+}
+
+/// Hands leadership over and waits until it happened.
+pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, Failed> {
+    let seen = membership(core);
+    if to == Some(core.id()) {
+        return Ok(core.id());
+    }
+    let target = match to {
+        Some(id) => Some(id),
+        None => {
+            let others = seen.voter_ids().filter(|id| *id != core.id()).collect();
+            let up = healthy(core, &seen, others).await;
+            up.into_iter().max_by_key(|id| matched(core, *id))
+        }
+    };
+    let Some(target) = target else {
+        return Err(rejected("no other voter is in sync"));
+    };
+    if !is_voter(&seen, target) {
+        return Err(rejected(format!("member {target} is not a voter")));
+    }
+    core.raft.trigger().transfer_leader(target).await.map_err(|_| Failed::Unknown)?;
+    let mut metrics = core.metrics.clone();
+    let moved = async {
+        loop {
+            if metrics.borrow_and_update().current_leader == Some(target) {
+                return true;
+            }
+            if metrics.changed().await.is_err() {
+                return false;
+            }
+        }
+    };
+    match tokio::time::timeout(core.options.election_max * 3, moved).await {
+        Ok(true) => Ok(target),
+        Ok(false) => Err(Failed::Unknown),
+        Err(_) => Err(rejected(format!("member {target} did not take over in time"))),
+    }
+}
+
+/// How far this node is.
+pub(crate) fn progress(core: &Core) -> Progress {
+    Progress {
+        applied: *core.applied.borrow(),
+        last: core.metrics.borrow_watched().last_log_index.unwrap_or(0),
+    }
+}
+
+/// The cluster as this node sees it; unless `local`, every member is asked how far it is.
+pub(crate) async fn status(core: &Arc<Core>, local: bool) -> Result<ClusterStatus, Failure> {
+    let seen = membership(core);
+    let own = progress(core);
+    let leader_id = core.leader();
+    let term = core.metrics.borrow_watched().current_term;
+    if leader_id.is_none() && !local {
+        return Err(not_executed(FailureReason::NoQuorum));
+    }
+    let asked = join_all(seen.nodes().map(|(id, node)| async move {
+        if *id == core.id() {
+            return (*id, Some(own));
+        }
+        if local {
+            return (*id, None);
+        }
+        let control = core.members.control(*id, node);
+        match control.call(Request::Status, STATUS_MAX).await {
+            Ok(Response::Status(progress)) => (*id, Some(progress)),
+            Ok(_) | Err(_) => (*id, None),
+        }
+    }))
+    .await;
+    let known: BTreeMap<u64, Option<Progress>> = asked.into_iter().collect();
+    let head = known.values().flatten().map(|p| p.last).max().unwrap_or(own.last);
+    let members: Vec<Member> = seen
+        .nodes()
+        .map(|(id, node)| {
+            let progress = known.get(id).copied().flatten();
+            Member {
+                id: *id,
+                name: node.name.clone(),
+                api: node.api.clone(),
+                peer: node.peer.clone(),
+                role: if is_voter(&seen, *id) { MemberRole::Voter } else { MemberRole::Learner },
+                applied: progress.map(|p| p.applied),
+                lag: progress.map(|p| head.saturating_sub(p.applied)),
+                reachable: progress.is_some(),
+            }
+        })
+        .collect();
+    let voters = members.iter().filter(|m| m.role == MemberRole::Voter);
+    let (all, alive) =
+        voters.fold((0, 0), |(all, alive), m| (all + 1, alive + u64::from(m.reachable)));
+    let name_of = |id: u64| seen.get_node(&id).map(|node| node.name.clone());
+    Ok(ClusterStatus {
+        cluster_uuid: core.identity.cluster_uuid.clone(),
+        cluster_name: core.options.cluster_name.clone(),
+        node_id: core.id(),
+        node_name: core.identity.name.clone(),
+        leader: leader_id.and_then(name_of),
+        leader_id,
+        term,
+        revision: own.applied,
+        can_lose: if leader_id.is_some() { alive.saturating_sub(all / 2 + 1) } else { 0 },
+        members,
+    })
+}
+
+/// This node's hash right after `revision`.
+pub(crate) async fn own_hash(core: &Core, revision: u64) -> Option<u128> {
+    core.wait_index(revision, HASH_WAIT_MAX).await.ok()?;
+    core.state.hash_at(Revision::new(revision)).map(|hash| hash.0)
+}
+
+/// Every member's hash right after `revision`.
+pub(crate) async fn hashes(core: &Arc<Core>, revision: u64) -> Vec<NodeHash> {
+    let seen = membership(core);
+    join_all(seen.nodes().map(|(id, node)| async move {
+        let hash = if *id == core.id() {
+            own_hash(core, revision).await
+        } else {
+            let control = core.members.control(*id, node);
+            let limit = HASH_WAIT_MAX + STATUS_MAX;
+            match control.call(Request::Hash { revision }, limit).await {
+                Ok(Response::Hash(hash)) => hash,
+                Ok(_) | Err(_) => None,
+            }
+        };
+        NodeHash { name: node.name.clone(), hash: hash.map(|h| format!("{h:032x}")) }
+    }))
+    .await
+}

@@ -1,0 +1,111 @@
+//! The wall clock, read in this one file.
+//!
+//! Log time is the leader's, so a leader must not follow a clock that jumps. Between two checks
+//! against the other voters the clock is carried by this machine's monotonic one: a step of more
+//! than `max_ms` against it is not used until the voters' median confirms it. Source:
+//! `operations.md`, durability rule 9.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use firstcome_domain::Millis;
+use parking_lot::Mutex;
+
+/// A clock that refuses to jump.
+pub(crate) struct Clock {
+    /// Added to the wall clock; tests set it to play a machine whose clock is wrong.
+    offset_ms: i64,
+    max_ms: i64,
+    anchor: Mutex<Anchor>,
+}
+
+struct Anchor {
+    wall_ms: i64,
+    at: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new(offset_ms: i64, max_ms: i64) -> Self {
+        let anchor = Anchor { wall_ms: wall_ms() + offset_ms, at: Instant::now() };
+        Self { offset_ms, max_ms, anchor: Mutex::new(anchor) }
+    }
+
+    /// What the machine's clock says, believed or not.
+    pub(crate) fn wall(&self) -> i64 {
+        wall_ms() + self.offset_ms
+    }
+
+    /// The time to stamp with.
+    pub(crate) fn now(&self) -> Millis {
+        Millis::new(self.read(self.wall(), Instant::now()).max(0))
+    }
+
+    fn read(&self, wall: i64, at: Instant) -> i64 {
+        let mut anchor = self.anchor.lock();
+        let elapsed = i64::try_from(at.saturating_duration_since(anchor.at).as_millis());
+        let carried = anchor.wall_ms.saturating_add(elapsed.unwrap_or(i64::MAX));
+        if (wall - carried).abs() > self.max_ms {
+            return carried;
+        }
+        *anchor = Anchor { wall_ms: wall, at };
+        wall
+    }
+
+    /// The voters agree with the machine's clock: believe it from now on.
+    pub(crate) fn confirm(&self) {
+        *self.anchor.lock() = Anchor { wall_ms: self.wall(), at: Instant::now() };
+    }
+}
+
+fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whether this node's clock is fit to lead, given the other voters' offsets from it in ms.
+///
+/// `None`: cannot tell, the last verdict stands. A majority (this node included) must be known;
+/// with an even number of clocks that disagree nobody can say which half is right.
+pub(crate) fn verdict(offsets: &[i64], voters: usize, max_ms: i64) -> Option<bool> {
+    let mut all: Vec<i64> = offsets.to_vec();
+    all.push(0);
+    if all.len() * 2 <= voters {
+        return None;
+    }
+    all.sort_unstable();
+    let (low, high) = (all[(all.len() - 1) / 2], all[all.len() / 2]);
+    if high - low > 2 * max_ms {
+        return None;
+    }
+    let median = low + (high - low) / 2;
+    Some(median.abs() <= max_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_step_is_not_followed_until_confirmed() {
+        let clock = Clock::new(0, 500);
+        let start = Instant::now();
+        let wall = clock.wall();
+        assert_eq!(clock.read(wall + 100, start + Duration::from_millis(100)), wall + 100);
+        let jumped = clock.read(wall + 600_000, start + Duration::from_millis(200));
+        assert!((jumped - wall - 200).abs() < 50, "carried on: {jumped} from {wall}");
+        let back = clock.read(wall - 600_000, start + Duration::from_millis(300));
+        assert!((back - wall - 300).abs() < 50, "carried on: {back} from {wall}");
+    }
+
+    #[test]
+    fn the_odd_clock_out_is_unfit_and_a_tie_keeps_the_last_verdict() {
+        assert_eq!(verdict(&[], 1, 500), Some(true));
+        assert_eq!(verdict(&[], 3, 500), None);
+        assert_eq!(verdict(&[10, -20], 3, 500), Some(true));
+        assert_eq!(verdict(&[10, 600_000], 3, 500), Some(true));
+        assert_eq!(verdict(&[-600_000, -600_010], 3, 500), Some(false));
+        assert_eq!(verdict(&[600_000], 3, 500), None);
+        assert_eq!(verdict(&[5], 3, 500), Some(true));
+    }
+}

@@ -1,0 +1,66 @@
+//! The first reason why this node cannot go on. Whoever runs the node ends the process with it.
+
+use std::sync::Arc;
+
+use firstcome_storage::Error;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Exit codes of `operations.md`, section 5.
+pub(crate) mod exit {
+    pub(crate) const CORRUPT: i32 = 65;
+    pub(crate) const BUG: i32 = 70;
+    pub(crate) const IO: i32 = 74;
+    pub(crate) const TEMPORARY: i32 = 75;
+    pub(crate) const IDENTITY: i32 = 76;
+    pub(crate) const REMOVED: i32 = 77;
+}
+
+/// The exit code that a storage error ends the process with.
+pub fn storage_exit_code(error: &Error) -> i32 {
+    match error {
+        Error::Io { .. } => exit::IO,
+        Error::Corrupt { .. } => exit::CORRUPT,
+        Error::Foreign { .. } | Error::Empty { .. } => exit::IDENTITY,
+        Error::InUse { .. } => exit::TEMPORARY,
+        Error::Invariant(_) => exit::BUG,
+    }
+}
+
+/// Shared slot; the first failure stays.
+#[derive(Clone, Default)]
+pub(crate) struct FailureSlot(Arc<(Mutex<Option<(i32, String)>>, Notify)>);
+
+impl FailureSlot {
+    pub(crate) fn set(&self, code: i32, reason: impl Into<String>) {
+        let mut slot = self.0.0.lock();
+        if slot.is_none() {
+            *slot = Some((code, reason.into()));
+        }
+        drop(slot);
+        self.0.1.notify_waiters();
+    }
+
+    pub(crate) fn set_storage(&self, error: &Error) {
+        let mut reason = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            reason = format!("{reason}: {cause}");
+            source = cause.source();
+        }
+        self.set(storage_exit_code(error), reason);
+    }
+
+    /// Resolves once something failed.
+    pub(crate) async fn wait(&self) -> (i32, String) {
+        loop {
+            let notified = self.0.1.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if let Some(failure) = self.0.0.lock().clone() {
+                return failure;
+            }
+            notified.await;
+        }
+    }
+}

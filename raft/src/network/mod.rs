@@ -1,0 +1,61 @@
+//! How nodes talk: standing TCP connections, one per purpose, so that none waits behind another.
+//!
+//! A connection opens with [`crate::wire::Hello`]; a peer of another cluster, incarnation or
+//! protocol, or one that was removed, is turned away before any other frame is decoded.
+
+pub(crate) mod peer;
+pub(crate) mod rpc;
+pub(crate) mod server;
+pub(crate) mod stream;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use crate::failure::{FailureSlot, exit};
+use crate::wire::{Channel, Hello, PROTOCOL, Welcome};
+use stream::{FrameReader, FrameWriter};
+
+/// Opens connections in the name of this node.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    pub(crate) cluster_uuid: String,
+    pub(crate) incarnation: u32,
+    pub(crate) node_id: u64,
+    /// name -> address to use instead of the member's own.
+    pub(crate) dial: BTreeMap<String, String>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) failure: FailureSlot,
+}
+
+impl Dialer {
+    /// Connects and introduces itself. Any error means: unreachable for now.
+    pub(crate) async fn open(
+        &self,
+        to: u64,
+        name: &str,
+        address: &str,
+        channel: Channel,
+    ) -> io::Result<(FrameReader, FrameWriter)> {
+        let address = self.dial.get(name).map_or(address, String::as_str);
+        let stream = stream::connect(address, self.connect_timeout).await?;
+        let (mut reader, mut writer) = stream::split(stream);
+        let hello = Hello {
+            protocol: PROTOCOL,
+            cluster_uuid: self.cluster_uuid.clone(),
+            incarnation: self.incarnation,
+            from: self.node_id,
+            to,
+            channel,
+        };
+        writer.write_within(&hello, self.connect_timeout).await?;
+        match reader.expect(self.connect_timeout).await? {
+            Welcome::Yes => Ok((reader, writer)),
+            Welcome::No(reason) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, reason)),
+            Welcome::Removed => {
+                self.failure.set(exit::REMOVED, format!("{name} says this node was removed"));
+                Err(io::Error::new(io::ErrorKind::ConnectionRefused, "removed from the cluster"))
+            }
+        }
+    }
+}

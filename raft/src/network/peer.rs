@@ -1,0 +1,322 @@
+//! openraft's network towards one member: votes over the control connection, appends pipelined
+//! over a connection of their own, snapshots streamed over another.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
+use openraft::errors::{
+    ErrorSource, NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
+};
+use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, StorageError};
+use tokio::time::Instant;
+
+use super::Dialer;
+use super::rpc::CallError;
+use super::stream::{FrameReader, FrameWriter};
+use crate::members::Members;
+use crate::state_machine::SnapshotData;
+use crate::types::{Address, AppendResult, RpcError, Snapshot, TypeConfig, Vote};
+use crate::wire::{self, Append, Appended, Channel, Request, Response, SnapshotHead};
+
+/// Appends in flight on one connection.
+const PIPELINE_MAX: usize = 64;
+
+/// Makes a [`PeerNetwork`] for each purpose openraft has.
+pub(crate) struct Factory {
+    pub(crate) dialer: Dialer,
+    pub(crate) members: Arc<Members>,
+    pub(crate) rpc_timeout: Duration,
+    pub(crate) chunk_timeout: Duration,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Factory {
+    type Network = PeerNetwork;
+
+    async fn new_client(&mut self, target: u64, node: &Address) -> PeerNetwork {
+        PeerNetwork {
+            target,
+            node: node.clone(),
+            dialer: self.dialer.clone(),
+            members: Arc::clone(&self.members),
+            rpc_timeout: self.rpc_timeout,
+            chunk_timeout: self.chunk_timeout,
+            append: None,
+        }
+    }
+}
+
+/// One purpose's way to one member.
+pub(crate) struct PeerNetwork {
+    target: u64,
+    node: Address,
+    dialer: Dialer,
+    members: Arc<Members>,
+    rpc_timeout: Duration,
+    chunk_timeout: Duration,
+    /// The idle append connection; taken while a stream runs, kept only if it ended cleanly.
+    append: Option<(FrameReader, FrameWriter)>,
+}
+
+fn unreachable(error: &io::Error) -> RpcError {
+    RPCError::Unreachable(Unreachable::new(error))
+}
+
+impl PeerNetwork {
+    fn timeout(&self, action: RPCTypes) -> RpcError {
+        RPCError::Timeout(Timeout {
+            action,
+            id: self.dialer.node_id,
+            target: self.target,
+            timeout: self.rpc_timeout,
+        })
+    }
+
+    async fn dial(&self, channel: Channel) -> io::Result<(FrameReader, FrameWriter)> {
+        self.dialer.open(self.target, &self.node.name, &self.node.peer, channel).await
+    }
+
+    async fn ask(&self, request: Request, action: RPCTypes) -> Result<Response, RpcError> {
+        let control = self.members.control(self.target, &self.node);
+        control.call(request, self.rpc_timeout).await.map_err(|error| match error {
+            CallError::NotSent => unreachable(&io::ErrorKind::NotConnected.into()),
+            CallError::Lost => self.timeout(action),
+        })
+    }
+
+    async fn ask_vote(
+        &self,
+        rpc: VoteRequest<TypeConfig>,
+        pre: bool,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        let request = Request::Vote(wire::VoteRequest {
+            vote: (&rpc.vote).into(),
+            last: wire::log_id(rpc.last_log_id.as_ref()),
+            transfer: rpc.leadership_transfer,
+            pre,
+        });
+        match self.ask(request, RPCTypes::Vote).await? {
+            Response::Vote(reply) => Ok(VoteResponse {
+                vote: reply.vote.into_raft(),
+                vote_granted: reply.granted,
+                last_log_id: wire::raft_log_id(reply.last),
+            }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn send_snapshot(&self, vote: Vote, snapshot: Snapshot) -> io::Result<Vote> {
+        let SnapshotData::Outgoing(mut rows) = snapshot.snapshot else {
+            return Err(io::Error::other("only an opened snapshot can be sent"));
+        };
+        let meta =
+            wire::Meta::new(snapshot.meta.last_log_id.as_ref(), &snapshot.meta.last_membership, 0);
+        let (mut reader, mut writer) = self.dial(Channel::Snapshot).await?;
+        let head = SnapshotHead { vote: (&vote).into(), meta };
+        writer.write_within(&head, self.chunk_timeout).await?;
+        while let Some(chunk) = rows.next_chunk().map_err(io::Error::other)? {
+            tokio::time::timeout(self.chunk_timeout, writer.write_bytes(&chunk)).await??;
+        }
+        tokio::time::timeout(self.chunk_timeout, writer.write_bytes(&[])).await??;
+        let reply: wire::Vote = reader.expect(self.chunk_timeout).await?;
+        Ok(reply.into_raft())
+    }
+}
+
+fn unexpected() -> RpcError {
+    RPCError::Network(NetworkError::new(&io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the peer answered another question",
+    )))
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerNetwork {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        let input = futures_util::stream::iter([rpc]);
+        let mut output = self.stream_append(input, option).await?;
+        match output.next().await {
+            Some(result) => result.map(AppendEntriesResponse::from),
+            None => Err(unexpected()),
+        }
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<AppendResult, RpcError>>, RpcError>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let connection = match self.append.take() {
+                Some(connection) => connection,
+                None => self.dial(Channel::Append).await.map_err(|e| unreachable(&e))?,
+            };
+            let flow = Flow {
+                connection: Some(connection),
+                input: Some(input),
+                sent: VecDeque::new(),
+                peer: self,
+            };
+            let output = futures_util::stream::unfold(flow, |mut flow| async move {
+                let result = flow.next().await?;
+                Some((result, flow))
+            });
+            Ok(output.boxed())
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask_vote(rpc, false).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask_vote(rpc, true).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        tracing::info!(peer = %self.node.name, meta = %snapshot.meta, "sending a snapshot");
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_snapshot(vote, snapshot) => match sent {
+                Ok(vote) => Ok(SnapshotResponse::new(vote)),
+                Err(error) if is_local(&error) => {
+                    Err(StreamingError::StorageError(StorageError::read_snapshot(
+                        None,
+                        openraft::impls::BoxedErrorSource::from_error(&error),
+                    )))
+                }
+                Err(error) => Err(StreamingError::Unreachable(Unreachable::new(&error))),
+            },
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
+        let request = Request::Transfer(wire::TransferRequest {
+            from: req.from_leader().into(),
+            to: *req.to_node_id(),
+            last: wire::log_id(req.last_log_id()),
+        });
+        match self.ask(request, RPCTypes::TransferLeader).await? {
+            Response::Transfer(None) => Ok(Ok(())),
+            Response::Transfer(Some(reason)) => {
+                tracing::info!(peer = %self.node.name, %reason, "leader transfer was refused");
+                Ok(Err(openraft::raft::TransferLeaderError::VoteChanged {
+                    expected: *req.from_leader(),
+                    actual: *req.from_leader(),
+                }))
+            }
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+fn is_local(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<firstcome_storage::Error>)
+}
+
+/// One running append stream: requests go out as they come, answers come back in order.
+struct Flow<'s, S> {
+    connection: Option<(FrameReader, FrameWriter)>,
+    input: Option<S>,
+    sent: VecDeque<Instant>,
+    peer: &'s mut PeerNetwork,
+}
+
+impl<S> Flow<'_, S>
+where
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
+{
+    async fn next(&mut self) -> Option<Result<AppendResult, RpcError>> {
+        let (mut reader, mut writer) = self.connection.take()?;
+        loop {
+            let oldest = self.sent.front().copied();
+            let may_send = self.input.is_some() && self.sent.len() < PIPELINE_MAX;
+            if oldest.is_none() && self.input.is_none() {
+                self.peer.append = Some((reader, writer));
+                return None;
+            }
+            let limit = oldest.unwrap_or_else(Instant::now) + self.peer.rpc_timeout;
+            tokio::select! {
+                biased;
+                frame = reader.read::<Appended>(), if oldest.is_some() => {
+                    let appended = match frame {
+                        Ok(Some(appended)) => appended,
+                        Ok(None) => {
+                            return Some(Err(unreachable(&io::ErrorKind::UnexpectedEof.into())));
+                        }
+                        Err(error) => return Some(Err(unreachable(&error))),
+                    };
+                    self.sent.pop_front();
+                    let Some(result) = appended.into_raft() else {
+                        let stopped = io::Error::other("the peer has stopped");
+                        return Some(Err(unreachable(&stopped)));
+                    };
+                    if result.is_ok() {
+                        self.connection = Some((reader, writer));
+                    }
+                    return Some(Ok(result));
+                }
+                () = tokio::time::sleep_until(limit), if oldest.is_some() => {
+                    return Some(Err(self.peer.timeout(RPCTypes::AppendEntries)));
+                }
+                request = next_of(&mut self.input), if may_send => {
+                    let Some(request) = request else {
+                        self.input = None;
+                        continue;
+                    };
+                    let written =
+                        writer.write_within(&Append::from(&request), self.peer.rpc_timeout).await;
+                    if let Err(error) = written {
+                        return Some(Err(unreachable(&error)));
+                    }
+                    self.sent.push_back(Instant::now());
+                }
+            }
+        }
+    }
+}
+
+async fn next_of<S: Stream + Unpin>(input: &mut Option<S>) -> Option<S::Item> {
+    match input {
+        Some(stream) => stream.next().await,
+        None => None,
+    }
+}

@@ -1,0 +1,287 @@
+//! The peer port: takes connections, checks who calls, and answers by the kind of connection.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use openraft::raft::{TransferLeaderRequest, VoteRequest};
+use tokio::sync::mpsc;
+
+use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
+use crate::core::Core;
+use crate::state_machine::SnapshotData;
+use crate::types::{AppendRequest, Snapshot};
+use crate::wire::{
+    Append, Appended, Channel, Contact, ContactReply, Failed, Hello, PROTOCOL, Request, Response,
+    SnapshotHead, Vote, VoteReply, Welcome,
+};
+use crate::{admin, bootstrap, propose, read_index};
+
+/// A caller that does not say who it is within this time is cut off.
+pub(crate) const HELLO_MAX: Duration = Duration::from_secs(5);
+
+/// Appends taken from one connection ahead of the log.
+const APPENDS_MAX: usize = 64;
+
+/// Writing an answer takes no longer, or the caller is gone.
+const WRITE_MAX: Duration = Duration::from_secs(5);
+
+/// Takes peer connections until the task is aborted.
+pub(crate) async fn run(core: Arc<Core>, listener: TcpListener) {
+    // Owned here, so that ending this task ends every connection.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                let core = Arc::clone(&core);
+                connections.spawn(async move {
+                    if let Err(error) = serve(core, socket).await {
+                        tracing::debug!(%error, "a peer connection ended");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot take a peer connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(core: Arc<Core>, socket: TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let (mut reader, mut writer) = stream::split(socket);
+    let hello: Hello = reader.expect(HELLO_MAX).await?;
+    if hello.channel == Channel::Contact {
+        let contact: Contact = reader.expect(HELLO_MAX).await?;
+        return writer.write_within(&contact_reply(&core, &contact), WRITE_MAX).await;
+    }
+    let welcome = check(&core, &hello);
+    writer.write_within(&welcome, WRITE_MAX).await?;
+    if welcome != Welcome::Yes {
+        tracing::warn!(from = hello.from, answer = ?welcome, "turned a peer away");
+        return Ok(());
+    }
+    match hello.channel {
+        Channel::Append => serve_append(&core, reader, writer).await,
+        Channel::Control | Channel::Forward => {
+            serve_questions(&core, hello.from, reader, writer).await
+        }
+        Channel::Snapshot => serve_snapshot(&core, reader, writer).await,
+        Channel::Contact => Ok(()),
+    }
+}
+
+fn check(core: &Core, hello: &Hello) -> Welcome {
+    let own = &core.identity;
+    if hello.protocol != PROTOCOL {
+        return Welcome::No(format!("peer protocol {PROTOCOL} is spoken here"));
+    }
+    if hello.cluster_uuid != own.cluster_uuid || hello.incarnation != own.incarnation {
+        return Welcome::No(format!("this is cluster {}", own.cluster_uuid));
+    }
+    if hello.to != own.node_id {
+        return Welcome::No(format!("this is node {}", own.node_id));
+    }
+    if is_removed(core, hello.from) { Welcome::Removed } else { Welcome::Yes }
+}
+
+/// Whether an id was once a member and is none now: ids are never used again.
+pub(crate) fn is_removed(core: &Core, id: u64) -> bool {
+    let meta = core.meta();
+    id <= meta.node_id_max && meta.stored_membership().get_node(&id).is_none()
+}
+
+fn contact_reply(core: &Core, contact: &Contact) -> ContactReply {
+    let own = &core.identity;
+    match contact {
+        Contact::Adopt { cluster_uuid, node_id, .. }
+            if *cluster_uuid == own.cluster_uuid && *node_id == own.node_id =>
+        {
+            ContactReply::Adopted
+        }
+        Contact::Adopt { .. } => {
+            ContactReply::Refused(format!("it already is node {} of a cluster", own.node_id))
+        }
+        Contact::Probe => ContactReply::Taken {
+            name: own.name.clone(),
+            cluster_uuid: own.cluster_uuid.clone(),
+            node_id: own.node_id,
+            initialized: bootstrap::is_initialized(&core.log),
+        },
+    }
+}
+
+/// Appends flow through openraft's own pipeline; answers keep their order.
+async fn serve_append(
+    core: &Core,
+    mut reader: FrameReader,
+    mut writer: FrameWriter,
+) -> io::Result<()> {
+    let (tx, rx) = mpsc::channel::<AppendRequest>(APPENDS_MAX);
+    let reading = async move {
+        while let Some(append) = reader.read::<Append>().await? {
+            *core.heard_leader.lock() = Some(std::time::Instant::now());
+            if tx.send(append.into_raft()).await.is_err() {
+                break;
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    let requests = futures_util::stream::unfold(rx, |mut rx| async move {
+        let request = rx.recv().await?;
+        Some((request, rx))
+    });
+    let mut results = Box::pin(core.raft.stream_append(requests));
+    let answering = async {
+        while let Some(result) = results.next().await {
+            let (answer, goes_on) = match result {
+                Ok(result) => {
+                    let goes_on = result.is_ok();
+                    (Appended::from(result), goes_on)
+                }
+                Err(_) => (Appended::Stopped, false),
+            };
+            writer.write_within(&answer, WRITE_MAX).await?;
+            if !goes_on {
+                break;
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    tokio::pin!(reading, answering);
+    tokio::select! {
+        ended = &mut answering => ended,
+        ended = &mut reading => {
+            ended?;
+            // The leader closed; what it sent before is still worth an answer to nobody.
+            Ok(())
+        }
+    }
+}
+
+/// Control and forward connections: many questions at once, answered as they are ready.
+async fn serve_questions(
+    core: &Arc<Core>,
+    from: u64,
+    mut reader: FrameReader,
+    mut writer: FrameWriter,
+) -> io::Result<()> {
+    let (answers, mut ready) = mpsc::unbounded_channel::<(u64, Response)>();
+    loop {
+        tokio::select! {
+            biased;
+            first = ready.recv() => {
+                let Some(first) = first else { return Ok(()) };
+                let mut batch = vec![first];
+                while let Ok(answer) = ready.try_recv() {
+                    batch.push(answer);
+                }
+                writer.write_within(&batch, WRITE_MAX).await?;
+            }
+            frame = reader.read::<Vec<(u64, Request)>>() => {
+                let Some(questions) = frame? else { return Ok(()) };
+                // The periodic question notices a member that was removed while connected.
+                if questions.iter().any(|(_, q)| *q == Request::Clock) && is_removed(core, from) {
+                    let told = questions.iter().map(|(id, _)| (*id, Response::Failed(Failed::Removed)));
+                    writer.write_within(&told.collect::<Vec<_>>(), WRITE_MAX).await?;
+                    return Ok(());
+                }
+                for (id, request) in questions {
+                    take_question(core, id, request, &answers);
+                }
+            }
+        }
+    }
+}
+
+fn take_question(
+    core: &Arc<Core>,
+    id: u64,
+    request: Request,
+    answers: &mpsc::UnboundedSender<(u64, Response)>,
+) {
+    let answers = answers.clone();
+    if let Request::Propose(command) = request {
+        return propose::take_forwarded(core, command, move |result| {
+            let response = match result {
+                Ok(decision) => Response::Decided(decision),
+                Err(failed) => Response::Failed(failed),
+            };
+            drop(answers.send((id, response)));
+        });
+    }
+    let core = Arc::clone(core);
+    tokio::spawn(async move {
+        let response = answer(&core, request).await;
+        drop(answers.send((id, response)));
+    });
+}
+
+async fn answer(core: &Arc<Core>, request: Request) -> Response {
+    match request {
+        Request::Vote(r) => {
+            let mut rpc = VoteRequest::new(r.vote.into_raft(), crate::wire::raft_log_id(r.last));
+            rpc.leadership_transfer = r.transfer;
+            let reply =
+                if r.pre { core.raft.pre_vote(rpc).await } else { core.raft.vote(rpc).await };
+            match reply {
+                Ok(reply) => Response::Vote(VoteReply {
+                    vote: Vote::from(&reply.vote),
+                    granted: reply.vote_granted,
+                    last: crate::wire::log_id(reply.last_log_id.as_ref()),
+                }),
+                Err(_) => Response::Failed(Failed::Unknown),
+            }
+        }
+        Request::Transfer(r) => {
+            let last = crate::wire::raft_log_id(r.last);
+            let request = TransferLeaderRequest::new(r.from.into_raft(), r.to, last);
+            match core.raft.handle_transfer_leader(request).await {
+                Ok(Ok(())) => Response::Transfer(None),
+                Ok(Err(refused)) => Response::Transfer(Some(refused.to_string())),
+                Err(fatal) => Response::Transfer(Some(fatal.to_string())),
+            }
+        }
+        Request::ReadIndex => match read_index::local_index(core).await {
+            Ok(index) => Response::ReadIndex(index),
+            Err(failed) => Response::Failed(failed),
+        },
+        Request::Clock => Response::Clock { now: core.clock.now().get() },
+        Request::Status => Response::Status(admin::progress(core)),
+        Request::Hash { revision } => Response::Hash(admin::own_hash(core, revision).await),
+        Request::Admin(verb) => match admin::carry_out(core, verb).await {
+            Ok(value) => Response::Admin(value),
+            Err(failed) => Response::Failed(failed),
+        },
+        Request::Propose(_) => Response::Failed(Failed::Unknown),
+    }
+}
+
+async fn serve_snapshot(
+    core: &Core,
+    mut reader: FrameReader,
+    mut writer: FrameWriter,
+) -> io::Result<()> {
+    let limit = core.options.chunk_timeout;
+    let head: SnapshotHead = reader.expect(limit).await?;
+    let mut rows = core.state.receive().map_err(io::Error::other)?;
+    loop {
+        let chunk = tokio::time::timeout(limit, reader.read_bytes())
+            .await??
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        if chunk.is_empty() {
+            break;
+        }
+        rows.write_chunk(&chunk).map_err(io::Error::other)?;
+    }
+    let snapshot = Snapshot {
+        meta: head.meta.snapshot_meta(),
+        snapshot: SnapshotData::Incoming(Box::new(rows)),
+    };
+    let vote = head.vote.into_raft();
+    let reply = core.raft.install_full_snapshot(vote, snapshot).await.map_err(io::Error::other)?;
+    writer.write_within(&Vote::from(&reply.vote), WRITE_MAX).await
+}

@@ -1,0 +1,226 @@
+//! From a command to its decision: admission, early refusal, the leader's log or the way there.
+//!
+//! What matters here is to be honest about failure. A command that was refused before it entered
+//! a log is `executed: no`, and may be tried elsewhere at will. One that may be in a log is
+//! `executed: maybe`: it is proposed again only if it carries a receipt key, because then the
+//! second copy finds the receipt of the first.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use firstcome_domain::{Action, Command, Outcome, decide};
+use firstcome_storage::codec;
+use openraft::errors::ClientWriteError;
+use tokio::sync::oneshot;
+
+use crate::core::{Core, Counters, not_executed, outcome_unknown};
+use crate::network::rpc::CallError;
+use crate::node::{Failure, FailureReason, Reply};
+use crate::types::{Answer, Proposal, WriteError, WriteResult};
+use crate::wire::{Decision, Failed, Request, Response};
+
+/// How long a caller waits for a leader to be known: shorter than an election, so that "no
+/// quorum" is answered fast and the client decides where to try next.
+const LEADER_PATIENCE: Duration = Duration::from_millis(300);
+
+/// Pause before asking again after "not the leader": one heartbeat tells who is.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Age of the applied state from which an early refusal may be answered.
+const EARLY_AGE_MAX: Duration = Duration::from_millis(200);
+
+/// Counts a command in, and out again when dropped.
+struct Admitted(Arc<Core>);
+
+impl Admitted {
+    fn enter(core: &Arc<Core>) -> Option<Self> {
+        let before = core.in_flight.fetch_add(1, Ordering::Relaxed);
+        let admitted = Self(Arc::clone(core));
+        if before < core.options.admission_queue {
+            return Some(admitted);
+        }
+        Counters::add(&core.counters.overloaded);
+        None
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Proposes a command of a client of this node.
+pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply, Failure> {
+    if core.draining.load(Ordering::Relaxed) {
+        return Err(not_executed(FailureReason::Draining));
+    }
+    let Some(_admitted) = Admitted::enter(core) else {
+        return Err(not_executed(FailureReason::Overloaded));
+    };
+    if let Some(reply) = early(core, &command).await {
+        return Ok(reply);
+    }
+    Counters::add(&core.counters.proposed);
+    let decision = drive(core, &command).await.inspect_err(|failure| match failure.reason {
+        FailureReason::OutcomeUnknown => Counters::add(&core.counters.unknown),
+        FailureReason::NoQuorum => Counters::add(&core.counters.no_quorum),
+        _ => {}
+    })?;
+    Ok(Reply {
+        outcome: decision.outcome,
+        decided: decision.decided,
+        replayed: decision.replayed,
+        early: false,
+    })
+}
+
+/// Tries until there is a decision, the deadline passed, or trying again would be dishonest.
+pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decision, Failure> {
+    let keyed = command.receipt.is_some();
+    let bytes = Bytes::from(codec::encode(command));
+    let deadline = Instant::now() + core.options.admission_deadline;
+    let mut perhaps = false;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let failed = match attempt(core, bytes.clone(), left).await {
+            Ok(decision) => return Ok(decision),
+            Err(failed) => failed,
+        };
+        let reason = match failed {
+            Failed::Unknown => {
+                perhaps = true;
+                if !keyed {
+                    return Err(outcome_unknown());
+                }
+                FailureReason::OutcomeUnknown
+            }
+            Failed::NotLeader | Failed::NoQuorum => FailureReason::NoQuorum,
+            Failed::Overloaded => FailureReason::Overloaded,
+            Failed::Rejected(ref reason) => FailureReason::Rejected(reason.clone()),
+            Failed::Removed => FailureReason::Draining,
+        };
+        let again = matches!(failed, Failed::NotLeader | Failed::Unknown);
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !again || left <= RETRY_PAUSE {
+            return Err(if perhaps { outcome_unknown() } else { not_executed(reason) });
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// One try: here if this node leads, else at the leader.
+async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Decision, Failed> {
+    let Some(leader) = core.wait_leader(LEADER_PATIENCE.min(left)).await else {
+        return Err(Failed::NoQuorum);
+    };
+    if leader == core.id() {
+        let (tx, rx) = oneshot::channel();
+        append(core, command, move |result| drop(tx.send(result)));
+        return match tokio::time::timeout(left, rx).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(Failed::Unknown),
+        };
+    }
+    let Some(address) = core.address(leader) else { return Err(Failed::NotLeader) };
+    Counters::add(&core.counters.forwarded);
+    let forward = core.members.forward(leader, &address);
+    let limit = left.min(core.options.forward_timeout);
+    match forward.call(Request::Propose(command), limit).await {
+        Ok(Response::Decided(decision)) => Ok(decision),
+        Ok(Response::Failed(failed)) => Err(failed),
+        Ok(_) | Err(CallError::Lost) => Err(Failed::Unknown),
+        Err(CallError::NotSent) => Err(Failed::NotLeader),
+    }
+}
+
+/// Takes a command that another node forwarded; answers through `answer`, exactly once.
+pub(crate) fn take_forwarded(
+    core: &Arc<Core>,
+    command: Bytes,
+    answer: impl FnOnce(Result<Decision, Failed>) + Send + 'static,
+) {
+    if core.draining.load(Ordering::Relaxed) {
+        return answer(Err(Failed::NotLeader));
+    }
+    let Some(admitted) = Admitted::enter(core) else { return answer(Err(Failed::Overloaded)) };
+    append(core, command, move |result| {
+        drop(admitted);
+        answer(result);
+    });
+}
+
+/// Stamps a command and hands it to this node's log; `answer` hears what became of it.
+fn append(
+    core: &Arc<Core>,
+    command: Bytes,
+    answer: impl FnOnce(Result<Decision, Failed>) + Send + 'static,
+) {
+    if !core.is_leader() || !core.clock_fit.load(Ordering::Relaxed) {
+        return answer(Err(Failed::NotLeader));
+    }
+    if !core.has_quorum() {
+        return answer(Err(Failed::NoQuorum));
+    }
+    let last = core.state.applied().now;
+    let proposal = Proposal { now: core.clock.now().max(last).get(), command };
+    let responder: Answer<WriteResult> = Answer::new(move |result| answer(decided(result)));
+    let raft = core.raft.clone();
+    tokio::spawn(async move {
+        // A stopped core drops the responder, and with it the caller's channel: unknown.
+        drop(raft.client_write_ff(proposal, Some(responder)).await);
+    });
+}
+
+fn decided(result: WriteResult) -> Result<Decision, Failed> {
+    match result {
+        Ok(written) => match written.data {
+            Some(decided) => Ok(Decision::from(decided)),
+            None => Err(Failed::Unknown),
+        },
+        Err(error) => Err(match error {
+            ClientWriteError::ForwardToLeader(_) => Failed::NotLeader,
+            ClientWriteError::LogEntryDiscarded(_) => Failed::Unknown,
+            other => rejected(&other),
+        }),
+    }
+}
+
+fn rejected(error: &WriteError) -> Failed {
+    Failed::Rejected(error.to_string())
+}
+
+/// Answers `sold_out` or `sale_closed` without a log entry, if the rules would say just that on
+/// rows that were current at most [`EARLY_AGE_MAX`] ago (`domain.md`, section 0).
+async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
+    if !matches!(command.action, Action::OrderCreate(_)) {
+        return None;
+    }
+    let refusal = || {
+        // Log time, not this machine's: only log time opens and closes (D6).
+        core.read(|view| {
+            let applied = view.applied();
+            let refusal = decide::early_refusal(view, command, applied.now)?;
+            Some((refusal, applied))
+        })
+        .ok()
+        .flatten()
+    };
+    let is_fresh = || core.fresh_since.lock().is_some_and(|at| at.elapsed() < EARLY_AGE_MAX);
+    let mut found = refusal()?;
+    if !is_fresh() {
+        crate::read_index::linearize(core).await.ok()?;
+        found = refusal()?;
+    }
+    let (refusal, applied) = found;
+    Counters::add(&core.counters.early);
+    let revision = applied.revision.unwrap_or_default();
+    Some(Reply {
+        outcome: Outcome::Refused(refusal),
+        decided: firstcome_domain::Stamp { revision, now: applied.now },
+        replayed: false,
+        early: true,
+    })
+}

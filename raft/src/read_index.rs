@@ -1,0 +1,92 @@
+//! Reads that see everything decided before them, on any node.
+//!
+//! One question is in flight at a time; whoever arrives meanwhile is served by the next one, so a
+//! thousand readers cost one round of heartbeats. Source: Raft thesis, section 6.4 (`ReadIndex`);
+//! leases are never used, because a paused leader would serve stale rows.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use firstcome_domain::Revision;
+use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::raft::ReadPolicy;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::{Core, Counters, not_executed};
+use crate::node::{Failure, FailureReason};
+use crate::wire::{Failed, Request, Response};
+
+/// How long a reader waits for a leader and its majority.
+const ROUND_MAX: Duration = Duration::from_millis(1500);
+
+/// One waiting reader.
+pub(crate) struct Ask(oneshot::Sender<Result<(u64, Instant), Failure>>);
+
+/// Makes sure that reads from now on see everything decided before the call.
+pub(crate) async fn linearize(core: &Arc<Core>) -> Result<Revision, Failure> {
+    let (tx, rx) = oneshot::channel();
+    let gone = || not_executed(FailureReason::Draining);
+    core.read_index.send(Ask(tx)).map_err(|_| gone())?;
+    let (index, asked_at) = rx.await.map_err(|_| gone())??;
+    core.wait_index(index, core.options.forward_timeout).await?;
+    let mut fresh = core.fresh_since.lock();
+    *fresh = (*fresh).max(Some(asked_at));
+    drop(fresh);
+    Ok(core.state.applied().revision.unwrap_or_default())
+}
+
+/// Serves readers, one round at a time, until the node ends.
+pub(crate) async fn run(core: Arc<Core>, mut asks: mpsc::UnboundedReceiver<Ask>) {
+    while let Some(first) = asks.recv().await {
+        let mut waiting = vec![first];
+        while let Ok(ask) = asks.try_recv() {
+            waiting.push(ask);
+        }
+        let asked_at = Instant::now();
+        Counters::add(&core.counters.read_index_rounds);
+        let round = tokio::time::timeout(ROUND_MAX, confirmed_index(&core)).await;
+        let result = round.unwrap_or_else(|_| Err(not_executed(FailureReason::NoQuorum)));
+        for Ask(answer) in waiting {
+            drop(answer.send(result.clone().map(|index| (index, asked_at))));
+        }
+    }
+}
+
+async fn confirmed_index(core: &Arc<Core>) -> Result<u64, Failure> {
+    loop {
+        let Some(leader) = core.wait_leader(ROUND_MAX / 2).await else {
+            return Err(not_executed(FailureReason::NoQuorum));
+        };
+        let answer = if leader == core.id() {
+            local_index(core).await
+        } else {
+            ask_leader(core, leader).await
+        };
+        match answer {
+            Ok(index) => return Ok(index),
+            Err(Failed::NotLeader) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(_) => return Err(not_executed(FailureReason::NoQuorum)),
+        }
+    }
+}
+
+/// The read index of this node as the leader, confirmed by a majority.
+pub(crate) async fn local_index(core: &Core) -> Result<u64, Failed> {
+    match core.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+        Ok(linearizer) => Ok(linearizer.read_log_id().index()),
+        Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {
+            Err(Failed::NotLeader)
+        }
+        Err(_) => Err(Failed::NoQuorum),
+    }
+}
+
+async fn ask_leader(core: &Core, leader: u64) -> Result<u64, Failed> {
+    let Some(address) = core.address(leader) else { return Err(Failed::NotLeader) };
+    let control = core.members.control(leader, &address);
+    match control.call(Request::ReadIndex, core.options.rpc_timeout).await {
+        Ok(Response::ReadIndex(index)) => Ok(index),
+        Ok(Response::Failed(failed)) => Err(failed),
+        Ok(_) | Err(_) => Err(Failed::NotLeader),
+    }
+}

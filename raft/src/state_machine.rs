@@ -1,0 +1,203 @@
+//! openraft's state machine on top of [`firstcome_storage::State`].
+//!
+//! A chunk of committed entries is applied at once; answers go out right after, because the
+//! entries are already durable on a majority. What openraft calls a snapshot is our durable
+//! checkpoint; the stream for a peer is opened only when one is sent.
+
+use std::io;
+
+use bytes::Bytes;
+use firstcome_domain::{Command, Millis, Revision, Stamp};
+use firstcome_storage::snapshot::{SnapshotReader, SnapshotWriter};
+use firstcome_storage::state::{Applied, Committed};
+use firstcome_storage::{Error, State, codec};
+use futures_util::{FutureExt, Stream, StreamExt};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use tokio::sync::watch;
+
+use crate::failure::FailureSlot;
+use crate::types::{self, TypeConfig};
+use crate::wire;
+
+/// Entries applied under one lock: readers wait about a millisecond at most.
+const CHUNK_ENTRIES_MAX: usize = 256;
+
+/// A snapshot on its way out or in.
+pub(crate) enum SnapshotData {
+    /// Streams rows at the revision of its meta.
+    Outgoing(Box<SnapshotReader>),
+    /// Completely received, not yet verified as a whole.
+    Incoming(Box<SnapshotWriter>),
+    /// Only the mark: what is durable here.
+    Mark,
+}
+
+/// The applying side of a node.
+pub(crate) struct StateMachine {
+    state: State,
+    meta: wire::Meta,
+    applied: watch::Sender<u64>,
+    failure: FailureSlot,
+}
+
+/// Makes the snapshot mark.
+pub(crate) struct Marker {
+    state: State,
+    failure: FailureSlot,
+}
+
+fn meta_of(applied: &Applied) -> Result<wire::Meta, Error> {
+    if applied.meta.is_empty() {
+        return Ok(wire::Meta::default());
+    }
+    codec::decode(&applied.meta).map_err(|e| Error::Corrupt {
+        path: "state.redb".into(),
+        detail: format!("raft's own row: {e}"),
+    })
+}
+
+impl StateMachine {
+    pub(crate) fn open(
+        state: State,
+        applied: watch::Sender<u64>,
+        failure: FailureSlot,
+    ) -> Result<Self, Error> {
+        let now = state.applied();
+        let meta = meta_of(&now)?;
+        applied.send_replace(now.revision.map_or(0, Revision::get));
+        Ok(Self { state, meta, applied, failure })
+    }
+
+    fn fail(&self, error: Error) -> io::Error {
+        self.failure.set_storage(&error);
+        io::Error::other(error)
+    }
+
+    fn apply_chunk(&mut self, chunk: Vec<EntryResponder<TypeConfig>>) -> Result<(), Error> {
+        let mut committed = Vec::with_capacity(chunk.len());
+        let mut responders: Vec<(bool, Option<ApplyResponder<TypeConfig>>)> =
+            Vec::with_capacity(chunk.len());
+        let mut membership = None;
+        let mut last = None;
+        for (entry, responder) in chunk {
+            let mut stamp =
+                Stamp { revision: Revision::new(entry.log_id.index), now: Millis::default() };
+            let mut command = None;
+            match entry.payload {
+                EntryPayload::Normal(proposal) => {
+                    stamp.now = Millis::new(proposal.now);
+                    let decoded: Command =
+                        codec::decode(&proposal.command).map_err(|e| Error::Corrupt {
+                            path: "log.redb".into(),
+                            detail: format!("command at {}: {e}", stamp.revision),
+                        })?;
+                    command = Some(decoded);
+                }
+                EntryPayload::Membership(m) => {
+                    membership = Some(types::StoredMembership::new(Some(entry.log_id), m));
+                }
+                EntryPayload::Blank => {}
+            }
+            responders.push((command.is_some(), responder));
+            committed.push(Committed { stamp, command });
+            last = Some(entry.log_id);
+        }
+        if let Some(membership) = membership {
+            self.meta = wire::Meta::new(last.as_ref(), &membership, self.meta.node_id_max);
+        } else {
+            self.meta.last = wire::log_id(last.as_ref());
+        }
+        let decided = self.state.apply(&committed, Bytes::from(codec::encode(&self.meta)))?;
+        if let Some(id) = last {
+            self.applied.send_replace(id.index);
+        }
+        let mut decided = decided.into_iter();
+        for (is_command, responder) in responders {
+            let answer = if is_command { decided.next() } else { None };
+            if let Some(responder) = responder {
+                responder.send(answer);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Marker;
+
+    async fn applied_state(
+        &mut self,
+    ) -> io::Result<(Option<types::LogId>, types::StoredMembership)> {
+        Ok((wire::raft_log_id(self.meta.last), self.meta.stored_membership()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        while let Some(first) = entries.next().await {
+            let mut chunk = vec![first?];
+            while chunk.len() < CHUNK_ENTRIES_MAX {
+                match entries.next().now_or_never() {
+                    Some(Some(entry)) => chunk.push(entry?),
+                    Some(None) | None => break,
+                }
+            }
+            self.apply_chunk(chunk).map_err(|error| self.fail(error))?;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Marker {
+        Marker { state: self.state.clone(), failure: self.failure.clone() }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &types::SnapshotMeta,
+        snapshot: SnapshotData,
+    ) -> io::Result<()> {
+        let SnapshotData::Incoming(writer) = snapshot else {
+            return Err(io::Error::other("only a received snapshot can be installed"));
+        };
+        let applied = self.state.install(*writer).map_err(|error| self.fail(error))?;
+        self.meta = meta_of(&applied).map_err(|error| self.fail(error))?;
+        if self.meta.snapshot_meta().last_log_id != meta.last_log_id {
+            let detail = "its head and its rows name different positions".to_owned();
+            let path = "state.new.redb".into();
+            return Err(self.fail(Error::Corrupt { path, detail }));
+        }
+        self.applied.send_replace(applied.revision.map_or(0, Revision::get));
+        tracing::info!(revision = ?applied.revision, "installed a snapshot from the leader");
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<types::Snapshot>> {
+        if self.state.applied().revision.is_none() {
+            return Ok(None);
+        }
+        let reader = self.state.snapshot().map_err(|error| self.fail(error))?;
+        let meta = meta_of(reader.applied()).map_err(|error| self.fail(error))?;
+        let snapshot = SnapshotData::Outgoing(Box::new(reader));
+        Ok(Some(types::Snapshot { meta: meta.snapshot_meta(), snapshot }))
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Marker {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> io::Result<types::Snapshot> {
+        let state = self.state.clone();
+        let saved = tokio::task::spawn_blocking(move || state.checkpoint())
+            .await
+            .map_err(io::Error::other)?;
+        let fail = |error: Error| {
+            self.failure.set_storage(&error);
+            io::Error::other(error)
+        };
+        let meta = saved.and_then(|applied| meta_of(&applied)).map_err(fail)?;
+        Ok(types::Snapshot { meta: meta.snapshot_meta(), snapshot: SnapshotData::Mark })
+    }
+}

@@ -1,0 +1,48 @@
+//! openraft's own storage suite, on real files.
+
+use firstcome_storage::{DataDir, Identity, Log, LogOptions, State, StateOptions};
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::failure::FailureSlot;
+use crate::log_store::LogStore;
+use crate::state_machine::StateMachine;
+use crate::types::TypeConfig;
+
+struct OnDisk;
+
+impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, DataDir)> for OnDisk {
+    async fn build(
+        &self,
+    ) -> Result<((TempDir, DataDir), LogStore, StateMachine), StorageError<TypeConfig>> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let identity = Identity {
+            format: 1,
+            cluster_uuid: "00000000-0000-4000-8000-000000000000".to_owned(),
+            incarnation: 0,
+            node_id: 1,
+            name: "n1".to_owned(),
+            state: firstcome_storage::dir::IdentityState::Active,
+        };
+        let dir = DataDir::create(&folder.path().join("n1"), &identity).expect("a new directory");
+        let log = Log::open(&dir, LogOptions { cache_bytes: 1 << 20 }).expect("a log");
+        let options = StateOptions {
+            cache_bytes: 1 << 20,
+            checkpoint_interval: std::time::Duration::from_millis(50),
+            checkpoint_bytes: 1 << 16,
+        };
+        let state = State::open(&dir, options, log.clone()).expect("a state");
+        let (applied, _) = watch::channel(0);
+        let machine =
+            StateMachine::open(state, applied, FailureSlot::default()).expect("a state machine");
+        Ok(((folder, dir), LogStore::new(log), machine))
+    }
+}
+
+#[test]
+fn openraft_storage_suite_passes_on_real_files() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(Suite::test_all(OnDisk)).expect("the suite");
+}

@@ -1,0 +1,213 @@
+//! What a node does by itself: due work, the snapshot mark, clocks, and noticing its own end.
+
+use openraft::async_runtime::WatchReceiver;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use firstcome_domain::{Action, Actor, Command, Done, Outcome, View};
+use firstcome_storage::dir::IdentityState;
+use futures_util::future::join_all;
+
+use crate::clock;
+use crate::core::Core;
+use crate::failure::exit;
+use crate::network::server::is_removed;
+use crate::propose;
+use crate::wire::{Failed, Request, Response};
+use crate::{admin, wire};
+
+/// How often the leader looks whether something is due: an order may hold its units so much
+/// longer than `pay_by`.
+const DUE_PERIOD: Duration = Duration::from_millis(20);
+
+/// How often expired receipts and old events are removed for their own sake.
+const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(60);
+
+/// Clocks are compared so often.
+const CLOCK_PERIOD: Duration = Duration::from_secs(1);
+
+/// ... and so often until the first verdict, because nobody stands for election before it.
+const CLOCK_PERIOD_FIRST: Duration = Duration::from_millis(50);
+
+/// Proposes a Tick when something is due. Two leaders doing so is harmless: a Tick only sweeps.
+pub(crate) async fn run_due(core: Arc<Core>) {
+    let mut housekept = Instant::now();
+    loop {
+        tokio::time::sleep(DUE_PERIOD).await;
+        if !core.is_leader() || core.draining.load(Ordering::Relaxed) {
+            continue;
+        }
+        let now = core.clock.now();
+        let Ok((due, stale)) = core.read(|view| {
+            let due = view.next_due().is_some_and(|at| at <= now);
+            let stale = housekept.elapsed() >= HOUSEKEEPING_PERIOD && {
+                let settings = view.settings();
+                let old = now.plus(-settings.event_retention_ms);
+                !view.expired_receipts(now, 1).is_empty() || !view.events_until(old, 1).is_empty()
+            };
+            (due, stale)
+        }) else {
+            return;
+        };
+        if housekept.elapsed() >= HOUSEKEEPING_PERIOD {
+            housekept = Instant::now();
+        }
+        if due || stale {
+            tick(&core).await;
+        }
+    }
+}
+
+async fn tick(core: &Arc<Core>) {
+    let command = Command { actor: Actor::Node, receipt: None, action: Action::Tick };
+    loop {
+        match propose::drive(core, &command).await {
+            Ok(decision) => match decision.outcome {
+                Outcome::Done(Done::Ticked { more: true, .. }) => {}
+                _ => return,
+            },
+            Err(failure) => {
+                tracing::debug!(%failure, "a tick was not decided");
+                return;
+            }
+        }
+    }
+}
+
+/// Moves the snapshot mark and purges behind it, with a margin: what a slow follower or a pending
+/// apply may still need stays (openraft#2116).
+pub(crate) async fn run_snapshots(core: Arc<Core>) {
+    let options = &core.options;
+    let period = options.snapshot_interval.min(Duration::from_secs(1));
+    let mut marked_at = Instant::now();
+    loop {
+        tokio::time::sleep(period).await;
+        let applied = *core.applied.borrow();
+        let marked = core.metrics.borrow_watched().snapshot.map_or(0, |id| id.index);
+        let new = applied.saturating_sub(marked);
+        let by_time = new > 0 && marked_at.elapsed() >= options.snapshot_interval;
+        if new < options.snapshot_entries && !by_time {
+            continue;
+        }
+        marked_at = Instant::now();
+        if mark_and_purge(&core).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Asks for a new mark, and purges up to the last durable checkpoint less what is retained.
+pub(crate) async fn mark_and_purge(core: &Core) -> Result<(), ()> {
+    core.raft.trigger().snapshot().await.map_err(drop)?;
+    let saved = core.state.checkpointed().revision.map_or(0, firstcome_domain::Revision::get);
+    let upto = saved.saturating_sub(core.options.retain_entries);
+    if upto > 0 {
+        core.raft.trigger().purge_log(upto).await.map_err(drop)?;
+    }
+    Ok(())
+}
+
+/// Compares clocks with the other voters. A node whose clock is off does not stand for election,
+/// and gives leadership up if it has it.
+pub(crate) async fn run_clock(core: Arc<Core>) {
+    let max_ms = i64::try_from(core.options.clock_max.as_millis()).unwrap_or(i64::MAX);
+    let mut last: Option<bool> = None;
+    loop {
+        let (offsets, voters) = offsets(&core).await;
+        // Before the first log entry there is nobody to compare with, and nothing to lead.
+        let verdict = if voters == 0 { None } else { clock::verdict(&offsets, voters, max_ms) };
+        if let Some(fit) = verdict {
+            if fit {
+                core.clock.confirm();
+            }
+            core.clock_fit.store(fit, Ordering::Relaxed);
+            core.raft.runtime_config().elect(fit);
+            if last != Some(fit) && !fit {
+                tracing::error!(
+                    ?offsets,
+                    "this node's clock is more than {max_ms} ms off the voters' median: it does \
+                     not lead until the clock is repaired"
+                );
+            }
+            if !fit && core.is_leader() {
+                drop(admin::transfer(&core, None).await);
+            }
+            last = Some(fit);
+        }
+        let mut sorted = offsets;
+        sorted.push(0);
+        sorted.sort_unstable();
+        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+        core.clock_offset_ms.store(-median, Ordering::Relaxed);
+        tokio::time::sleep(if last.is_some() { CLOCK_PERIOD } else { CLOCK_PERIOD_FIRST }).await;
+    }
+}
+
+/// The other voters' clocks against this machine's own, in ms, corrected for the way.
+async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
+    let membership = core.metrics.borrow_watched().membership_config.clone();
+    let voters: Vec<u64> = membership.voter_ids().collect();
+    let others = voters.iter().filter(|id| **id != core.id());
+    let asked = join_all(others.filter_map(|id| Some((id, membership.get_node(id)?))).map(
+        |(id, node)| async move {
+            let control = core.members.control(*id, node);
+            let sent = Instant::now();
+            let answer = control.call(Request::Clock, core.options.rpc_timeout).await;
+            match answer {
+                Ok(Response::Clock { now }) => {
+                    let way = i64::try_from(sent.elapsed().as_millis() / 2).unwrap_or(0);
+                    Some(now + way - core.clock.wall())
+                }
+                Ok(Response::Failed(Failed::Removed)) => {
+                    leave(core, &format!("{} says this node was removed", node.name));
+                    None
+                }
+                Ok(_) | Err(_) => None,
+            }
+        },
+    ))
+    .await;
+    (asked.into_iter().flatten().collect(), voters.len())
+}
+
+fn leave(core: &Core, reason: &str) {
+    if let Some(dir) = core.dir.lock().as_mut() {
+        let mut identity = dir.identity().clone();
+        identity.state = IdentityState::Removed;
+        if let Err(error) = dir.set_identity(identity) {
+            tracing::error!(%error, "cannot note the removal in node.json");
+        }
+    }
+    core.failure.set(exit::REMOVED, reason);
+}
+
+/// Ends the node when Raft has stopped, or when it was removed from the cluster.
+pub(crate) async fn run_watch(core: Arc<Core>) {
+    let mut metrics = core.metrics.clone();
+    let mut seen_membership = None;
+    loop {
+        let (running, membership) = {
+            let now = metrics.borrow_and_update();
+            let committed =
+                now.committed_membership_config.log_id().as_ref().map(wire::LogId::from);
+            (now.running_state.clone(), committed)
+        };
+        if let Err(fatal) = running {
+            if !core.draining.load(Ordering::Relaxed) {
+                core.fatal(format!("raft stopped: {fatal}"));
+            }
+            return;
+        }
+        if membership != seen_membership {
+            seen_membership = membership;
+            if is_removed(&core, core.id()) {
+                leave(&core, "this node was removed from the cluster");
+                return;
+            }
+        }
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}

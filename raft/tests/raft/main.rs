@@ -1,0 +1,6 @@
+//! Nodes in one process, over real sockets and files: forming, failing, catching up.
+
+mod cluster;
+mod membership;
+mod sale;
+mod time;

@@ -1,0 +1,144 @@
+//! One redb file on a [`Disk`](crate::disk::Disk): opening, and what its errors mean.
+//!
+//! redb trusts a cleanly closed file and may panic on one that was damaged from outside, so
+//! opening one catches the panic and calls it damage. Later panics stop the node, as any panic.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Builder, Database, StorageBackend};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::codec;
+use crate::disk::DiskFile;
+
+/// Every table has bytes for keys and values: the codec and the key builders give them a form.
+pub(crate) type Definition = redb::TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// A table that says whose file this is.
+const IDENTITY: Definition = Definition::new("identity");
+const IDENTITY_KEY: &[u8] = b"identity";
+
+/// What a redb file says about itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct FileIdentity {
+    /// Format of the directory.
+    pub(crate) format: u32,
+    /// The cluster.
+    pub(crate) cluster_uuid: String,
+    /// The node, in the log only: a state may have come from another node.
+    pub(crate) node_id: Option<u64>,
+}
+
+/// A [`DiskFile`] as redb wants it.
+#[derive(Debug)]
+pub(crate) struct Backend(pub(crate) Arc<dyn DiskFile>);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, out)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, data)
+    }
+}
+
+/// Makes a redb file out of an empty one and writes its identity row.
+pub(crate) fn create(
+    file: Arc<dyn DiskFile>,
+    path: &Path,
+    cache_bytes: usize,
+    identity: &FileIdentity,
+) -> Result<Database, Error> {
+    let db = Builder::new()
+        .set_cache_size(cache_bytes)
+        .create_with_backend(Backend(file))
+        .map_err(|error| failed(path, error))?;
+    let txn = db.begin_write().map_err(|error| failed(path, error))?;
+    {
+        let mut table = txn.open_table(IDENTITY).map_err(|error| failed(path, error))?;
+        table
+            .insert(IDENTITY_KEY, codec::encode(identity).as_slice())
+            .map_err(|error| failed(path, error))?;
+    }
+    txn.commit().map_err(|error| failed(path, error))?;
+    Ok(db)
+}
+
+/// Opens an existing redb file; one of zero length is damaged, never new.
+pub(crate) fn open(
+    backend: impl StorageBackend,
+    path: &Path,
+    cache_bytes: usize,
+) -> Result<Database, Error> {
+    if backend.len().map_err(|error| Error::io(path, error))? == 0 {
+        return Err(Error::corrupt(path, "the file is empty"));
+    }
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)
+    }));
+    match opened {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(error)) => Err(failed(path, error)),
+        Err(_) => Err(Error::corrupt(path, "its pages contradict each other")),
+    }
+}
+
+/// Reads the identity row; a file without one is damaged.
+pub(crate) fn identity(db: &Database, path: &Path) -> Result<FileIdentity, Error> {
+    use redb::ReadableDatabase;
+    let read = || -> Result<Option<Vec<u8>>, redb::Error> {
+        let table = match db.begin_read()?.open_table(IDENTITY) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(table.get(IDENTITY_KEY)?.map(|row| row.value().to_vec()))
+    };
+    let row = match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(row) => row.map_err(|error| failed(path, error))?,
+        Err(_) => return Err(Error::corrupt(path, "its pages contradict each other")),
+    };
+    let row = row.ok_or_else(|| Error::corrupt(path, "it has no identity row"))?;
+    codec::decode(&row).map_err(|error| Error::corrupt(path, format!("identity row: {error}")))
+}
+
+/// What a redb error means for the node.
+pub(crate) fn failed(path: &Path, error: impl Into<redb::Error>) -> Error {
+    match error.into() {
+        redb::Error::Io(source)
+            if matches!(
+                source.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            Error::corrupt(path, source.to_string())
+        }
+        redb::Error::Io(source) => Error::io(path, source),
+        redb::Error::Corrupted(detail) => Error::corrupt(path, detail),
+        redb::Error::UpgradeRequired(format) => Error::Foreign {
+            path: path.to_owned(),
+            detail: format!("redb file format {format}; this release needs a newer one"),
+        },
+        redb::Error::DatabaseAlreadyOpen => Error::InUse { path: path.to_owned() },
+        redb::Error::TableTypeMismatch { table, .. } => {
+            Error::corrupt(path, format!("table {table} has another type"))
+        }
+        redb::Error::TableDoesNotExist(table) => {
+            Error::corrupt(path, format!("table {table} is missing"))
+        }
+        other => Error::io(path, io::Error::other(other)),
+    }
+}

@@ -1,0 +1,160 @@
+//! The one writer of `log.redb`: a batch of ops in, one commit, callbacks out.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use redb::Durability;
+
+use super::queue::Op;
+use super::row::{self, COMMITTED, ENTRIES, PURGED, VOTE};
+use super::{Done, Entry, Shared};
+use crate::Error;
+use crate::file::failed;
+
+/// Rows removed per commit while purging: about 10 ms, so that appends do not wait longer.
+const PURGE_ROWS_MAX: usize = 4096;
+
+/// Entries drained into one commit at most: bounds the transaction, not the throughput.
+const BATCH_OPS_MAX: usize = 4096;
+
+/// State of the writer between commits.
+#[derive(Default)]
+pub(super) struct Writer {
+    /// Rows up to this index are being removed.
+    purging: Option<u64>,
+}
+
+/// What one commit does.
+#[derive(Default)]
+struct Batch {
+    ops: Vec<Op>,
+    committed: Option<Bytes>,
+    seq: u64,
+}
+
+impl Writer {
+    pub(super) fn is_purging(&self) -> bool {
+        self.purging.is_some()
+    }
+
+    /// Takes what is queued, commits it, and runs the callbacks in order.
+    pub(super) fn run(&mut self, shared: &Shared) {
+        let batch = Self::drain(shared);
+        let seq = batch.seq;
+        let started = Instant::now();
+        let mut done: Vec<(Done, Option<Bytes>)> = Vec::with_capacity(batch.ops.len());
+        let result = self.commit(shared, batch, &mut done);
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let error = {
+            let mut queue = shared.queue.lock();
+            match result {
+                Ok(()) => {
+                    queue.settle(seq);
+                    if let Some(vote) = done.iter_mut().rev().find_map(|(_, vote)| vote.take()) {
+                        queue.marks.vote = Some(vote);
+                    }
+                    None
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the log cannot be written; the node must stop");
+                    let answer = error.to_io();
+                    done.extend(queue.ops.drain(..).map(|op| (op.into_done(), None)));
+                    queue.failure = Some(error);
+                    Some(answer)
+                }
+            }
+        };
+        let counters = &shared.counters;
+        counters.commits.fetch_add(1, Ordering::Relaxed);
+        counters.commit_micros_last.store(micros, Ordering::Relaxed);
+        counters.commit_micros_total.fetch_add(micros, Ordering::Relaxed);
+        shared.settled.notify_all();
+        for (done, _) in done {
+            done(error.as_ref().map_or(Ok(()), |error| Err(crate::same_io_error(error))));
+        }
+    }
+
+    fn drain(shared: &Shared) -> Batch {
+        let mut queue = shared.queue.lock();
+        let count = queue.ops.len().min(BATCH_OPS_MAX);
+        let ops: Vec<Op> = queue.ops.drain(..count).collect();
+        let left = u64::try_from(queue.ops.len()).unwrap_or(u64::MAX);
+        let seq = queue.queued.saturating_sub(left);
+        let committed = if queue.committed_unsaved {
+            queue.committed_unsaved = false;
+            queue.marks.committed.clone()
+        } else {
+            None
+        };
+        Batch { ops, committed, seq }
+    }
+
+    /// One transaction. The callbacks land in `done` whatever happens.
+    fn commit(
+        &mut self,
+        shared: &Shared,
+        batch: Batch,
+        done: &mut Vec<(Done, Option<Bytes>)>,
+    ) -> Result<(), Error> {
+        let path = &shared.path;
+        let mut ops = batch.ops.into_iter();
+        let mut work = || -> Result<(), Error> {
+            let mut txn = shared.db.begin_write().map_err(|error| failed(path, error))?;
+            txn.set_durability(Durability::Immediate)
+                .map_err(|error| Error::Invariant(error.to_string()))?;
+            if let Some(mark) = &batch.committed {
+                row::put_mark(path, &txn, COMMITTED, mark)?;
+            }
+            {
+                let mut rows = txn.open_table(ENTRIES).map_err(|error| failed(path, error))?;
+                let mut run: Vec<Entry> = Vec::new();
+                for op in ops.by_ref() {
+                    if !matches!(op, Op::Append(..)) {
+                        row::append(path, &mut rows, &run)?;
+                        run.clear();
+                    }
+                    match op {
+                        Op::Append(entries, callback) => {
+                            done.push((callback, None));
+                            count(shared, &entries);
+                            run.extend(entries);
+                        }
+                        Op::Vote(vote, callback) => {
+                            done.push((callback, Some(vote.clone())));
+                            row::put_mark(path, &txn, VOTE, &vote)?;
+                        }
+                        Op::Truncate(from, callback) => {
+                            done.push((callback, None));
+                            row::truncate(path, &mut rows, from)?;
+                        }
+                        Op::Purge(mark, callback) => {
+                            done.push((callback, None));
+                            row::put_mark(path, &txn, PURGED, &row::encode_mark(&mark))?;
+                            self.purging = self.purging.max(Some(mark.index));
+                        }
+                    }
+                }
+                row::append(path, &mut rows, &run)?;
+                if let Some(upto) = self.purging
+                    && !row::purge(path, &mut rows, upto, PURGE_ROWS_MAX)?
+                {
+                    self.purging = None;
+                }
+            }
+            txn.commit().map_err(|error| failed(path, error))
+        };
+        let result = work();
+        done.extend(ops.map(|op| (op.into_done(), None)));
+        result
+    }
+}
+
+fn count(shared: &Shared, entries: &[Entry]) {
+    let bytes: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
+    let add = |counter: &std::sync::atomic::AtomicU64, by: usize| {
+        counter.fetch_add(u64::try_from(by).unwrap_or(u64::MAX), Ordering::Relaxed);
+    };
+    add(&shared.counters.entries, entries.len());
+    add(&shared.counters.bytes, bytes);
+}
