@@ -90,7 +90,7 @@ impl Call {
         Ok(self.app.node.read(|view| Read {
             revision: view.applied().revision.unwrap_or_default(),
             value: read(view),
-        }))
+        })?)
     }
 
     /// How fresh this read has to be.
