@@ -1,6 +1,8 @@
 //! How fast committed purchases become rows: chunks of 64 on one hot sale, distinct buyers, with
 //! checkpoints running as they do on a node.
 
+#![expect(missing_docs, reason = "criterion writes a function without a comment")]
+
 use std::hint::black_box;
 
 use bytes::Bytes;

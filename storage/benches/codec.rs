@@ -1,5 +1,7 @@
 //! What it costs to turn rows into bytes and back.
 
+#![expect(missing_docs, reason = "criterion writes a function without a comment")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -1,5 +1,7 @@
 //! How fast entries become durable: 64 of 200 bytes per commit, as under a steady load.
 
+#![expect(missing_docs, reason = "criterion writes a function without a comment")]
+
 use std::sync::mpsc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

@@ -297,13 +297,19 @@ impl Inspection {
             }
         };
         self.each_decoded(Table::Products, |row: &Product| {
-            product_indexes(row).into_iter().for_each(|index| add(index, &[]));
+            for index in product_indexes(row) {
+                add(index, &[]);
+            }
         })?;
         self.each_decoded(Table::Sales, |row: &Sale| {
-            sale_indexes(row).into_iter().for_each(|index| add(index, &[]));
+            for index in sale_indexes(row) {
+                add(index, &[]);
+            }
         })?;
         self.each_decoded(Table::Orders, |row: &Order| {
-            order_indexes(row).into_iter().for_each(|index| add(index, &[]));
+            for index in order_indexes(row) {
+                add(index, &[]);
+            }
         })?;
         self.each_decoded(Table::Receipts, |row: &Receipt| {
             let revision = row.stamp.revision.get().to_be_bytes();

@@ -308,13 +308,13 @@ fn crash_again_while_opening() {
     let mut point = run.disk.crash_points();
     let mut repairs = 0;
     loop {
-        if point.at() % 9 == 0 {
+        if point.at().is_multiple_of(9) {
             let at = point.at();
             let disk = point.crash(Policy::KeepSome(at as u64));
             check(&run, &disk.clone(), at, &format!("after {at} calls"));
             let mut second = disk.crash_points();
             loop {
-                if second.at() % 5 == 0 {
+                if second.at().is_multiple_of(5) {
                     let policy = Policy::KeepSome(second.at() as u64 + 7);
                     let told = format!("after {at} calls, then {}", second.at());
                     check(&run, &second.crash(policy), at, &told);

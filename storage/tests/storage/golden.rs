@@ -2,7 +2,7 @@
 //! change need another format number.
 //!
 //! `golden/v1/values.hex` holds one encoded value per line; `golden/v1/snapshot.hex` a snapshot;
-//! `golden/v1/data/` a whole directory. `UPDATE_GOLDENFILES=1` rewrites them: do that only for a
+//! `golden/v1/node/` a whole directory. `UPDATE_GOLDENFILES=1` rewrites them: do that only for a
 //! new format, in a new folder.
 
 mod values;
@@ -68,7 +68,9 @@ fn history() -> Vec<firstcome_storage::state::Committed> {
 fn a_snapshot_of_version_1_installs() {
     let text = if updating() {
         let sender = Store::new();
-        history().iter().for_each(|entry| sender.apply(entry));
+        for entry in history() {
+            sender.apply(&entry);
+        }
         let mut reader = sender.state.snapshot().unwrap();
         let chunk = reader.next_chunk().unwrap().unwrap();
         assert!(reader.next_chunk().unwrap().is_none(), "one chunk is enough");
@@ -100,18 +102,18 @@ fn a_directory_of_version_1_opens_and_reaches_the_recorded_hash() {
         state.close().unwrap();
         log.close();
         drop((state, log, dir));
-        std::fs::create_dir_all(golden("data")).unwrap();
+        std::fs::create_dir_all(golden("node")).unwrap();
         for name in ["node.json", "log.redb", "state.redb"] {
-            std::fs::copy(path.join(name), golden("data").join(name)).unwrap();
+            std::fs::copy(path.join(name), golden("node").join(name)).unwrap();
         }
-        kept("data.hash", &hash);
+        kept("node.hash", &hash);
         std::fs::remove_dir_all(&path).unwrap();
     }
     std::fs::create_dir(&path).unwrap();
     for name in ["node.json", "log.redb", "state.redb"] {
-        std::fs::copy(golden("data").join(name), path.join(name)).unwrap();
+        std::fs::copy(golden("node").join(name), path.join(name)).unwrap();
     }
-    let hash = std::fs::read_to_string(golden("data.hash")).unwrap();
+    let hash = std::fs::read_to_string(golden("node.hash")).unwrap();
     {
         let look = Inspection::open(&path).unwrap();
         assert_eq!(look.check().unwrap(), vec![]);
@@ -136,7 +138,7 @@ fn one_module_names_the_codec() {
                 if name != "target" && !name.starts_with('.') {
                     visit(&path, word, found);
                 }
-            } else if name.ends_with(".rs")
+            } else if path.extension().is_some_and(|ending| ending == "rs")
                 && std::fs::read_to_string(&path).unwrap().contains(word)
             {
                 found.push(path);

@@ -282,7 +282,7 @@ fn done() -> Vec<Done> {
         Done::Sale(Box::new(sale()), pool(), true),
         Done::Stock(pool()),
         Done::Order(Box::new(order())),
-        Done::Settings(Box::new(Settings::default())),
+        Done::Settings(Box::default()),
         Done::Ticked { more: true, next_due: Some(Millis::new(21)) },
     ]
 }
