@@ -30,6 +30,8 @@ const NODE_JSON: &str = "node.json";
 const NODE_JSON_NEW: &str = "node.json.new";
 const LOCK: &str = "LOCK";
 const CREATING: &str = "CREATING";
+/// In the root of a fresh ext4 volume; counts as nothing.
+const LOST_FOUND: &str = "lost+found";
 pub(crate) const LOG_FILE: &str = "log.redb";
 pub(crate) const STATE_FILE: &str = "state.redb";
 pub(crate) const STATE_NEW_FILE: &str = "state.new.redb";
@@ -99,7 +101,8 @@ impl DataDir {
             return Ok(true);
         };
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
-        Ok(!has(NODE_JSON) && (has(CREATING) || names.iter().all(|name| name == LOCK)))
+        Ok(!has(NODE_JSON)
+            && (has(CREATING) || names.iter().all(|name| name == LOCK || name == LOST_FOUND)))
     }
 
     /// Makes a new directory for a node that never ran: identity, both files, all synced.

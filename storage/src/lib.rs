@@ -3,11 +3,19 @@
 //! Two files: `log.redb` holds what Raft must not forget (entries, vote, marks) and syncs before
 //! it reports anything; `state.redb` holds the rows and is brought up to date by checkpoints that
 //! never run ahead of the log. Nothing in here awaits, and nothing in here decides.
+//!
+//! From the outside in: a [`DataDir`] is opened and locked; a [`Log`] and a [`State`] are opened
+//! on it. Raft appends to the log, applies committed entries to the state, and reads through a
+//! [`query::ReadView`]. [`snapshot`] carries a state to another node, [`inspect`] looks into a
+//! stopped one. Below, rows go from typed changes (`rows`) into memory (`memtable`), are found
+//! through three levels (`scan`), and reach redb in bulk (`state`). All of it stands on [`disk`],
+//! which the cargo feature `sim` replaces by one in memory that loses what was not synced.
 
 pub mod codec;
 pub mod dir;
 pub mod disk;
 mod file;
+pub mod inspect;
 mod key;
 pub mod log;
 mod memtable;

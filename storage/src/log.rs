@@ -10,10 +10,11 @@
 //! Nothing is retried, because a failed fsync says nothing about what is on disk.
 
 mod queue;
-mod row;
+pub(crate) mod row;
 mod writer;
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -138,8 +139,13 @@ impl Log {
         let thread = std::thread::Builder::new().name("log".into()).spawn({
             let shared = Arc::clone(&shared);
             move || {
-                while shared.wait_for_work(&writer) {
-                    writer.run(&shared);
+                let work = || {
+                    while shared.wait_for_work(&writer) {
+                        writer.run(&shared);
+                    }
+                };
+                if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                    shared.fail(Error::Invariant("the log thread panicked".into()));
                 }
             }
         });
@@ -412,6 +418,12 @@ impl Op {
 }
 
 impl Shared {
+    /// Poisons the log, so that nobody waits for a commit that never comes.
+    fn fail(&self, error: Error) {
+        self.queue.lock().failure.get_or_insert(error);
+        self.settled.notify_all();
+    }
+
     fn has_work(&self, writer: &Writer) -> bool {
         let queue = self.queue.lock();
         queue.failure.is_none() && (!queue.ops.is_empty() || writer.is_purging())

@@ -246,9 +246,11 @@ impl Core {
         if let Some(place) = known {
             self.absent.swap_remove(place);
         }
+        let mut scratch = std::mem::take(&mut self.scratch);
         let old = if fresh || known.is_some() { None } else { self.get(table, &key)? };
-        let old = old.map(|found| row_hash(&mut Vec::new(), table, key.as_slice(), found.bytes()));
-        let new = row_hash(&mut self.scratch, table, key.as_slice(), &value);
+        let old = old.map(|found| row_hash(&mut scratch, table, key.as_slice(), found.bytes()));
+        let new = row_hash(&mut scratch, table, key.as_slice(), &value);
+        self.scratch = scratch;
         self.meta.hash = self.meta.hash.wrapping_sub(old.unwrap_or(0)).wrapping_add(new);
         if let (None, Some(count)) = (old, self.meta.counts.get_mut(table.place())) {
             *count += 1;

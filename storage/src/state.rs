@@ -93,7 +93,8 @@ pub struct Decided {
     pub replayed: bool,
 }
 
-/// Stops the node; called once, with the error that poisoned the state.
+/// Stops the node; called once, with the error that poisoned the state. It is called under the
+/// state's locks: it must not call back, only wake whoever ends the process.
 pub type FailureHook = Box<dyn Fn(&Error) + Send + Sync>;
 
 /// What the state hides behind its handle.
@@ -154,7 +155,11 @@ impl State {
         let shared = Self::load(dir, options, log)?;
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || shared.run_checkpoints()
+            move || {
+                if catch_unwind(AssertUnwindSafe(|| shared.run_checkpoints())).is_err() {
+                    shared.fail(Error::Invariant("the checkpoint thread panicked".into()));
+                }
+            }
         });
         let thread = thread.map_err(|error| Error::io(&shared.path, error))?;
         Ok(Self { owner: Arc::new(Owner { shared, thread: Some(Mutex::new(Some(thread))) }) })

@@ -308,13 +308,13 @@ fn crash_again_while_opening() {
     let mut point = run.disk.crash_points();
     let mut repairs = 0;
     loop {
-        if point.at() % 9 == 0 {
+        if point.at().is_multiple_of(9) {
             let at = point.at();
             let disk = point.crash(Policy::KeepSome(at as u64));
             check(&run, &disk.clone(), at, &format!("after {at} calls"));
             let mut second = disk.crash_points();
             loop {
-                if second.at() % 5 == 0 {
+                if second.at().is_multiple_of(5) {
                     let policy = Policy::KeepSome(second.at() as u64 + 7);
                     let told = format!("after {at} calls, then {}", second.at());
                     check(&run, &second.crash(policy), at, &told);
@@ -406,7 +406,7 @@ fn without_a_durable_log_there_is_no_checkpoint() {
     log.append((0..=20).map(|index| entry(index, 1)).collect(), done().0);
     state.apply(&run.commands[..20], meta(20)).unwrap();
     run.disk.fail_call(run.disk.calls() + 1, 5);
-    refused(state.checkpoint(), "Io");
+    refused(state.checkpoint(), "log.redb");
     assert_eq!(run.disk.bytes_of(&file("state.redb")).unwrap(), before);
     refused(state.apply(&run.commands[20..21], meta(21)), "Io");
 }

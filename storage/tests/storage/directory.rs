@@ -46,6 +46,11 @@ fn a_vacant_directory_holds_no_node() {
     drop(DataDir::create(home.path(), &identity()).unwrap());
     assert!(!DataDir::is_vacant(home.path()).unwrap());
     refused(DataDir::create(home.path(), &identity()), "Foreign");
+    // A fresh volume is not used yet.
+    let volume = home.path().join("volume");
+    std::fs::create_dir_all(volume.join("lost+found")).unwrap();
+    assert!(DataDir::is_vacant(&volume).unwrap());
+    drop(DataDir::create(&volume, &identity()).unwrap());
     // Files of others are neither vacant nor a node.
     let strange = home.path().join("strange");
     std::fs::create_dir(&strange).unwrap();

@@ -101,3 +101,20 @@ fn a_damaged_row_stops_apply_before_it_answers() {
     assert!(stopped, "no command read a pool");
     refused(state.read(|_| ()), "pools");
 }
+
+/// A callback that panics takes the log thread with it; nobody may wait forever for it.
+#[test]
+fn a_dead_log_thread_is_an_error_not_a_hang() {
+    let disk = SimDisk::new();
+    let dir = DataDir::create_on(Arc::new(disk), &sim_path(), &identity()).unwrap();
+    let log = Log::open(&dir, LOG).unwrap();
+    log.append(crate::shop::entries(0..3, 1), Box::new(|_| panic!("a bug in a callback")));
+    let (vote, voted) = crate::shop::done();
+    log.save_vote(bytes::Bytes::from_static(b"vote"), vote);
+    // Either it was committed together with the append, whose callback then took the thread.
+    assert!(voted.recv().is_err() || log.wait_durable().is_err());
+    while log.wait_durable().is_ok() {
+        std::thread::yield_now();
+    }
+    assert!(log.read(0..1, 1).is_err());
+}

@@ -1,6 +1,8 @@
 //! What storage promises, from outside: on a real disk, and on one that loses what was not
 //! synced.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod shop;
 
 mod apply;
@@ -8,6 +10,7 @@ mod crash;
 mod directory;
 mod failing;
 mod golden;
+mod inspect;
 mod lists;
 mod log;
 mod snapshot;

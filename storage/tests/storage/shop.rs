@@ -43,7 +43,7 @@ pub(crate) const LOG: LogOptions = LogOptions { cache_bytes: 1024 };
 /// Checkpoints only when asked.
 pub(crate) const STATE: StateOptions = StateOptions {
     cache_bytes: 4 * 1024 * 1024,
-    checkpoint_interval: Duration::from_secs(3600),
+    checkpoint_interval: Duration::from_hours(1),
     checkpoint_bytes: usize::MAX,
 };
 
