@@ -208,7 +208,7 @@ async fn update_settings(call: Call) -> Result<Answer, Problem> {
     // What is left out is filled from the rows; if they are of another version than the editor
     // saw, the decision refuses the whole.
     call.app.node.linearize().await?;
-    let mut settings = call.app.node.read(|view| view.settings());
+    let mut settings = call.app.node.read(|view| view.settings())?;
     change.apply(&mut settings);
     if let Some(field) = settings.out_of_range() {
         return Err(Problem::field(
