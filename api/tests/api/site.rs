@@ -97,9 +97,13 @@ impl Ask<'_> {
         let mut head =
             format!("{} {} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            for part in [name.as_str(), ": ", value, "\r\n"] {
+                head.push_str(part);
+            }
         }
-        head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
+        head.push_str("content-length: ");
+        head.push_str(&self.body.len().to_string());
+        head.push_str("\r\n\r\n");
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(&self.body);
         parse(&self.site.exchange(&bytes).await)
@@ -127,20 +131,30 @@ impl Site {
         options.election_min = Duration::from_millis(100);
         options.election_max = Duration::from_millis(200);
         let node = Node::start(options).await.unwrap();
+        let site = Self::over(node, dir).await;
+        site.led().await;
+        site
+    }
+
+    /// Serves an existing node.
+    pub(crate) async fn over(node: Node, dir: TempDir) -> Self {
         let keys = Arc::new(Keys::new(&MasterKey::generate().unwrap()).unwrap());
         let options = ApiOptions { noop_route: true, ..ApiOptions::default() };
         let router = firstcome_api::router(node.clone(), Arc::clone(&keys), options.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(firstcome_api::serve(listener, router, options, std::future::pending()));
-        let site = Self { node, keys, address, _dir: dir };
+        Self { node, keys, address, _dir: dir }
+    }
+
+    /// Waits until there is a leader.
+    pub(crate) async fn led(&self) {
         let led = tokio::time::timeout(Duration::from_secs(20), async {
-            while site.node.linearize().await.is_err() {
+            while self.node.linearize().await.is_err() {
                 tokio::task::yield_now().await;
             }
         });
-        led.await.expect("the lone node leads");
-        site
+        led.await.expect("somebody leads");
     }
 
     /// Sends bytes, reads until the node closes.
