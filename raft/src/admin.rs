@@ -233,13 +233,12 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
     if to == Some(core.id()) {
         return Ok(core.id());
     }
-    let target = match to {
-        Some(id) => Some(id),
-        None => {
-            let others = seen.voter_ids().filter(|id| *id != core.id()).collect();
-            let up = healthy(core, &seen, others).await;
-            up.into_iter().max_by_key(|id| matched(core, *id))
-        }
+    let target = if to.is_some() {
+        to
+    } else {
+        let others = seen.voter_ids().filter(|id| *id != core.id()).collect();
+        let up = healthy(core, &seen, others).await;
+        up.into_iter().max_by_key(|id| matched(core, *id))
     };
     let Some(target) = target else {
         return Err(rejected("no other voter is in sync"));

@@ -1,6 +1,7 @@
 //! Prometheus lines about agreement and the files below it.
 
 use openraft::async_runtime::WatchReceiver;
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::core::Core;
@@ -8,9 +9,11 @@ use crate::core::Core;
 pub(crate) fn text(core: &Core) -> String {
     let mut out = String::with_capacity(2048);
     let mut line = |name: &str, kind: &str, help: &str, value: i128| {
-        let head = format!("# HELP firstcome_{name} {help}\n# TYPE firstcome_{name} {kind}\n");
-        out.push_str(&head);
-        out.push_str(&format!("firstcome_{name} {value}\n"));
+        let written = writeln!(
+            out,
+            "# HELP firstcome_{name} {help}\n# TYPE firstcome_{name} {kind}\nfirstcome_{name} {value}"
+        );
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
     };
     let count = |counter: &AtomicU64| i128::from(counter.load(Ordering::Relaxed));
     // Copied out: the watch must not be borrowed twice at once.

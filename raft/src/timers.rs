@@ -22,7 +22,7 @@ use crate::{admin, wire};
 const DUE_PERIOD: Duration = Duration::from_millis(20);
 
 /// How often expired receipts and old events are removed for their own sake.
-const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(60);
+const HOUSEKEEPING_PERIOD: Duration = Duration::from_mins(1);
 
 /// Clocks are compared so often.
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);

@@ -31,7 +31,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
         match tokio::time::timeout_at(end, ready()).await {
             Ok(Some(value)) => return value,
             Ok(None) => {}
-            Err(_) => panic!("not in time: {what}"),
+            Err(elapsed) => panic!("not in time ({elapsed}): {what}"),
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

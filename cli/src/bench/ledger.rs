@@ -1,0 +1,152 @@
+//! The check after the load: what was acknowledged is in the books, once, on every node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::Target;
+use super::phase::Measured;
+use crate::client::{Ask, rows};
+use crate::output::field;
+
+/// Orders are read back for this long; a long run is checked in part, and says so.
+const READ_BACK_LIMIT: Duration = Duration::from_secs(30);
+/// Nodes may lag this long behind the end of the load.
+const HASH_LIMIT: Duration = Duration::from_secs(20);
+
+/// What the books say.
+pub(super) struct Ledger {
+    acknowledged: u64,
+    lost: u64,
+    sold: u64,
+    held: u64,
+    orders_checked: u64,
+    per_buyer_max: u64,
+    hashes_equal: bool,
+    /// What does not add up.
+    pub(super) violations: Vec<String>,
+}
+
+/// Reads the books; `extra` orders were placed outside the load.
+pub(super) async fn check(
+    target: &Target,
+    sale_id: &str,
+    purchases: &Measured,
+    extra: u64,
+) -> anyhow::Result<Ledger> {
+    let admin = target.admin(0)?;
+    let path = format!("/v1/sales/{sale_id}/stock?consistency=linearizable");
+    let stock = admin.must(Ask::get(&path)).await?.body;
+    let count = |name| stock.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let (sold, held) = (count("sold"), count("held"));
+    let acknowledged = purchases.answered("201") + extra;
+    // An attempt without a clear answer may have been executed.
+    let maybe: u64 = purchases
+        .answers
+        .iter()
+        .filter(|(label, _)| label.starts_with("504"))
+        .map(|(_, count)| count)
+        .sum();
+    let lost = purchases.lost + maybe;
+    let (orders_checked, per_buyer_max) = read_back(target, sale_id).await?;
+    let hashes_equal = hashes_equal(target).await?;
+    let mut violations = Vec::new();
+    let taken = sold + held;
+    if !(acknowledged..=acknowledged + lost).contains(&taken) {
+        violations.push(format!(
+            "{taken} units taken, {acknowledged} orders acknowledged, {lost} unknown"
+        ));
+    }
+    if per_buyer_max > 1 {
+        violations.push(format!("a buyer has {per_buyer_max} units; the limit is 1"));
+    }
+    if !hashes_equal {
+        violations.push("the state hashes of the nodes differ".to_owned());
+    }
+    Ok(Ledger {
+        acknowledged,
+        lost,
+        sold,
+        held,
+        orders_checked,
+        per_buyer_max,
+        hashes_equal,
+        violations,
+    })
+}
+
+/// Reads orders until the end of the list or of the time: how many, and the most of one buyer.
+async fn read_back(target: &Target, sale_id: &str) -> anyhow::Result<(u64, u64)> {
+    let admin = target.admin(0)?;
+    let deadline = Instant::now() + READ_BACK_LIMIT;
+    let mut per_buyer: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut checked, mut cursor) = (0, String::new());
+    while Instant::now() < deadline {
+        let path =
+            format!("/v1/admin/orders?sale_id={sale_id}&limit=100&consistency=local{cursor}");
+        let page = admin.must(Ask::get(&path)).await?.body;
+        for order in rows(&page) {
+            checked += 1;
+            *per_buyer.entry(field(order, "customer_id")).or_default() += 1;
+        }
+        match page.get("next_cursor").and_then(Value::as_str) {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    Ok((checked, per_buyer.values().copied().max().unwrap_or(0)))
+}
+
+/// Whether all nodes have one hash, once they have caught up.
+async fn hashes_equal(target: &Target) -> anyhow::Result<bool> {
+    let admin = target.admin(0)?;
+    let deadline = Instant::now() + HASH_LIMIT;
+    loop {
+        let answer = admin.must(Ask::get("/v1/cluster/hash")).await?.body;
+        let nodes = answer.get("nodes").and_then(Value::as_array);
+        let hashes: Vec<_> =
+            nodes.into_iter().flatten().map(|n| n.get("hash").and_then(Value::as_str)).collect();
+        let different: BTreeSet<_> = hashes.iter().flatten().collect();
+        if different.len() > 1 {
+            return Ok(false);
+        }
+        if !hashes.is_empty() && hashes.iter().all(Option::is_some) {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+impl Ledger {
+    /// For machines.
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "acknowledged": self.acknowledged, "unknown": self.lost, "sold": self.sold,
+            "held": self.held, "orders_checked": self.orders_checked,
+            "orders_per_buyer_max": self.per_buyer_max, "hashes_equal": self.hashes_equal,
+        })
+    }
+
+    /// For people.
+    pub(super) fn to_text(&self) -> String {
+        let mut text = format!(
+            "ledger     {} units taken, {} orders acknowledged, {} unknown; {} orders read back, \
+             at most {} a buyer; state hashes {}\n",
+            self.sold + self.held,
+            self.acknowledged,
+            self.lost,
+            self.orders_checked,
+            self.per_buyer_max,
+            if self.hashes_equal { "equal" } else { "DIFFER" }
+        );
+        for violation in &self.violations {
+            text.push_str(&format!("VIOLATION  {violation}\n"));
+        }
+        text
+    }
+}

@@ -1,0 +1,143 @@
+//! `firstcome cluster ...`: what a cluster is doing, and who belongs to it.
+
+use clap::Subcommand;
+use firstcome_domain::Role;
+use serde_json::{Value, json};
+
+use crate::client::{Ask, Remote, show};
+use crate::exit::Exit;
+use crate::output::{field, object, table};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  firstcome cluster status --url http://127.0.0.1:8081
+  firstcome cluster status --local            answers even without a leader
+  firstcome cluster add --name n4 --api 127.0.0.1:8084 --peer 127.0.0.1:9094
+  firstcome cluster promote 4
+  firstcome cluster transfer-leader --to 2
+  firstcome cluster hash")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    remote: Remote,
+    /// As the asked node knows it, even without a leader.
+    #[arg(long, global = true)]
+    local: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Leader, term, revision, and how many nodes may still be lost.
+    Status,
+    /// Every member with its role and how far it is.
+    Members,
+    /// Add a node that waits with an empty directory; it follows as a learner first.
+    Add {
+        /// Its node.name.
+        #[arg(long)]
+        name: String,
+        /// host:port of its REST API.
+        #[arg(long)]
+        api: String,
+        /// host:port of its peer protocol.
+        #[arg(long)]
+        peer: String,
+    },
+    /// Make a learner in sync a voter.
+    Promote {
+        /// Its id, as in `cluster members`.
+        id: u64,
+    },
+    /// Remove a member for good; its id is never used again.
+    Remove {
+        /// Its id, as in `cluster members`.
+        id: u64,
+    },
+    /// Hand leadership to another voter.
+    TransferLeader {
+        /// Its id; the most advanced voter unless given.
+        #[arg(long)]
+        to: Option<u64>,
+    },
+    /// Move the snapshot mark now.
+    Snapshot,
+    /// State hash of every node at one revision.
+    Hash {
+        /// Which; the last one unless given.
+        #[arg(long)]
+        revision: Option<u64>,
+    },
+}
+
+pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
+    let client = args.remote.client(Role::Admin)?;
+    let local = if args.local { "?consistency=local" } else { "" };
+    match args.verb {
+        Verb::Status => show(&client, Ask::get(&format!("/v1/cluster{local}")), json, status).await,
+        Verb::Members => {
+            show(&client, Ask::get(&format!("/v1/cluster{local}")), json, members).await
+        }
+        Verb::Add { name, api, peer } => {
+            let body = json!({"name": name, "api": api, "peer": peer});
+            show(&client, Ask::post("/v1/cluster/members", &body), json, object).await
+        }
+        Verb::Promote { id } => {
+            let path = format!("/v1/cluster/members/{id}/promotions");
+            show(&client, Ask::post(&path, &json!({})), json, done("is a voter", id)).await
+        }
+        Verb::Remove { id } => {
+            let path = format!("/v1/cluster/members/{id}");
+            show(&client, Ask::delete(&path, None), json, done("is removed", id)).await
+        }
+        Verb::TransferLeader { to } => {
+            let body = to.map_or_else(|| json!({}), |id| json!({"to": id}));
+            show(&client, Ask::post("/v1/cluster/leader-transfers", &body), json, object).await
+        }
+        Verb::Snapshot => {
+            show(&client, Ask::post("/v1/cluster/snapshots", &json!({})), json, object).await
+        }
+        Verb::Hash { revision } => {
+            let revision = revision.map(|r| format!("?revision={r}")).unwrap_or_default();
+            show(&client, Ask::get(&format!("/v1/cluster/hash{revision}")), json, hash).await
+        }
+    }
+}
+
+fn done(what: &str, id: u64) -> impl FnOnce(&Value) -> String {
+    move |_| format!("member {id} {what}\n")
+}
+
+fn status(cluster: &Value) -> String {
+    let get = |name| field(cluster, name);
+    let can_lose = cluster.get("can_lose").and_then(Value::as_u64).unwrap_or(0);
+    let nodes = if can_lose == 1 { "1 more node" } else { &format!("{can_lose} more nodes") };
+    format!(
+        "cluster {} ({})\nleader {}, term {}, revision {}\ncan lose {nodes}\n\n{}",
+        get("name"),
+        get("id"),
+        get("leader"),
+        get("term"),
+        get("revision"),
+        members(cluster)
+    )
+}
+
+fn members(cluster: &Value) -> String {
+    let names = ["id", "name", "api", "role", "applied", "lag", "reachable"];
+    let members = cluster.get("members").and_then(Value::as_array);
+    let rows: Vec<_> = members
+        .into_iter()
+        .flatten()
+        .map(|member| names.map(|name| field(member, name)).to_vec())
+        .collect();
+    table(&["ID", "NAME", "API", "ROLE", "APPLIED", "LAG", "REACHABLE"], &rows)
+}
+
+fn hash(answer: &Value) -> String {
+    let nodes = answer.get("nodes").and_then(Value::as_array);
+    let row = |node: &Value| vec![field(node, "name"), field(node, "hash")];
+    let rows: Vec<_> = nodes.into_iter().flatten().map(row).collect();
+    format!("revision {}\n{}", field(answer, "revision"), table(&["NODE", "HASH"], &rows))
+}

@@ -1,0 +1,66 @@
+//! `firstcome token`: an access token, made with nothing but the master key.
+
+use std::path::PathBuf;
+
+use firstcome_domain::{Role, UserId};
+use serde_json::json;
+
+use crate::credentials::{self, fresh_user, parse_role};
+use crate::exit::{Exit, Stop};
+use crate::output;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  firstcome token --role admin
+  firstcome token --role customer --subject usr_01JXQ5Z3T2K8W4M6N9P0R1S2T3 --ttl 600
+  firstcome token --role customer --count 1000 > buyers.txt    one a line, for load tools
+
+No node needs to run. The token alone goes to stdout:
+  curl -H \"Authorization: Bearer $(firstcome token --role customer)\" http://127.0.0.1:7400/v1/orders")]
+pub(crate) struct Args {
+    /// What the token allows: customer, support, operator or admin.
+    #[arg(long, value_parser = parse_role)]
+    role: Role,
+    /// Whose token it is; a fresh user unless given.
+    #[arg(long, value_name = "usr_...", conflicts_with = "count")]
+    subject: Option<UserId>,
+    /// Seconds until it expires.
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
+    ttl: u64,
+    /// Print this many tokens, one a line, each of a fresh user.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    count: Option<u64>,
+    /// The master key; else FIRSTCOME_MASTER_KEY_FILE, FIRSTCOME_MASTER_KEY, ./data/master.key.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
+    let Some(keys) = credentials::find(args.key_file.as_ref())? else {
+        let message = "no master key: pass --key-file FILE, set FIRSTCOME_MASTER_KEY_FILE, or run \
+                       this beside ./data of a development node";
+        return Err(Stop::config(message).into());
+    };
+    let mut lines = String::new();
+    for _ in 0..args.count.unwrap_or(1) {
+        let subject = args.subject.unwrap_or_else(fresh_user);
+        let token = keys.mint(subject, args.role, args.ttl);
+        if json {
+            let document = json!({
+                "object": "token", "access_token": token, "token_type": "Bearer",
+                "subject": subject.to_string(), "expires_in_seconds": args.ttl,
+            });
+            lines.push_str(&document.to_string());
+        } else {
+            lines.push_str(&token);
+        }
+        lines.push('\n');
+        if lines.len() > 1 << 20 {
+            output::write(&lines);
+            lines.clear();
+        }
+    }
+    output::write(&lines);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,355 @@
+//! Every setting this build reads: its key, its place, its default and its smallest value.
+//!
+//! The defaults are those of the code that uses them (`raft::Options`, `api::ApiOptions`), so
+//! they are stated once. A setting is listed here only once it does something.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use firstcome_api::{ApiOptions, Consistency};
+use firstcome_raft::Options;
+
+use super::value::{format_duration, format_size, parse_duration, parse_size};
+
+/// A node of `cluster.nodes`: first contact and `--bootstrap` only.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodeEntry {
+    /// Label, unique in the cluster.
+    pub name: String,
+    /// `host:port` of its REST API.
+    pub api: String,
+    /// `host:port` of its peer protocol.
+    pub peer: String,
+    /// Where it stands; no zone should hold a majority.
+    pub zone: String,
+}
+
+/// All settings of one node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// `cluster.nodes`
+    pub nodes: Vec<NodeEntry>,
+    /// `network.dial`
+    pub dial: BTreeMap<String, String>,
+    cluster_name: String,
+    node_name: String,
+    data_dir: String,
+    listen_api: String,
+    listen_peer: String,
+    connect: Duration,
+    rpc: Duration,
+    forward: Duration,
+    chunk: Duration,
+    insecure: bool,
+    heartbeat: Duration,
+    election_min: Duration,
+    election_max: Duration,
+    queue: u64,
+    deadline: Duration,
+    connections: u64,
+    reads: String,
+    state_cache: u64,
+    log_cache: u64,
+    checkpoint_interval: Duration,
+    checkpoint_bytes: u64,
+    snapshot_entries: u64,
+    snapshot_interval: Duration,
+    retain_entries: u64,
+    clock_max: Duration,
+    log_level: String,
+    log_format: String,
+}
+
+/// Where a setting is kept, with its shape and its smallest value.
+pub(super) enum Field<'a> {
+    Text(&'a mut String),
+    Word(&'a mut String, &'static [&'static str]),
+    Span(&'a mut Duration, Duration),
+    Bytes(&'a mut u64, u64),
+    Count(&'a mut u64, u64),
+    Flag(&'a mut bool),
+}
+
+/// One line of the table below.
+pub(super) struct Setting {
+    pub(super) key: &'static str,
+    pub(super) field: fn(&mut Settings) -> Field<'_>,
+}
+
+const MS: Duration = Duration::from_millis(1);
+const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+const CONSISTENCIES: &[&str] = &["linearizable", "local"];
+const FORMATS: &[&str] = &["json", "text"];
+
+macro_rules! settings {
+    ($($key:literal => $variant:ident($name:ident $(, $bound:expr)?);)*) => {
+        &[$(Setting { key: $key, field: |s| Field::$variant(&mut s.$name $(, $bound)?) }),*]
+    };
+}
+
+/// The table. Smallest values are for tests, not for production.
+pub(super) const SETTINGS: &[Setting] = settings! {
+    "cluster.name" => Text(cluster_name);
+    "node.name" => Text(node_name);
+    "node.data_dir" => Text(data_dir);
+    "node.listen.api" => Text(listen_api);
+    "node.listen.peer" => Text(listen_peer);
+    "network.timeout.connect" => Span(connect, MS);
+    "network.timeout.rpc" => Span(rpc, MS);
+    "network.timeout.forward" => Span(forward, MS);
+    "network.timeout.chunk" => Span(chunk, MS);
+    "tls.insecure" => Flag(insecure);
+    "raft.heartbeat" => Span(heartbeat, Duration::from_millis(10));
+    "raft.election_min" => Span(election_min, Duration::from_millis(50));
+    "raft.election_max" => Span(election_max, Duration::from_millis(100));
+    "admission.queue" => Count(queue, 1);
+    "admission.deadline" => Span(deadline, MS);
+    "admission.connections" => Count(connections, 1);
+    "reads.default" => Word(reads, CONSISTENCIES);
+    "storage.state_cache" => Bytes(state_cache, 1 << 20);
+    "storage.log_cache" => Bytes(log_cache, 1 << 20);
+    "storage.checkpoint_interval" => Span(checkpoint_interval, Duration::from_millis(10));
+    "storage.checkpoint_bytes" => Bytes(checkpoint_bytes, 4 << 10);
+    "snapshot.entries" => Count(snapshot_entries, 10);
+    "snapshot.interval" => Span(snapshot_interval, Duration::from_millis(100));
+    "snapshot.retain_entries" => Count(retain_entries, 0);
+    "clock.max" => Span(clock_max, MS);
+    "log.level" => Word(log_level, LEVELS);
+    "log.format" => Word(log_format, FORMATS);
+};
+
+/// Keys of the design that this build does not read: refused, but not as typing errors.
+pub(super) const PLANNED: &[&str] = &[
+    "node.listen.ops",
+    "network.limit",
+    "tls.ca",
+    "tls.cert",
+    "tls.key",
+    "reads.min_revision_wait",
+    "snapshot.retain_bytes",
+    "clock.warn",
+    "disk",
+    "backup",
+    "autopilot",
+    "upgrade",
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        let node = Options::new("", PathBuf::new());
+        Self {
+            nodes: Vec::new(),
+            dial: BTreeMap::new(),
+            cluster_name: node.cluster_name,
+            node_name: String::new(),
+            data_dir: String::new(),
+            listen_api: String::new(),
+            listen_peer: String::new(),
+            connect: node.connect_timeout,
+            rpc: node.rpc_timeout,
+            forward: node.forward_timeout,
+            chunk: node.chunk_timeout,
+            insecure: false,
+            heartbeat: node.heartbeat,
+            election_min: node.election_min,
+            election_max: node.election_max,
+            queue: node.admission_queue as u64,
+            deadline: node.admission_deadline,
+            connections: ApiOptions::default().max_connections as u64,
+            reads: "linearizable".to_owned(),
+            state_cache: node.state_cache_bytes as u64,
+            log_cache: node.log_cache_bytes as u64,
+            checkpoint_interval: node.checkpoint_interval,
+            checkpoint_bytes: node.checkpoint_bytes as u64,
+            snapshot_entries: node.snapshot_entries,
+            snapshot_interval: node.snapshot_interval,
+            retain_entries: node.retain_entries,
+            clock_max: node.clock_max,
+            log_level: "info".to_owned(),
+            log_format: "json".to_owned(),
+        }
+    }
+}
+
+impl Settings {
+    /// `cluster.name`
+    pub fn cluster_name(&self) -> &str {
+        &self.cluster_name
+    }
+
+    /// `node.name`
+    pub fn node_name(&self) -> &str {
+        &self.node_name
+    }
+
+    /// `node.data_dir`, `data/<node name>` unless set.
+    pub fn data_dir(&self) -> PathBuf {
+        if self.data_dir.is_empty() {
+            PathBuf::from("data").join(&self.node_name)
+        } else {
+            PathBuf::from(&self.data_dir)
+        }
+    }
+
+    /// The entry of `cluster.nodes` with this node's name.
+    pub fn own_entry(&self) -> Option<&NodeEntry> {
+        self.nodes.iter().find(|node| node.name == self.node_name)
+    }
+
+    /// Where REST listens: `node.listen.api`, else the own entry.
+    pub fn api_listen(&self) -> &str {
+        let own = self.own_entry().map_or("", |node| &node.api);
+        if self.listen_api.is_empty() { own } else { &self.listen_api }
+    }
+
+    /// Where peers are heard: `node.listen.peer`, else the own entry.
+    pub fn peer_listen(&self) -> &str {
+        let own = self.own_entry().map_or("", |node| &node.peer);
+        if self.listen_peer.is_empty() { own } else { &self.listen_peer }
+    }
+
+    /// `tls.insecure`
+    pub const fn is_insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// `log.level` and whether `log.format` is JSON.
+    pub fn log(&self) -> (&str, bool) {
+        (&self.log_level, self.log_format == "json")
+    }
+
+    /// `admission.connections`
+    pub fn connections(&self) -> usize {
+        count(self.connections)
+    }
+
+    /// `reads.default`
+    pub fn default_consistency(&self) -> Consistency {
+        if self.reads == "local" { Consistency::Local } else { Consistency::Linearizable }
+    }
+
+    /// Whether elections can work: heartbeats must fit into the shortest election timeout.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        // Heartbeat, its smallest gap, and one tick of 20 ms: operations.md section 4.
+        let beats = 2 * self.heartbeat + Duration::from_millis(20);
+        if self.election_min >= self.election_max {
+            return Some("raft.election_min must be below raft.election_max".to_owned());
+        }
+        (beats >= self.election_min).then(|| {
+            let beats = format_duration(beats);
+            format!("raft.election_min must be above 2 x raft.heartbeat + 20ms, which is {beats}")
+        })
+    }
+
+    /// Fills in what `raft` wants to know; addresses are the caller's.
+    pub fn fill(&self, options: &mut Options) {
+        options.cluster_name.clone_from(&self.cluster_name);
+        options.dial.clone_from(&self.dial);
+        options.heartbeat = self.heartbeat;
+        options.election_min = self.election_min;
+        options.election_max = self.election_max;
+        options.connect_timeout = self.connect;
+        options.rpc_timeout = self.rpc;
+        options.forward_timeout = self.forward;
+        options.chunk_timeout = self.chunk;
+        options.admission_queue = count(self.queue);
+        options.admission_deadline = self.deadline;
+        options.state_cache_bytes = count(self.state_cache);
+        options.log_cache_bytes = count(self.log_cache);
+        options.checkpoint_interval = self.checkpoint_interval;
+        options.checkpoint_bytes = count(self.checkpoint_bytes);
+        options.snapshot_entries = self.snapshot_entries;
+        options.snapshot_interval = self.snapshot_interval;
+        options.retain_entries = self.retain_entries;
+        options.clock_max = self.clock_max;
+    }
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// A value before its setting is known, from a file or from text.
+pub(super) enum Raw<'a> {
+    /// A string of the file.
+    Text(&'a str),
+    /// An integer of the file.
+    Integer(&'a str),
+    /// A boolean of the file.
+    Boolean(bool),
+    /// From the environment or the command line, where everything is text.
+    Bare(&'a str),
+}
+
+impl Field<'_> {
+    /// Takes a new value, or says what is wrong with it.
+    pub(super) fn put(self, raw: &Raw<'_>) -> Result<(), String> {
+        match (self, raw) {
+            (Self::Text(place), Raw::Text(text) | Raw::Bare(text)) => {
+                (*text).clone_into(place);
+            }
+            (Self::Word(place, words), Raw::Text(text) | Raw::Bare(text)) => {
+                if !words.contains(text) {
+                    return Err(format!("{text:?} is none of {}", words.join(", ")));
+                }
+                (*text).clone_into(place);
+            }
+            (Self::Span(place, least), Raw::Text(text) | Raw::Bare(text)) => {
+                let span = parse_duration(text)?;
+                if span < least {
+                    return Err(format!(
+                        "{text} is below the smallest allowed, {}",
+                        format_duration(least)
+                    ));
+                }
+                *place = span;
+            }
+            (Self::Bytes(place, least), Raw::Text(text) | Raw::Bare(text)) => {
+                let size = parse_size(text)?;
+                if size < least {
+                    return Err(format!(
+                        "{text} is below the smallest allowed, {}",
+                        format_size(least)
+                    ));
+                }
+                *place = size;
+            }
+            (Self::Count(place, least), Raw::Integer(text) | Raw::Bare(text)) => {
+                let number = text.replace('_', "").parse::<u64>();
+                let number = number.map_err(|_| format!("{text} is no whole number from 0 up"))?;
+                if number < least {
+                    return Err(format!("{text} is below the smallest allowed, {least}"));
+                }
+                *place = number;
+            }
+            (Self::Flag(place), Raw::Boolean(flag)) => *place = *flag,
+            (Self::Flag(place), Raw::Bare(text)) => {
+                *place = text.parse().map_err(|_| format!("{text:?} is neither true nor false"))?;
+            }
+            (field, _) => return Err(format!("expected {}", field.shape())),
+        }
+        Ok(())
+    }
+
+    /// The value as `cluster.toml` writes it.
+    pub(super) fn show(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Word(text, _) => format!("{text:?}"),
+            Self::Span(span, _) => format!("\"{}\"", format_duration(**span)),
+            Self::Bytes(size, _) => format!("\"{}\"", format_size(**size)),
+            Self::Count(number, _) => number.to_string(),
+            Self::Flag(flag) => flag.to_string(),
+        }
+    }
+
+    const fn shape(&self) -> &'static str {
+        match self {
+            Self::Text(_) | Self::Word(..) => "a text in quotes",
+            Self::Span(..) => "a duration in quotes, such as \"100ms\"",
+            Self::Bytes(..) => "a size in quotes, such as \"16MiB\"",
+            Self::Count(..) => "a whole number without quotes",
+            Self::Flag(_) => "true or false without quotes",
+        }
+    }
+}

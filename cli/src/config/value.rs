@@ -1,0 +1,74 @@
+//! Spans and sizes as people write them: `100ms`, `1s`, `5m`, `16MiB`.
+
+use std::time::Duration;
+
+/// Units of time in milliseconds, largest first.
+const TIME: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// Units of size in bytes, largest first.
+const SIZE: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// Reads a whole number with a unit of time.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    scaled(text, &TIME)
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("{text:?} is no duration; write it like 100ms, 1s, 5m, 2h or 1d"))
+}
+
+/// Reads a whole number with a unit of size.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    scaled(text, &SIZE)
+        .ok_or_else(|| format!("{text:?} is no size; write it like 4KiB, 16MiB or 1GiB"))
+}
+
+/// Writes a span in the largest unit that keeps it whole.
+pub fn format_duration(span: Duration) -> String {
+    let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    whole(ms, &TIME).unwrap_or_else(|| format!("{ms}ms"))
+}
+
+/// Writes a size in the largest unit that keeps it whole.
+pub fn format_size(bytes: u64) -> String {
+    whole(bytes, &SIZE).unwrap_or_else(|| format!("{bytes}B"))
+}
+
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let factor = units.iter().find(|(name, _)| *name == unit.trim_start())?.1;
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn whole(amount: u64, units: &[(&str, u64)]) -> Option<String> {
+    let (unit, factor) = units.iter().find(|(_, f)| amount >= *f && amount.is_multiple_of(*f))?;
+    Some(format!("{}{unit}", amount / factor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_survive_text() {
+        for text in ["100ms", "1s", "5m", "2h", "3d", "1500ms"] {
+            let span = parse_duration(text).expect(text);
+            assert_eq!(format_duration(span), text);
+        }
+        assert_eq!(format_duration(Duration::ZERO), "0ms");
+        for bad in ["", "5", "s", "1.5s", "-1s", "1w", "1 month", "99999999999999999999s"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_survive_text() {
+        for (text, bytes) in [("16MiB", 16 << 20), ("4KiB", 4096), ("1GiB", 1 << 30), ("7B", 7)] {
+            assert_eq!(parse_size(text), Ok(bytes));
+            assert_eq!(format_size(bytes), text);
+        }
+        for bad in ["", "16", "16MB", "16 TiB", "-1KiB"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Exit codes: what a script or a supervisor may conclude from how a command ended.
+
+use std::process::ExitCode;
+
+use firstcome_raft::StartError;
+use firstcome_storage::Error as StorageError;
+
+/// How a command ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done, or stopped as asked.
+    Done = 0,
+    /// Refused, and nothing happened; of `demo` and `bench`: a rule was broken.
+    Refused = 1,
+    /// The outcome is unknown: look, then repeat.
+    Unknown = 2,
+    /// The command line is wrong.
+    Usage = 64,
+    /// Data on disk is damaged.
+    Corrupt = 65,
+    /// A bug.
+    Bug = 70,
+    /// The operating system refused to read or write.
+    Io = 74,
+    /// Try again later: a port or a directory is in use.
+    Temporary = 75,
+    /// The directory belongs to another cluster, node or version.
+    Identity = 76,
+    /// The node was removed from its cluster.
+    Removed = 77,
+    /// The settings are wrong.
+    Config = 78,
+}
+
+impl Exit {
+    /// The exit code an error asks for, by the first cause that names one.
+    pub fn of(error: &anyhow::Error) -> Self {
+        error.chain().find_map(Self::of_cause).unwrap_or(Self::Bug)
+    }
+
+    /// The code as the shell sees it.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        if let Some(stop) = cause.downcast_ref::<Stop>() {
+            return Some(stop.exit);
+        }
+        if let Some(start) = cause.downcast_ref::<StartError>() {
+            return Some(Self::of_start(start));
+        }
+        if let Some(storage) = cause.downcast_ref::<StorageError>() {
+            return Some(Self::of_storage(storage));
+        }
+        cause.downcast_ref::<std::io::Error>().map(|_| Self::Io)
+    }
+
+    fn of_start(error: &StartError) -> Self {
+        match error {
+            StartError::Storage(storage) => Self::of_storage(storage),
+            StartError::Listen { .. } => Self::Temporary,
+            StartError::Bootstrap(_) => Self::Identity,
+            StartError::Settings(_) => Self::Config,
+            StartError::Removed => Self::Removed,
+            StartError::Raft(_) => Self::Bug,
+        }
+    }
+
+    fn of_storage(error: &StorageError) -> Self {
+        match error {
+            StorageError::Io { .. } => Self::Io,
+            StorageError::Corrupt { .. } => Self::Corrupt,
+            StorageError::Foreign { .. } | StorageError::Empty { .. } => Self::Identity,
+            StorageError::InUse { .. } => Self::Temporary,
+            StorageError::Invariant(_) => Self::Bug,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// An error that knows its exit code, told in words for the person at the terminal.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Stop {
+    /// How the process ends.
+    pub exit: Exit,
+    /// What happened and what to do about it.
+    pub message: String,
+}
+
+impl Stop {
+    /// Wraps a message with its exit code.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// Wraps a message about settings.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(Exit::Config, message)
+    }
+}
+
+/// Makes a panic on any thread end the process with code 70 after one line: a node that lost one
+/// of its tasks must not live on.
+pub(crate) fn on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let cause = panic
+            .payload_as_str()
+            .map_or_else(|| "unknown cause".to_owned(), |text| text.replace('\n', " "));
+        if tracing::enabled!(tracing::Level::ERROR) {
+            tracing::error!(code = Exit::Bug.code(), place, "bug: {cause}");
+        } else {
+            crate::output::note(&format!("bug: {cause} (at {place})"));
+        }
+        leave(Exit::Bug);
+    }));
+}
+
+/// Ends the process at once, without unwinding.
+#[expect(clippy::exit, reason = "fail-stop: other threads must not run on after this")]
+pub(crate) fn leave(exit: Exit) -> ! {
+    std::process::exit(i32::from(exit.code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn every_start_error_has_its_exit_code() {
+        let path = || PathBuf::from("x");
+        let detail = || "y".to_owned();
+        let io = || std::io::Error::other("z");
+        let cases: Vec<(anyhow::Error, u8)> = vec![
+            (StorageError::Io { path: path(), source: io() }.into(), 74),
+            (StorageError::Corrupt { path: path(), detail: detail() }.into(), 65),
+            (StorageError::Foreign { path: path(), detail: detail() }.into(), 76),
+            (StorageError::InUse { path: path() }.into(), 75),
+            (StorageError::Empty { path: path() }.into(), 76),
+            (StorageError::Invariant(detail()).into(), 70),
+            (StartError::Storage(StorageError::InUse { path: path() }).into(), 75),
+            (StartError::Listen { address: detail(), source: io() }.into(), 75),
+            (StartError::Bootstrap(detail()).into(), 76),
+            (StartError::Settings(detail()).into(), 78),
+            (StartError::Removed.into(), 77),
+            (StartError::Raft(detail()).into(), 70),
+            (Stop::config("x").into(), 78),
+            (io().into(), 74),
+            (anyhow::anyhow!("nobody knows"), 70),
+        ];
+        for (error, code) in cases {
+            assert_eq!(Exit::of(&error).code(), code, "{error:?}");
+            assert_eq!(Exit::of(&error.context("while starting")).code(), code);
+        }
+    }
+}

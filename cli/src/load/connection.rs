@@ -1,0 +1,179 @@
+//! One keep-alive connection: bytes out, one reply in, no allocation on the way.
+//!
+//! Understands what our own API sends: `Content-Length` bodies, no chunks, no continuation.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Our answers have about fifteen headers.
+const HEADERS_MAX: usize = 48;
+/// First size of the inbox; it grows for lists.
+const INBOX_BYTES: usize = 16 << 10;
+/// No answer of the API is larger.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// One reply, borrowed from its connection.
+pub(crate) struct Reply<'a> {
+    /// The status code.
+    pub(crate) status: u16,
+    /// Whether a receipt answered.
+    pub(crate) replayed: bool,
+    /// The body.
+    pub(crate) body: &'a [u8],
+}
+
+/// What a head says.
+struct Head {
+    status: u16,
+    replayed: bool,
+    closes: bool,
+    head_end: usize,
+    body_bytes: usize,
+}
+
+/// A connection to one node.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    inbox: Vec<u8>,
+    open: bool,
+}
+
+impl Connection {
+    /// Connects to `host:port`. Fails when nobody listens or nobody answers in time.
+    pub(crate) async fn open(address: &str, limit: Duration) -> io::Result<Self> {
+        let stream = tokio::time::timeout(limit, TcpStream::connect(address))
+            .await
+            .map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, inbox: vec![0; INBOX_BYTES], open: true })
+    }
+
+    /// Whether the other side will take another request.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Sends one request and waits for its reply. After an error, or when dropped in the middle,
+    /// the connection must not be used again.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<Reply<'_>> {
+        self.open = false;
+        self.stream.write_all(request).await?;
+        let mut filled = 0;
+        let head = loop {
+            filled += self.receive(filled).await?;
+            if let Some(head) = parse(self.inbox.get(..filled).unwrap_or_default())? {
+                break head;
+            }
+        };
+        let end = head.head_end + head.body_bytes;
+        if end > ANSWER_BYTES_MAX {
+            return Err(io::Error::other("the answer is too large"));
+        }
+        if self.inbox.len() < end {
+            self.inbox.resize(end, 0);
+        }
+        while filled < end {
+            filled += self.receive(filled).await?;
+        }
+        self.open = !head.closes;
+        let body = self.inbox.get(head.head_end..end).unwrap_or_default();
+        Ok(Reply { status: head.status, replayed: head.replayed, body })
+    }
+
+    /// Reads more behind what is there.
+    async fn receive(&mut self, filled: usize) -> io::Result<usize> {
+        if filled == self.inbox.len() {
+            if filled >= ANSWER_BYTES_MAX {
+                return Err(io::Error::other("the head of the answer is too large"));
+            }
+            self.inbox.resize(filled * 2, 0);
+        }
+        let room = self.inbox.get_mut(filled..).unwrap_or_default();
+        match self.stream.read(room).await? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            count => Ok(count),
+        }
+    }
+}
+
+/// Reads the head of a reply; `None` until it is complete.
+fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let parsed = response.parse(bytes).map_err(io::Error::other)?;
+    let httparse::Status::Complete(head_end) = parsed else { return Ok(None) };
+    let status = response.code.unwrap_or(0);
+    let mut head = Head { status, replayed: false, closes: false, head_end, body_bytes: 0 };
+    for header in response.headers.iter() {
+        if header.name.eq_ignore_ascii_case("content-length") {
+            let length = std::str::from_utf8(header.value).ok().and_then(|v| v.parse().ok());
+            head.body_bytes = length.ok_or_else(|| io::Error::other("bad Content-Length"))?;
+        } else if header.name.eq_ignore_ascii_case("idempotency-replayed") {
+            head.replayed = header.value == b"true";
+        } else if header.name.eq_ignore_ascii_case("connection") {
+            head.closes = header.value.eq_ignore_ascii_case(b"close");
+        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            return Err(io::Error::other("chunked answers are not understood"));
+        }
+    }
+    Ok(Some(head))
+}
+
+/// A POST in the making, with everything that stays the same written once.
+pub(crate) struct Post {
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Post {
+    /// Prepares POSTs of `body` to `path`.
+    pub(crate) fn new(host: &str, path: &str, body: &str) -> Self {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n",
+            body.len()
+        );
+        Self { head: head.into_bytes(), body: body.as_bytes().to_vec() }
+    }
+
+    /// Writes one request into `buffer`, replacing what was there.
+    pub(crate) fn write(&self, buffer: &mut Vec<u8>, token: &str, key: &str) {
+        buffer.clear();
+        buffer.extend_from_slice(&self.head);
+        buffer.extend_from_slice(b"Authorization: Bearer ");
+        buffer.extend_from_slice(token.as_bytes());
+        buffer.extend_from_slice(b"\r\nIdempotency-Key: ");
+        buffer.extend_from_slice(key.as_bytes());
+        buffer.extend_from_slice(b"\r\n\r\n");
+        buffer.extend_from_slice(&self.body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_tell_length_and_replay() -> io::Result<()> {
+        let bytes =
+            b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nIdempotency-Replayed: true\r\n\r\nhello";
+        assert!(parse(bytes.get(..30).unwrap_or_default())?.is_none());
+        let head = parse(bytes)?.ok_or(ErrorKind::UnexpectedEof)?;
+        assert_eq!((head.status, head.body_bytes, head.replayed), (201, 5, true));
+        assert_eq!(bytes.get(head.head_end..), Some(&b"hello"[..]));
+        Ok(())
+    }
+
+    #[test]
+    fn posts_carry_token_key_and_length() {
+        let mut buffer = b"old".to_vec();
+        Post::new("h:1", "/v1/orders", "{}").write(&mut buffer, "T", "K");
+        let text = String::from_utf8_lossy(&buffer);
+        assert!(text.starts_with("POST /v1/orders HTTP/1.1\r\nHost: h:1\r\n"), "{text}");
+        assert!(text.contains("Content-Length: 2\r\nAuthorization: Bearer T\r\n"), "{text}");
+        assert!(text.ends_with("Idempotency-Key: K\r\n\r\n{}"), "{text}");
+    }
+}

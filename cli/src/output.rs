@@ -1,0 +1,124 @@
+//! What people and scripts read: sentences and aligned tables, or JSON. The only file that
+//! writes to the terminal.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+
+/// Writes to stdout. A reader that went away (`| head`) is no reason to complain.
+pub(crate) fn write(text: &str) {
+    let mut out = io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        crate::exit::leave(Exit::Io);
+    }
+}
+
+/// Writes a line to stdout.
+pub(crate) fn line(text: &str) {
+    write(&format!("{text}\n"));
+}
+
+/// Writes JSON to stdout, one value a line when piped, indented for eyes.
+pub(crate) fn json(value: &Value) {
+    let pretty = io::stdout().is_terminal();
+    line(&if pretty { format!("{value:#}") } else { value.to_string() });
+}
+
+/// Writes a line to stderr; lost with the terminal.
+pub(crate) fn note(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Tells why a command failed.
+pub(crate) fn error(json: bool, exit: Exit, error: &anyhow::Error) {
+    if json {
+        note(
+            &json!({"object": "error", "exit": exit.code(), "detail": format!("{error:#}")})
+                .to_string(),
+        );
+    } else {
+        let text = format!("{error:#}");
+        let is_plain = text.starts_with("refused: ");
+        note(&if is_plain { text } else { format!("error: {text}") });
+    }
+}
+
+/// Aligns rows under their heads; numbers go to the right.
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let numeric = |column: usize| {
+        !rows.is_empty()
+            && rows.iter().all(|row| {
+                row.get(column)
+                    .is_none_or(|c| c == "-" || c.starts_with(|l: char| l.is_ascii_digit()))
+            })
+    };
+    let right: Vec<bool> = (0..heads.len()).map(numeric).collect();
+    let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
+    let mut text = String::new();
+    for row in std::iter::once(&heads).chain(rows) {
+        let mut cells = Vec::new();
+        for ((cell, width), right) in row.iter().zip(&widths).zip(&right) {
+            cells.push(if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") });
+        }
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A field of a JSON document as a person reads it; `path` goes down with dots.
+pub(crate) fn field(value: &Value, path: &str) -> String {
+    let found = path.split('.').try_fold(value, |at, name| at.get(name));
+    match found {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(money)) if money.contains_key("currency") => {
+            format!(
+                "{} {}",
+                field(value, &format!("{path}.amount")),
+                field(value, &format!("{path}.currency"))
+            )
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+/// One line a field, for single objects: everything it holds, in the API's order.
+pub(crate) fn object(value: &Value) -> String {
+    let Some(fields) = value.as_object() else { return format!("{value}\n") };
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    let mut text = String::new();
+    for name in fields.keys().filter(|name| *name != "object") {
+        text.push_str(&format!("{name:<width$}  {}\n", field(value, name)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_align_words_left_and_numbers_right() {
+        let rows = vec![
+            vec!["n1".to_owned(), "7".to_owned()],
+            vec!["longer".to_owned(), "1234".to_owned()],
+        ];
+        assert_eq!(table(&["NODE", "SOLD"], &rows), "NODE    SOLD\nn1         7\nlonger  1234\n");
+    }
+
+    #[test]
+    fn money_reads_as_amount_and_currency() {
+        let sale = json!({"price": {"amount": 15000, "currency": "KRW"}, "closes_at": null});
+        assert_eq!(field(&sale, "price"), "15000 KRW");
+        assert_eq!(field(&sale, "closes_at"), "-");
+    }
+}

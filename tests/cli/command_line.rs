@@ -1,0 +1,144 @@
+//! Help, usage errors, keys and tokens: everything that needs no node.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::process::{code, run, stderr, stdout};
+
+const COMMANDS: [&str; 11] = [
+    "serve",
+    "keys",
+    "token",
+    "product",
+    "sale",
+    "order",
+    "cluster",
+    "inspect",
+    "demo",
+    "bench",
+    "completions",
+];
+
+#[test]
+fn help_names_every_command_and_the_exit_codes() {
+    let here = tempfile::tempdir().expect("a directory");
+    let help = run(here.path(), &["--help"]);
+    assert_eq!(code(&help), 0);
+    let text = stdout(&help);
+    for command in COMMANDS {
+        assert!(text.contains(&format!("\n  {command} ")), "{command} is missing:\n{text}");
+    }
+    assert!(text.contains("Exit codes: 0 done"), "{text}");
+}
+
+#[test]
+fn help_of_each_command_shows_examples() {
+    let here = tempfile::tempdir().expect("a directory");
+    for command in COMMANDS {
+        let help = run(here.path(), &[command, "--help"]);
+        assert_eq!(code(&help), 0, "{command}");
+        let text = stdout(&help);
+        assert!(text.contains("Examples:\n  firstcome "), "{command}:\n{text}");
+        assert!(text.contains("--json"), "{command}:\n{text}");
+    }
+}
+
+#[test]
+fn hidden_arguments_stay_hidden() {
+    let here = tempfile::tempdir().expect("a directory");
+    let text = stdout(&run(here.path(), &["serve", "--help"]));
+    for hidden in ["bench-routes", "clock-offset", "stop-with-parent"] {
+        assert!(!text.contains(hidden), "{hidden}:\n{text}");
+    }
+}
+
+#[test]
+fn version_names_the_build() {
+    let here = tempfile::tempdir().expect("a directory");
+    let text = stdout(&run(here.path(), &["--version"]));
+    assert!(text.starts_with(&format!("firstcome {} (", env!("CARGO_PKG_VERSION"))), "{text}");
+}
+
+#[test]
+fn wrong_usage_is_64() {
+    let here = tempfile::tempdir().expect("a directory");
+    for arguments in [
+        &["frobnicate"][..],
+        &[],
+        &["token"],
+        &["token", "--role", "emperor"],
+        &["serve", "--node", "n1"],
+        &["demo", "--units", "0"],
+        &["product", "create", "--name", "x", "--price", "free"],
+        &["product", "list", "--url", "https://example.com"],
+    ] {
+        let output = run(here.path(), arguments);
+        assert_eq!(code(&output), 64, "{arguments:?}: {}", stderr(&output));
+        assert!(!output.stderr.is_empty(), "{arguments:?} says nothing");
+    }
+}
+
+#[test]
+fn completions_exist_for_each_shell() {
+    let here = tempfile::tempdir().expect("a directory");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(here.path(), &["completions", shell]);
+        assert_eq!(code(&output), 0, "{shell}");
+        assert!(stdout(&output).contains("transfer-leader"), "{shell}");
+    }
+}
+
+#[test]
+fn keys_are_for_their_owner_only_and_never_overwritten() {
+    let here = tempfile::tempdir().expect("a directory");
+    assert_eq!(code(&run(here.path(), &["keys", "init", "master.key"])), 0);
+    let file = here.path().join("master.key");
+    let first = std::fs::read_to_string(&file).expect("the key");
+    let mode = std::fs::metadata(&file).expect("the key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(first.lines().any(|line| line.starts_with("1:")), "version:base64 is missing");
+
+    let again = run(here.path(), &["keys", "init", "master.key"]);
+    assert_eq!(code(&again), 1);
+    assert!(stderr(&again).contains("not overwritten"), "{}", stderr(&again));
+    assert_eq!(std::fs::read_to_string(&file).expect("the key"), first);
+}
+
+#[test]
+fn tokens_are_printed_alone() {
+    let here = tempfile::tempdir().expect("a directory");
+    run(here.path(), &["keys", "init", "k"]);
+    let one = stdout(&run(here.path(), &["token", "--role", "admin", "--key-file", "k"]));
+    assert_eq!(one.lines().count(), 1, "{one}");
+    assert!(!one.trim().contains(char::is_whitespace), "{one}");
+
+    let many =
+        run(here.path(), &["token", "--role", "customer", "--count", "50", "--key-file", "k"]);
+    let lines: std::collections::BTreeSet<String> =
+        stdout(&many).lines().map(ToOwned::to_owned).collect();
+    assert_eq!(lines.len(), 50, "each line is another customer");
+}
+
+#[test]
+fn tokens_need_a_key() {
+    let here = tempfile::tempdir().expect("a directory");
+    let output = run(here.path(), &["token", "--role", "admin"]);
+    assert_eq!(code(&output), 78);
+    assert!(stderr(&output).contains("FIRSTCOME_MASTER_KEY_FILE"), "{}", stderr(&output));
+}
+
+#[test]
+fn unreachable_node_is_refused_with_advice() {
+    let here = tempfile::tempdir().expect("a directory");
+    // Port 1 is never one of ours.
+    let output = run(here.path(), &["cluster", "status", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("firstcome serve"), "{}", stderr(&output));
+}
+
+#[test]
+fn errors_are_json_when_asked_for() {
+    let here = tempfile::tempdir().expect("a directory");
+    let output = run(here.path(), &["--json", "cluster", "status", "--url", "http://127.0.0.1:1"]);
+    let error: serde_json::Value = serde_json::from_str(&stderr(&output)).expect("JSON");
+    assert_eq!(error.get("exit"), Some(&1.into()), "{error}");
+}
