@@ -3,7 +3,7 @@
 //! Every route names one [`Permission`]; there is no default. The role is the token's until user
 //! rows exist; `decide` checks it again for every change of state.
 
-use firstcome_domain::{Actor, Role, UserId};
+use firstcome_domain::{Role, UserId};
 
 /// What a route demands of its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,10 +16,8 @@ pub(crate) enum Permission {
     Own,
     /// Staff: orders of everybody, masked.
     OrdersRead,
-    /// Staff: cancel, ship, deliver, receive returns.
+    /// Staff: cancel, ship, deliver, receive returns, record money that was taken outside.
     OrdersAct,
-    /// Staff: record money that was taken outside.
-    PaymentsSettle,
     /// Staff: products.
     ProductsWrite,
     /// Staff: sales.
@@ -37,13 +35,12 @@ pub(crate) enum Permission {
 impl Permission {
     /// Every permission, for tests and documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Open,
         Self::PublicRead,
         Self::Own,
         Self::OrdersRead,
         Self::OrdersAct,
-        Self::PaymentsSettle,
         Self::ProductsWrite,
         Self::SalesWrite,
         Self::StockAdjust,
@@ -60,7 +57,6 @@ impl Permission {
             Self::Own => "self:*",
             Self::OrdersRead => "orders:read",
             Self::OrdersAct => "orders:act",
-            Self::PaymentsSettle => "payments:settle",
             Self::ProductsWrite => "products:write",
             Self::SalesWrite => "sales:write",
             Self::StockAdjust => "stock:adjust",
@@ -82,11 +78,7 @@ impl Permission {
             Self::OrdersRead | Self::OrdersAct => {
                 matches!(role, Role::Support | Role::Operator | Role::Admin)
             }
-            Self::PaymentsSettle
-            | Self::ProductsWrite
-            | Self::SalesWrite
-            | Self::StockAdjust
-            | Self::EventsRead => {
+            Self::ProductsWrite | Self::SalesWrite | Self::StockAdjust | Self::EventsRead => {
                 matches!(role, Role::Operator | Role::Admin)
             }
             Self::SettingsWrite | Self::ClusterAdmin => matches!(role, Role::Admin),
@@ -104,11 +96,6 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The actor of a command.
-    pub(crate) const fn actor(self) -> Actor {
-        Actor::User { id: self.id, role: self.role }
-    }
-
     /// Whether they see exact stock and other customers' orders.
     pub(crate) const fn is_staff(self) -> bool {
         !matches!(self.role, Role::Customer)
@@ -145,7 +132,6 @@ mod tests {
             ("self:*", [true, true, true, true]),
             ("orders:read", [false, true, true, true]),
             ("orders:act", [false, true, true, true]),
-            ("payments:settle", [false, false, true, true]),
             ("products:write", [false, false, true, true]),
             ("sales:write", [false, false, true, true]),
             ("stock:adjust", [false, false, true, true]),

@@ -9,7 +9,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
@@ -77,7 +77,7 @@ pub(crate) fn parse<T: DeserializeOwned>(
     };
     // Typed readers would take an array as the fields of an object in order.
     if body.trim_ascii_start().first() == Some(&b'[') {
-        return match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        return match serde_json::from_slice::<IgnoredAny>(body) {
             Ok(_) => Err(Problem::field("", "invalid_type", "must be an object")),
             Err(_) => Err(Problem::new(Code::MalformedJson)),
         };
@@ -93,8 +93,13 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn refusal<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Problem {
-    if error.classify() != Category::Data {
-        let detail = format!("The body is not one JSON value: line {}.", error.line());
+    // A wrong shape may be found before the place where the body stops being JSON.
+    let syntax = match serde_json::from_slice::<IgnoredAny>(body) {
+        Err(error) => Some(error.line()),
+        Ok(_) => (error.classify() != Category::Data).then(|| error.line()),
+    };
+    if let Some(line) = syntax {
+        let detail = format!("The body is not one JSON value: line {line}.");
         return Problem::new(Code::MalformedJson).detail(detail);
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
@@ -123,9 +128,10 @@ fn pointer(path: &serde_path_to_error::Path, message: &str) -> String {
     let about_a_field =
         message.starts_with("missing field") || message.starts_with("unknown field");
     if let Some(name) = message.split('`').nth(1).filter(|_| about_a_field) {
+        let name = name.replace('~', "~0").replace('/', "~1");
         if name != last || message.starts_with("missing field") {
             pointer.push('/');
-            pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+            pointer.push_str(&name);
         }
     }
     pointer
@@ -190,8 +196,8 @@ mod tests {
             (r#"{"lines":[{"quantity":1,"x":1}]}"#, "/lines/0/x", "unknown_field"),
             (r#"{"lines":[{}]}"#, "/lines/0/quantity", "required"),
             (r#"{"lines":[],"a/b":1}"#, "/a~1b", "unknown_field"),
-            (r#"{}"#, "/lines", "required"),
-            (r#"[]"#, "", "invalid_type"),
+            ("{}", "/lines", "required"),
+            ("[]", "", "invalid_type"),
         ] {
             let json = ask(body);
             assert_eq!(json["code"], "validation_failed", "{body}");

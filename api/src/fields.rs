@@ -123,6 +123,7 @@ impl MoneyBody {
 }
 
 /// Tells `null` (remove) from absent (leave) in a PATCH.
+#[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
 pub(crate) fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     T: Deserialize<'de>,

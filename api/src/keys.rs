@@ -122,7 +122,10 @@ impl MasterKey {
             "# Master key of firstcome: version:base64. The newest version signs, all verify.\n",
         );
         for (version, key) in &self.versions {
-            text.push_str(&format!("{version}:{}\n", STANDARD.encode(key)));
+            text.push_str(&version.to_string());
+            text.push(':');
+            STANDARD.encode_string(key, &mut text);
+            text.push('\n');
         }
         text
     }
@@ -146,7 +149,7 @@ fn derive(master: &[u8; 32], label: &str) -> [u8; 32] {
 /// Keys a MAC; any length of key is accepted.
 fn mac(key: &[u8; 32]) -> Mac {
     // A key of the block size or shorter is never refused; the fallback is unreachable.
-    Mac::new_from_slice(key).unwrap_or_else(|_| Mac::new(&Default::default()))
+    Mac::new_from_slice(key).unwrap_or_else(|_| Mac::new(&hmac::digest::Key::<Mac>::default()))
 }
 
 /// The keys of one version.

@@ -101,7 +101,10 @@ impl ListName {
     #[must_use]
     pub(crate) fn filter(mut self, name: &str, value: Option<&str>) -> Self {
         if let Some(value) = value {
-            self.0.push_str(&format!("|{name}={}:{value}", value.len()));
+            let length = value.len().to_string();
+            for part in ["|", name, "=", &length, ":", value] {
+                self.0.push_str(part);
+            }
         }
         self
     }

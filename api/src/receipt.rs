@@ -85,7 +85,9 @@ fn canonical(value: &Value, mac: &mut Mac) {
         }
         Value::Array(items) => {
             mac.update(b"[");
-            items.iter().for_each(|item| canonical(item, mac));
+            for item in items {
+                canonical(item, mac);
+            }
             mac.update(b"]");
         }
         Value::Object(members) => {

@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::ApiOptions;
 
 const HEAD_TIME: Duration = Duration::from_secs(5);
-const IDLE_TIME: Duration = Duration::from_secs(60);
+const IDLE_TIME: Duration = Duration::from_mins(1);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 100;
@@ -32,7 +32,7 @@ const HEADERS_MAX: usize = 100;
 /// What a connection beyond the limit gets.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\
-    content-length: 231\r\n\r\n\
+    content-length: 226\r\n\r\n\
     {\"type\":\"/docs/errors#overloaded\",\"title\":\"Overloaded\",\"status\":503,\
     \"code\":\"overloaded\",\"detail\":\"Too many connections are open.\",\"instance\":\"/\",\
     \"request_id\":\"00000000000000000000000000000000\",\"executed\":\"no\",\"retryable\":true}";
@@ -92,9 +92,9 @@ async fn turn_away(mut stream: TcpStream) {
         stream.write_all(FULL).await?;
         stream.shutdown().await
     };
-    match tokio::time::timeout(Duration::from_secs(1), write).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) | Err(_) => tracing::debug!("a connection beyond the limit went away first"),
+    let written = tokio::time::timeout(Duration::from_secs(1), write).await;
+    if !matches!(written, Ok(Ok(()))) {
+        tracing::debug!("a connection beyond the limit went away first");
     }
 }
 
@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn only_a_head_that_began_can_be_late() {
-        let head = Head { born: Instant::now() - Duration::from_secs(60), ..Head::default() };
+        let born = Instant::now().checked_sub(Duration::from_mins(1)).unwrap();
+        let head = Head { born, ..Head::default() };
         assert!(!head.is_late());
         head.began.store(1, Ordering::Relaxed);
         assert!(head.is_late());

@@ -112,6 +112,7 @@ struct NewProduct {
 /// What changes; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
 struct ProductChange {
     #[serde(default)]
     #[schema(max_length = 100)]

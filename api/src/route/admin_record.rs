@@ -149,6 +149,7 @@ async fn settings(call: Call) -> Result<Answer, Problem> {
 /// What changes; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
 struct SettingsChange {
     #[serde(default)]
     pay_within_seconds: Option<i64>,

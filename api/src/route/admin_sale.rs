@@ -174,6 +174,7 @@ impl From<DisclosureBody> for Disclosure {
 /// What changes; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
 struct SaleChange {
     #[serde(default)]
     #[schema(max_length = 100)]

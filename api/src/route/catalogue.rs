@@ -19,7 +19,7 @@ use crate::problem::{Code, Problem};
 use crate::query::wrong;
 use crate::spec::{Reads, Spec, Success, parameter, schema_of};
 use crate::view::product::ProductView;
-use crate::view::sale::{Facts, PHASES, SaleView};
+use crate::view::sale::{Facts, PHASES, SaleView, phase, stock};
 use crate::view::stock::StockView;
 
 const READ: Spec = Spec {
@@ -215,8 +215,7 @@ async fn product(call: Call) -> Result<Answer, Problem> {
         let product = view.product(id)?;
         let sales = view.open_sales_of(id, 20);
         let sales = sales.iter().filter(|sale| !sale.is_over(now));
-        let sales =
-            sales.map(|sale| show(view, sale, now, staff, |facts| SaleView::of(facts))).collect();
+        let sales = sales.map(|sale| show(view, sale, now, staff, SaleView::of)).collect();
         let shown = ProductView::of(&product, &pool_of(view, PoolId::Product(id)));
         Some((shown.with_sales(sales), product.row.version))
     });
@@ -241,13 +240,10 @@ async fn sales(call: Call) -> Result<Answer, Problem> {
     let read = call.read(|view| {
         let page = fill(after, limit, |after, limit| {
             view.sales(after, limit, |sale| {
-                state.is_none_or(|state| {
-                    show(view, sale, now, staff, |facts| facts.phase()) == state
-                })
+                state.is_none_or(|state| show(view, sale, now, staff, phase) == state)
             })
         });
-        let shown =
-            page.items.iter().map(|sale| show(view, sale, now, staff, |facts| SaleView::of(facts)));
+        let shown = page.items.iter().map(|sale| show(view, sale, now, staff, SaleView::of));
         (shown.collect::<Vec<_>>(), page.next)
     });
     let read = read.await?;
@@ -260,7 +256,7 @@ async fn sale(call: Call) -> Result<Answer, Problem> {
     let (now, staff) = (call.now(), is_staff(&call));
     let read = call.read(|view| {
         let sale = view.sale(id)?;
-        Some((show(view, &sale, now, staff, |facts| SaleView::of(facts)), sale.row.version))
+        Some((show(view, &sale, now, staff, SaleView::of), sale.row.version))
     });
     let read = read.await?;
     let (shown, version) = read.value.ok_or_else(|| missing("sale").at(read.revision))?;
@@ -272,7 +268,7 @@ async fn sale_stock(call: Call) -> Result<Answer, Problem> {
     let (now, staff) = (call.now(), is_staff(&call));
     let read = call.read(|view| {
         let sale = view.sale(id)?;
-        Some(show(view, &sale, now, staff, |facts| facts.stock()))
+        Some(show(view, &sale, now, staff, stock))
     });
     let read = read.await?;
     let shown = read.value.ok_or_else(|| missing("sale").at(read.revision))?;

@@ -89,15 +89,15 @@ pub(crate) struct Facts<'a> {
     pub(crate) staff: bool,
 }
 
-impl Facts<'_> {
-    pub(crate) fn phase(&self) -> Phase {
-        self.sale.phase(self.discontinued, self.pool.accounts.available, self.now)
-    }
+/// The phase that the facts give.
+pub(crate) fn phase(facts: &Facts<'_>) -> Phase {
+    facts.sale.phase(facts.discontinued, facts.pool.accounts.available, facts.now)
+}
 
-    pub(crate) fn stock(&self) -> StockView {
-        let disclosure = if self.staff { Disclosure::Exact } else { self.sale.disclosure };
-        StockView::sale(self.pool, disclosure, Some(self.phase()))
-    }
+/// The stock, as far as it may be shown.
+pub(crate) fn stock(facts: &Facts<'_>) -> StockView {
+    let disclosure = if facts.staff { Disclosure::Exact } else { facts.sale.disclosure };
+    StockView::sale(facts.pool, disclosure, Some(phase(facts)))
 }
 
 impl SaleView {
@@ -117,8 +117,8 @@ impl SaleView {
             disclosure: disclosure_word(sale.disclosure),
             waitlist: sale.waitlist,
             paused: sale.paused,
-            state: phase_word(facts.phase()),
-            stock: facts.stock(),
+            state: phase_word(phase(facts)),
+            stock: stock(facts),
             version: sale.row.version,
             created_at: instant::format(sale.row.created.now),
             updated_at: instant::format(sale.row.updated.now),

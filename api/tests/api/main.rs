@@ -1,0 +1,12 @@
+//! The HTTP side as a client sees it: a real one-node cluster in a temporary directory, the real
+//! router, a real loopback socket.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
+
+mod bad_input;
+mod buying;
+mod lists;
+mod protocol;
+mod quorum;
+mod site;
+mod staff;
