@@ -1,12 +1,43 @@
-//! STAND-IN, replaced by the real crate when branches meet: the surface `cli` is written against.
+//! HTTP in, HTTP out, on any node.
 //!
-//! Everything answers with an error or nothing; no behaviour may be built on it.
+//! A request becomes at most one [`firstcome_domain::Command`]: its route checks the caller,
+//! the `Idempotency-Key` and the JSON body, makes ids, seals personal data, and proposes through
+//! [`firstcome_raft::Node`]. The answer is built from the outcome alone, so a replay is equal byte
+//! for byte. What goes wrong becomes one kind of document, in [`problem`].
+//!
+//! Reading order: [`route`] is the table of all routes; [`edge`] is what every request passes
+//! through; [`call`] is what a route's handler works with; [`view`] is what answers look like.
+//!
+//! Not here: rules of the shop (domain), rows and files (storage), agreement (raft). Nothing right
+//! of this crate names an HTTP status.
 
-use std::future::Future;
-use std::path::Path;
+mod access;
+mod body;
+mod budget;
+mod call;
+mod edge;
+mod fields;
+mod instant;
+mod keys;
+mod metrics;
+mod openapi;
+mod paging;
+mod problem;
+mod query;
+mod receipt;
+mod route;
+mod seal;
+mod serve;
+mod spec;
+mod token;
+mod view;
+
+pub use keys::{KeyError, Keys, MasterKey};
+pub use problem::CODES;
+pub use serve::serve;
+
 use std::sync::Arc;
 
-use firstcome_domain::{Role, UserId};
 use firstcome_raft::Node;
 
 /// How fresh a read has to be when the request does not say.
@@ -19,15 +50,17 @@ pub enum Consistency {
     Local,
 }
 
-/// Settings of the REST side.
+/// Settings of the HTTP side of one node.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
-    /// Default of reads other than the catalogue lists.
+    /// Default of reads other than the catalogue lists, which are local.
     pub default_consistency: Consistency,
-    /// Whether the route of `bench --ceiling` exists.
+    /// Offers `POST /v1/bench/noop`, which does everything but propose. Never in production.
     pub noop_route: bool,
-    /// Connections at one time.
+    /// Open connections; later ones get 503 at once.
     pub max_connections: usize,
+    /// Purchases in work at once; later ones wait up to 500 ms, then get 503.
+    pub purchase_slots: usize,
 }
 
 impl Default for ApiOptions {
@@ -36,63 +69,12 @@ impl Default for ApiOptions {
             default_consistency: Consistency::Linearizable,
             noop_route: false,
             max_connections: 10_000,
+            purchase_slots: 2048,
         }
     }
 }
 
-/// Why a master key cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("no usable master key")]
-pub struct KeyError;
-
-/// The 32 bytes that all nodes share.
-#[derive(Clone)]
-pub struct MasterKey(String);
-
-impl MasterKey {
-    /// Draws a new one.
-    pub fn generate() -> Result<Self, KeyError> {
-        Ok(Self("1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()))
-    }
-    /// Writes it as the line of a key file.
-    pub fn to_file_text(&self) -> String {
-        format!("{}\n", self.0)
-    }
-    /// Reads a key file.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        std::fs::read_to_string(path).map_err(|_| KeyError).and_then(|text| Self::parse(&text))
-    }
-    /// Reads the text of a key file.
-    pub fn parse(text: &str) -> Result<Self, KeyError> {
-        text.contains(':').then(|| Self(text.trim().to_owned())).ok_or(KeyError)
-    }
-}
-
-/// The keys derived from the master key.
-pub struct Keys(MasterKey);
-
-impl Keys {
-    /// Derives them.
-    pub fn new(master: &MasterKey) -> Result<Self, KeyError> {
-        Ok(Self(master.clone()))
-    }
-    /// Signs an access token.
-    pub fn mint(&self, subject: UserId, role: Role, ttl_seconds: u64) -> String {
-        format!("{}.{subject}.{role:?}.{ttl_seconds}", self.0.0)
-    }
-}
-
-/// All routes.
-pub fn router(_node: Node, _keys: Arc<Keys>, _options: ApiOptions) -> axum::Router {
-    axum::Router::new()
-}
-
-/// Serves until `shutdown`, then until the last answer went out.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    router: axum::Router,
-    _options: ApiOptions,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+/// Builds the router of all routes over one node.
+pub fn router(node: Node, keys: Arc<Keys>, options: ApiOptions) -> axum::Router {
+    route::router(Arc::new(edge::App::new(node, keys, options)))
 }

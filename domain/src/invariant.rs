@@ -140,10 +140,10 @@ impl Check {
 
     fn ledger_row(&mut self, row: &LedgerRow) {
         let quantity = i128::from(row.movement.quantity);
-        let sums = self.sums.entry(row.key.pool).or_default();
         for (account, change) in
             [(row.movement.from, quantity.saturating_neg()), (row.movement.to, quantity)]
         {
+            let sums = self.sums.entry(row.key.pool).or_default();
             let (sum, change) = match account {
                 Account::Outside => (&mut sums.stocked, change.saturating_neg()),
                 Account::Available => (&mut sums.available, change),
@@ -152,16 +152,25 @@ impl Check {
                 Account::Scrapped => (&mut sums.scrapped, change),
             };
             *sum = sum.saturating_add(change);
-            let Some(order) = row.order else { continue };
-            let units = self.units.entry((order, row.key.pool)).or_default();
-            match account {
-                Account::Held => {
-                    units.held = units.held.saturating_add(change);
-                    units.ever_held = units.ever_held.saturating_add(change.max(0));
-                }
-                Account::Sold => units.sold = units.sold.saturating_add(change),
-                Account::Outside | Account::Available | Account::Scrapped => {}
+            if let Some(order) = row.order {
+                self.order_units((order, row.key.pool), account, change);
             }
+        }
+    }
+
+    /// Only held and sold belong to an order; a unit handed on after it is nobody's.
+    fn order_units(&mut self, key: (OrderId, PoolId), account: Account, change: i128) {
+        match account {
+            Account::Held => {
+                let units = self.units.entry(key).or_default();
+                units.held = units.held.saturating_add(change);
+                units.ever_held = units.ever_held.saturating_add(change.max(0));
+            }
+            Account::Sold => {
+                let units = self.units.entry(key).or_default();
+                units.sold = units.sold.saturating_add(change);
+            }
+            Account::Outside | Account::Available | Account::Scrapped => {}
         }
     }
 

@@ -54,6 +54,8 @@ pub mod permission;
 pub mod product;
 pub mod receipt;
 pub mod sale;
+#[cfg(feature = "script")]
+pub mod script;
 pub mod settings;
 pub mod stock;
 pub mod sweep;

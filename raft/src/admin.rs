@@ -3,7 +3,6 @@
 //! Every change is conditional on the membership the leader saw, so two operators cannot change
 //! it against each other. A node id is never used again.
 
-use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -107,7 +106,11 @@ async fn change(
 ) -> Result<(), Failed> {
     let unchanged: Precondition<TypeConfig> =
         Precondition::LastMembershipLogId { last_membership_log_id: *seen.log_id() };
-    match core.raft.change_membership_if(change, retain, [unchanged]).await {
+    let changing = core.raft.change_membership_if(change, retain, [unchanged]);
+    let Ok(changed) = tokio::time::timeout(VERB_MAX, changing).await else {
+        return Err(Failed::Unknown);
+    };
+    match changed {
         Ok(_) => Ok(()),
         Err(openraft::errors::RaftError::APIError(error)) => match error {
             openraft::errors::ClientWriteError::ForwardToLeader(_) => Err(Failed::NotLeader),
@@ -124,11 +127,8 @@ async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
     if let Some((id, _)) = seen.nodes().find(|(_, node)| node.name == address.name) {
         return Err(rejected(format!("a member named {} exists: id {id}", address.name)));
     }
-    let peer = Peer {
-        name: address.name.clone(),
-        api: address.api.clone(),
-        peer: address.peer.clone(),
-    };
+    let peer =
+        Peer { name: address.name.clone(), api: address.api.clone(), peer: address.peer.clone() };
     match bootstrap::contact(&core.options, &peer, &Contact::Probe).await {
         Ok(ContactReply::Vacant { name, .. }) if name == address.name => {}
         Ok(ContactReply::Vacant { name, .. }) => {
@@ -168,17 +168,20 @@ fn matched(core: &Core, id: u64) -> Option<u64> {
     replication.get(&id)?.as_ref().map(|log_id| log_id.index)
 }
 
-/// Whether this leader heard from a member lately.
-fn is_healthy(core: &Core, id: u64) -> bool {
-    if id == core.id() {
-        return true;
-    }
-    let metrics = core.metrics.borrow_watched();
-    metrics
-        .heartbeat
-        .as_ref()
-        .and_then(|beats| beats.get(&id).copied().flatten())
-        .is_some_and(|acked| acked.elapsed() < core.options.election_max * 2)
+/// Which of these members answer right now.
+async fn healthy(core: &Core, seen: &StoredMembership, ids: Vec<u64>) -> Vec<u64> {
+    let asked = ids.into_iter().map(|id| async move {
+        let up = id == core.id()
+            || match seen.get_node(&id) {
+                Some(node) => {
+                    let control = core.members.control(id, node);
+                    control.call(Request::Status, STATUS_MAX).await.is_ok()
+                }
+                None => false,
+            };
+        up.then_some(id)
+    });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 async fn promote(core: &Core, id: u64) -> Result<u64, Failed> {
@@ -191,7 +194,7 @@ async fn promote(core: &Core, id: u64) -> Result<u64, Failed> {
     }
     let last = core.metrics.borrow_watched().last_log_index.unwrap_or(0);
     let lag = last.saturating_sub(matched(core, id).unwrap_or(0));
-    if lag > SYNC_ENTRIES_MAX || !is_healthy(core, id) {
+    if lag > SYNC_ENTRIES_MAX || healthy(core, &seen, vec![id]).await.is_empty() {
         return Err(rejected(format!(
             "member {id} is {lag} entries behind or silent; wait until it is in sync"
         )));
@@ -209,10 +212,10 @@ async fn remove(core: &Arc<Core>, id: u64) -> Result<u64, Failed> {
         return change(core, &seen, change_set, false).await.map(|()| id);
     }
     let left: Vec<u64> = seen.voter_ids().filter(|voter| *voter != id).collect();
-    let healthy = left.iter().filter(|voter| is_healthy(core, **voter)).count();
-    if left.is_empty() || healthy * 2 <= left.len() {
+    let answering = healthy(core, &seen, left.clone()).await.len();
+    if left.is_empty() || answering * 2 <= left.len() {
         return Err(rejected(format!(
-            "only {healthy} of the {} voters left would be healthy: no majority",
+            "only {answering} of the {} voters left answer: no majority",
             left.len()
         )));
     }
@@ -230,10 +233,14 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
     if to == Some(core.id()) {
         return Ok(core.id());
     }
-    let candidate = |id: &u64| *id != core.id() && is_healthy(core, *id);
-    let Some(target) = to.or_else(|| {
-        seen.voter_ids().filter(candidate).max_by_key(|id| matched(core, *id))
-    }) else {
+    let target = if to.is_some() {
+        to
+    } else {
+        let others = seen.voter_ids().filter(|id| *id != core.id()).collect();
+        let up = healthy(core, &seen, others).await;
+        up.into_iter().max_by_key(|id| matched(core, *id))
+    };
+    let Some(target) = target else {
         return Err(rejected("no other voter is in sync"));
     };
     if !is_voter(&seen, target) {
@@ -270,10 +277,8 @@ pub(crate) fn progress(core: &Core) -> Progress {
 pub(crate) async fn status(core: &Arc<Core>, local: bool) -> Result<ClusterStatus, Failure> {
     let seen = membership(core);
     let own = progress(core);
-    let (leader_id, term) = {
-        let metrics = core.metrics.borrow_watched();
-        (metrics.current_leader, metrics.current_term)
-    };
+    let leader_id = core.leader();
+    let term = core.metrics.borrow_watched().current_term;
     if leader_id.is_none() && !local {
         return Err(not_executed(FailureReason::NoQuorum));
     }
@@ -310,7 +315,8 @@ pub(crate) async fn status(core: &Arc<Core>, local: bool) -> Result<ClusterStatu
         })
         .collect();
     let voters = members.iter().filter(|m| m.role == MemberRole::Voter);
-    let (all, alive) = voters.fold((0, 0), |(all, alive), m| (all + 1, alive + u64::from(m.reachable)));
+    let (all, alive) =
+        voters.fold((0, 0), |(all, alive), m| (all + 1, alive + u64::from(m.reachable)));
     let name_of = |id: u64| seen.get_node(&id).map(|node| node.name.clone());
     Ok(ClusterStatus {
         cluster_uuid: core.identity.cluster_uuid.clone(),

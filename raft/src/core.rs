@@ -24,7 +24,7 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) identity: Identity,
     /// Holds the directory's lock for as long as the node lives.
-    pub(crate) dir: parking_lot::Mutex<firstcome_storage::DataDir>,
+    pub(crate) dir: parking_lot::Mutex<Option<firstcome_storage::DataDir>>,
     pub(crate) raft: Raft,
     pub(crate) log: Log,
     pub(crate) state: State,
@@ -39,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) read_index: mpsc::UnboundedSender<Ask>,
     /// The last read index that was confirmed and applied: when it was asked for.
     pub(crate) fresh_since: parking_lot::Mutex<Option<std::time::Instant>>,
+    /// When the last append or heartbeat arrived.
+    pub(crate) heard_leader: parking_lot::Mutex<Option<std::time::Instant>>,
     /// This clock's offset from the voters' median, for status; ms.
     pub(crate) clock_offset_ms: AtomicI64,
     /// Whether the clock is fit to lead.
@@ -64,6 +66,9 @@ impl Counters {
     }
 }
 
+/// How often a caller without a leader looks again.
+const LEADER_POLL: Duration = Duration::from_millis(5);
+
 /// Shorthands for failures.
 pub(crate) fn not_executed(reason: FailureReason) -> Failure {
     Failure { reason, executed: Executed::No }
@@ -78,13 +83,24 @@ impl Core {
         self.identity.node_id
     }
 
-    /// The leader as known here.
+    /// The leader, if it was heard of lately.
+    ///
+    /// openraft keeps naming the last leader until a new one is elected, also on a node that is
+    /// cut off. Two election timeouts of silence mean that nobody leads as far as this node can
+    /// tell.
     pub(crate) fn leader(&self) -> Option<u64> {
-        self.metrics.borrow_watched().current_leader
+        let leader = self.metrics.borrow_watched().current_leader?;
+        let heard = if leader == self.id() {
+            self.has_quorum()
+        } else {
+            self.heard_leader.lock().is_some_and(|at| at.elapsed() < self.options.election_max * 2)
+        };
+        heard.then_some(leader)
     }
 
+    /// Whether openraft takes this node for the leader, with or without a majority.
     pub(crate) fn is_leader(&self) -> bool {
-        self.leader() == Some(self.id())
+        self.metrics.borrow_watched().current_leader == Some(self.id())
     }
 
     /// Where a member is reached.
@@ -123,18 +139,14 @@ impl Core {
 
     /// Waits until some leader is known, or `limit` passed.
     pub(crate) async fn wait_leader(&self, limit: Duration) -> Option<u64> {
-        let mut metrics = self.metrics.clone();
-        let known = async {
-            loop {
-                if let Some(leader) = metrics.borrow_and_update().current_leader {
-                    return Some(leader);
-                }
-                if metrics.changed().await.is_err() {
-                    return None;
-                }
+        let end = tokio::time::Instant::now() + limit;
+        loop {
+            let leader = self.leader();
+            if leader.is_some() || tokio::time::Instant::now() >= end {
+                return leader;
             }
-        };
-        tokio::time::timeout(limit, known).await.ok().flatten()
+            tokio::time::sleep(LEADER_POLL).await;
+        }
     }
 
     /// Waits until this node has applied `index`.

@@ -29,16 +29,22 @@ pub fn storage_exit_code(error: &Error) -> i32 {
 
 /// Shared slot; the first failure stays.
 #[derive(Clone, Default)]
-pub(crate) struct FailureSlot(Arc<(Mutex<Option<(i32, String)>>, Notify)>);
+pub(crate) struct FailureSlot(Arc<Slot>);
+
+#[derive(Default)]
+struct Slot {
+    first: Mutex<Option<(i32, String)>>,
+    filled: Notify,
+}
 
 impl FailureSlot {
     pub(crate) fn set(&self, code: i32, reason: impl Into<String>) {
-        let mut slot = self.0.0.lock();
+        let mut slot = self.0.first.lock();
         if slot.is_none() {
             *slot = Some((code, reason.into()));
         }
         drop(slot);
-        self.0.1.notify_waiters();
+        self.0.filled.notify_waiters();
     }
 
     pub(crate) fn set_storage(&self, error: &Error) {
@@ -54,10 +60,10 @@ impl FailureSlot {
     /// Resolves once something failed.
     pub(crate) async fn wait(&self) -> (i32, String) {
         loop {
-            let notified = self.0.1.notified();
+            let notified = self.0.filled.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if let Some(failure) = self.0.0.lock().clone() {
+            if let Some(failure) = self.0.first.lock().clone() {
                 return failure;
             }
             notified.await;

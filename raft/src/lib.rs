@@ -23,9 +23,9 @@ pub mod options;
 mod propose;
 mod read_index;
 mod state_machine;
+pub mod status;
 #[cfg(test)]
 mod suite;
-pub mod status;
 mod timers;
 mod types;
 mod wire;

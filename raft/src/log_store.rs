@@ -32,9 +32,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     codec::decode(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))
 }
 
-async fn durable(
-    queue: impl FnOnce(firstcome_storage::log::Done),
-) -> io::Result<()> {
+async fn durable(queue: impl FnOnce(firstcome_storage::log::Done)) -> io::Result<()> {
     let (tx, rx) = oneshot::channel();
     queue(Box::new(move |result| drop(tx.send(result))));
     rx.await.unwrap_or_else(|_| Err(io::Error::other("the log thread is gone")))

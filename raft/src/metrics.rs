@@ -1,6 +1,7 @@
 //! Prometheus lines about agreement and the files below it.
 
 use openraft::async_runtime::WatchReceiver;
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::core::Core;
@@ -8,9 +9,11 @@ use crate::core::Core;
 pub(crate) fn text(core: &Core) -> String {
     let mut out = String::with_capacity(2048);
     let mut line = |name: &str, kind: &str, help: &str, value: i128| {
-        let head = format!("# HELP firstcome_{name} {help}\n# TYPE firstcome_{name} {kind}\n");
-        out.push_str(&head);
-        out.push_str(&format!("firstcome_{name} {value}\n"));
+        let written = writeln!(
+            out,
+            "# HELP firstcome_{name} {help}\n# TYPE firstcome_{name} {kind}\nfirstcome_{name} {value}"
+        );
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
     };
     let count = |counter: &AtomicU64| i128::from(counter.load(Ordering::Relaxed));
     // Copied out: the watch must not be borrowed twice at once.
@@ -21,7 +24,12 @@ pub(crate) fn text(core: &Core) -> String {
     line("raft_term", "gauge", "Current term.", metrics.current_term.into());
     line("raft_is_leader", "gauge", "1 on the leader.", (leader == Some(core.id())).into());
     line("raft_has_leader", "gauge", "1 if a leader is known.", leader.is_some().into());
-    line("raft_log_index", "gauge", "Last log index here.", metrics.last_log_index.unwrap_or(0).into());
+    line(
+        "raft_log_index",
+        "gauge",
+        "Last log index here.",
+        metrics.last_log_index.unwrap_or(0).into(),
+    );
     line("raft_committed_index", "gauge", "Last index known to be decided.", committed.into());
     line("raft_applied_index", "gauge", "Last applied revision.", applied.into());
     let purged = metrics.purged.map_or(0, |id| id.index);
@@ -40,7 +48,12 @@ pub(crate) fn text(core: &Core) -> String {
     line("early_refusals_total", "counter", "Refusals without a log entry.", count(&c.early));
     line("outcome_unknown_total", "counter", "Answers that said maybe.", count(&c.unknown));
     line("overloaded_total", "counter", "Commands refused by admission.", count(&c.overloaded));
-    line("no_quorum_total", "counter", "Commands refused for want of a majority.", count(&c.no_quorum));
+    line(
+        "no_quorum_total",
+        "counter",
+        "Commands refused for want of a majority.",
+        count(&c.no_quorum),
+    );
     line("read_index_rounds_total", "counter", "Read index rounds.", count(&c.read_index_rounds));
     out
 }

@@ -118,12 +118,13 @@ impl Node {
     /// can be taken (there may be no leader yet).
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let config = raft_config(&options)?;
-        let listener = match options.peer_listen {
-            Some(address) => Some(stream::listen(address).await.map_err(|source| {
-                StartError::Listen { address: address.to_string(), source }
-            })?),
-            None => None,
-        };
+        let listener =
+            match options.peer_listen {
+                Some(address) => Some(stream::listen(address).await.map_err(|source| {
+                    StartError::Listen { address: address.to_string(), source }
+                })?),
+                None => None,
+            };
         let dir = if DataDir::is_vacant(&options.data_dir)? {
             bootstrap::first_start(&options, listener.as_ref()).await?
         } else {
@@ -165,7 +166,7 @@ impl Node {
         let core = Arc::new(Core {
             metrics: raft.metrics(),
             clock: Clock::new(options.clock_offset_ms, clock_max),
-            dir: Mutex::new(dir),
+            dir: Mutex::new(Some(dir)),
             members,
             applied,
             failure,
@@ -173,6 +174,7 @@ impl Node {
             in_flight: 0.into(),
             read_index,
             fresh_since: Mutex::new(None),
+            heard_leader: Mutex::new(None),
             clock_offset_ms: 0.into(),
             clock_fit: false.into(),
             counters: Counters::default(),
@@ -244,8 +246,8 @@ impl Node {
 
     /// The leader's name as known here, cheaply.
     pub fn leader_name(&self) -> Option<String> {
+        let leader = self.core.leader()?;
         let metrics = self.core.metrics.borrow_watched();
-        let leader = metrics.current_leader?;
         metrics.membership_config.get_node(&leader).map(|node| node.name.clone())
     }
 
@@ -269,14 +271,14 @@ impl Node {
     /// What keeps this node from being ready; empty when it is.
     pub fn not_ready(&self) -> Vec<String> {
         let core = &self.core;
-        let metrics = core.metrics.borrow_watched();
+        let leader = core.leader();
         let applied = *core.applied.borrow();
-        let committed = metrics.local_committed.map_or(0, |id| id.index);
+        let committed = core.metrics.borrow_watched().local_committed.map_or(0, |id| id.index);
         let mut reasons = Vec::new();
         if core.draining.load(Ordering::Relaxed) {
             reasons.push("draining".to_owned());
         }
-        if metrics.current_leader.is_none() {
+        if leader.is_none() {
             reasons.push("no leader is known".to_owned());
         }
         if committed > applied + READY_LAG_MAX {
@@ -359,6 +361,8 @@ impl Node {
         if let Ok(Err(error)) = closed {
             tracing::error!(%error, "the last checkpoint failed; the log still has everything");
         }
+        // Last, so that whoever gets the lock finds both files closed.
+        drop(core.dir.lock().take());
     }
 
     /// Resolves when the node cannot go on (fatal Raft or storage error), with the exit code.

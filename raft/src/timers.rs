@@ -22,7 +22,7 @@ use crate::{admin, wire};
 const DUE_PERIOD: Duration = Duration::from_millis(20);
 
 /// How often expired receipts and old events are removed for their own sake.
-const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(60);
+const HOUSEKEEPING_PERIOD: Duration = Duration::from_mins(1);
 
 /// Clocks are compared so often.
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
@@ -115,7 +115,9 @@ pub(crate) async fn run_clock(core: Arc<Core>) {
     let mut last: Option<bool> = None;
     loop {
         let (offsets, voters) = offsets(&core).await;
-        if let Some(fit) = clock::verdict(&offsets, voters, max_ms) {
+        // Before the first log entry there is nobody to compare with, and nothing to lead.
+        let verdict = if voters == 0 { None } else { clock::verdict(&offsets, voters, max_ms) };
+        if let Some(fit) = verdict {
             if fit {
                 core.clock.confirm();
             }
@@ -170,13 +172,13 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
 }
 
 fn leave(core: &Core, reason: &str) {
-    let mut dir = core.dir.lock();
-    let mut identity = dir.identity().clone();
-    identity.state = IdentityState::Removed;
-    if let Err(error) = dir.set_identity(identity) {
-        tracing::error!(%error, "cannot note the removal in node.json");
+    if let Some(dir) = core.dir.lock().as_mut() {
+        let mut identity = dir.identity().clone();
+        identity.state = IdentityState::Removed;
+        if let Err(error) = dir.set_identity(identity) {
+            tracing::error!(%error, "cannot note the removal in node.json");
+        }
     }
-    drop(dir);
     core.failure.set(exit::REMOVED, reason);
 }
 
@@ -187,7 +189,8 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
     loop {
         let (running, membership) = {
             let now = metrics.borrow_and_update();
-            let committed = now.committed_membership_config.log_id().as_ref().map(wire::LogId::from);
+            let committed =
+                now.committed_membership_config.log_id().as_ref().map(wire::LogId::from);
             (now.running_state.clone(), committed)
         };
         if let Err(fatal) = running {

@@ -158,7 +158,9 @@ pub(crate) enum Request {
     ReadIndex,
     Clock,
     Status,
-    Hash { revision: u64 },
+    Hash {
+        revision: u64,
+    },
     /// Encoded command.
     Propose(Bytes),
     Admin(Admin),
@@ -179,7 +181,9 @@ pub(crate) enum Response {
     /// `None`: accepted.
     Transfer(Option<String>),
     ReadIndex(u64),
-    Clock { now: i64 },
+    Clock {
+        now: i64,
+    },
     Status(Progress),
     Hash(Option<u128>),
     Decided(Decision),
@@ -230,9 +234,17 @@ pub(crate) enum Contact {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum ContactReply {
     /// Empty directory; `bootstrap` tells whether it waits for a first start.
-    Vacant { name: String, bootstrap: bool },
+    Vacant {
+        name: String,
+        bootstrap: bool,
+    },
     /// Has an identity; `initialized` tells whether it has a log.
-    Taken { name: String, cluster_uuid: String, node_id: u64, initialized: bool },
+    Taken {
+        name: String,
+        cluster_uuid: String,
+        node_id: u64,
+        initialized: bool,
+    },
     Adopted,
     Refused(String),
 }
@@ -247,10 +259,7 @@ impl From<&types::LogId> for LogId {
 
 impl LogId {
     pub(crate) const fn into_raft(self) -> types::LogId {
-        types::LogId {
-            leader_id: types::LeaderId { term: self.0, node_id: self.1 },
-            index: self.2,
-        }
+        types::LogId { leader_id: types::LeaderId { term: self.0, node_id: self.1 }, index: self.2 }
     }
 }
 

@@ -11,20 +11,21 @@
 
 pub(crate) mod checkpoint;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use firstcome_domain::{Command, Millis, Outcome, Revision, Stamp};
+use firstcome_domain::{Command, Decision, Millis, Outcome, Revision, Stamp};
 use parking_lot::{Condvar, Mutex, RwLock};
 use redb::Database;
 
 use crate::dir::{self, Place, STATE_FILE};
 use crate::file::{self, Backend};
 use crate::query::ReadView;
-use crate::rows::Core;
+use crate::rows::{Core, IndexRow};
 use crate::scan::Base;
 use crate::snapshot::{SnapshotReader, SnapshotWriter};
 use crate::{DataDir, Error, Log};
@@ -329,12 +330,7 @@ fn apply_all(core: &mut Core, entries: &[Committed], meta: Bytes) -> Result<Vec<
         if let Some(command) = &entry.command {
             let now = core.meta.now.max(entry.stamp.now);
             let stamp = Stamp { revision, now };
-            let view = ReadView::new(core);
-            let decision = firstcome_domain::decide(&view, command, stamp);
-            let (error, absent) = view.finish();
-            if let Some(error) = error {
-                return Err(error);
-            }
+            let (decision, absent) = decide(core, command, stamp)?;
             core.absent = absent;
             for change in decision.changes {
                 core.write(change)?;
@@ -352,6 +348,27 @@ fn apply_all(core: &mut Core, entries: &[Committed], meta: Bytes) -> Result<Vec<
     }
     core.meta.raft = meta;
     Ok(answers)
+}
+
+/// Decides one command over the rows as they are. A read error wins over whatever was concluded
+/// from it, panics included: rules rely on rows that one bad disk may not deliver.
+fn decide(
+    core: &Core,
+    command: &Command,
+    stamp: Stamp,
+) -> Result<(Decision, Vec<IndexRow>), Error> {
+    let view = ReadView::new(core);
+    let decided =
+        catch_unwind(AssertUnwindSafe(|| firstcome_domain::decide(&view, command, stamp)));
+    let (error, absent) = view.finish();
+    match (error, decided) {
+        (Some(error), _) => Err(error),
+        (None, Ok(decision)) => Ok((decision, absent)),
+        (None, Err(_)) => {
+            let (name, revision) = (command.action.name(), stamp.revision);
+            Err(Error::Invariant(format!("deciding {name} at entry {revision} panicked")))
+        }
+    }
 }
 
 impl Shared {

@@ -11,8 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use openraft::errors::{
-    ErrorSource,
-    NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
+    ErrorSource, NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
 };
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
@@ -120,11 +119,8 @@ impl PeerNetwork {
         let SnapshotData::Outgoing(mut rows) = snapshot.snapshot else {
             return Err(io::Error::other("only an opened snapshot can be sent"));
         };
-        let meta = wire::Meta::new(
-            snapshot.meta.last_log_id.as_ref(),
-            &snapshot.meta.last_membership,
-            0,
-        );
+        let meta =
+            wire::Meta::new(snapshot.meta.last_log_id.as_ref(), &snapshot.meta.last_membership, 0);
         let (mut reader, mut writer) = self.dial(Channel::Snapshot).await?;
         let head = SnapshotHead { vote: (&vote).into(), meta };
         writer.write_within(&head, self.chunk_timeout).await?;
@@ -160,11 +156,11 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         }
     }
 
-    fn stream_append<'s, S>(
-        &'s mut self,
+    fn stream_append<S>(
+        &mut self,
         input: S,
         _option: RPCOption,
-    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<AppendResult, RpcError>>, RpcError>>
+    ) -> BoxFuture<'_, Result<BoxStream<'_, Result<AppendResult, RpcError>>, RpcError>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
@@ -251,7 +247,9 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
 }
 
 fn is_local(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<firstcome_storage::Error>)
+    error
+        .get_ref()
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<firstcome_storage::Error>)
 }
 
 /// One running append stream: requests go out as they come, answers come back in order.

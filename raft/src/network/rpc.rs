@@ -89,8 +89,7 @@ impl Link {
     async fn run(mut self) {
         let mut next_id = 0;
         while let Some(first) = self.queue.recv().await {
-            let opened =
-                self.dialer.open(self.to, &self.name, &self.address, self.channel).await;
+            let opened = self.dialer.open(self.to, &self.name, &self.address, self.channel).await;
             let (reader, writer) = match opened {
                 Ok(halves) => halves,
                 Err(error) => {

@@ -29,11 +29,14 @@ const WRITE_MAX: Duration = Duration::from_secs(5);
 
 /// Takes peer connections until the task is aborted.
 pub(crate) async fn run(core: Arc<Core>, listener: TcpListener) {
+    // Owned here, so that ending this task ends every connection.
+    let mut connections = tokio::task::JoinSet::new();
     loop {
+        while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((socket, _)) => {
                 let core = Arc::clone(&core);
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     if let Err(error) = serve(core, socket).await {
                         tracing::debug!(%error, "a peer connection ended");
                     }
@@ -120,6 +123,7 @@ async fn serve_append(
     let (tx, rx) = mpsc::channel::<AppendRequest>(APPENDS_MAX);
     let reading = async move {
         while let Some(append) = reader.read::<Append>().await? {
+            *core.heard_leader.lock() = Some(std::time::Instant::now());
             if tx.send(append.into_raft()).await.is_err() {
                 break;
             }
@@ -219,10 +223,7 @@ fn take_question(
 async fn answer(core: &Arc<Core>, request: Request) -> Response {
     match request {
         Request::Vote(r) => {
-            let mut rpc = VoteRequest::new(
-                r.vote.into_raft(),
-                crate::wire::raft_log_id(r.last),
-            );
+            let mut rpc = VoteRequest::new(r.vote.into_raft(), crate::wire::raft_log_id(r.last));
             rpc.leadership_transfer = r.transfer;
             let reply =
                 if r.pre { core.raft.pre_vote(rpc).await } else { core.raft.vote(rpc).await };
@@ -281,7 +282,6 @@ async fn serve_snapshot(
         snapshot: SnapshotData::Incoming(Box::new(rows)),
     };
     let vote = head.vote.into_raft();
-    let reply =
-        core.raft.install_full_snapshot(vote, snapshot).await.map_err(io::Error::other)?;
+    let reply = core.raft.install_full_snapshot(vote, snapshot).await.map_err(io::Error::other)?;
     writer.write_within(&Vote::from(&reply.vote), WRITE_MAX).await
 }

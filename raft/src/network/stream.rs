@@ -21,7 +21,8 @@ pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
 const HEAD_BYTES: usize = 8;
 
 fn checksum(body: &[u8]) -> u32 {
-    (xxhash_rust::xxh3::xxh3_64(body) & u64::from(u32::MAX)) as u32
+    let low = xxhash_rust::xxh3::xxh3_64(body) & u64::from(u32::MAX);
+    u32::try_from(low).unwrap_or(u32::MAX)
 }
 
 /// Binds the peer port.

@@ -28,10 +28,11 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
 ) -> T {
     let end = tokio::time::Instant::now() + DEADLINE;
     loop {
-        if let Some(value) = ready().await {
-            return value;
+        match tokio::time::timeout_at(end, ready()).await {
+            Ok(Some(value)) => return value,
+            Ok(None) => {}
+            Err(elapsed) => panic!("not in time ({elapsed}): {what}"),
         }
-        assert!(tokio::time::Instant::now() < end, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

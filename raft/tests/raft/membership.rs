@@ -38,10 +38,8 @@ async fn a_new_node_catches_up_by_snapshot_and_becomes_a_voter() {
     assert_eq!(id, 4);
     let newcomer = joining.await.expect("no panic").expect("a node");
     cluster.nodes.push(Some(newcomer.clone()));
-    eventually("the newcomer can be promoted", || async {
-        cluster.node(1).promote(id).await.ok()
-    })
-    .await;
+    eventually("the newcomer can be promoted", || async { cluster.node(1).promote(id).await.ok() })
+        .await;
     newcomer.linearize().await.expect("a leader");
     assert_eq!(accounts(&newcomer).held, 20);
     insist(&newcomer, order(99)).await;

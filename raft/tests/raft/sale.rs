@@ -6,9 +6,7 @@ use firstcome_domain::{Outcome, Refusal};
 use firstcome_raft::{Executed, FailureReason};
 use futures_util::future::join_all;
 
-use crate::cluster::{
-    Cluster, accounts, eventually, insist, is_order, open_sale, order, revision,
-};
+use crate::cluster::{Cluster, accounts, eventually, insist, is_order, open_sale, order, revision};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_sell_exactly_what_is_stocked() {

@@ -161,19 +161,19 @@ pub(super) fn encode_mark(mark: &Mark) -> Vec<u8> {
 /// Reads the marks and the index of the last entry.
 pub(super) fn load(path: &Path, txn: &ReadTransaction) -> Result<(Marks, Option<u64>), Error> {
     let mut marks = Marks::default();
-    let Some(table) = opened(path, txn.open_table(MARKS))? else {
-        return Ok((marks, None));
-    };
-    let read = |name: &[u8]| -> Result<Option<Bytes>, Error> {
-        let row = table.get(name).map_err(|error| failed(path, error))?;
-        Ok(row.map(|row| Bytes::copy_from_slice(row.value())))
-    };
-    marks.vote = read(VOTE)?;
-    marks.committed = read(COMMITTED)?;
-    if let Some(bytes) = read(PURGED)? {
-        let damaged = || Error::corrupt(path, "the purged mark is cut short");
-        let (index, _) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
-        marks.purged = Some(Mark { index: u64::from_be_bytes(*index), bytes: bytes.slice(8..) });
+    if let Some(table) = opened(path, txn.open_table(MARKS))? {
+        let read = |name: &[u8]| -> Result<Option<Bytes>, Error> {
+            let row = table.get(name).map_err(|error| failed(path, error))?;
+            Ok(row.map(|row| Bytes::copy_from_slice(row.value())))
+        };
+        marks.vote = read(VOTE)?;
+        marks.committed = read(COMMITTED)?;
+        if let Some(bytes) = read(PURGED)? {
+            let damaged = || Error::corrupt(path, "the purged mark is cut short");
+            let (index, _) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
+            let index = u64::from_be_bytes(*index);
+            marks.purged = Some(Mark { index, bytes: bytes.slice(8..) });
+        }
     }
     let last = match opened(path, txn.open_table(ENTRIES))? {
         Some(rows) => before(path, &rows, u64::MAX)?.and_then(|row| Some(row.last()?.index)),

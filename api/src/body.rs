@@ -1,0 +1,215 @@
+//! JSON in: the body of a request, read whole within limits, then typed.
+//!
+//! A body that is no JSON is 400; one that is JSON of another shape is 422 with a pointer. The
+//! pointer costs a second parse, which only refused requests pay.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_path_to_error::Segment;
+
+use crate::problem::{Code, Problem};
+
+/// A JSON body at most.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Read and thrown away of a body that is too large, so that the client reads the answer instead
+/// of a reset connection.
+const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The whole body has to arrive within this time.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Reads the whole body.
+pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(BODY_TIME, collect(body)).await {
+        Ok(read) => read,
+        Err(_) => Err(Problem::new(Code::RequestTimeout)),
+    }
+}
+
+async fn collect(mut body: Body) -> Result<Bytes, Problem> {
+    let mut first = Bytes::new();
+    let mut rest: Option<BytesMut> = None;
+    let mut seen = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            Problem::new(Code::MalformedJson).detail("The body ended before it was complete.")
+        })?;
+        let Ok(chunk) = frame.into_data() else { continue };
+        seen = seen.saturating_add(chunk.len());
+        if seen > DRAIN_BYTES_MAX {
+            break;
+        }
+        if seen > BODY_BYTES_MAX {
+            continue;
+        }
+        match &mut rest {
+            None if first.is_empty() => first = chunk,
+            None => {
+                let mut all = BytesMut::from(first.as_ref());
+                all.extend_from_slice(&chunk);
+                rest = Some(all);
+            }
+            Some(all) => all.extend_from_slice(&chunk),
+        }
+    }
+    if seen > BODY_BYTES_MAX {
+        return Err(Problem::new(Code::BodyTooLarge));
+    }
+    Ok(rest.map_or(first, BytesMut::freeze))
+}
+
+/// Types a body. An empty one counts as `{}` where `may_be_empty`.
+pub(crate) fn parse<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+    may_be_empty: bool,
+) -> Result<T, Problem> {
+    let body = if body.is_empty() && may_be_empty {
+        b"{}".as_slice()
+    } else {
+        check_content_type(headers)?;
+        body
+    };
+    // Typed readers would take an array as the fields of an object in order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            Ok(_) => Err(Problem::field("", "invalid_type", "must be an object")),
+            Err(_) => Err(Problem::new(Code::MalformedJson)),
+        };
+    }
+    serde_json::from_slice(body).map_err(|error| refusal::<T>(body, &error))
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media = value.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    let json = media.eq_ignore_ascii_case("application/json");
+    if json { Ok(()) } else { Err(Problem::new(Code::UnsupportedMediaType)) }
+}
+
+fn refusal<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Problem {
+    if error.classify() != Category::Data {
+        let detail = format!("The body is not one JSON value: line {}.", error.line());
+        return Problem::new(Code::MalformedJson).detail(detail);
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
+        return Problem::new(Code::MalformedJson);
+    };
+    let message = error.inner().to_string();
+    let pointer = pointer(error.path(), &message);
+    let (code, detail) = explain(&message);
+    Problem::field(pointer, code, detail)
+}
+
+fn pointer(path: &serde_path_to_error::Path, message: &str) -> String {
+    let mut pointer = String::new();
+    let mut last = String::new();
+    for segment in path {
+        last = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Enum { .. } | Segment::Unknown => continue,
+        };
+        pointer.push('/');
+        pointer.push_str(&last);
+    }
+    // The path of a missing or unknown field ends at the object around it.
+    let about_a_field =
+        message.starts_with("missing field") || message.starts_with("unknown field");
+    if let Some(name) = message.split('`').nth(1).filter(|_| about_a_field) {
+        if name != last || message.starts_with("missing field") {
+            pointer.push('/');
+            pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        }
+    }
+    pointer
+}
+
+/// A word and a sentence for what serde found; never repeats what was sent.
+fn explain(message: &str) -> (&'static str, String) {
+    // From the right: what was sent stands before it, and could hold the same words.
+    let expected = message
+        .rsplit_once(", expected ")
+        .map_or("another value", |(_, rest)| rest.split(" at line").next().unwrap_or(rest));
+    if message.starts_with("unknown field") {
+        ("unknown_field", "there is no such field here".to_owned())
+    } else if message.starts_with("missing field") {
+        ("required", "this field is required".to_owned())
+    } else if message.starts_with("duplicate field") {
+        ("duplicate_field", "this field appears twice".to_owned())
+    } else if message.starts_with("invalid value") || message.starts_with("number out of range") {
+        ("out_of_range", format!("must be {expected}"))
+    } else if message.starts_with("unknown variant") {
+        ("invalid", format!("must be {expected}"))
+    } else {
+        ("invalid_type", format!("must be {expected}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the shape matters")]
+    struct Line {
+        quantity: u32,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the shape matters")]
+    struct Ask {
+        lines: Vec<Line>,
+    }
+
+    fn ask(body: &str) -> serde_json::Value {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let problem = parse::<Ask>(&headers, body.as_bytes(), false).unwrap_err();
+        serde_json::from_slice(&problem.to_json("/", "r", false)).unwrap()
+    }
+
+    #[test]
+    fn shapes_are_refused_with_a_pointer() {
+        for (body, pointer, code) in [
+            (r#"{"lines":[{"quantity":-1}]}"#, "/lines/0/quantity", "out_of_range"),
+            (r#"{"lines":[{"quantity":99999999999}]}"#, "/lines/0/quantity", "out_of_range"),
+            (r#"{"lines":[{"quantity":1.5}]}"#, "/lines/0/quantity", "invalid_type"),
+            (r#"{"lines":[{"quantity":"1"}]}"#, "/lines/0/quantity", "invalid_type"),
+            (r#"{"lines":[{"quantity":1,"x":1}]}"#, "/lines/0/x", "unknown_field"),
+            (r#"{"lines":[{}]}"#, "/lines/0/quantity", "required"),
+            (r#"{"lines":[],"a/b":1}"#, "/a~1b", "unknown_field"),
+            (r#"{}"#, "/lines", "required"),
+            (r#"[]"#, "", "invalid_type"),
+        ] {
+            let json = ask(body);
+            assert_eq!(json["code"], "validation_failed", "{body}");
+            assert_eq!(json["errors"][0]["pointer"], pointer, "{body}: {json}");
+            assert_eq!(json["errors"][0]["code"], code, "{body}: {json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_malformed() {
+        for body in ["", "{", "{\"lines\":[]} x", "nope", "\u{0}"] {
+            assert_eq!(ask(body)["code"], "malformed_json", "{body}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated() {
+        let json = ask(r#"{"lines":[{"quantity":"010-1234-5678"}]}"#);
+        assert!(!json.to_string().contains("010-1234"), "{json}");
+    }
+}

@@ -1,0 +1,81 @@
+//! Concurrency budgets: how many requests of a kind are in work at once, and how long the next
+//! one waits before it is told to come back. A flood of one kind leaves the others alone.
+
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::problem::{Code, Problem};
+
+/// Which budget a route draws from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Budget {
+    /// Health, metrics, cluster status, documents: never refused, they tell what is wrong.
+    Unbounded,
+    /// Catalogue and stock.
+    PublicRead,
+    /// Placing an order.
+    Purchase,
+    /// Everything else that customers do.
+    Customer,
+    /// Everything that staff do.
+    Admin,
+}
+
+/// The semaphores of one node.
+pub(crate) struct Budgets {
+    public_read: Semaphore,
+    purchase: Semaphore,
+    customer: Semaphore,
+    admin: Semaphore,
+}
+
+impl Budgets {
+    /// Sizes of security.md section 11; purchases are sized by the options.
+    pub(crate) fn new(purchase_slots: usize) -> Self {
+        Self {
+            public_read: Semaphore::new(512),
+            purchase: Semaphore::new(purchase_slots.clamp(1, Semaphore::MAX_PERMITS)),
+            customer: Semaphore::new(256),
+            admin: Semaphore::new(32),
+        }
+    }
+
+    /// Waits for a place, but not long.
+    pub(crate) async fn enter(
+        &self,
+        budget: Budget,
+    ) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        let (slots, wait_ms) = match budget {
+            Budget::Unbounded => return Ok(None),
+            Budget::PublicRead => (&self.public_read, 200),
+            Budget::Purchase => (&self.purchase, 500),
+            Budget::Customer => (&self.customer, 500),
+            Budget::Admin => (&self.admin, 1000),
+        };
+        if let Ok(permit) = slots.try_acquire() {
+            return Ok(Some(permit));
+        }
+        match tokio::time::timeout(Duration::from_millis(wait_ms), slots.acquire()).await {
+            Ok(Ok(permit)) => Ok(Some(permit)),
+            Ok(Err(_)) | Err(_) => Err(Problem::new(Code::Overloaded)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ref61_overload_is_refused_fast() {
+        let budgets = Budgets::new(1);
+        let held = budgets.enter(Budget::Purchase).await.unwrap();
+        let refused = budgets.enter(Budget::Purchase).await.err().unwrap();
+        assert_eq!(refused.code(), Code::Overloaded);
+        assert_eq!(refused.retry_after_seconds(), Some(1));
+        assert!(budgets.enter(Budget::Admin).await.is_ok());
+        drop(held);
+        assert!(budgets.enter(Budget::Purchase).await.is_ok());
+    }
+}

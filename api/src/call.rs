@@ -1,0 +1,237 @@
+//! What a handler works with: the checked request, the node behind it, and the answer.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use firstcome_domain::{Action, Actor, Command, Done, Millis, Outcome, Revision, Stamp};
+use firstcome_storage::query::ReadView;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Consistency;
+use crate::access::Caller;
+use crate::edge::App;
+use crate::paging::{Key, ListName};
+use crate::problem::{Code, Problem};
+use crate::query::Query;
+use crate::spec::{Reads, Spec, Success};
+use crate::{body, receipt};
+
+/// A request that passed the edge.
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    pub(crate) route: &'static Spec,
+    pub(crate) caller: Option<Caller>,
+    /// The `{id}` of the path; empty if the route has none.
+    pub(crate) path_id: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Query,
+    pub(crate) body: Bytes,
+    pub(crate) key: Option<String>,
+}
+
+/// Rows as one read saw them.
+pub(crate) struct Read<R> {
+    pub(crate) value: R,
+    pub(crate) revision: Revision,
+}
+
+/// What one command did.
+pub(crate) struct Written {
+    pub(crate) done: Done,
+    pub(crate) decided: Stamp,
+    pub(crate) replayed: bool,
+}
+
+impl Call {
+    /// Who calls. Routes that are not public always have a caller.
+    pub(crate) fn caller(&self) -> Result<Caller, Problem> {
+        self.caller.ok_or_else(|| Problem::new(Code::TokenMissing))
+    }
+
+    /// The `{id}` of the path; what is no id names nothing.
+    pub(crate) fn id<T: FromStr>(&self) -> Result<T, Problem> {
+        self.path_id.parse().map_err(|_| Problem::new(Code::NotFound))
+    }
+
+    /// The typed body.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        body::parse(&self.headers, &self.body, self.route.body_optional)
+    }
+
+    /// The version that `If-Match` names. A tag that is none of ours matches no version.
+    pub(crate) fn if_match(&self) -> Result<u64, Problem> {
+        let mut sent = self.headers.get_all(http::header::IF_MATCH).iter();
+        let tag = sent.next().ok_or_else(|| Problem::new(Code::PreconditionRequired))?;
+        let tag = tag.to_str().map(str::trim).unwrap_or_default();
+        if tag.is_empty() || tag == "*" || tag.contains(',') || sent.next().is_some() {
+            let detail = "send the one ETag of the object you read, such as \"3\"";
+            return Err(Problem::field("/header/If-Match", "invalid", detail));
+        }
+        let digits = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
+        Ok(digits.parse().unwrap_or(u64::MAX))
+    }
+
+    /// Log time as this node sees it.
+    pub(crate) fn now(&self) -> Millis {
+        self.app.node.log_time()
+    }
+
+    /// Reads rows, as fresh as the request wants them.
+    pub(crate) async fn read<R>(
+        &self,
+        read: impl FnOnce(&ReadView<'_>) -> R,
+    ) -> Result<Read<R>, Problem> {
+        if self.consistency()? == Consistency::Linearizable {
+            self.app.node.linearize().await?;
+        }
+        Ok(self.app.node.read(|view| Read {
+            revision: view.applied().revision.unwrap_or_default(),
+            value: read(view),
+        })?)
+    }
+
+    /// How fresh this read has to be.
+    pub(crate) fn consistency(&self) -> Result<Consistency, Problem> {
+        let default = match self.route.reads {
+            Reads::Local => Consistency::Local,
+            Reads::Default | Reads::None => self.app.options.default_consistency,
+        };
+        Ok(self.query.consistency()?.unwrap_or(default))
+    }
+
+    /// Proposes an action as the caller, and turns a refusal into its document.
+    pub(crate) async fn propose(&self, action: Action) -> Result<Written, Problem> {
+        let caller = self.caller()?;
+        let receipt = self.key.as_deref().map(|key| {
+            let (keys, body) = (&self.app.keys, self.body.as_ref());
+            receipt::receipt_key(keys, caller.id, self.route, key, &self.path_id, body)
+        });
+        let actor: Actor = caller.actor();
+        let reply = self.app.node.propose(Command { actor, receipt, action }).await?;
+        match reply.outcome {
+            Outcome::Done(done) => {
+                Ok(Written { done, decided: reply.decided, replayed: reply.replayed })
+            }
+            Outcome::Refused(refusal) => {
+                let seed = receipt.and_then(|key| key.scope.0.first_chunk().copied());
+                Err(Problem::refused(
+                    &refusal,
+                    reply.decided,
+                    reply.early,
+                    reply.replayed,
+                    seed.map(u128::from_be_bytes),
+                ))
+            }
+        }
+    }
+
+    /// The place that the page's cursor names.
+    pub(crate) fn after<K: Key>(&self, list: &ListName) -> Result<Option<K>, Problem> {
+        list.after(&self.app.keys, self.query.get("cursor"))
+    }
+
+    /// A page of a list.
+    pub(crate) fn page<T: Serialize>(
+        &self,
+        list: &ListName,
+        items: &[T],
+        next: Option<&impl Key>,
+        revision: Revision,
+    ) -> Result<Answer, Problem> {
+        let next_cursor = next.and_then(|key| list.cursor(&self.app.keys, key));
+        let page = ListBody { object: "list", data: items, next_cursor };
+        Answer::json(self.route, &page).map(|answer| answer.at(revision))
+    }
+
+    /// The answer to a read of one object.
+    pub(crate) fn shown<T: Serialize>(
+        &self,
+        body: &T,
+        revision: Revision,
+    ) -> Result<Answer, Problem> {
+        Ok(Answer::json(self.route, body)?.at(revision))
+    }
+
+    /// The answer to a write. It depends on the outcome alone, so a replay is equal byte for byte.
+    pub(crate) fn wrote<T: Serialize>(
+        &self,
+        body: &T,
+        decided: Stamp,
+        replayed: bool,
+    ) -> Result<Answer, Problem> {
+        let mut answer = Answer::json(self.route, body)?.at(decided.revision);
+        answer.replayed = replayed;
+        Ok(answer)
+    }
+}
+
+/// The outcome had another shape than the command's: a defect of this program.
+pub(crate) fn unexpected(done: &Done) -> Problem {
+    tracing::error!(outcome = ?std::mem::discriminant(done), "outcome does not fit its command");
+    Problem::new(Code::Internal)
+}
+
+#[derive(Serialize)]
+struct ListBody<'a, T> {
+    object: &'static str,
+    data: &'a [T],
+    next_cursor: Option<String>,
+}
+
+/// A success.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) media: &'static str,
+    pub(crate) body: Bytes,
+    pub(crate) location: Option<String>,
+    pub(crate) version: Option<u64>,
+    pub(crate) revision: Option<Revision>,
+    pub(crate) replayed: bool,
+}
+
+impl Answer {
+    /// A JSON answer with the route's status.
+    pub(crate) fn json<T: Serialize>(route: &Spec, body: &T) -> Result<Self, Problem> {
+        let mut bytes = Vec::with_capacity(768);
+        serde_json::to_writer(&mut bytes, body).map_err(|_| Problem::new(Code::Internal))?;
+        let body = if matches!(route.success, Success::Empty) { Vec::new() } else { bytes };
+        Ok(Self::media(route, "application/json", body.into()))
+    }
+
+    /// Any other answer with the route's status.
+    pub(crate) fn media(route: &Spec, media: &'static str, body: Bytes) -> Self {
+        Self {
+            status: StatusCode::from_u16(route.status).unwrap_or(StatusCode::OK),
+            media,
+            body,
+            location: None,
+            version: None,
+            revision: None,
+            replayed: false,
+        }
+    }
+
+    /// The log position of the write, or the one that the read was served at.
+    #[must_use]
+    pub(crate) fn at(mut self, revision: Revision) -> Self {
+        self.revision = Some(revision);
+        self
+    }
+
+    /// Where the object is found.
+    #[must_use]
+    pub(crate) fn located(mut self, location: String) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    /// The version of the object, for `ETag`.
+    #[must_use]
+    pub(crate) fn tagged(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
+    }
+}

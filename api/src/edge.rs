@@ -1,0 +1,367 @@
+//! What every request passes through, in one function and in this order: token, permission,
+//! budget, query, key, `Min-Revision`, body, handler; then headers, counters and one log line.
+//!
+//! No layers: a purchase is the hot path, and each boxed layer costs an allocation. Identity comes
+//! from the token alone; no other header is read for it. The log line has ids, codes and durations,
+//! never headers, query strings or bodies.
+
+use std::panic::AssertUnwindSafe;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::RawPathParams;
+use axum::response::Response;
+use bytes::Bytes;
+use firstcome_domain::Revision;
+use firstcome_raft::Node;
+use futures_util::FutureExt as _;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+
+use crate::access::{Caller, Permission};
+use crate::budget::Budgets;
+use crate::call::{Answer, Call};
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::problem::{Code, Problem};
+use crate::query::Query;
+use crate::spec::{Spec, Verb};
+use crate::token::Refused;
+use crate::{ApiOptions, body, receipt, route, token};
+
+const URI_BYTES_MAX: usize = 8 * 1024;
+const REQUEST_ID_BYTES_MAX: usize = 128;
+/// `Min-Revision` makes a node wait this long.
+const MIN_REVISION_WAIT: Duration = Duration::from_secs(2);
+/// Every wait inside a handler has its own, shorter limit; this one bounds their sum.
+const HANDLER_TIME: Duration = Duration::from_secs(15);
+
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const X_LEADER: HeaderName = HeaderName::from_static("x-leader");
+const X_REVISION: HeaderName = HeaderName::from_static("x-revision");
+const X_SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+
+/// What all routes share.
+pub(crate) struct App {
+    pub(crate) node: Node,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) options: ApiOptions,
+    pub(crate) metrics: Metrics,
+    budgets: Budgets,
+    served_by: HeaderValue,
+}
+
+impl App {
+    /// Ties a node and its keys together.
+    pub(crate) fn new(node: Node, keys: Arc<Keys>, options: ApiOptions) -> Self {
+        let served_by = HeaderValue::from_str(node.name());
+        Self {
+            metrics: Metrics::new(&route::specs()),
+            budgets: Budgets::new(options.purchase_slots),
+            served_by: served_by.unwrap_or(HeaderValue::from_static("unnamed")),
+            node,
+            keys,
+            options,
+        }
+    }
+}
+
+/// Serves one request of a route. `slot` is the route's place in the counters.
+pub(crate) async fn serve<H, F>(
+    app: Arc<App>,
+    route: &'static Spec,
+    slot: usize,
+    path: Option<RawPathParams>,
+    request: Request<Body>,
+    handler: H,
+) -> Response
+where
+    H: FnOnce(Call) -> F,
+    F: Future<Output = Result<Answer, Problem>>,
+{
+    let (parts, body) = request.into_parts();
+    let sent = Sent::of(&parts);
+    let path_id = path.and_then(|path| path.iter().next().map(|(_, id)| id.to_owned()));
+    let shared = Arc::clone(&app);
+    let work = async {
+        let call = admit(&shared, route, parts, path_id.unwrap_or_default(), body).await?;
+        let _place = shared.budgets.enter(route.budget).await?;
+        handler(call).await
+    };
+    let guarded = AssertUnwindSafe(tokio::time::timeout(HANDLER_TIME, work)).catch_unwind();
+    let result = match guarded.await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) if route.verb == Verb::Get => Err(Problem::new(Code::Overloaded)),
+        Ok(Err(_)) => Err(Problem::outcome_unknown()),
+        Err(_) => Err(Problem::new(Code::Internal)),
+    };
+    respond(&app, slot, &sent, result)
+}
+
+/// Answers a request that no route takes.
+pub(crate) fn stray(app: &App, request: &Request<Body>, code: Code) -> Response {
+    let sent = Sent {
+        since: Instant::now(),
+        method: request.method().clone(),
+        uri: request.uri().clone(),
+        request_id: request_id_of(request.headers()),
+        in_korean: prefers_korean(request.headers()),
+    };
+    respond(app, usize::MAX, &sent, Err(Problem::new(code)))
+}
+
+/// What the answer needs of the request.
+struct Sent {
+    since: Instant,
+    method: Method,
+    uri: Uri,
+    request_id: Option<HeaderValue>,
+    in_korean: bool,
+}
+
+impl Sent {
+    fn of(parts: &Parts) -> Self {
+        Self {
+            since: Instant::now(),
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            request_id: request_id_of(&parts.headers),
+            in_korean: prefers_korean(&parts.headers),
+        }
+    }
+}
+
+fn request_id_of(headers: &HeaderMap) -> Option<HeaderValue> {
+    let sent = headers.get(REQUEST_ID)?;
+    let bytes = sent.as_bytes();
+    let plain = bytes.iter().all(u8::is_ascii_graphic);
+    (plain && (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len())).then(|| sent.clone())
+}
+
+/// Whether Korean comes before English among the languages the client names.
+fn prefers_korean(headers: &HeaderMap) -> bool {
+    let sent = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    let weight = |language: &str| {
+        let ranges = sent.unwrap_or_default().split(',');
+        let weights = ranges.enumerate().filter_map(|(place, range)| {
+            let (tag, quality) = range.split_once(";q=").unwrap_or((range, "1"));
+            let tag = tag.trim();
+            let named = tag.eq_ignore_ascii_case(language)
+                || tag.split('-').next().is_some_and(|main| main.eq_ignore_ascii_case(language));
+            let quality = f32::from_str(quality.trim()).unwrap_or(0.0);
+            named.then_some((quality, usize::MAX - place))
+        });
+        weights.max_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal))
+    };
+    sent.is_some() && weight("ko") > weight("en")
+}
+
+async fn admit(
+    app: &Arc<App>,
+    route: &'static Spec,
+    parts: Parts,
+    path_id: String,
+    body: Body,
+) -> Result<Call, Problem> {
+    let uri_bytes = parts.uri.path_and_query().map_or(0, |all| all.as_str().len());
+    if uri_bytes > URI_BYTES_MAX {
+        return Err(Problem::new(Code::UriTooLong));
+    }
+    // A body is read whole even if the request is refused: the connection can go on then.
+    let body = if route.verb == Verb::Get { Ok(Bytes::new()) } else { body::read(body).await };
+    let caller = authenticate(app, route, &parts.headers)?;
+    let body = body?;
+    let query = Query::parse(parts.uri.query(), route)?;
+    let key = receipt::header(&parts.headers, route.key)?;
+    wait_min_revision(app, route, &parts.headers).await?;
+    let app = Arc::clone(app);
+    Ok(Call { app, route, caller, path_id, headers: parts.headers, query, body, key })
+}
+
+fn authenticate(app: &App, route: &Spec, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+    if route.permission == Permission::Open {
+        return Ok(None);
+    }
+    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = sent.next() else {
+        let public = route.permission.is_public();
+        return if public { Ok(None) } else { Err(Problem::new(Code::TokenMissing)) };
+    };
+    let invalid = || Problem::new(Code::TokenInvalid);
+    let (scheme, token) =
+        value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(invalid)?;
+    if sent.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(invalid());
+    }
+    let caller = token::verify(&app.keys, token.trim()).map_err(|refused| match refused {
+        Refused::Invalid => invalid(),
+        Refused::Expired => Problem::new(Code::TokenExpired),
+    })?;
+    if route.permission.allows(caller.role) {
+        Ok(Some(caller))
+    } else {
+        let needed = format!("This needs the permission {}.", route.permission.as_str());
+        Err(Problem::new(Code::PermissionDenied).detail(needed))
+    }
+}
+
+async fn wait_min_revision(app: &App, route: &Spec, headers: &HeaderMap) -> Result<(), Problem> {
+    if route.permission == Permission::Open {
+        return Ok(());
+    }
+    let Some(wanted) = headers.get("min-revision") else { return Ok(()) };
+    let wanted: Option<u64> = wanted.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let wanted = wanted.ok_or_else(|| {
+        Problem::field("/header/Min-Revision", "invalid", "the X-Revision of an earlier answer")
+    })?;
+    app.node.wait_applied(Revision::new(wanted), MIN_REVISION_WAIT).await?;
+    Ok(())
+}
+
+fn respond(app: &App, slot: usize, sent: &Sent, result: Result<Answer, Problem>) -> Response {
+    let (mut response, code) = match result {
+        Ok(answer) => (success(app, answer, request_id(sent, None)), None),
+        Err(problem) => {
+            let id = request_id(sent, problem.request_seed());
+            (failure(app, sent, &problem, id), Some(problem.code()))
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_SERVED_BY, app.served_by.clone());
+    let leader = app.node.leader_name().and_then(|name| HeaderValue::try_from(name).ok());
+    if let Some(leader) = leader {
+        headers.insert(X_LEADER, leader);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let took = sent.since.elapsed();
+    app.metrics.count(slot, response.status().as_u16(), code, took);
+    log(app, sent, &response, code, took);
+    response
+}
+
+fn log(app: &App, sent: &Sent, response: &Response, code: Option<Code>, took: Duration) {
+    let status = response.status().as_u16();
+    let code = code.map_or("", Code::as_str);
+    let request_id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let request_id = request_id.unwrap_or_default();
+    let (node, method, us) = (app.node.name(), sent.method.as_str(), took.as_micros());
+    if status == 500 {
+        tracing::error!(
+            node,
+            request_id,
+            method,
+            path = sent.uri.path(),
+            status,
+            code,
+            us,
+            "answered"
+        );
+    } else {
+        tracing::debug!(
+            node,
+            request_id,
+            method,
+            path = sent.uri.path(),
+            status,
+            code,
+            us,
+            "answered"
+        );
+    }
+}
+
+/// The client's own id, or one that repeats of a keyed request share, or a new one.
+fn request_id(sent: &Sent, seed: Option<u128>) -> HeaderValue {
+    if let Some(id) = &sent.request_id {
+        return id.clone();
+    }
+    let bits = seed.unwrap_or_else(rand::random::<u128>);
+    HeaderValue::try_from(format!("{bits:032x}")).unwrap_or(HeaderValue::from_static("none"))
+}
+
+fn success(app: &App, answer: Answer, request_id: HeaderValue) -> Response {
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    if answer.status != StatusCode::NO_CONTENT {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media));
+    }
+    if answer.media.starts_with("text/html") {
+        let policy = HeaderValue::from_static("default-src 'self'; frame-ancestors 'none'");
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    if let Some(location) = answer.location.and_then(|at| HeaderValue::try_from(at).ok()) {
+        headers.insert(header::LOCATION, location);
+    }
+    if let Some(version) = answer.version {
+        let tag = HeaderValue::try_from(format!("\"{version}\""));
+        headers.insert(header::ETAG, tag.unwrap_or(HeaderValue::from_static("\"0\"")));
+    }
+    if answer.replayed {
+        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    headers.insert(REQUEST_ID, request_id);
+    let revision = answer.revision.unwrap_or_else(|| app.node.applied().revision);
+    headers.insert(X_REVISION, HeaderValue::from(revision.get()));
+    response
+}
+
+fn failure(app: &App, sent: &Sent, problem: &Problem, request_id: HeaderValue) -> Response {
+    let id = request_id.to_str().unwrap_or_default();
+    let document = problem.to_json(sent.uri.path(), id, sent.in_korean);
+    let mut response = Response::new(Body::from(document));
+    *response.status_mut() = problem.status();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let language = if sent.in_korean { "ko" } else { "en" };
+    headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(language));
+    if problem.status() == StatusCode::UNAUTHORIZED {
+        let challenge = match problem.code() {
+            Code::TokenMissing => "Bearer realm=\"firstcome\"",
+            _ => "Bearer realm=\"firstcome\", error=\"invalid_token\"",
+        };
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if let Some(seconds) = problem.retry_after_seconds() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if problem.replayed() {
+        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    headers.insert(REQUEST_ID, request_id);
+    let revision = problem.revision().unwrap_or_else(|| app.node.applied().revision);
+    headers.insert(X_REVISION, HeaderValue::from(revision.get()));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn language_follows_weight_then_order() {
+        for (sent, korean) in [
+            ("ko", true),
+            ("ko-KR,ko;q=0.9,en;q=0.8", true),
+            ("en, ko", false),
+            ("ko, en", true),
+            ("en;q=0.5, ko;q=0.9", true),
+            ("fr", false),
+            ("*", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static(sent));
+            assert_eq!(prefers_korean(&headers), korean, "{sent}");
+        }
+        assert!(!prefers_korean(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,132 @@
+//! Limits of request fields, checked early so that the answer can point at every wrong one.
+//! `decide` checks them again.
+
+use firstcome_domain::Millis;
+use firstcome_domain::value::{Currency, Money, STOCK_QUANTITY_MAX, clean_text};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use crate::instant;
+use crate::problem::{FieldError, Problem};
+
+/// Collects what is wrong with a request.
+#[derive(Default)]
+pub(crate) struct Fields {
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// Notes one wrong field.
+    pub(crate) fn wrong(&mut self, pointer: impl Into<String>, code: &'static str, detail: &str) {
+        let error =
+            FieldError { pointer: pointer.into(), code: code.into(), detail: detail.to_owned() };
+        self.errors.push(error);
+    }
+
+    /// Notes a field unless it is right.
+    pub(crate) fn check(&mut self, right: bool, pointer: &str, code: &'static str, detail: &str) {
+        if !right {
+            self.wrong(pointer, code, detail);
+        }
+    }
+
+    /// A text as rows keep it.
+    pub(crate) fn text(
+        &mut self,
+        pointer: impl Into<String>,
+        text: &str,
+        chars_max: usize,
+        multiline: bool,
+    ) -> String {
+        if let Some(clean) = clean_text(text, chars_max, multiline) {
+            return clean;
+        }
+        let (code, detail) = if text.trim().is_empty() {
+            ("required", "must not be empty".to_owned())
+        } else if text.trim().chars().count() > chars_max {
+            ("too_long", format!("{chars_max} characters at most"))
+        } else {
+            ("invalid", "has control characters".to_owned())
+        };
+        self.wrong(pointer, code, &detail);
+        String::new()
+    }
+
+    /// A text that may be left out.
+    pub(crate) fn optional_text(
+        &mut self,
+        pointer: impl Into<String>,
+        text: Option<String>,
+        chars_max: usize,
+        multiline: bool,
+    ) -> Option<String> {
+        text.map(|text| self.text(pointer, &text, chars_max, multiline))
+    }
+
+    /// An instant.
+    pub(crate) fn instant(&mut self, pointer: &str, text: &str) -> Millis {
+        instant::parse(text).unwrap_or_else(|| {
+            self.wrong(pointer, "invalid", "an RFC 3339 instant such as 2026-11-22T01:00:00Z");
+            Millis::default()
+        })
+    }
+
+    /// The price of one unit.
+    pub(crate) fn unit_price(&mut self, pointer: &str, price: &MoneyBody) -> Option<Money> {
+        let currency = Currency::new(&price.currency);
+        self.check(
+            currency.is_some(),
+            &format!("{pointer}/currency"),
+            "invalid",
+            "three capital letters",
+        );
+        if !(1..=Money::UNIT_PRICE_MAX).contains(&price.amount) {
+            self.wrong(format!("{pointer}/amount"), "out_of_range", "1 to 1000000000000");
+        }
+        currency.map(|currency| Money { amount: price.amount, currency })
+    }
+
+    /// Units of a stock command.
+    pub(crate) fn units(&mut self, pointer: &str, units: u64, least: u64) {
+        self.check(
+            (least..=STOCK_QUANTITY_MAX).contains(&units),
+            pointer,
+            "out_of_range",
+            "units are at most 1000000000",
+        );
+    }
+
+    /// All is well, or everything that is wrong.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::validation(self.errors)) }
+    }
+}
+
+/// An amount in whole minor units.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Money)]
+pub(crate) struct MoneyBody {
+    /// Whole minor units.
+    #[schema(example = 15000)]
+    pub(crate) amount: i64,
+    /// Three capital letters of ISO 4217.
+    #[schema(example = "KRW", pattern = "^[A-Z]{3}$")]
+    pub(crate) currency: String,
+}
+
+impl MoneyBody {
+    /// As answers show it.
+    pub(crate) fn of(amount: i64, currency: Currency) -> Self {
+        Self { amount, currency: currency.as_str().to_owned() }
+    }
+}
+
+/// Tells `null` (remove) from absent (leave) in a PATCH.
+pub(crate) fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,218 @@
+//! Cursors: where a list goes on, opaque to clients.
+//!
+//! A cursor is the key of the last row with a MAC over the list's name, its filters and that key,
+//! in base64url. So it counts only for the list and the filters it came from, and only as we made
+//! it. Keys are fixed-width numbers.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use firstcome_domain::id::{OrderId, ProductId, SaleId};
+use firstcome_domain::stock::{LedgerKey, PoolId};
+use firstcome_domain::value::Revision;
+use hmac::Mac as _;
+
+use crate::keys::{Keys, Version};
+use crate::problem::{Code, Problem};
+
+const MAC_BYTES: usize = 16;
+
+/// The key of a row that a list can go on after.
+pub(crate) trait Key: Sized {
+    /// As bytes.
+    fn write(&self, out: &mut Vec<u8>);
+    /// From the bytes of [`Key::write`].
+    fn read(bytes: &[u8]) -> Option<Self>;
+}
+
+macro_rules! id_keys {
+    ($($id:ident),*) => {$(
+        impl Key for $id {
+            fn write(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.get().to_be_bytes());
+            }
+
+            fn read(bytes: &[u8]) -> Option<Self> {
+                Some(Self::new(u128::from_be_bytes(bytes.try_into().ok()?)))
+            }
+        }
+    )*};
+}
+
+id_keys!(OrderId, ProductId, SaleId);
+
+/// An event's place: revision and offset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EventPlace {
+    pub(crate) revision: Revision,
+    pub(crate) offset: u32,
+}
+
+impl Key for EventPlace {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.revision.get().to_be_bytes());
+        out.extend_from_slice(&self.offset.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (revision, offset) = bytes.split_at_checked(8)?;
+        Some(Self {
+            revision: Revision::new(u64::from_be_bytes(revision.try_into().ok()?)),
+            offset: u32::from_be_bytes(offset.try_into().ok()?),
+        })
+    }
+}
+
+impl Key for LedgerKey {
+    fn write(&self, out: &mut Vec<u8>) {
+        let (kind, id) = match self.pool {
+            PoolId::Product(id) => (0, id.get()),
+            PoolId::Sale(id) => (1, id.get()),
+        };
+        out.push(kind);
+        out.extend_from_slice(&id.to_be_bytes());
+        EventPlace { revision: self.revision, offset: self.offset }.write(out);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        let (id, place) = rest.split_at_checked(16)?;
+        let id = u128::from_be_bytes(id.try_into().ok()?);
+        let place = EventPlace::read(place)?;
+        let pool = match kind {
+            0 => PoolId::Product(ProductId::new(id)),
+            1 => PoolId::Sale(SaleId::new(id)),
+            _ => return None,
+        };
+        Some(Self { pool, revision: place.revision, offset: place.offset })
+    }
+}
+
+/// A list with its filters, as one text.
+#[derive(Clone, Debug)]
+pub(crate) struct ListName(String);
+
+impl ListName {
+    /// Names a list; add every filter.
+    pub(crate) fn new(list: &str) -> Self {
+        Self(list.to_owned())
+    }
+
+    /// Adds a filter.
+    #[must_use]
+    pub(crate) fn filter(mut self, name: &str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            self.0.push_str(&format!("|{name}={}:{value}", value.len()));
+        }
+        self
+    }
+
+    /// Where the list goes on after `key`.
+    pub(crate) fn cursor(&self, keys: &Keys, key: &impl Key) -> Option<String> {
+        let mut bytes = vec![0; MAC_BYTES];
+        key.write(&mut bytes);
+        let (_, row) = bytes.split_at(MAC_BYTES);
+        let mac = self.mac(keys.newest()?, row);
+        bytes.splice(..MAC_BYTES, mac);
+        Some(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// Reads a cursor of this list with these filters.
+    pub(crate) fn after<K: Key>(
+        &self,
+        keys: &Keys,
+        text: Option<&str>,
+    ) -> Result<Option<K>, Problem> {
+        let Some(text) = text else { return Ok(None) };
+        self.open(keys, text).map(Some).ok_or_else(|| Problem::new(Code::CursorInvalid))
+    }
+
+    fn open<K: Key>(&self, keys: &Keys, text: &str) -> Option<K> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (mac, row) = bytes.split_at_checked(MAC_BYTES)?;
+        let ours = keys.versions().any(|version| self.verifies(version, row, mac));
+        if ours { K::read(row) } else { None }
+    }
+
+    fn mac(&self, version: &Version, row: &[u8]) -> [u8; MAC_BYTES] {
+        let full = self.feed(version, row).finalize().into_bytes();
+        let mut mac = [0; MAC_BYTES];
+        mac.iter_mut().zip(full).for_each(|(to, from)| *to = from);
+        mac
+    }
+
+    fn verifies(&self, version: &Version, row: &[u8], mac: &[u8]) -> bool {
+        self.feed(version, row).verify_truncated_left(mac).is_ok()
+    }
+
+    fn feed(&self, version: &Version, row: &[u8]) -> crate::keys::Mac {
+        let mut mac = version.cursor.clone();
+        mac.update(&u64::try_from(self.0.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(self.0.as_bytes());
+        mac.update(row);
+        mac
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::MasterKey;
+
+    fn keys() -> Keys {
+        Keys::new(&MasterKey::generate().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_cursor_goes_on_where_it_was_made() {
+        let keys = keys();
+        let list = ListName::new("orders").filter("status", Some("paid"));
+        let cursor = list.cursor(&keys, &OrderId::new(9)).unwrap();
+        assert_eq!(list.after(&keys, Some(&cursor)).unwrap(), Some(OrderId::new(9)));
+        assert_eq!(list.after::<OrderId>(&keys, None).unwrap(), None);
+    }
+
+    #[test]
+    fn other_lists_filters_keys_and_changes_are_refused() {
+        let made = keys();
+        let list = ListName::new("orders").filter("status", Some("paid"));
+        let cursor = list.cursor(&made, &OrderId::new(9)).unwrap();
+        for other in [
+            ListName::new("orders"),
+            ListName::new("orders").filter("status", Some("expired")),
+            ListName::new("sales").filter("status", Some("paid")),
+        ] {
+            assert!(other.after::<OrderId>(&made, Some(&cursor)).is_err());
+        }
+        assert!(list.after::<OrderId>(&keys(), Some(&cursor)).is_err());
+        assert!(list.after::<LedgerKey>(&made, Some(&cursor)).is_err());
+        for bad in ["", "x", "AAAA", &cursor[1..], "\u{e9}"] {
+            assert!(list.after::<OrderId>(&made, Some(bad)).is_err(), "{bad}");
+        }
+        for at in 0..cursor.len() {
+            let mut changed = cursor.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(list.after::<OrderId>(&made, Some(&changed)).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_filter_cannot_pass_for_two() {
+        let keys = keys();
+        let one = ListName::new("p").filter("q", Some("a|status=1:b"));
+        let two = ListName::new("p").filter("q", Some("a")).filter("status", Some("b"));
+        let cursor = one.cursor(&keys, &ProductId::new(1)).unwrap();
+        assert!(two.after::<ProductId>(&keys, Some(&cursor)).is_err());
+    }
+
+    #[test]
+    fn ledger_keys_survive() {
+        let keys = keys();
+        let list = ListName::new("ledger");
+        for pool in [PoolId::Product(ProductId::new(3)), PoolId::Sale(SaleId::new(4))] {
+            let key = LedgerKey { pool, revision: Revision::new(5), offset: 6 };
+            let cursor = list.cursor(&keys, &key).unwrap();
+            assert_eq!(list.after(&keys, Some(&cursor)).unwrap(), Some(key));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Query parameters: known ones only, each once.
+
+use std::str::FromStr;
+
+use crate::Consistency;
+use crate::problem::{Code, Problem};
+use crate::spec::Spec;
+
+/// The query parameters of one request.
+#[derive(Default)]
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+impl Query {
+    /// Reads a query string; a name that the route does not declare is refused.
+    pub(crate) fn parse(text: Option<&str>, route: &Spec) -> Result<Self, Problem> {
+        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Self::default()) };
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            if !route.parameters().any(|parameter| parameter.name == name) {
+                let known: Vec<&str> = route.parameters().map(|parameter| parameter.name).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(Problem::new(Code::UnknownParameter)
+                    .detail(format!("This route knows these query parameters: {known}."))
+                    .fact("parameter", name.into_owned()));
+            }
+            if pairs.iter().any(|(seen, _)| *seen == name) {
+                return Err(wrong(&name, "duplicate_field", "this parameter appears twice"));
+            }
+            pairs.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self { pairs })
+    }
+
+    /// The text of a parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of a type.
+    pub(crate) fn typed<T: FromStr>(&self, name: &str, wanted: &str) -> Result<Option<T>, Problem> {
+        let typed =
+            self.get(name).map(|text| text.parse().map_err(|_| wrong(name, "invalid", wanted)));
+        typed.transpose()
+    }
+
+    /// A parameter that is one of some words.
+    pub(crate) fn word<T>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Problem>
+    where
+        T: Copy,
+    {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        found.map(Some).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            wrong(name, "invalid", &format!("one of {}", words.join(", ")))
+        })
+    }
+
+    /// Page size.
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+        let limit = self.typed::<usize>("limit", "a number from 1 to 100")?.unwrap_or(20);
+        if (1..=100).contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(wrong("limit", "out_of_range", "a number from 1 to 100"))
+        }
+    }
+
+    /// How fresh the read has to be, if the request says.
+    pub(crate) fn consistency(&self) -> Result<Option<Consistency>, Problem> {
+        let words = [("linearizable", Consistency::Linearizable), ("local", Consistency::Local)];
+        self.word("consistency", &words)
+    }
+}
+
+/// A parameter with a wrong value.
+pub(crate) fn wrong(name: &str, code: &'static str, detail: &str) -> Problem {
+    Problem::field(format!("/query/{name}"), code, detail)
+}

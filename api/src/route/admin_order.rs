@@ -1,0 +1,207 @@
+//! Staff: orders of everybody, without their addresses.
+
+use std::str::FromStr;
+
+use firstcome_domain::command::{
+    OrderCancel, OrderDeliver, OrderShip, PaymentSettle, ReturnReceive, Settlement,
+};
+use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::stock::PoolId;
+use firstcome_domain::value::{NOTE_CHARS_MAX, TRACKING_CHARS_MAX};
+use firstcome_domain::{Action, View as _};
+use firstcome_storage::query::OrderFilter;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Table;
+use super::order::{Nothing, answer, status_of};
+use crate::access::Permission;
+use crate::budget::Budget;
+use crate::call::{Answer, Call};
+use crate::fields::Fields;
+use crate::paging::ListName;
+use crate::problem::{Code, Problem};
+use crate::spec::{KeyRule, Spec, Success, parameter, schema_of};
+use crate::view::order::OrderView;
+
+const LIST: Spec = Spec {
+    path: "/v1/admin/orders",
+    operation: "list_all_orders",
+    tag: "staff: orders",
+    summary: "Orders of everybody, newest first.",
+    permission: Permission::OrdersRead,
+    budget: Budget::Admin,
+    query: &[
+        parameter("status", "Only orders in this status."),
+        parameter("sale_id", "Only orders with a line on this sale."),
+        parameter("product_id", "Only orders with a line of this product."),
+        parameter("customer_id", "Only orders of this customer."),
+    ],
+    success: Success::List(schema_of::<OrderView>()),
+    ..Spec::GET
+};
+const GET: Spec = Spec {
+    path: "/v1/admin/orders/{id}",
+    operation: "get_any_order",
+    tag: "staff: orders",
+    summary: "One order of anybody.",
+    permission: Permission::OrdersRead,
+    budget: Budget::Admin,
+    success: Success::One(schema_of::<OrderView>()),
+    ..Spec::GET
+};
+const STEP: Spec = Spec {
+    tag: "staff: orders",
+    permission: Permission::OrdersAct,
+    budget: Budget::Admin,
+    body: Some(schema_of::<Nothing>()),
+    body_optional: true,
+    success: Success::One(schema_of::<OrderView>()),
+    codes: &[Code::WrongStatus],
+    ..Spec::POST
+};
+const SETTLE: Spec = Spec {
+    path: "/v1/admin/orders/{id}/settlements",
+    operation: "settle_order",
+    summary: "Records that an unpaid order was paid outside.",
+    permission: Permission::PaymentsSettle,
+    key: KeyRule::Required,
+    body: Some(schema_of::<PaidOutside>()),
+    codes: &[Code::OrderNotPayable],
+    ..STEP
+};
+const CANCEL: Spec = Spec {
+    path: "/v1/admin/orders/{id}/cancellations",
+    operation: "cancel_any_order",
+    summary: "Calls an unpaid or paid order off.",
+    key: KeyRule::Required,
+    codes: &[Code::NotCancelable, Code::PaymentInProgress],
+    ..STEP
+};
+const SHIP: Spec = Spec {
+    path: "/v1/admin/orders/{id}/shipments",
+    operation: "ship_order",
+    summary: "Records that the parcel left, ahead of the timer.",
+    body: Some(schema_of::<Shipment>()),
+    ..STEP
+};
+const DELIVER: Spec = Spec {
+    path: "/v1/admin/orders/{id}/deliveries",
+    operation: "deliver_order",
+    summary: "Records that the parcel arrived, ahead of the timer.",
+    ..STEP
+};
+const RECEIVE: Spec = Spec {
+    path: "/v1/admin/orders/{id}/return-receipts",
+    operation: "receive_return",
+    summary: "Records that a returned parcel came back.",
+    key: KeyRule::Required,
+    body: Some(schema_of::<ReturnReceipt>()),
+    body_optional: false,
+    ..STEP
+};
+
+/// Adds the routes of this file.
+pub(super) fn register(table: Table) -> Table {
+    table
+        .with(&LIST, list)
+        .with(&GET, get)
+        .with(&SETTLE, settle)
+        .with(&CANCEL, |call: Call| step(call, |id| Action::OrderCancel(OrderCancel { id })))
+        .with(&SHIP, ship)
+        .with(&DELIVER, |call: Call| step(call, |id| Action::OrderDeliver(OrderDeliver { id })))
+        .with(&RECEIVE, receive)
+}
+
+/// An id in a filter: one of another kind is a wrong value, not an empty list.
+fn id_of<T: FromStr>(call: &Call, name: &str) -> Result<Option<T>, Problem> {
+    call.query.typed(name, "an id of its kind")
+}
+
+async fn list(call: Call) -> Result<Answer, Problem> {
+    let sale: Option<SaleId> = id_of(&call, "sale_id")?;
+    let product: Option<ProductId> = id_of(&call, "product_id")?;
+    let customer: Option<UserId> = id_of(&call, "customer_id")?;
+    let status = status_of(&call.query)?;
+    let filter = OrderFilter { customer, status, pool: sale.map(PoolId::Sale), product };
+    let limit = call.query.limit()?;
+    let filters = ["status", "sale_id", "product_id", "customer_id"];
+    let list = filters
+        .into_iter()
+        .fold(ListName::new("all orders"), |list, name| list.filter(name, call.query.get(name)));
+    let after: Option<OrderId> = call.after(&list)?;
+    let read = call.read(|view| view.orders(filter, after, limit)).await?;
+    let items: Vec<_> = read.value.items.iter().map(OrderView::of).collect();
+    call.page(&list, &items, read.value.next.as_ref(), read.revision)
+}
+
+async fn get(call: Call) -> Result<Answer, Problem> {
+    let id: OrderId = call.id()?;
+    let read = call.read(|view| view.order(id)).await?;
+    let order = read.value.ok_or_else(|| Problem::new(Code::NotFound).at(read.revision))?;
+    Ok(call.shown(&OrderView::of(&order), read.revision)?.tagged(order.row.version))
+}
+
+async fn act(call: &Call, action: Action) -> Result<Answer, Problem> {
+    answer(call, &call.propose(action).await?, "/v1/admin/orders")
+}
+
+async fn step(call: Call, action: fn(OrderId) -> Action) -> Result<Answer, Problem> {
+    let id: OrderId = call.id()?;
+    let Nothing {} = call.json()?;
+    act(&call, action(id)).await
+}
+
+/// How it was paid.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PaidOutside {
+    /// What staff note about it, such as the number of a bank transfer.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    reference: Option<String>,
+}
+
+async fn settle(call: Call) -> Result<Answer, Problem> {
+    let order: OrderId = call.id()?;
+    let body: PaidOutside = call.json()?;
+    let mut fields = Fields::default();
+    let reference = fields.optional_text("/reference", body.reference, NOTE_CHARS_MAX, false);
+    fields.finish()?;
+    let settlement = Settlement::PaidOutside { reference };
+    act(&call, Action::PaymentSettle(PaymentSettle { order, settlement })).await
+}
+
+/// The parcel.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Shipment {
+    /// The carrier's number.
+    #[serde(default)]
+    #[schema(max_length = 64)]
+    tracking_no: Option<String>,
+}
+
+async fn ship(call: Call) -> Result<Answer, Problem> {
+    let id: OrderId = call.id()?;
+    let body: Shipment = call.json()?;
+    let mut fields = Fields::default();
+    let tracking_no =
+        fields.optional_text("/tracking_no", body.tracking_no, TRACKING_CHARS_MAX, false);
+    fields.finish()?;
+    act(&call, Action::OrderShip(OrderShip { id, tracking_no })).await
+}
+
+/// In which state it came back.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReturnReceipt {
+    /// Whether the units can be sold again; otherwise they are scrapped.
+    restock: bool,
+}
+
+async fn receive(call: Call) -> Result<Answer, Problem> {
+    let id: OrderId = call.id()?;
+    let ReturnReceipt { restock } = call.json()?;
+    act(&call, Action::ReturnReceive(ReturnReceive { id, restock })).await
+}

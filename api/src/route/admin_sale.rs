@@ -1,0 +1,346 @@
+//! Staff: sales and their units.
+
+use firstcome_domain::command::{Allotment, SaleAllot, SaleCommand, SaleCreate, SaleUpdate};
+use firstcome_domain::id::SaleId;
+use firstcome_domain::sale::Disclosure;
+use firstcome_domain::settings::PAY_WITHIN_MS;
+use firstcome_domain::stock::PoolId;
+use firstcome_domain::value::{NOTE_CHARS_MAX, TITLE_CHARS_MAX};
+use firstcome_domain::{Action, Done};
+use http::header::IF_MATCH;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Table;
+use super::admin_product::{ADJUST_ANY, adjust};
+use super::order::Nothing;
+use crate::access::Permission;
+use crate::budget::Budget;
+use crate::call::{Answer, Call, Written, unexpected};
+use crate::fields::{Fields, MoneyBody, nullable};
+use crate::problem::{Code, Problem};
+use crate::spec::{KeyRule, Spec, Success, schema_of};
+use crate::view::sale::{Facts, SaleView};
+
+const CREATE: Spec = Spec {
+    path: "/v1/admin/sales",
+    operation: "create_sale",
+    tag: "staff: sales",
+    summary: "Creates a sale; its units come out of the product's available stock.",
+    permission: Permission::SalesWrite,
+    budget: Budget::Admin,
+    body: Some(schema_of::<NewSale>()),
+    success: Success::One(schema_of::<SaleView>()),
+    codes: &[Code::NotFound, Code::ProductDiscontinued, Code::NotEnoughUnits, Code::IdInUse],
+    ..Spec::POST
+};
+const UPDATE: Spec = Spec {
+    path: "/v1/admin/sales/{id}",
+    operation: "update_sale",
+    tag: "staff: sales",
+    summary: "Changes a sale; once it is open only title, closing, limit, disclosure, waitlist.",
+    permission: Permission::SalesWrite,
+    budget: Budget::Admin,
+    body: Some(schema_of::<SaleChange>()),
+    success: Success::One(schema_of::<SaleView>()),
+    codes: &[Code::SaleOpen, Code::SaleClosed],
+    ..Spec::PATCH
+};
+const STEP: Spec = Spec {
+    tag: "staff: sales",
+    permission: Permission::SalesWrite,
+    budget: Budget::Admin,
+    body: Some(schema_of::<Nothing>()),
+    body_optional: true,
+    success: Success::One(schema_of::<SaleView>()),
+    codes: &[Code::SaleClosed, Code::VersionMismatch],
+    ..Spec::POST
+};
+const PAUSE: Spec = Spec {
+    path: "/v1/admin/sales/{id}/pauses",
+    operation: "pause_sale",
+    summary: "Stops orders on a sale for now; payments and timers go on.",
+    ..STEP
+};
+const RESUME: Spec = Spec {
+    path: "/v1/admin/sales/{id}/resumptions",
+    operation: "resume_sale",
+    summary: "Lets a paused sale go on.",
+    ..STEP
+};
+const CLOSE: Spec = Spec {
+    path: "/v1/admin/sales/{id}/closures",
+    operation: "close_sale",
+    summary: "Ends a sale now; units left over go back to the product.",
+    ..STEP
+};
+const ALLOT: Spec = Spec {
+    path: "/v1/admin/sales/{id}/allotments",
+    operation: "allot_units",
+    tag: "staff: stock",
+    summary: "Moves units between a sale and its product's general stock.",
+    permission: Permission::StockAdjust,
+    budget: Budget::Admin,
+    key: KeyRule::Required,
+    body: Some(schema_of::<AllotmentChange>()),
+    success: Success::One(schema_of::<SaleView>()),
+    codes: &[Code::SaleClosed, Code::NotEnoughUnits],
+    ..Spec::POST
+};
+const ADJUST: Spec = Spec {
+    path: "/v1/admin/sales/{id}/stock-adjustments",
+    operation: "adjust_sale_stock",
+    tag: "staff: stock",
+    summary: "Adds or takes units of a sale.",
+    ..ADJUST_ANY
+};
+
+/// Adds the routes of this file.
+pub(super) fn register(table: Table) -> Table {
+    table
+        .with(&CREATE, create)
+        .with(&UPDATE, update)
+        .with(&PAUSE, |call: Call| step(call, Action::SalePause))
+        .with(&RESUME, |call: Call| step(call, Action::SaleResume))
+        .with(&CLOSE, |call: Call| step(call, Action::SaleClose))
+        .with(&ALLOT, allot)
+        .with(&ADJUST, |call: Call| async move {
+            let id: SaleId = call.id()?;
+            adjust(&call, PoolId::Sale(id)).await
+        })
+}
+
+/// A limited offer.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewSale {
+    /// `prd_...`
+    product_id: String,
+    #[schema(max_length = 100)]
+    title: String,
+    /// Units to take out of the product's available stock.
+    #[schema(maximum = 1_000_000_000)]
+    units: u64,
+    /// Price of one unit; the product's if left out.
+    #[serde(default)]
+    price: Option<MoneyBody>,
+    /// First instant at which it can be bought.
+    opens_at: String,
+    /// First instant at which it can no longer be bought; open until closed if left out.
+    #[serde(default)]
+    closes_at: Option<String>,
+    /// Units one customer may hold or own; 1 if left out.
+    #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 100)]
+    per_customer_limit: u32,
+    /// How long an order may stay unpaid, 60 to 86400; the cluster's setting if left out.
+    #[serde(default)]
+    #[schema(minimum = 60, maximum = 86400)]
+    pay_within_seconds: Option<i64>,
+    /// What the public sees of the stock; `exact` if left out.
+    #[serde(default)]
+    disclosure: DisclosureBody,
+    /// Whether customers may queue behind sold-out stock.
+    #[serde(default)]
+    waitlist: bool,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// What the public sees of the stock.
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Disclosure)]
+enum DisclosureBody {
+    #[default]
+    Exact,
+    Bucketed,
+    Hidden,
+}
+
+impl From<DisclosureBody> for Disclosure {
+    fn from(body: DisclosureBody) -> Self {
+        match body {
+            DisclosureBody::Exact => Self::Exact,
+            DisclosureBody::Bucketed => Self::Bucketed,
+            DisclosureBody::Hidden => Self::Hidden,
+        }
+    }
+}
+
+/// What changes; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SaleChange {
+    #[serde(default)]
+    #[schema(max_length = 100)]
+    title: Option<String>,
+    /// Only before opening.
+    #[serde(default)]
+    price: Option<MoneyBody>,
+    /// Only before opening.
+    #[serde(default)]
+    opens_at: Option<String>,
+    /// Later than now; `null`: open until closed.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    closes_at: Option<Option<String>>,
+    /// Lowering it takes no units away.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100)]
+    per_customer_limit: Option<u32>,
+    /// Only before opening; `null`: the cluster's setting.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i64>, minimum = 60, maximum = 86400)]
+    pay_within_seconds: Option<Option<i64>>,
+    #[serde(default)]
+    disclosure: Option<DisclosureBody>,
+    #[serde(default)]
+    waitlist: Option<bool>,
+}
+
+fn limit(fields: &mut Fields, limit: u32) {
+    let right = (1..=100).contains(&limit);
+    fields.check(right, "/per_customer_limit", "out_of_range", "1 to 100");
+}
+
+fn pay_within(fields: &mut Fields, seconds: i64) -> i64 {
+    let ms = seconds.saturating_mul(1000);
+    let right = PAY_WITHIN_MS.contains(&ms);
+    fields.check(right, "/pay_within_seconds", "out_of_range", "60 to 86400");
+    ms
+}
+
+async fn create(call: Call) -> Result<Answer, Problem> {
+    let body: NewSale = call.json()?;
+    let mut fields = Fields::default();
+    let title = fields.text("/title", &body.title, TITLE_CHARS_MAX, false);
+    fields.units("/units", body.units, 0);
+    let price = body.price.and_then(|price| fields.unit_price("/price", &price));
+    let opens_at = fields.instant("/opens_at", &body.opens_at);
+    let closes_at = body.closes_at.map(|at| fields.instant("/closes_at", &at));
+    let ordered = closes_at.is_none_or(|end| opens_at < end);
+    fields.check(ordered, "/closes_at", "out_of_range", "later than opens_at");
+    limit(&mut fields, body.per_customer_limit);
+    let pay_within_ms = body.pay_within_seconds.map(|seconds| pay_within(&mut fields, seconds));
+    fields.finish()?;
+    let product = body
+        .product_id
+        .parse()
+        .map_err(|_| Problem::new(Code::NotFound).detail("There is no such product."))?;
+    let command = SaleCreate {
+        id: SaleId::new(Uuid::now_v7().as_u128()),
+        product,
+        title,
+        units: body.units,
+        price,
+        opens_at,
+        closes_at,
+        per_customer_limit: body.per_customer_limit,
+        pay_within_ms,
+        disclosure: body.disclosure.into(),
+        waitlist: body.waitlist,
+    };
+    answer(&call, &call.propose(Action::SaleCreate(command)).await?)
+}
+
+fn answer(call: &Call, written: &Written) -> Result<Answer, Problem> {
+    let Done::Sale(sale, pool, discontinued) = &written.done else {
+        return Err(unexpected(&written.done));
+    };
+    let facts =
+        Facts { sale, pool, discontinued: *discontinued, now: written.decided.now, staff: true };
+    let answer = call.wrote(&SaleView::of(&facts), written.decided, written.replayed)?;
+    let answer = answer.tagged(sale.row.version);
+    let created = call.route.status == 201;
+    Ok(if created { answer.located(format!("/v1/sales/{}", sale.id)) } else { answer })
+}
+
+async fn update(call: Call) -> Result<Answer, Problem> {
+    let id: SaleId = call.id()?;
+    let if_version = call.if_match()?;
+    let body: SaleChange = call.json()?;
+    let mut fields = Fields::default();
+    let title = fields.optional_text("/title", body.title, TITLE_CHARS_MAX, false);
+    let price = body.price.and_then(|price| fields.unit_price("/price", &price));
+    let opens_at = body.opens_at.map(|at| fields.instant("/opens_at", &at));
+    let closes_at = body.closes_at.map(|at| at.map(|at| fields.instant("/closes_at", &at)));
+    if let Some(units) = body.per_customer_limit {
+        limit(&mut fields, units);
+    }
+    let pay_within_ms = body
+        .pay_within_seconds
+        .map(|seconds| seconds.map(|seconds| pay_within(&mut fields, seconds)));
+    fields.finish()?;
+    let command = SaleUpdate {
+        id,
+        if_version,
+        title,
+        price,
+        opens_at,
+        closes_at,
+        per_customer_limit: body.per_customer_limit,
+        pay_within_ms,
+        disclosure: body.disclosure.map(Disclosure::from),
+        waitlist: body.waitlist,
+    };
+    answer(&call, &call.propose(Action::SaleUpdate(command)).await?)
+}
+
+async fn step(call: Call, action: fn(SaleCommand) -> Action) -> Result<Answer, Problem> {
+    let id: SaleId = call.id()?;
+    let Nothing {} = call.json()?;
+    // Pausing must be quick: the version counts only if it is sent.
+    let sent = call.headers.contains_key(IF_MATCH);
+    let if_version = sent.then(|| call.if_match()).transpose()?;
+    answer(&call, &call.propose(action(SaleCommand { id, if_version })).await?)
+}
+
+/// Units to move.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AllotmentChange {
+    /// Units into the sale; negative ones go back to the product. Not 0.
+    #[schema(minimum = -1_000_000_000, maximum = 1_000_000_000)]
+    delta: i64,
+    /// Where units into the sale come from; `general` if left out.
+    #[serde(default)]
+    from: AllotFrom,
+    /// Why; kept in the ledger.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    reason: Option<String>,
+}
+
+/// Where units into a sale come from.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum AllotFrom {
+    /// The product's available stock.
+    #[default]
+    General,
+    /// New units, through the product's ledger.
+    New,
+}
+
+async fn allot(call: Call) -> Result<Answer, Problem> {
+    let id: SaleId = call.id()?;
+    let body: AllotmentChange = call.json()?;
+    let mut fields = Fields::default();
+    let quantity = body.delta.unsigned_abs();
+    fields.units("/delta", quantity, 1);
+    let backwards = body.delta < 0 && body.from == AllotFrom::New;
+    fields.check(!backwards, "/from", "invalid", "units go back to general stock only");
+    let note = fields.optional_text("/reason", body.reason, NOTE_CHARS_MAX, false);
+    fields.finish()?;
+    let allotment = match (body.delta > 0, body.from) {
+        (true, AllotFrom::General) => Allotment::UpFromGeneral,
+        (true, AllotFrom::New) => Allotment::UpFromNew,
+        (false, _) => Allotment::Down,
+    };
+    let command = SaleAllot { id, allotment, quantity, note };
+    answer(&call, &call.propose(Action::SaleAllot(command)).await?)
+}

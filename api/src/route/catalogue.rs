@@ -1,0 +1,300 @@
+//! What anybody may look at: log time, products, sales, stock.
+
+use firstcome_domain::id::{ProductId, SaleId};
+use firstcome_domain::product::Product;
+use firstcome_domain::sale::Sale;
+use firstcome_domain::stock::{Pool, PoolId};
+use firstcome_domain::{Millis, View as _};
+use firstcome_storage::query::{Page, ReadView};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Table;
+use crate::access::Permission;
+use crate::budget::Budget;
+use crate::call::{Answer, Call};
+use crate::instant;
+use crate::paging::ListName;
+use crate::problem::{Code, Problem};
+use crate::query::wrong;
+use crate::spec::{Reads, Spec, Success, parameter, schema_of};
+use crate::view::product::ProductView;
+use crate::view::sale::{Facts, PHASES, SaleView};
+use crate::view::stock::StockView;
+
+const READ: Spec = Spec {
+    tag: "catalogue",
+    permission: Permission::PublicRead,
+    budget: Budget::PublicRead,
+    ..Spec::GET
+};
+
+const TIME: Spec = Spec {
+    path: "/v1/time",
+    operation: "get_time",
+    summary: "Log time, for countdowns.",
+    success: Success::One(schema_of::<TimeView>()),
+    ..READ
+};
+const PRODUCTS: Spec = Spec {
+    path: "/v1/products",
+    operation: "list_products",
+    summary: "Products, newest first; discontinued ones only when asked for.",
+    reads: Reads::Local,
+    query: &[
+        parameter("status", "`available`, `out_of_stock` or `discontinued`."),
+        parameter("q", "Part of the name, in any case."),
+    ],
+    success: Success::List(schema_of::<ProductView>()),
+    ..READ
+};
+const PRODUCT: Spec = Spec {
+    path: "/v1/products/{id}",
+    operation: "get_product",
+    summary: "One product with live stock and its open and coming sales.",
+    success: Success::One(schema_of::<ProductView>()),
+    ..READ
+};
+const PRODUCT_STOCK: Spec = Spec {
+    path: "/v1/products/{id}/stock",
+    operation: "get_product_stock",
+    summary: "Where the units of a product's general stock stand.",
+    success: Success::One(schema_of::<StockView>()),
+    ..READ
+};
+const SALES: Spec = Spec {
+    path: "/v1/sales",
+    operation: "list_sales",
+    summary: "Sales, newest first.",
+    reads: Reads::Local,
+    query: &[parameter(
+        "state",
+        "`scheduled`, `open`, `closed`, `sold_out`, `paused` or `discontinued`.",
+    )],
+    success: Success::List(schema_of::<SaleView>()),
+    ..READ
+};
+const SALE: Spec = Spec {
+    path: "/v1/sales/{id}",
+    operation: "get_sale",
+    summary: "One sale with its window, phase and stock.",
+    success: Success::One(schema_of::<SaleView>()),
+    ..READ
+};
+const SALE_STOCK: Spec = Spec {
+    path: "/v1/sales/{id}/stock",
+    operation: "get_sale_stock",
+    summary: "Where the units of a sale stand, as its disclosure allows.",
+    success: Success::One(schema_of::<StockView>()),
+    ..READ
+};
+
+/// Adds the routes of this file.
+pub(super) fn register(table: Table) -> Table {
+    table
+        .with(&TIME, time)
+        .with(&PRODUCTS, products)
+        .with(&PRODUCT, product)
+        .with(&PRODUCT_STOCK, product_stock)
+        .with(&SALES, sales)
+        .with(&SALE, sale)
+        .with(&SALE_STOCK, sale_stock)
+}
+
+/// Pages may come short when a filter drops rows; a list asks this often before it gives up.
+const ROUNDS_MAX: usize = 16;
+
+/// Log time.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Time)]
+struct TimeView {
+    /// Always `time`.
+    #[schema(example = "time")]
+    object: &'static str,
+    now: String,
+    revision: u64,
+}
+
+async fn time(call: Call) -> Result<Answer, Problem> {
+    let read = call.read(|_| ()).await?;
+    let now = instant::format(call.now());
+    call.shown(&TimeView { object: "time", now, revision: read.revision.get() }, read.revision)
+}
+
+/// Asks for pages until `limit` rows are found or there are no more.
+fn fill<T, K: Copy>(
+    mut after: Option<K>,
+    limit: usize,
+    mut ask: impl FnMut(Option<K>, usize) -> Page<T, K>,
+) -> Page<T, K> {
+    let mut items = Vec::with_capacity(limit);
+    for _ in 0..ROUNDS_MAX {
+        let page = ask(after, limit.saturating_sub(items.len()));
+        items.extend(page.items);
+        after = page.next;
+        if after.is_none() || items.len() >= limit {
+            break;
+        }
+    }
+    Page { items, next: after }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Available,
+    OutOfStock,
+    Discontinued,
+}
+
+async fn products(call: Call) -> Result<Answer, Problem> {
+    let words = [
+        ("available", Wanted::Available),
+        ("out_of_stock", Wanted::OutOfStock),
+        ("discontinued", Wanted::Discontinued),
+    ];
+    let status = call.query.word("status", &words)?;
+    let part = call.query.get("q").map(str::to_lowercase);
+    if part.as_ref().is_some_and(|part| part.chars().count() > 100) {
+        return Err(wrong("q", "too_long", "100 characters at most"));
+    }
+    let limit = call.query.limit()?;
+    let list = ListName::new("products")
+        .filter("status", call.query.get("status"))
+        .filter("q", call.query.get("q"));
+    let after: Option<ProductId> = call.after(&list)?;
+    let read = call.read(|view| {
+        let page = fill(after, limit, |after, limit| {
+            view.products(after, limit, |product| wanted(view, product, status, part.as_deref()))
+        });
+        let shown = page
+            .items
+            .iter()
+            .map(|product| ProductView::of(product, &pool_of(view, PoolId::Product(product.id))));
+        (shown.collect::<Vec<_>>(), page.next)
+    });
+    let read = read.await?;
+    let (items, next) = read.value;
+    call.page(&list, &items, next.as_ref(), read.revision)
+}
+
+fn wanted(
+    view: &ReadView<'_>,
+    product: &Product,
+    status: Option<Wanted>,
+    part: Option<&str>,
+) -> bool {
+    if part.is_some_and(|part| !product.name.to_lowercase().contains(part)) {
+        return false;
+    }
+    let empty = || pool_of(view, PoolId::Product(product.id)).accounts.available == 0;
+    match status {
+        None => !product.discontinued,
+        Some(Wanted::Available) => !product.discontinued && !empty(),
+        Some(Wanted::OutOfStock) => !product.discontinued && empty(),
+        Some(Wanted::Discontinued) => product.discontinued,
+    }
+}
+
+/// Every product and sale has its pool; one that is missing would show as empty.
+fn pool_of(view: &ReadView<'_>, id: PoolId) -> Pool {
+    view.pool(id).unwrap_or_else(|| {
+        tracing::error!(pool = ?id, "a pool row is missing");
+        Pool {
+            id,
+            accounts: firstcome_domain::stock::Accounts::default(),
+            waiting: 0,
+            row: firstcome_domain::value::RowStamp::default(),
+        }
+    })
+}
+
+async fn product(call: Call) -> Result<Answer, Problem> {
+    let id: ProductId = call.id()?;
+    let (now, staff) = (call.now(), is_staff(&call));
+    let read = call.read(|view| {
+        let product = view.product(id)?;
+        let sales = view.open_sales_of(id, 20);
+        let sales = sales.iter().filter(|sale| !sale.is_over(now));
+        let sales =
+            sales.map(|sale| show(view, sale, now, staff, |facts| SaleView::of(facts))).collect();
+        let shown = ProductView::of(&product, &pool_of(view, PoolId::Product(id)));
+        Some((shown.with_sales(sales), product.row.version))
+    });
+    let read = read.await?;
+    let (shown, version) = read.value.ok_or_else(|| missing("product").at(read.revision))?;
+    Ok(call.shown(&shown, read.revision)?.tagged(version))
+}
+
+async fn product_stock(call: Call) -> Result<Answer, Problem> {
+    let id: ProductId = call.id()?;
+    let read = call.read(|view| view.pool(PoolId::Product(id))).await?;
+    let pool = read.value.ok_or_else(|| missing("product").at(read.revision))?;
+    call.shown(&StockView::exact(&pool), read.revision)
+}
+
+async fn sales(call: Call) -> Result<Answer, Problem> {
+    let state = call.query.word("state", &PHASES)?;
+    let limit = call.query.limit()?;
+    let list = ListName::new("sales").filter("state", call.query.get("state"));
+    let after: Option<SaleId> = call.after(&list)?;
+    let (now, staff) = (call.now(), is_staff(&call));
+    let read = call.read(|view| {
+        let page = fill(after, limit, |after, limit| {
+            view.sales(after, limit, |sale| {
+                state.is_none_or(|state| {
+                    show(view, sale, now, staff, |facts| facts.phase()) == state
+                })
+            })
+        });
+        let shown =
+            page.items.iter().map(|sale| show(view, sale, now, staff, |facts| SaleView::of(facts)));
+        (shown.collect::<Vec<_>>(), page.next)
+    });
+    let read = read.await?;
+    let (items, next) = read.value;
+    call.page(&list, &items, next.as_ref(), read.revision)
+}
+
+async fn sale(call: Call) -> Result<Answer, Problem> {
+    let id: SaleId = call.id()?;
+    let (now, staff) = (call.now(), is_staff(&call));
+    let read = call.read(|view| {
+        let sale = view.sale(id)?;
+        Some((show(view, &sale, now, staff, |facts| SaleView::of(facts)), sale.row.version))
+    });
+    let read = read.await?;
+    let (shown, version) = read.value.ok_or_else(|| missing("sale").at(read.revision))?;
+    Ok(call.shown(&shown, read.revision)?.tagged(version))
+}
+
+async fn sale_stock(call: Call) -> Result<Answer, Problem> {
+    let id: SaleId = call.id()?;
+    let (now, staff) = (call.now(), is_staff(&call));
+    let read = call.read(|view| {
+        let sale = view.sale(id)?;
+        Some(show(view, &sale, now, staff, |facts| facts.stock()))
+    });
+    let read = read.await?;
+    let shown = read.value.ok_or_else(|| missing("sale").at(read.revision))?;
+    call.shown(&shown, read.revision)
+}
+
+fn show<R>(
+    view: &ReadView<'_>,
+    sale: &Sale,
+    now: Millis,
+    staff: bool,
+    as_: impl FnOnce(&Facts<'_>) -> R,
+) -> R {
+    let pool = pool_of(view, PoolId::Sale(sale.id));
+    let discontinued = view.product(sale.product).is_some_and(|product| product.discontinued);
+    as_(&Facts { sale, pool: &pool, discontinued, now, staff })
+}
+
+fn is_staff(call: &Call) -> bool {
+    call.caller.is_some_and(crate::access::Caller::is_staff)
+}
+
+fn missing(what: &str) -> Problem {
+    Problem::new(Code::NotFound).detail(format!("There is no such {what}."))
+}

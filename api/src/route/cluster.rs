@@ -1,0 +1,240 @@
+//! The cluster: status for anybody, changes for admins. No secrets are shown.
+
+use firstcome_domain::value::Revision;
+use firstcome_raft::ClusterStatus;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Table;
+use super::order::Nothing;
+use crate::Consistency;
+use crate::access::Permission;
+use crate::budget::Budget;
+use crate::call::{Answer, Call};
+use crate::fields::Fields;
+use crate::problem::{Code, Problem};
+use crate::spec::{KeyRule, Reads, Spec, Success, Verb, parameter, schema_of};
+use crate::view::cluster::{ClusterView, HashView, MemberView};
+
+const READ: Spec = Spec {
+    tag: "cluster",
+    permission: Permission::PublicRead,
+    budget: Budget::Unbounded,
+    codes: &[Code::NoQuorum],
+    ..Spec::GET
+};
+const STATUS: Spec = Spec {
+    path: "/v1/cluster",
+    operation: "get_cluster",
+    summary: "The cluster; `?consistency=local` also answers without a leader.",
+    success: Success::One(schema_of::<ClusterView>()),
+    ..READ
+};
+const MEMBERS: Spec = Spec {
+    path: "/v1/cluster/members",
+    operation: "list_members",
+    summary: "All members, by id, on one page.",
+    success: Success::List(schema_of::<MemberView>()),
+    ..READ
+};
+const HASH: Spec = Spec {
+    path: "/v1/cluster/hash",
+    operation: "get_hash",
+    summary: "State hashes of all members at one revision.",
+    query: &[parameter("revision", "The revision; the last one applied here if left out.")],
+    reads: Reads::None,
+    success: Success::One(schema_of::<HashView>()),
+    ..READ
+};
+const CHANGE: Spec = Spec {
+    tag: "cluster",
+    permission: Permission::ClusterAdmin,
+    budget: Budget::Unbounded,
+    // Membership and leadership are not rows: repeating them is harmless without a key.
+    key: KeyRule::Unused,
+    body_optional: true,
+    codes: &[Code::ClusterChangeRejected, Code::NoQuorum, Code::NodeDraining],
+    ..Spec::POST
+};
+const ADD: Spec = Spec {
+    path: "/v1/cluster/members",
+    operation: "add_member",
+    summary: "Adds a waiting node as a learner.",
+    body: Some(schema_of::<NewMember>()),
+    body_optional: false,
+    success: Success::One(schema_of::<AddedView>()),
+    ..CHANGE
+};
+const REMOVE: Spec = Spec {
+    verb: Verb::Delete,
+    path: "/v1/cluster/members/{id}",
+    operation: "remove_member",
+    summary: "Removes a member; its id is never used again.",
+    status: 204,
+    ..CHANGE
+};
+const PROMOTE: Spec = Spec {
+    path: "/v1/cluster/members/{id}/promotions",
+    operation: "promote_member",
+    summary: "Makes a learner in sync a voter.",
+    body: Some(schema_of::<Nothing>()),
+    success: Success::One(schema_of::<AddedView>()),
+    ..CHANGE
+};
+const TRANSFER: Spec = Spec {
+    path: "/v1/cluster/leader-transfers",
+    operation: "transfer_leader",
+    summary: "Hands leadership over and waits for it.",
+    body: Some(schema_of::<Transfer>()),
+    success: Success::One(schema_of::<TransferView>()),
+    ..CHANGE
+};
+const SNAPSHOT: Spec = Spec {
+    path: "/v1/cluster/snapshots",
+    operation: "take_snapshot",
+    summary: "Moves this node's snapshot mark now and purges what retention allows.",
+    body: Some(schema_of::<Nothing>()),
+    success: Success::One(schema_of::<SnapshotView>()),
+    ..CHANGE
+};
+
+/// Adds the routes of this file.
+pub(super) fn register(table: Table) -> Table {
+    table
+        .with(&STATUS, status)
+        .with(&MEMBERS, members)
+        .with(&HASH, hash)
+        .with(&ADD, add)
+        .with(&REMOVE, remove)
+        .with(&PROMOTE, promote)
+        .with(&TRANSFER, transfer)
+        .with(&SNAPSHOT, snapshot)
+}
+
+async fn cluster(call: &Call) -> Result<ClusterStatus, Problem> {
+    let local = call.consistency()? == Consistency::Local;
+    Ok(call.app.node.cluster(local).await?)
+}
+
+async fn status(call: Call) -> Result<Answer, Problem> {
+    let cluster = cluster(&call).await?;
+    call.shown(&ClusterView::of(&cluster), Revision::new(cluster.revision))
+}
+
+/// All members on one page: clusters are small.
+#[derive(Serialize)]
+struct MembersBody {
+    object: &'static str,
+    data: Vec<MemberView>,
+    next_cursor: Option<String>,
+}
+
+async fn members(call: Call) -> Result<Answer, Problem> {
+    let _limit = call.query.limit()?;
+    if call.query.get("cursor").is_some() {
+        return Err(Problem::new(Code::CursorInvalid)); // No page has a next one.
+    }
+    let cluster = cluster(&call).await?;
+    let data = cluster.members.iter().map(MemberView::of).collect();
+    let body = MembersBody { object: "list", data, next_cursor: None };
+    call.shown(&body, Revision::new(cluster.revision))
+}
+
+async fn hash(call: Call) -> Result<Answer, Problem> {
+    let revision: Option<u64> = call.query.typed("revision", "a revision")?;
+    let (revision, nodes) = call.app.node.hashes(revision.map(Revision::new)).await?;
+    call.shown(&HashView::of(revision, nodes), revision)
+}
+
+/// A node that waits to be added.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewMember {
+    /// Unique in the cluster.
+    #[schema(max_length = 64)]
+    name: String,
+    /// Where its REST API is reached, `host:port`.
+    api: String,
+    /// Where its peer protocol is reached, `host:port`.
+    peer: String,
+}
+
+/// A member that was added or promoted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MemberChange)]
+struct AddedView {
+    /// Always `member`.
+    #[schema(example = "member")]
+    object: &'static str,
+    id: u64,
+    /// `learner` once added, `voter` once promoted.
+    role: &'static str,
+}
+
+async fn add(call: Call) -> Result<Answer, Problem> {
+    let body: NewMember = call.json()?;
+    let mut fields = Fields::default();
+    let name = fields.text("/name", &body.name, 64, false);
+    let api = fields.text("/api", &body.api, 255, false);
+    let peer = fields.text("/peer", &body.peer, 255, false);
+    fields.finish()?;
+    let id = call.app.node.add_member(name, api, peer).await?;
+    let answer = Answer::json(call.route, &AddedView { object: "member", id, role: "learner" })?;
+    Ok(answer.located("/v1/cluster/members".to_owned()))
+}
+
+async fn remove(call: Call) -> Result<Answer, Problem> {
+    call.app.node.remove_member(call.id()?).await?;
+    Answer::json(call.route, &())
+}
+
+async fn promote(call: Call) -> Result<Answer, Problem> {
+    let id: u64 = call.id()?;
+    let Nothing {} = call.json()?;
+    call.app.node.promote(id).await?;
+    let answer = Answer::json(call.route, &AddedView { object: "member", id, role: "voter" })?;
+    Ok(answer.located("/v1/cluster/members".to_owned()))
+}
+
+/// Who leads next.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Transfer {
+    /// Id of a voter in sync; the most advanced one if left out.
+    #[serde(default)]
+    to: Option<u64>,
+}
+
+/// Who leads now.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LeaderTransfer)]
+struct TransferView {
+    /// Always `leader_transfer`.
+    #[schema(example = "leader_transfer")]
+    object: &'static str,
+    leader_id: u64,
+}
+
+async fn transfer(call: Call) -> Result<Answer, Problem> {
+    let Transfer { to } = call.json()?;
+    let leader_id = call.app.node.transfer_leader(to).await?;
+    let body = TransferView { object: "leader_transfer", leader_id };
+    Ok(Answer::json(call.route, &body)?.located("/v1/cluster".to_owned()))
+}
+
+/// Where the mark is now.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Snapshot)]
+struct SnapshotView {
+    /// Always `snapshot`.
+    #[schema(example = "snapshot")]
+    object: &'static str,
+    revision: u64,
+}
+
+async fn snapshot(call: Call) -> Result<Answer, Problem> {
+    let Nothing {} = call.json()?;
+    let revision = call.app.node.snapshot().await?;
+    let body = SnapshotView { object: "snapshot", revision: revision.get() };
+    Ok(Answer::json(call.route, &body)?.located("/v1/cluster".to_owned()))
+}

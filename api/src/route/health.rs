@@ -1,0 +1,73 @@
+//! Health and counters, for whoever keeps the node running. No token is looked at.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Table;
+use crate::access::Permission;
+use crate::budget::Budget;
+use crate::call::{Answer, Call};
+use crate::problem::{Code, Problem};
+use crate::spec::{Reads, Spec, Success, schema_of};
+
+const OPEN: Spec = Spec {
+    tag: "health",
+    permission: Permission::Open,
+    budget: Budget::Unbounded,
+    reads: Reads::None,
+    ..Spec::GET
+};
+const LIVE: Spec = Spec {
+    path: "/livez",
+    operation: "live",
+    summary: "The process serves requests; also without a majority.",
+    success: Success::One(schema_of::<HealthView>()),
+    ..OPEN
+};
+const READY: Spec = Spec {
+    path: "/readyz",
+    operation: "ready",
+    summary: "The node can take its share; otherwise 503 lists what it waits for.",
+    success: Success::One(schema_of::<HealthView>()),
+    codes: &[Code::NotReady],
+    ..OPEN
+};
+const METRICS: Spec = Spec {
+    path: "/metrics",
+    operation: "metrics",
+    summary: "Counters as Prometheus text.",
+    success: Success::Media("text/plain"),
+    ..OPEN
+};
+
+/// Adds the routes of this file.
+pub(super) fn register(table: Table) -> Table {
+    table.with(&LIVE, live).with(&READY, ready).with(&METRICS, metrics)
+}
+
+/// All is well.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Health)]
+struct HealthView {
+    /// `live` or `ready`.
+    status: &'static str,
+}
+
+async fn live(call: Call) -> Result<Answer, Problem> {
+    Answer::json(call.route, &HealthView { status: "live" })
+}
+
+async fn ready(call: Call) -> Result<Answer, Problem> {
+    let failing = call.app.node.not_ready();
+    if failing.is_empty() {
+        Answer::json(call.route, &HealthView { status: "ready" })
+    } else {
+        Err(Problem::new(Code::NotReady).fact("failing", failing))
+    }
+}
+
+async fn metrics(call: Call) -> Result<Answer, Problem> {
+    let mut text = call.app.metrics.text();
+    text.push_str(&call.app.node.metrics_text());
+    Ok(Answer::media(call.route, "text/plain; version=0.0.4; charset=utf-8", text.into()))
+}

@@ -1,0 +1,248 @@
+//! Orders of the caller. Another's order and no order give the same 404.
+
+use firstcome_domain::command::{OrderCancel, OrderConfirm, OrderCreate, OrderReturn, WantedLine};
+use firstcome_domain::id::OrderId;
+use firstcome_domain::order::Status;
+use firstcome_domain::stock::PoolId;
+use firstcome_domain::value::{LINE_QUANTITY_MAX, LINES_MAX, Sealed};
+use firstcome_domain::{Action, Done, View as _};
+use firstcome_storage::query::OrderFilter;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Table;
+use crate::budget::Budget;
+use crate::call::{Answer, Call, Written, unexpected};
+use crate::fields::{Fields, MoneyBody};
+use crate::paging::ListName;
+use crate::problem::{Code, Problem};
+use crate::query::Query;
+use crate::seal::{Address, open_address, seal_address};
+use crate::spec::{KeyRule, Spec, Success, parameter, schema_of};
+use crate::view::order::OrderView;
+
+/// `POST /v1/orders`: the hot path.
+pub(crate) const CREATE: Spec = Spec {
+    path: "/v1/orders",
+    operation: "create_order",
+    tag: "orders",
+    summary: "Sets units aside for the caller until pay_by, all lines or nothing.",
+    budget: Budget::Purchase,
+    key: KeyRule::Required,
+    body: Some(schema_of::<NewOrder>()),
+    success: Success::One(schema_of::<OrderView>()),
+    codes: &[
+        Code::NotFound,
+        Code::ProductDiscontinued,
+        Code::SalePaused,
+        Code::SaleNotOpen,
+        Code::SaleClosed,
+        Code::CurrencyMixed,
+        Code::AmountOverflow,
+        Code::PriceChanged,
+        Code::AlreadyHolding,
+        Code::TooManyPendingOrders,
+        Code::LimitReached,
+        Code::SoldOut,
+        Code::IdInUse,
+    ],
+    ..Spec::POST
+};
+const LIST: Spec = Spec {
+    path: "/v1/orders",
+    operation: "list_orders",
+    tag: "orders",
+    summary: "The caller's orders, newest first.",
+    query: &[parameter("status", "Only orders in this status.")],
+    success: Success::List(schema_of::<OrderView>()),
+    ..Spec::GET
+};
+const GET: Spec = Spec {
+    path: "/v1/orders/{id}",
+    operation: "get_order",
+    tag: "orders",
+    summary: "One order of the caller, with its address.",
+    success: Success::One(schema_of::<OrderView>()),
+    ..Spec::GET
+};
+const STEP: Spec = Spec {
+    tag: "orders",
+    body: Some(schema_of::<Nothing>()),
+    body_optional: true,
+    success: Success::One(schema_of::<OrderView>()),
+    ..Spec::POST
+};
+const CANCEL: Spec = Spec {
+    path: "/v1/orders/{id}/cancellations",
+    operation: "cancel_order",
+    summary: "Calls an unpaid or paid order off.",
+    key: KeyRule::Required,
+    codes: &[Code::NotCancelable, Code::PaymentInProgress],
+    ..STEP
+};
+const RETURN: Spec = Spec {
+    path: "/v1/orders/{id}/returns",
+    operation: "return_order",
+    summary: "Sends a delivered order back.",
+    key: KeyRule::Required,
+    codes: &[Code::NotReturnable],
+    ..STEP
+};
+const RECEIVE: Spec = Spec {
+    path: "/v1/orders/{id}/receptions",
+    operation: "confirm_order",
+    summary: "Keeps a delivered order for good.",
+    codes: &[Code::WrongStatus],
+    ..STEP
+};
+
+/// Adds the routes of this file.
+pub(super) fn register(table: Table) -> Table {
+    table
+        .with(&CREATE, create)
+        .with(&LIST, list)
+        .with(&GET, get)
+        .with(&CANCEL, |call: Call| step(call, |id| Action::OrderCancel(OrderCancel { id })))
+        .with(&RETURN, |call: Call| step(call, |id| Action::OrderReturn(OrderReturn { id })))
+        .with(&RECEIVE, |call: Call| step(call, |id| Action::OrderConfirm(OrderConfirm { id })))
+}
+
+/// A body without members.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// What is wanted, and where it goes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewOrder {
+    /// 1 to 20 lines, all or nothing; lines on one target are summed.
+    #[schema(min_items = 1, max_items = 20)]
+    lines: Vec<NewLine>,
+    /// A saved address; or send `address`.
+    #[serde(default)]
+    address_id: Option<String>,
+    /// Needed unless every product is marked `no_shipping`.
+    #[serde(default)]
+    address: Option<Address>,
+    /// The total the buyer saw; another total is refused with `price_changed`.
+    #[serde(default)]
+    expected_total: Option<MoneyBody>,
+}
+
+/// A sale or a product, with a quantity.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewLine {
+    /// `sal_...`; either this or `product_id`.
+    #[serde(default)]
+    sale_id: Option<String>,
+    /// `prd_...`, for general stock.
+    #[serde(default)]
+    product_id: Option<String>,
+    #[schema(minimum = 1, maximum = 100)]
+    quantity: u32,
+}
+
+impl NewLine {
+    /// The wanted line; `None` when its target cannot exist.
+    fn wanted(&self, at: usize, fields: &mut Fields) -> Option<WantedLine> {
+        let right = (1..=LINE_QUANTITY_MAX).contains(&self.quantity);
+        fields.check(right, &format!("/lines/{at}/quantity"), "out_of_range", "1 to 100");
+        let target = match (&self.sale_id, &self.product_id) {
+            (Some(id), None) => id.parse().map(PoolId::Sale).ok(),
+            (None, Some(id)) => id.parse().map(PoolId::Product).ok(),
+            _ => {
+                let detail = "name either sale_id or product_id";
+                fields.wrong(format!("/lines/{at}"), "invalid", detail);
+                None
+            }
+        };
+        target.map(|target| WantedLine { target, quantity: self.quantity })
+    }
+}
+
+impl NewOrder {
+    /// Checks everything that needs no rows; seals the address for its owner.
+    pub(super) fn into_command(self, call: &Call) -> Result<OrderCreate, Problem> {
+        let mut fields = Fields::default();
+        let some = (1..=LINES_MAX).contains(&self.lines.len());
+        fields.check(some, "/lines", "out_of_range", "1 to 20 lines");
+        let wanted = self.lines.iter().enumerate();
+        let wanted: Vec<_> = wanted.map(|(at, line)| line.wanted(at, &mut fields)).collect();
+        let both = self.address.is_some() && self.address_id.is_some();
+        fields.check(!both, "/address_id", "invalid", "send address or address_id, not both");
+        let address = self.address.map(|address| address.clean("/address", &mut fields));
+        fields.finish()?;
+        // Saved addresses do not exist yet: an id names nothing.
+        if self.address_id.is_some() {
+            return Err(Problem::new(Code::NotFound).detail("There is no such address."));
+        }
+        // Likewise a target that is no id of its kind.
+        let lines = wanted.into_iter().collect::<Option<Vec<_>>>();
+        let lines = lines.ok_or_else(|| {
+            Problem::new(Code::NotFound).detail("There is no such sale or product.")
+        })?;
+        let owner = call.caller()?.id;
+        let seal = |address: Address| seal_address(&call.app.keys, owner, &address);
+        let address: Option<Sealed> = address.map(seal).transpose()?;
+        let id = OrderId::new(Uuid::now_v7().as_u128());
+        let expected_total = self.expected_total.map(|total| total.amount);
+        Ok(OrderCreate { id, lines, address, expected_total })
+    }
+}
+
+async fn create(call: Call) -> Result<Answer, Problem> {
+    let command = call.json::<NewOrder>()?.into_command(&call)?;
+    let written = call.propose(Action::OrderCreate(command)).await?;
+    answer(&call, &written, "/v1/orders")
+}
+
+/// The order after a write.
+pub(super) fn answer(call: &Call, written: &Written, list: &str) -> Result<Answer, Problem> {
+    let Done::Order(order) = &written.done else { return Err(unexpected(&written.done)) };
+    let answer = call.wrote(&OrderView::of(order), written.decided, written.replayed)?;
+    Ok(answer.located(format!("{list}/{}", order.id)).tagged(order.row.version))
+}
+
+async fn step(call: Call, action: fn(OrderId) -> Action) -> Result<Answer, Problem> {
+    let id: OrderId = call.id()?;
+    let Nothing {} = call.json()?;
+    let written = call.propose(action(id)).await?;
+    answer(&call, &written, "/v1/orders")
+}
+
+/// The status filter of order lists.
+pub(super) fn status_of(query: &Query) -> Result<Option<Status>, Problem> {
+    query.word("status", &Status::ALL.map(|status| (status.as_str(), status)))
+}
+
+async fn list(call: Call) -> Result<Answer, Problem> {
+    let customer = call.caller()?.id;
+    let status = status_of(&call.query)?;
+    let limit = call.query.limit()?;
+    let list = ListName::new("orders")
+        .filter("customer", Some(&customer.to_string()))
+        .filter("status", call.query.get("status"));
+    let after: Option<OrderId> = call.after(&list)?;
+    let filter = OrderFilter { customer: Some(customer), status, ..OrderFilter::default() };
+    let read = call.read(|view| view.orders(filter, after, limit)).await?;
+    let items: Vec<_> = read.value.items.iter().map(OrderView::of).collect();
+    call.page(&list, &items, read.value.next.as_ref(), read.revision)
+}
+
+async fn get(call: Call) -> Result<Answer, Problem> {
+    let (id, owner): (OrderId, _) = (call.id()?, call.caller()?.id);
+    let read = call.read(|view| view.order(id).filter(|order| order.customer == owner)).await?;
+    let order = read.value.ok_or_else(|| Problem::new(Code::NotFound).at(read.revision))?;
+    let address = order.address.as_ref().map(|sealed| {
+        let address = open_address(&call.app.keys, owner, sealed);
+        address.ok_or_else(|| {
+            tracing::error!(order = %id, "an address does not open: is a master key version missing?");
+            Problem::new(Code::Internal)
+        })
+    });
+    let shown = OrderView::of(&order).with_address(address.transpose()?);
+    Ok(call.shown(&shown, read.revision)?.tagged(order.row.version))
+}

@@ -1,0 +1,197 @@
+//! Personal data on its way into a command: checked, then sealed before proposing.
+//!
+//! Format: `0x01 | alg (1: AES-256-GCM) | key version, u32 BE | nonce, 12 bytes | ciphertext |
+//! tag, 16 bytes`. The additional data is kind, owner, field and key version, each with its
+//! length in front, so a value that is moved to another owner or kind does not open. The key is
+//! the owner's: HKDF of the master key with the owner's id.
+
+use aes_gcm::aead::{Aead as _, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
+use firstcome_domain::UserId;
+use firstcome_domain::value::{SEALED_BYTES_MAX, Sealed};
+use rand::TryRngCore as _;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::fields::Fields;
+use crate::keys::Keys;
+use crate::problem::{Code, Problem};
+
+const FORMAT: u8 = 1;
+const AES_256_GCM: u8 = 1;
+const HEAD_BYTES: usize = 6;
+const NONCE_BYTES: usize = 12;
+
+/// Where an order goes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Address {
+    /// What the customer calls it, 1 to 50 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 50)]
+    pub(crate) label: Option<String>,
+    /// Who receives it, 1 to 50 characters.
+    #[schema(max_length = 50)]
+    pub(crate) recipient: String,
+    /// 8 to 20 digits, `+` and `-`.
+    #[schema(min_length = 8, max_length = 20)]
+    pub(crate) phone: String,
+    /// 1 to 20 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 20)]
+    pub(crate) postcode: Option<String>,
+    /// First line, 1 to 200 characters.
+    #[schema(max_length = 200)]
+    pub(crate) line1: String,
+    /// Second line, 1 to 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200)]
+    pub(crate) line2: Option<String>,
+}
+
+impl Address {
+    /// Trims and checks every field; what is wrong goes to `fields`.
+    pub(crate) fn clean(self, at: &str, fields: &mut Fields) -> Self {
+        let pointer = |name| format!("{at}/{name}");
+        let phone = self.phone.trim().to_owned();
+        let dialled = |c: char| c.is_ascii_digit() || c == '+' || c == '-';
+        if !(8..=20).contains(&phone.len()) || !phone.chars().all(dialled) {
+            fields.wrong(pointer("phone"), "invalid", "8 to 20 digits, `+` or `-`");
+        }
+        Self {
+            label: fields.optional_text(pointer("label"), self.label, 50, false),
+            recipient: fields.text(pointer("recipient"), &self.recipient, 50, false),
+            phone,
+            postcode: fields.optional_text(pointer("postcode"), self.postcode, 20, false),
+            line1: fields.text(pointer("line1"), &self.line1, 200, false),
+            line2: fields.optional_text(pointer("line2"), self.line2, 200, false),
+        }
+    }
+}
+
+/// Seals the address of an order for its owner.
+pub(crate) fn seal_address(keys: &Keys, owner: UserId, body: &Address) -> Result<Sealed, Problem> {
+    let plain = serde_json::to_vec(body).map_err(|_| Problem::new(Code::Internal))?;
+    let sealed = seal(keys, &owner.to_string(), &plain).ok_or(Problem::new(Code::Internal))?;
+    if sealed.0.len() > SEALED_BYTES_MAX {
+        return Err(Problem::field("/address", "too_long", "the address is too long in all"));
+    }
+    Ok(sealed)
+}
+
+/// Opens the address of an order; `None` when it is not this owner's, damaged, or of a key that
+/// this node does not have.
+pub(crate) fn open_address(keys: &Keys, owner: UserId, sealed: &Sealed) -> Option<Address> {
+    let plain = open(keys, &owner.to_string(), &sealed.0)?;
+    serde_json::from_slice(&plain).ok()
+}
+
+fn associated(owner: &str, version: u32) -> Vec<u8> {
+    let mut data = Vec::with_capacity(80);
+    for part in [b"address".as_slice(), owner.as_bytes(), b"body", &version.to_be_bytes()] {
+        data.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        data.extend_from_slice(part);
+    }
+    data
+}
+
+fn seal(keys: &Keys, owner: &str, plain: &[u8]) -> Option<Sealed> {
+    let version = keys.newest()?;
+    let mut nonce = [0; NONCE_BYTES];
+    rand::rngs::OsRng.try_fill_bytes(&mut nonce).ok()?;
+    let cipher = Aes256Gcm::new(&version.data_key(owner).into());
+    let aad = associated(owner, version.number);
+    let payload = Payload { msg: plain, aad: &aad };
+    let ciphertext = cipher.encrypt(&Nonce::from(nonce), payload).ok()?;
+    let mut bytes = Vec::with_capacity(HEAD_BYTES + NONCE_BYTES + ciphertext.len());
+    bytes.extend_from_slice(&[FORMAT, AES_256_GCM]);
+    bytes.extend_from_slice(&version.number.to_be_bytes());
+    bytes.extend_from_slice(&nonce);
+    bytes.extend_from_slice(&ciphertext);
+    Some(Sealed(bytes))
+}
+
+fn open(keys: &Keys, owner: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
+    let (nonce, ciphertext) = rest.split_at_checked(NONCE_BYTES)?;
+    let (kind, number) = head.split_at_checked(2)?;
+    if kind != [FORMAT, AES_256_GCM] {
+        return None;
+    }
+    let version = keys.version(u32::from_be_bytes(number.try_into().ok()?))?;
+    let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
+    let cipher = Aes256Gcm::new(&version.data_key(owner).into());
+    let aad = associated(owner, version.number);
+    cipher.decrypt(&Nonce::from(nonce), Payload { msg: ciphertext, aad: &aad }).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::MasterKey;
+
+    const ALICE: UserId = UserId::new(1);
+    const BOB: UserId = UserId::new(2);
+
+    fn keys() -> Keys {
+        Keys::new(&MasterKey::parse("3:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap())
+            .unwrap()
+    }
+
+    fn address() -> Address {
+        Address {
+            label: Some("home".to_owned()),
+            recipient: "Kim".to_owned(),
+            phone: "010-1234-5678".to_owned(),
+            postcode: Some("04524".to_owned()),
+            line1: "Sejong-daero 110".to_owned(),
+            line2: None,
+        }
+    }
+
+    #[test]
+    fn ref55_sealing_differs_and_detects_change() {
+        let keys = keys();
+        let one = seal_address(&keys, ALICE, &address()).unwrap();
+        let two = seal_address(&keys, ALICE, &address()).unwrap();
+        assert_ne!(one, two);
+        assert!(open_address(&keys, ALICE, &one) == Some(address()));
+        for at in 0..one.0.len() {
+            let mut changed = one.clone();
+            changed.0[at] ^= 1;
+            assert!(open_address(&keys, ALICE, &changed).is_none(), "byte {at}");
+        }
+        for end in 0..one.0.len() {
+            assert!(open(&keys, &ALICE.to_string(), &one.0[..end]).is_none());
+        }
+    }
+
+    #[test]
+    fn sealed_value_of_another_owner_fails() {
+        let keys = keys();
+        let sealed = seal_address(&keys, ALICE, &address()).unwrap();
+        assert!(open_address(&keys, BOB, &sealed).is_none());
+    }
+
+    #[test]
+    fn ref56_no_plain_personal_data_in_the_sealed_bytes() {
+        let sealed = seal_address(&keys(), ALICE, &address()).unwrap();
+        let text = String::from_utf8_lossy(&sealed.0).into_owned();
+        for secret in ["Kim", "010-1234-5678", "Sejong", "04524", "home"] {
+            assert!(!text.contains(secret), "{secret}");
+        }
+        assert_eq!(sealed.0[..6], [1, 1, 0, 0, 0, 3]);
+    }
+
+    #[test]
+    fn ref44_line2_is_optional_and_limits_hold() {
+        let mut fields = Fields::default();
+        let clean = address().clean("/address", &mut fields);
+        assert!(fields.finish().is_ok());
+        assert_eq!(clean.line2, None);
+        let mut fields = Fields::default();
+        let bad = Address { phone: "12 34".to_owned(), recipient: " ".to_owned(), ..address() };
+        let _clean = bad.clean("/address", &mut fields);
+        assert!(fields.finish().is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! What a route promises: one constant per route, which both serves it and documents it.
+//!
+//! A route is registered only with its [`Spec`], so every route declares its permission and
+//! appears in the OpenAPI document by construction.
+
+use std::borrow::Cow;
+
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+
+use crate::access::Permission;
+use crate::budget::Budget;
+use crate::problem::Code;
+
+/// An HTTP method.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verb {
+    Get,
+    Post,
+    Patch,
+    Delete,
+}
+
+impl Verb {
+    /// As it is written.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// What a route does with an `Idempotency-Key`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KeyRule {
+    /// It is not a POST that changes rows.
+    Unused,
+    /// A repeat with the same key gets the same answer.
+    Accepted,
+    /// It moves units or money: without a key nothing is done.
+    Required,
+}
+
+/// How a read behaves when the request does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reads {
+    /// Reads no rows, or writes.
+    None,
+    /// What this node has applied.
+    Local,
+    /// As `ApiOptions::default_consistency` says.
+    Default,
+}
+
+/// One query parameter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+}
+
+/// Shorthand for a parameter.
+pub(crate) const fn parameter(name: &'static str, text: &'static str) -> Parameter {
+    Parameter { name, text }
+}
+
+const PAGING: [Parameter; 2] = [
+    parameter("limit", "Rows at most, 1 to 100; 20 if left out."),
+    parameter("cursor", "`next_cursor` of the page before, with the same filters."),
+];
+const CONSISTENCY: Parameter =
+    parameter("consistency", "`linearizable` sees all that was answered before; `local` does not.");
+
+/// A type's schema, by name.
+#[derive(Clone, Copy)]
+pub(crate) struct SchemaOf {
+    pub(crate) name: fn() -> Cow<'static, str>,
+    pub(crate) schema: fn() -> RefOr<Schema>,
+    pub(crate) nested: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+/// The schema of a type.
+pub(crate) const fn schema_of<T: ToSchema>() -> SchemaOf {
+    SchemaOf { name: T::name, schema: <T as utoipa::PartialSchema>::schema, nested: T::schemas }
+}
+
+/// What a success carries.
+#[derive(Clone, Copy)]
+pub(crate) enum Success {
+    /// Nothing.
+    Empty,
+    /// One object.
+    One(SchemaOf),
+    /// A page of objects.
+    List(SchemaOf),
+    /// Something that is not JSON of ours.
+    Media(&'static str),
+}
+
+/// One route.
+#[derive(Clone, Copy)]
+pub(crate) struct Spec {
+    pub(crate) verb: Verb,
+    pub(crate) path: &'static str,
+    /// Unique name; also the scope of idempotency keys.
+    pub(crate) operation: &'static str,
+    /// Chapter of the document.
+    pub(crate) tag: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) permission: Permission,
+    pub(crate) budget: Budget,
+    pub(crate) key: KeyRule,
+    /// Whether `If-Match` is demanded.
+    pub(crate) conditional: bool,
+    pub(crate) reads: Reads,
+    pub(crate) query: &'static [Parameter],
+    pub(crate) body: Option<SchemaOf>,
+    /// Whether an empty body counts as `{}`.
+    pub(crate) body_optional: bool,
+    pub(crate) status: u16,
+    pub(crate) success: Success,
+    /// Codes beyond those that its other properties imply.
+    pub(crate) codes: &'static [Code],
+    /// Left out of the document.
+    pub(crate) hidden: bool,
+}
+
+impl Spec {
+    /// A linearizable read of one object.
+    pub(crate) const GET: Self = Self {
+        verb: Verb::Get,
+        path: "",
+        operation: "",
+        tag: "",
+        summary: "",
+        permission: Permission::Own,
+        budget: Budget::Customer,
+        key: KeyRule::Unused,
+        conditional: false,
+        reads: Reads::Default,
+        query: &[],
+        body: None,
+        body_optional: false,
+        status: 200,
+        success: Success::Empty,
+        codes: &[],
+        hidden: false,
+    };
+    /// A write that answers 201.
+    pub(crate) const POST: Self = Self {
+        verb: Verb::Post,
+        key: KeyRule::Accepted,
+        reads: Reads::None,
+        status: 201,
+        ..Self::GET
+    };
+    /// A conditional change that answers 200.
+    pub(crate) const PATCH: Self =
+        Self { verb: Verb::Patch, conditional: true, reads: Reads::None, ..Self::GET };
+    /// A conditional removal that answers 204.
+    pub(crate) const DELETE: Self = Self { verb: Verb::Delete, status: 204, ..Self::PATCH };
+
+    /// Every query parameter of the route.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = Parameter> {
+        let paging = match self.success {
+            Success::List(_) => PAGING.as_slice(),
+            _ => &[],
+        };
+        let consistency = (self.reads != Reads::None).then_some(CONSISTENCY);
+        self.query.iter().chain(paging).copied().chain(consistency)
+    }
+
+    /// Every code that the route can answer.
+    pub(crate) fn all_codes(&self) -> Vec<Code> {
+        let mut codes = vec![Code::UnknownParameter, Code::ValidationFailed, Code::UriTooLong];
+        codes.push(Code::Internal);
+        if self.permission != Permission::Open {
+            codes.extend([Code::TokenInvalid, Code::TokenExpired, Code::RevisionNotReached]);
+        }
+        if !self.permission.is_public() {
+            codes.extend([Code::TokenMissing, Code::PermissionDenied]);
+        }
+        if self.path.contains("{id}") {
+            codes.push(Code::NotFound);
+        }
+        if matches!(self.success, Success::List(_)) {
+            codes.push(Code::CursorInvalid);
+        }
+        if self.budget != Budget::Unbounded {
+            codes.extend([Code::Overloaded, Code::NoQuorum, Code::NodeDraining]);
+        }
+        if self.verb != Verb::Get {
+            codes.extend([Code::OutcomeUnknown, Code::BodyTooLarge, Code::RequestTimeout]);
+        }
+        if self.body.is_some() {
+            codes.extend([Code::MalformedJson, Code::UnsupportedMediaType]);
+        }
+        match self.key {
+            KeyRule::Unused => {}
+            KeyRule::Accepted => {
+                codes.extend([Code::IdempotencyKeyInvalid, Code::IdempotencyKeyReused]);
+            }
+            KeyRule::Required => codes.extend([
+                Code::IdempotencyKeyRequired,
+                Code::IdempotencyKeyInvalid,
+                Code::IdempotencyKeyReused,
+            ]),
+        }
+        if self.conditional {
+            codes.extend([Code::PreconditionRequired, Code::VersionMismatch]);
+        }
+        codes.extend(self.codes);
+        codes
+    }
+}

@@ -1,0 +1,296 @@
+//! Access tokens: made for the CLI, checked on each request.
+//!
+//! HS256 with `typ` `at+jwt` and a `kid` from our keyring, nothing else: the header is compared
+//! with the ones we write, and any other spelling is read strictly, so that `alg` none, another
+//! algorithm, `jku`, `jwk`, `x5u` and `crit` are refused before a signature is looked at. The
+//! crate for JWTs does the cryptography; what must be in the claims is checked here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use firstcome_domain::{Role, UserId};
+use jsonwebtoken::Algorithm;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::access::{Caller, role_of, role_word};
+use crate::keys::{Keys, Version};
+
+const ISSUER: &str = "firstcome";
+const AUDIENCE: &str = "firstcome-api";
+const TYPE: &str = "at+jwt";
+/// Clocks of nodes may differ by this much.
+const LEEWAY_SECONDS: u64 = 5;
+/// Longer ones are not tokens of ours.
+const TOKEN_BYTES_MAX: usize = 4096;
+
+/// Why a token does not count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refused {
+    /// Not one of ours, or changed.
+    Invalid,
+    /// Once was valid.
+    Expired,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: String,
+    kid: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    role: String,
+    jti: String,
+    iat: u64,
+    nbf: u64,
+    exp: u64,
+}
+
+/// The header of tokens that one key version signs, as base64url.
+pub(crate) fn header(version: u32) -> String {
+    URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"{TYPE}","alg":"HS256","kid":"m{version}"}}"#))
+}
+
+impl Keys {
+    /// Makes an access token for a user with a role, valid from now for `ttl_seconds`.
+    pub fn mint(&self, subject: UserId, role: Role, ttl_seconds: u64) -> String {
+        mint_at(self, subject, role, now(), ttl_seconds)
+    }
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+fn mint_at(keys: &Keys, subject: UserId, role: Role, now: u64, ttl_seconds: u64) -> String {
+    let claims = Claims {
+        iss: ISSUER.to_owned(),
+        aud: AUDIENCE.to_owned(),
+        sub: subject.to_string(),
+        role: role_word(role).to_owned(),
+        jti: Uuid::now_v7().simple().to_string(),
+        iat: now,
+        nbf: now,
+        exp: now.saturating_add(ttl_seconds),
+    };
+    keys.newest().map_or_else(String::new, |version| sign(version, &claims))
+}
+
+fn sign(version: &Version, claims: &impl Serialize) -> String {
+    let claims = serde_json::to_vec(claims).unwrap_or_default();
+    let mut token = version.header.clone();
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+    // HMAC cannot fail with a key of this size; an empty signature never verifies.
+    let signature =
+        jsonwebtoken::crypto::sign(token.as_bytes(), &version.encoding, Algorithm::HS256)
+            .unwrap_or_default();
+    token.push('.');
+    token.push_str(&signature);
+    token
+}
+
+/// Whether this build signs what it then accepts.
+pub(crate) fn probe(keys: &Keys) -> bool {
+    let now = now();
+    let token = mint_at(keys, UserId::new(0), Role::Customer, now, 60);
+    verify_at(keys, &token, now).is_ok()
+}
+
+/// Checks a token and tells who calls.
+pub(crate) fn verify(keys: &Keys, token: &str) -> Result<Caller, Refused> {
+    verify_at(keys, token, now())
+}
+
+fn verify_at(keys: &Keys, token: &str, now: u64) -> Result<Caller, Refused> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(Refused::Invalid);
+    }
+    let (message, signature) = token.rsplit_once('.').ok_or(Refused::Invalid)?;
+    let (header, claims) = message.split_once('.').ok_or(Refused::Invalid)?;
+    let version = signer(keys, header).ok_or(Refused::Invalid)?;
+    let signed = jsonwebtoken::crypto::verify(
+        signature,
+        message.as_bytes(),
+        &version.decoding,
+        Algorithm::HS256,
+    );
+    if !signed.unwrap_or(false) {
+        return Err(Refused::Invalid);
+    }
+    let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| Refused::Invalid)?;
+    let claims: Claims = serde_json::from_slice(&claims).map_err(|_| Refused::Invalid)?;
+    check(&claims, now)
+}
+
+fn signer<'k>(keys: &'k Keys, header: &str) -> Option<&'k Version> {
+    if let Some(version) = keys.versions().find(|version| version.header == header) {
+        return Some(version);
+    }
+    let header = URL_SAFE_NO_PAD.decode(header).ok()?;
+    let header: Header = serde_json::from_slice(&header).ok()?;
+    let number = header.kid.strip_prefix('m')?.parse().ok()?;
+    (header.alg == "HS256" && header.typ == TYPE).then(|| keys.version(number)).flatten()
+}
+
+fn check(claims: &Claims, now: u64) -> Result<Caller, Refused> {
+    let caller = claims.sub.parse().ok().zip(role_of(&claims.role));
+    let (id, role) = caller.ok_or(Refused::Invalid)?;
+    if claims.iss != ISSUER || claims.aud != AUDIENCE {
+        return Err(Refused::Invalid);
+    }
+    if claims.nbf > now.saturating_add(LEEWAY_SECONDS) {
+        return Err(Refused::Invalid);
+    }
+    if claims.exp.saturating_add(LEEWAY_SECONDS) <= now {
+        return Err(Refused::Expired);
+    }
+    Ok(Caller { id, role })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::keys::MasterKey;
+
+    const NOW: u64 = 1_800_000_000;
+    const USER: UserId = UserId::new(42);
+
+    fn keys() -> Keys {
+        Keys::new(&MasterKey::parse("1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap())
+            .unwrap()
+    }
+
+    fn claims() -> Value {
+        json!({
+            "iss": "firstcome", "aud": "firstcome-api", "sub": USER.to_string(),
+            "role": "operator", "jti": "x", "iat": NOW, "nbf": NOW, "exp": NOW + 600
+        })
+    }
+
+    fn with_header(keys: &Keys, header: &Value) -> String {
+        let mut message = URL_SAFE_NO_PAD.encode(header.to_string());
+        message.push('.');
+        URL_SAFE_NO_PAD.encode_string(claims().to_string(), &mut message);
+        let key = &keys.newest().unwrap().encoding;
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    }
+
+    #[test]
+    fn a_minted_token_names_its_user_and_role() {
+        let keys = keys();
+        let token = mint_at(&keys, USER, Role::Support, NOW, 600);
+        assert_eq!(verify_at(&keys, &token, NOW), Ok(Caller { id: USER, role: Role::Support }));
+    }
+
+    #[test]
+    fn a_token_ends_with_its_life_and_leeway() {
+        let keys = keys();
+        let token = mint_at(&keys, USER, Role::Customer, NOW, 600);
+        assert!(verify_at(&keys, &token, NOW + 604).is_ok());
+        assert_eq!(verify_at(&keys, &token, NOW + 605), Err(Refused::Expired));
+        assert!(verify_at(&keys, &token, NOW - 5).is_ok());
+        assert_eq!(verify_at(&keys, &token, NOW - 6), Err(Refused::Invalid));
+    }
+
+    #[test]
+    fn ref_token_needs_iss_aud_typ_kid() {
+        let keys = keys();
+        for field in ["iss", "aud", "sub", "role", "exp", "nbf"] {
+            let mut missing = claims();
+            missing.as_object_mut().unwrap().remove(field);
+            let token = sign(keys.newest().unwrap(), &missing);
+            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "no {field}");
+            let mut other = claims();
+            other[field] = json!("other");
+            let token = sign(keys.newest().unwrap(), &other);
+            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "other {field}");
+        }
+        for header in [
+            json!({"alg": "HS256", "kid": "m1"}),
+            json!({"alg": "HS256", "typ": "JWT", "kid": "m1"}),
+            json!({"alg": "HS256", "typ": "at+jwt"}),
+            json!({"alg": "HS256", "typ": "at+jwt", "kid": "m2"}),
+            json!({"alg": "HS256", "typ": "at+jwt", "kid": "../m1"}),
+        ] {
+            let token = with_header(&keys, &header);
+            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "{header}");
+        }
+        let reordered = json!({"alg": "HS256", "kid": "m1", "typ": "at+jwt"});
+        assert!(verify_at(&keys, &with_header(&keys, &reordered), NOW).is_ok());
+    }
+
+    #[test]
+    fn alg_none_and_alg_swap_rejected() {
+        let keys = keys();
+        for alg in ["none", "None", "HS384", "HS512", "RS256", "ES256", "EdDSA"] {
+            let header = json!({"alg": alg, "typ": "at+jwt", "kid": "m1"});
+            let token = with_header(&keys, &header);
+            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "{alg}");
+            let unsigned = format!("{}.", token.rsplit_once('.').unwrap().0);
+            assert_eq!(verify_at(&keys, &unsigned, NOW), Err(Refused::Invalid), "{alg} unsigned");
+        }
+    }
+
+    #[test]
+    fn headers_that_bring_their_own_key_are_refused() {
+        let keys = keys();
+        for field in ["jku", "x5u", "jwk", "crit", "x5c"] {
+            let header = json!({"alg": "HS256", "typ": "at+jwt", "kid": "m1", field: "x"});
+            let token = with_header(&keys, &header);
+            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "{field}");
+        }
+    }
+
+    #[test]
+    fn string_nbf_rejected() {
+        let keys = keys();
+        for field in ["nbf", "exp"] {
+            let mut text = claims();
+            text[field] = json!(NOW.to_string());
+            let token = sign(keys.newest().unwrap(), &text);
+            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_changed_token_is_refused() {
+        let keys = keys();
+        let token = mint_at(&keys, USER, Role::Customer, NOW, 600);
+        let parts: Vec<&str> = token.split('.').collect();
+        let mut admin = claims();
+        admin["role"] = json!("admin");
+        let forged =
+            format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(admin.to_string()), parts[2]);
+        assert_eq!(verify_at(&keys, &forged, NOW), Err(Refused::Invalid));
+        for bad in ["", ".", "..", "a.b.c", "Bearer", &"x".repeat(5000)] {
+            assert_eq!(verify_at(&keys, bad, NOW), Err(Refused::Invalid));
+        }
+    }
+
+    #[test]
+    fn key_rotation_overlap_no_401() {
+        const ONE: &str = "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        const TWO: &str = "2:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+        let old = Keys::new(&MasterKey::parse(ONE).unwrap()).unwrap();
+        let both = Keys::new(&MasterKey::parse(&format!("{ONE}\n{TWO}")).unwrap()).unwrap();
+        let new = Keys::new(&MasterKey::parse(TWO).unwrap()).unwrap();
+        let by_old = mint_at(&old, USER, Role::Customer, NOW, 600);
+        let by_new = mint_at(&both, USER, Role::Customer, NOW, 600);
+        assert!(verify_at(&both, &by_old, NOW).is_ok());
+        assert!(verify_at(&both, &by_new, NOW).is_ok());
+        assert_eq!(verify_at(&new, &by_old, NOW), Err(Refused::Invalid));
+    }
+}

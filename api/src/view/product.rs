@@ -1,0 +1,84 @@
+//! Products as answers show them.
+
+use firstcome_domain::product::Product;
+use firstcome_domain::stock::Pool;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::sale::SaleView;
+use super::stock::StockView;
+use crate::fields::MoneyBody;
+use crate::instant;
+
+/// A thing with a price and general stock.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[schema(as = Product)]
+pub(crate) struct ProductView {
+    /// Always `product`.
+    #[schema(example = "product")]
+    object: &'static str,
+    /// `prd_...`
+    id: String,
+    name: String,
+    description: Option<String>,
+    image_url: Option<String>,
+    /// Orders of it need no address.
+    no_shipping: bool,
+    /// Price of one unit.
+    price: MoneyBody,
+    /// `available`, `out_of_stock` or `discontinued`.
+    status: &'static str,
+    /// Whether customers may queue behind sold-out stock.
+    waitlist: bool,
+    stock: StockView,
+    /// Open and coming sales; only in the detail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sales: Option<Vec<SaleView>>,
+    /// Also the `ETag`.
+    version: u64,
+    created_at: String,
+    updated_at: String,
+    /// The log entry that last wrote the product.
+    revision: u64,
+}
+
+/// The derived status.
+fn status_word(product: &Product, pool: &Pool) -> &'static str {
+    if product.discontinued {
+        "discontinued"
+    } else if pool.accounts.available == 0 {
+        "out_of_stock"
+    } else {
+        "available"
+    }
+}
+
+impl ProductView {
+    /// Shows a product with its stock.
+    pub(crate) fn of(product: &Product, pool: &Pool) -> Self {
+        Self {
+            object: "product",
+            id: product.id.to_string(),
+            name: product.name.clone(),
+            description: product.description.clone(),
+            image_url: product.image_url.clone(),
+            no_shipping: product.no_shipping,
+            price: MoneyBody::of(product.price.amount, product.price.currency),
+            status: status_word(product, pool),
+            waitlist: product.waitlist,
+            stock: StockView::exact(pool),
+            sales: None,
+            version: product.row.version,
+            created_at: instant::format(product.row.created.now),
+            updated_at: instant::format(product.row.updated.now),
+            revision: product.row.updated.revision.get(),
+        }
+    }
+
+    /// Adds the open and coming sales.
+    #[must_use]
+    pub(crate) fn with_sales(mut self, sales: Vec<SaleView>) -> Self {
+        self.sales = Some(sales);
+        self
+    }
+}

@@ -1,0 +1,59 @@
+//! Settings as answers show them.
+
+use firstcome_domain::settings::Settings;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Replicated values that decisions depend on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[schema(as = Settings)]
+pub(crate) struct SettingsView {
+    /// Always `settings`.
+    #[schema(example = "settings")]
+    object: &'static str,
+    /// How long an order may stay unpaid.
+    pay_within_seconds: i64,
+    /// How far a running confirmation may push `pay_by`.
+    confirm_grace_seconds: i64,
+    /// Tries per payment.
+    pay_attempts: u32,
+    /// Unpaid orders one customer may have.
+    max_pending_orders: u32,
+    /// From `paid` to `shipping`; `null`: only by staff.
+    ship_after_seconds: Option<i64>,
+    /// From `shipping` to `delivered`; `null`: only by staff.
+    deliver_after_seconds: Option<i64>,
+    /// From `delivered` to `confirmed`.
+    return_window_seconds: i64,
+    /// From `return_requested` to `returned`.
+    return_after_seconds: i64,
+    /// How long an idempotency key is remembered.
+    receipt_retention_seconds: i64,
+    /// How long events stay readable.
+    event_retention_seconds: i64,
+    /// Also the `ETag`; 0 while nobody changed the defaults.
+    version: u64,
+    /// The log entry that last wrote the settings.
+    revision: u64,
+}
+
+impl SettingsView {
+    /// Shows the settings.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            object: "settings",
+            pay_within_seconds: settings.pay_within_ms / 1000,
+            confirm_grace_seconds: settings.confirm_grace_ms / 1000,
+            pay_attempts: settings.pay_attempts,
+            max_pending_orders: settings.max_pending_orders,
+            ship_after_seconds: settings.ship_after_ms.map(|ms| ms / 1000),
+            deliver_after_seconds: settings.deliver_after_ms.map(|ms| ms / 1000),
+            return_window_seconds: settings.return_window_ms / 1000,
+            return_after_seconds: settings.return_after_ms / 1000,
+            receipt_retention_seconds: settings.receipt_retention_ms / 1000,
+            event_retention_seconds: settings.event_retention_ms / 1000,
+            version: settings.row.version,
+            revision: settings.row.updated.revision.get(),
+        }
+    }
+}

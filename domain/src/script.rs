@@ -1,0 +1,520 @@
+//! Script: runs the files in `tests/scripts` against any store of rows.
+//!
+//! The rules and storage share the scripts: [`Memory`](crate::memory::Memory) runs them here, and
+//! the same files must give the same output over the disk. Time is given in milliseconds as
+//! `at_ms=`, and stays until the next one. The prefix says who asks: `staff:` is an operator,
+//! `support:` and `admin:` are what they say, `node:` is the leader, anybody else is a customer.
+//! Without a prefix an operator asks, or the leader where only it may.
+//!
+//! ```text
+//! product p price=1000 units=10
+//! sale s product=p units=1 opens_ms=100 limit=1
+//! c1: order o1 s=1 at_ms=100 key=k1
+//! stock s
+//! ```
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write;
+
+use goldenscript::{ArgumentConsumer, Command as Line};
+
+use crate::change::Change;
+use crate::command::{
+    Action, Actor, Adjustment, Allotment, Command, OrderCancel, OrderConfirm, OrderCreate,
+    OrderDeliver, OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus,
+    ProductUpdate, ReturnReceive, Role, SaleAllot, SaleCommand, SaleCreate, SaleUpdate,
+    SettingsUpdate, Settlement, StockAdjust, WantedLine,
+};
+use crate::decide::Decision;
+use crate::event::Fact;
+use crate::id::{OrderId, ProductId, SaleId, UserId};
+use crate::invariant::Violation;
+use crate::order::Order;
+use crate::outcome::{Done, Outcome};
+use crate::receipt::{ReceiptKey, Scope};
+use crate::sale::Disclosure;
+use crate::stock::PoolId;
+use crate::value::{Currency, Millis, Money, Sealed};
+use crate::view::View;
+
+/// What a script runs against.
+pub trait Store {
+    /// Decides the command at the next place in the log, and applies the decision.
+    fn step(&mut self, command: &Command, now: Millis) -> Decision;
+    /// The rows as the last command left them.
+    fn view(&self) -> Box<dyn View + '_>;
+    /// The invariants that do not hold.
+    fn violations(&self) -> Vec<Violation>;
+    /// Goes through whatever a restart goes through: a snapshot, a file.
+    fn restart(&mut self);
+}
+
+impl Store for crate::memory::Memory {
+    fn step(&mut self, command: &Command, now: Millis) -> Decision {
+        Self::step(self, command, now)
+    }
+
+    fn view(&self) -> Box<dyn View + '_> {
+        Box::new(self.clone())
+    }
+
+    fn violations(&self) -> Vec<Violation> {
+        let Ok(violations) = crate::invariant::check(self);
+        violations
+    }
+
+    fn restart(&mut self) {
+        *self = self.clone();
+    }
+}
+
+type Reply = Result<String, Box<dyn Error>>;
+
+/// One run of one script.
+pub struct Script<S> {
+    store: S,
+    now: Millis,
+    ids: BTreeMap<String, u128>,
+}
+
+impl<S: Store> Script<S> {
+    /// A run at time 0 on an empty store.
+    pub const fn new(store: S) -> Self {
+        Self { store, now: Millis::new(0), ids: BTreeMap::new() }
+    }
+
+    /// The bits of a name's id; a new name gets the next number.
+    fn bits(&mut self, name: &str) -> u128 {
+        let next = u128::try_from(self.ids.len()).unwrap_or(0).saturating_add(1);
+        *self.ids.entry(name.into()).or_insert(next)
+    }
+
+    fn product(&mut self, name: &str) -> ProductId {
+        ProductId::new(self.bits(name))
+    }
+
+    fn sale(&mut self, name: &str) -> SaleId {
+        SaleId::new(self.bits(name))
+    }
+
+    fn order(&mut self, name: &str) -> OrderId {
+        OrderId::new(self.bits(name))
+    }
+
+    /// A pool is named as its sale or product is.
+    fn pool(&mut self, name: &str) -> PoolId {
+        let sale = self.sale(name);
+        let is_sale = self.store.view().sale(sale).is_some();
+        if is_sale { PoolId::Sale(sale) } else { PoolId::Product(self.product(name)) }
+    }
+
+    fn actor(&mut self, prefix: &str) -> Actor {
+        let role = match prefix {
+            "node" => return Actor::Node,
+            "support" => Role::Support,
+            "staff" => Role::Operator,
+            "admin" => Role::Admin,
+            _ => Role::Customer,
+        };
+        Actor::User { id: UserId::new(self.bits(prefix)), role }
+    }
+
+    /// Ids in a text, as the names that the script gave them.
+    fn named(&self, mut text: String) -> String {
+        for (name, bits) in &self.ids {
+            for id in [
+                OrderId::new(*bits).to_string(),
+                SaleId::new(*bits).to_string(),
+                ProductId::new(*bits).to_string(),
+                UserId::new(*bits).to_string(),
+                OrderId::new(*bits).payment().to_string(),
+            ] {
+                text = text.replace(&id, name);
+            }
+        }
+        text
+    }
+
+    fn propose(&mut self, line: &Line, receipt: Option<(&str, &str)>, action: Action) -> String {
+        let asker = match (&line.prefix, &action) {
+            (Some(prefix), _) => prefix.as_str(),
+            (None, Action::Tick) => "node",
+            (None, Action::PaymentSettle(settle)) => match settle.settlement {
+                Settlement::PaidOutside { .. } => "staff",
+                Settlement::Captured { .. } | Settlement::Declined { .. } => "node",
+            },
+            (None, Action::SettingsUpdate(_)) => "admin",
+            (None, _) => "staff",
+        };
+        let actor = self.actor(asker);
+        let receipt = receipt.map(|(key, body)| ReceiptKey {
+            scope: Scope(padded(&format!("{asker}/{}/{key}", action.name()))),
+            fingerprint: padded(body),
+        });
+        let command = Command { actor, receipt, action };
+        let decision = self.store.step(&command, self.now);
+        self.named(shown(&decision))
+    }
+
+    fn stock(&mut self, args: &mut ArgumentConsumer<'_>) -> Reply {
+        let mut out = String::new();
+        for name in args.rest_pos() {
+            let id = self.pool(&name.value);
+            let pool = self.store.view().pool(id).ok_or("no such pool")?;
+            let accounts = pool.accounts;
+            writeln!(
+                out,
+                "{} available={} held={} sold={} scrapped={}",
+                name.value, accounts.available, accounts.held, accounts.sold, accounts.scrapped
+            )?;
+        }
+        Ok(out)
+    }
+
+    fn show(&mut self, args: &mut ArgumentConsumer<'_>) -> Reply {
+        let mut out = String::new();
+        for name in args.rest_pos() {
+            let id = self.order(&name.value);
+            let order = self.store.view().order(id).ok_or("no such order")?;
+            writeln!(out, "{}", order_shown(&order))?;
+            for capture in &order.payment.captures {
+                let refund = format!("{:?}", capture.refund).to_lowercase();
+                writeln!(out, "  {} {} refund={refund}", capture.provider_ref, capture.amount)?;
+            }
+        }
+        Ok(self.named(out))
+    }
+
+    fn versions(&self, id: u128) -> u64 {
+        let view = self.store.view();
+        let sale = view.sale(SaleId::new(id)).map(|row| row.row.version);
+        let product = view.product(ProductId::new(id)).map(|row| row.row.version);
+        sale.or(product).unwrap_or(0)
+    }
+
+    fn action(&mut self, line: &Line, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
+        let staff_edit = matches!(line.name.as_str(), "price" | "discontinue" | "offer");
+        if staff_edit {
+            return self.product_edit(line, args);
+        }
+        Ok(match line.name.as_str() {
+            "product" => {
+                let id = self.product(name(args)?);
+                Action::ProductCreate(ProductCreate {
+                    id,
+                    name: args.lookup("name").map_or("Thing", |name| &name.value).into(),
+                    description: None,
+                    image_url: None,
+                    no_shipping: number(args, "no_shipping")? == Some(1),
+                    price: won(number(args, "price")?.unwrap_or(1000)),
+                    stock: number(args, "units")?.unwrap_or(0),
+                    waitlist: false,
+                })
+            }
+            "sale" => self.sale_create(args)?,
+            "update" => self.sale_update(args)?,
+            "pause" => Action::SalePause(self.sale_command(args)?),
+            "resume" => Action::SaleResume(self.sale_command(args)?),
+            "close" => Action::SaleClose(self.sale_command(args)?),
+            "adjust" => {
+                let (pool, way) = (self.pool(name(args)?), name(args)?);
+                let adjustment = match way {
+                    "in" => Adjustment::In,
+                    "out" => Adjustment::Out,
+                    "scrap" => Adjustment::Scrap,
+                    "unscrap" => Adjustment::Unscrap,
+                    _ => return Err("in, out, scrap or unscrap".into()),
+                };
+                let quantity = name(args)?.parse()?;
+                Action::StockAdjust(StockAdjust { pool, adjustment, quantity, note: None })
+            }
+            "allot" => {
+                let (id, way) = (self.sale(name(args)?), name(args)?);
+                let allotment = match way {
+                    "up" => Allotment::UpFromGeneral,
+                    "new" => Allotment::UpFromNew,
+                    "down" => Allotment::Down,
+                    _ => return Err("up, new or down".into()),
+                };
+                let quantity = name(args)?.parse()?;
+                Action::SaleAllot(SaleAllot { id, allotment, quantity, note: None })
+            }
+            "order" => self.order_create(args)?,
+            "cancel" => Action::OrderCancel(OrderCancel { id: self.order(name(args)?) }),
+            "ship" => {
+                let id = self.order(name(args)?);
+                let tracking_no = args.lookup("tracking").map(|arg| arg.value.clone());
+                Action::OrderShip(OrderShip { id, tracking_no })
+            }
+            "deliver" => Action::OrderDeliver(OrderDeliver { id: self.order(name(args)?) }),
+            "confirm" => Action::OrderConfirm(OrderConfirm { id: self.order(name(args)?) }),
+            "return" => Action::OrderReturn(OrderReturn { id: self.order(name(args)?) }),
+            "receive" => {
+                let (id, way) = (self.order(name(args)?), name(args)?);
+                Action::ReturnReceive(ReturnReceive { id, restock: way == "restock" })
+            }
+            "paid_outside" | "captured" | "declined" => self.settle(line, args)?,
+            "settings" => {
+                let mut settings = self.store.view().settings();
+                let if_version = settings.row.version;
+                if let Some(ms) = number(args, "pay_within_ms")? {
+                    settings.pay_within_ms = ms;
+                }
+                if let Some(most) = number(args, "max_pending_orders")? {
+                    settings.max_pending_orders = most;
+                }
+                if let Some(ms) = number(args, "ship_after_ms")? {
+                    settings.ship_after_ms = Some(ms);
+                }
+                Action::SettingsUpdate(SettingsUpdate { if_version, settings })
+            }
+            "tick" => Action::Tick,
+            other => return Err(format!("no command {other}").into()),
+        })
+    }
+
+    fn product_edit(
+        &mut self,
+        line: &Line,
+        args: &mut ArgumentConsumer<'_>,
+    ) -> Result<Action, Fail> {
+        let id = self.product(name(args)?);
+        let if_version = number(args, "version")?.unwrap_or(self.versions(id.get()));
+        let discontinued = line.name == "discontinue";
+        if line.name != "price" {
+            return Ok(Action::ProductSetStatus(ProductSetStatus { id, if_version, discontinued }));
+        }
+        let price = Some(won(name(args)?.parse()?));
+        Ok(Action::ProductUpdate(ProductUpdate {
+            id,
+            if_version,
+            name: None,
+            description: None,
+            image_url: None,
+            no_shipping: None,
+            price,
+            waitlist: None,
+        }))
+    }
+
+    fn sale_create(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
+        let id = self.sale(name(args)?);
+        let product = args.lookup("product").map_or("p", |product| &product.value);
+        Ok(Action::SaleCreate(SaleCreate {
+            id,
+            product: self.product(product),
+            title: "Sale".into(),
+            units: number(args, "units")?.unwrap_or(1),
+            price: number(args, "price")?.map(won),
+            opens_at: Millis::new(number(args, "opens_ms")?.unwrap_or(0)),
+            closes_at: number(args, "closes_ms")?.map(Millis::new),
+            per_customer_limit: number(args, "limit")?.unwrap_or(1),
+            pay_within_ms: number(args, "pay_within_ms")?,
+            disclosure: match args.lookup("disclosure").map(|arg| arg.value.as_str()) {
+                Some("hidden") => Disclosure::Hidden,
+                Some("bucketed") => Disclosure::Bucketed,
+                _ => Disclosure::Exact,
+            },
+            waitlist: false,
+        }))
+    }
+
+    fn sale_update(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
+        let id = self.sale(name(args)?);
+        Ok(Action::SaleUpdate(SaleUpdate {
+            id,
+            if_version: number(args, "version")?.unwrap_or(self.versions(id.get())),
+            title: args.lookup("title").map(|title| title.value.clone()),
+            price: number(args, "price")?.map(won),
+            opens_at: number(args, "opens_ms")?.map(Millis::new),
+            closes_at: number(args, "closes_ms")?.map(|at| Some(Millis::new(at))),
+            per_customer_limit: number(args, "limit")?,
+            pay_within_ms: number(args, "pay_within_ms")?.map(Some),
+            disclosure: None,
+            waitlist: None,
+        }))
+    }
+
+    fn sale_command(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<SaleCommand, Fail> {
+        let id = self.sale(name(args)?);
+        Ok(SaleCommand { id, if_version: number(args, "version")? })
+    }
+
+    fn order_create(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
+        let id = self.order(name(args)?);
+        let expected_total = number(args, "total")?;
+        let address = match args.lookup("address").map(|arg| arg.value.as_str()) {
+            Some("none") => None,
+            _ => Some(Sealed(b"sealed address".to_vec())),
+        };
+        let mut lines = Vec::new();
+        let wanted: Vec<(String, u32)> = args
+            .rest_key()
+            .into_iter()
+            .map(|arg| Ok::<_, Fail>((arg.name().to_owned(), arg.parse()?)))
+            .collect::<Result<_, _>>()?;
+        for (target, quantity) in wanted {
+            lines.push(WantedLine { target: self.pool(&target), quantity });
+        }
+        Ok(Action::OrderCreate(OrderCreate { id, lines, address, expected_total }))
+    }
+
+    fn settle(&mut self, line: &Line, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
+        let order = self.order(name(args)?);
+        let provider_ref = args.lookup("ref").map(|arg| arg.value.clone());
+        let settlement = match line.name.as_str() {
+            "paid_outside" => Settlement::PaidOutside { reference: provider_ref },
+            "captured" => Settlement::Captured {
+                attempt: 1,
+                provider_ref: provider_ref.unwrap_or_else(|| "cap_1".into()),
+                amount: number(args, "amount")?.ok_or("captured needs amount=")?,
+            },
+            _ => Settlement::Declined {
+                attempt: 0,
+                code: args.lookup("code").map_or("declined", |code| &code.value).into(),
+                last: true,
+            },
+        };
+        Ok(Action::PaymentSettle(PaymentSettle { order, settlement }))
+    }
+}
+
+type Fail = Box<dyn Error>;
+
+impl<S: Store> goldenscript::Runner for Script<S> {
+    fn run(&mut self, line: &Line) -> Reply {
+        let mut args = line.consume_args();
+        if let Some(now) = number(&mut args, "at_ms")? {
+            self.now = Millis::new(now);
+        }
+        match line.name.as_str() {
+            "stock" => self.stock(&mut args),
+            "show" => self.show(&mut args),
+            "restart" => {
+                self.store.restart();
+                Ok(String::new())
+            }
+            _ => {
+                let receipt = take_receipt(&mut args);
+                let action = self.action(line, &mut args)?;
+                args.reject_rest()?;
+                Ok(self.propose(line, receipt, action))
+            }
+        }
+    }
+
+    fn end_command(&mut self, _: &Line) -> Reply {
+        let mut violations = self.store.violations().into_iter().map(|found| found.to_string());
+        match violations.next() {
+            None => Ok(String::new()),
+            Some(first) => Err(self.named(first).into()),
+        }
+    }
+}
+
+fn name<'a>(args: &mut ArgumentConsumer<'a>) -> Result<&'a str, Fail> {
+    Ok(args.next_pos().ok_or("a name is missing")?.value.as_str())
+}
+
+/// The idempotency key and the request body that came with it.
+fn take_receipt<'a>(args: &mut ArgumentConsumer<'a>) -> Option<(&'a str, &'a str)> {
+    let key = args.lookup("key").map(|arg| arg.value.as_str());
+    let body = args.lookup("body").map_or("", |arg| arg.value.as_str());
+    key.map(|key| (key, body))
+}
+
+fn number<T: std::str::FromStr>(
+    args: &mut ArgumentConsumer<'_>,
+    key: &str,
+) -> Result<Option<T>, Fail>
+where
+    T::Err: std::fmt::Display,
+{
+    args.lookup_parse(key)
+}
+
+fn won(amount: i64) -> Money {
+    let currency = Currency::new("KRW").expect("three capitals");
+    Money { amount, currency }
+}
+
+/// A readable stand-in for a hash: the text itself, cut or filled up to 32 bytes.
+fn padded(text: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    bytes
+}
+
+fn order_shown(order: &Order) -> String {
+    let payment = format!("{:?}", order.payment.status).to_lowercase();
+    let due = order.due_at.map_or("-".into(), |at| at.get().to_string());
+    let status = order.status.as_str();
+    format!("{} {status} payment={payment} total={} due_ms={due}", order.id, order.total)
+}
+
+fn shown(decision: &Decision) -> String {
+    let mut out = match &decision.outcome {
+        Outcome::Refused(refusal) => format!("Refused {}: {refusal:?}", refusal.code()),
+        Outcome::Done(done) => format!("Done {}", done_shown(done)),
+    };
+    if decision.replayed {
+        out.push_str(" (replay of r");
+        out.push_str(&decision.decided.revision.to_string());
+        out.push(')');
+    }
+    out.push('\n');
+    for change in &decision.changes {
+        if let Change::AppendEvents(events) = change {
+            for fact in &events.facts {
+                out.push_str("  ");
+                out.push_str(&fact_shown(fact));
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+fn done_shown(done: &Done) -> String {
+    match done {
+        Done::Product(row, _) => format!("product {} v{}", row.id, row.row.version),
+        Done::Sale(row, _, _) => format!("sale {} v{}", row.id, row.row.version),
+        Done::Stock(pool) => format!("stock available={}", pool.accounts.available),
+        Done::Order(order) => format!("order {}", order_shown(order)),
+        Done::Settings(row) => format!("settings v{}", row.row.version),
+        Done::Ticked { more, next_due } => {
+            let next = next_due.map_or("-".into(), |at| at.get().to_string());
+            format!("ticked more={more} next_due_ms={next}")
+        }
+    }
+}
+
+fn fact_shown(fact: &Fact) -> String {
+    let name = fact.name();
+    match fact {
+        Fact::OrderCreated { order, total, pay_by, .. } => {
+            format!("{name} {order} total={total} pay_by_ms={}", pay_by.get())
+        }
+        Fact::OrderStatus { order, from, .. } => format!("{name} {order} from={}", from.as_str()),
+        Fact::Payment { payment, amount, .. } => format!("{name} {payment} amount={amount}"),
+        Fact::StockChanged { pool, accounts, .. } => {
+            let (available, held) = (accounts.available, accounts.held);
+            let (sold, scrapped) = (accounts.sold, accounts.scrapped);
+            let pool = match pool {
+                PoolId::Product(id) => id.to_string(),
+                PoolId::Sale(id) => id.to_string(),
+            };
+            format!(
+                "{name} {pool} available={available} held={held} sold={sold} scrapped={scrapped}"
+            )
+        }
+        Fact::Sale { sale, phase, .. } => format!("{name} {sale} phase={phase:?}"),
+        Fact::Product { product, discontinued, .. } => {
+            format!("{name} {product} discontinued={discontinued}")
+        }
+        Fact::SettingsChanged => name.into(),
+    }
+}

@@ -1,0 +1,391 @@
+//! D1 to D14 of the design, as far as products, stock, sales and orders go.
+
+use std::collections::BTreeMap;
+
+use firstcome_domain::command::*;
+use firstcome_domain::order::{PaymentStatus, Refund, Status};
+use firstcome_domain::stock::{Accounts, PoolId};
+use firstcome_domain::sweep::{
+    AHEAD_ROWS_MAX, BACKGROUND_CHANGES_MAX, HOUSEKEEPING_ROWS_MAX, TICK_ROWS_MAX,
+};
+use firstcome_domain::value::Revision;
+use firstcome_domain::{Change, Millis, Refusal, SaleId, Stamp, View, decide, early_refusal};
+
+use crate::shop::*;
+
+fn count(changes: &[Change], wanted: impl Fn(&Change) -> bool) -> usize {
+    changes.iter().filter(|change| wanted(change)).count()
+}
+
+#[test]
+fn d01_one_log_entry_decides_everything() {
+    let mut shop = Shop::with_sale(1);
+    let decision = shop.ask_with_key(customer(1), key(1, 1), order_of(1, &[(S, 1)]));
+    let changes = &decision.changes;
+    assert_eq!(count(changes, |change| matches!(change, Change::PutOrder { fresh: true, .. })), 1);
+    assert_eq!(count(changes, |change| matches!(change, Change::PutPool(_))), 1);
+    assert_eq!(count(changes, |change| matches!(change, Change::PutUsage(_))), 1);
+    assert_eq!(count(changes, |change| matches!(change, Change::AppendLedger(_))), 1);
+    assert_eq!(count(changes, |change| matches!(change, Change::AppendEvents(_))), 1);
+    assert_eq!(count(changes, |change| matches!(change, Change::PutReceipt(_))), 1);
+    assert_eq!(changes.len(), 6);
+    assert_eq!(facts(&decision), ["order.created", "stock.changed", "sale.sold_out"]);
+    assert_eq!(shop.row(1).ticket, decision.decided);
+}
+
+#[test]
+fn d02_lines_are_summed_before_the_check() {
+    let mut shop = Shop::with_sale(3);
+    let twice = order_of(1, &[(S, 1), (S, 1)]);
+    let limit = shop.refused(customer(1), twice);
+    assert_eq!(limit, Refusal::LimitReached { limit: 1, used: 0 });
+    let refusal = shop.refused(customer(1), order_of(1, &[(P, 60), (S, 1), (P, 41)]));
+    let expected =
+        Refusal::InvalidField { pointer: "/lines/2/quantity".into(), code: "out_of_range".into() };
+    assert_eq!(refusal, expected);
+    let refusal = shop.refused(customer(1), order_of(1, &[(P, 4), (P, 4)]));
+    assert_eq!(refusal, Refusal::SoldOut { pool: P, waitlist: false, available: Some(7) });
+    let order = order_in(shop.done(customer(1), order_of(1, &[(P, 3), (S, 1), (P, 4)])));
+    let lines: Vec<_> = order.lines.iter().map(|line| (line.pool, line.quantity)).collect();
+    assert_eq!(lines, [(P, 7), (S, 1)]);
+}
+
+#[test]
+fn d03_repeat_clicks_never_touch_stock() {
+    let mut shop = Shop::with_sale(1);
+    let first = shop.ask_with_key(customer(1), key(1, 1), order_of(1, &[(S, 1)]));
+    let again = shop.ask_with_key(customer(1), key(1, 1), order_of(2, &[(S, 1)]));
+    assert_eq!((again.outcome, again.changes.len()), (first.outcome, 0));
+    assert_eq!(shop.code(customer(1), order_of(3, &[(S, 1)])), "already_holding");
+    shop.pay(1);
+    assert_eq!(shop.code(customer(1), order_of(3, &[(S, 1)])), "limit_reached");
+    assert_eq!(shop.code(customer(2), order_of(3, &[(S, 1)])), "sold_out");
+    assert_eq!(shop.units(S), [0, 0, 1]);
+}
+
+#[test]
+fn d04_every_refusal_has_code_and_ticket() {
+    let mut shop = Shop::with_sale(1);
+    shop.order(1, S, 1);
+    let asked = [
+        (customer(2), order_of(2, &[(S, 1)]), "sold_out"),
+        (customer(1), order_of(2, &[(S, 1)]), "already_holding"),
+        (customer(2), order_of(2, &[]), "invalid_field"),
+        (customer(2), Action::OrderCancel(OrderCancel { id: oid(1) }), "not_found"),
+        (customer(1), Action::OrderConfirm(OrderConfirm { id: oid(1) }), "wrong_status"),
+        (STAFF, Action::SaleUpdate(no_update(SALE, 77)), "version_mismatch"),
+    ];
+    for (place, (actor, action, expected)) in asked.into_iter().enumerate() {
+        let name = u8::try_from(place).unwrap();
+        let decision = shop.ask_with_key(actor, key(name, 0), action);
+        assert_eq!(code(&decision), expected);
+        assert_eq!(decision.decided, shop.memory.last(), "{expected}: the entry that decided");
+        assert!(matches!(decision.changes[..], [Change::PutReceipt(_)]), "{expected}");
+    }
+    let decision = shop.ask_with_key(customer(1), key(99, 0), Action::Tick);
+    assert_eq!((code(&decision), decision.changes.len()), ("permission_denied", 0));
+}
+
+#[test]
+fn d06_only_log_time_decides() {
+    let mut shop = Shop::with_product();
+    let ask = SaleCreate {
+        opens_at: Millis::new(1_000),
+        closes_at: Some(Millis::new(2_000)),
+        ..sale_of(SALE, 5)
+    };
+    shop.done(STAFF, Action::SaleCreate(ask));
+    let command = Command { actor: customer(1), receipt: None, action: order_of(1, &[(S, 1)]) };
+    for (now, expected) in
+        [(999, "sale_not_open"), (1_000, "done"), (1_999, "done"), (2_000, "sale_closed")]
+    {
+        let stamp = Stamp { revision: Revision::new(50), now: Millis::new(now) };
+        let decision = decide(&shop.memory, &command, stamp);
+        assert_eq!(code(&decision), expected, "at {now}");
+    }
+    // A leader whose clock is behind cannot reopen what is over.
+    shop.now = 2_000;
+    shop.tick();
+    shop.now = 1_500;
+    assert_eq!(shop.code(customer(1), order_of(1, &[(S, 1)])), "sale_closed");
+}
+
+#[test]
+fn d07_hold_ends_exactly_once() {
+    let mut shop = Shop::with_sale(1);
+    let pay_by = shop.order(1, S, 1).pay_by;
+    for now in [1, MINUTE, PAY_WITHIN - 1] {
+        shop.now = now;
+        let refusal = shop.refused(customer(1), order_of(2, &[(S, 1)]));
+        let expected = Refusal::AlreadyHolding { order: oid(1), pay_by: pay_by.unwrap() };
+        assert_eq!(refusal, expected, "touching a hold does not extend it");
+    }
+    shop.now = PAY_WITHIN;
+    shop.tick();
+    let ended = shop.row(1);
+    assert_eq!((ended.status, shop.units(S)), (Status::Expired, [1, 0, 0]));
+    shop.tick();
+    assert_eq!(code(&shop.cancel(1)), "not_cancelable");
+    shop.done(Actor::Node, declined(1, 0, true));
+    assert_eq!(shop.row(1), ended);
+    shop.captured(1, "late", PRICE);
+    assert_eq!((shop.row(1).status, shop.units(S)), (Status::Expired, [1, 0, 0]));
+}
+
+#[test]
+fn d08_own_hold_never_competes() {
+    let mut shop = Shop::with_sale(1);
+    let order = shop.order(1, S, 1);
+    let refusal = shop.refused(customer(1), order_of(2, &[(P, 1), (S, 1)]));
+    let pay_by = order.pay_by.unwrap();
+    assert_eq!(refusal, Refusal::AlreadyHolding { order: oid(1), pay_by });
+    // The product's general stock knows no such rule.
+    shop.order(3, P, 1);
+    assert_eq!(shop.code(customer(3), order_of(4, &[(P, 1)])), "done");
+    // Once its time is over, the hold points nowhere, however long the backlog.
+    shop.now = PAY_WITHIN;
+    assert_eq!(shop.code(customer(1), order_of(5, &[(S, 1)])), "done");
+}
+
+#[test]
+fn an_overdue_own_hold_is_settled_behind_any_backlog() {
+    let mut shop = Shop::with_sale(1);
+    for id in 100..140 {
+        let action = Action::ProductCreate(product_of(firstcome_domain::ProductId::new(id), 1));
+        shop.done(STAFF, action);
+        shop.order(id, PoolId::Product(firstcome_domain::ProductId::new(id)), 1);
+    }
+    shop.now = 1;
+    shop.order(1, S, 1);
+    shop.now = PAY_WITHIN + 1;
+    assert_eq!(shop.code(customer(1), order_of(2, &[(S, 1)])), "done");
+    assert_eq!(shop.row(1).status, Status::Expired);
+    let overdue = shop.memory.orders().filter(|order| order.status == Status::PaymentPending);
+    assert_eq!(overdue.count(), 1 + 40 - AHEAD_ROWS_MAX, "the rest of the backlog is still due");
+}
+
+#[test]
+fn d09_ledger_rebuilds_every_account() {
+    let mut shop = Shop::with_sale(4);
+    for id in 1..=4 {
+        shop.order(id, S, 1);
+    }
+    shop.deliver(1);
+    shop.done(customer(1), Action::OrderReturn(OrderReturn { id: oid(1) }));
+    shop.done(STAFF, Action::ReturnReceive(ReturnReceive { id: oid(1), restock: false }));
+    shop.pay(2);
+    shop.cancel(2);
+    shop.pay(3);
+    shop.done(STAFF, Action::SaleClose(SaleCommand { id: SALE, if_version: None }));
+    shop.now = PAY_WITHIN;
+    shop.tick();
+    let mut rebuilt: BTreeMap<PoolId, Accounts> = BTreeMap::new();
+    for row in shop.memory.ledger() {
+        let accounts = rebuilt.entry(row.key.pool).or_default();
+        *accounts = accounts.after(row.movement).unwrap();
+    }
+    let rows: BTreeMap<_, _> = shop.memory.pools().map(|pool| (pool.id, pool.accounts)).collect();
+    assert_eq!(rebuilt, rows);
+    assert_eq!(rows[&S], Accounts { available: 0, held: 0, sold: 1, scrapped: 1 });
+    assert_eq!(rows[&P].available, 8);
+}
+
+#[test]
+fn d11_one_payment_path() {
+    let mut outside = Shop::with_sale(1);
+    let mut provider = Shop::with_sale(1);
+    outside.order(1, S, 1);
+    provider.order(1, S, 1);
+    outside.done(SUPPORT, paid_outside(1));
+    provider.captured(1, "outside", PRICE);
+    assert_eq!(outside.row(1), provider.row(1), "who reports does not matter");
+    assert_eq!(outside.stock(S), provider.stock(S));
+    assert_eq!(provider.code(STAFF, paid_outside(1)), "order_not_payable");
+}
+
+#[test]
+fn d12_late_capture_is_refunded() {
+    let mut shop = Shop::with_sale(1);
+    shop.order(1, S, 1);
+    shop.now = PAY_WITHIN;
+    shop.order(2, S, 1);
+    let order = shop.captured(1, "late", PRICE);
+    assert_eq!(order.status, Status::Expired);
+    assert_eq!(order.payment.status, PaymentStatus::RefundPending);
+    assert_eq!(order.payment.captures[0].refund, Refund::Pending);
+    assert_eq!(shop.captured(1, "late", PRICE), order, "the same report again changes nothing");
+    assert_eq!(shop.units(S), [0, 1, 0], "the unit belongs to somebody else");
+}
+
+#[test]
+fn d13_unsettled_money_is_visible() {
+    let mut shop = Shop::with_sale(3);
+    for id in 1..=3 {
+        shop.order(id, S, 1);
+        let mut confirming = shop.row(id);
+        confirming.payment.status = PaymentStatus::Confirming;
+        confirming.payment.attempt = 1;
+        shop.memory.put_order(confirming);
+    }
+    assert_eq!(code(&shop.cancel(1)), "payment_in_progress");
+    shop.now = PAY_WITHIN;
+    shop.tick();
+    for id in 1..=3 {
+        assert_eq!(shop.row(id).status, Status::Expired);
+        assert_eq!(shop.row(id).payment.status, PaymentStatus::Confirming, "still unknown");
+    }
+    shop.captured(1, "late", PRICE);
+    assert_eq!(shop.row(1).payment.status, PaymentStatus::RefundPending);
+    shop.done(Actor::Node, declined(2, 0, true));
+    assert_eq!(shop.row(2).payment.status, PaymentStatus::Confirming, "an older try's news");
+    shop.done(Actor::Node, declined(2, 1, false));
+    assert_eq!(shop.row(2).payment.status, PaymentStatus::Failed, "the order is over");
+}
+
+#[test]
+fn declined_tries_leave_the_order_live_until_the_last() {
+    let mut shop = Shop::with_sale(1);
+    shop.order(1, S, 1);
+    for attempt in 1..=3 {
+        let mut confirming = shop.row(1);
+        confirming.payment.status = PaymentStatus::Confirming;
+        confirming.payment.attempt = attempt;
+        shop.memory.put_order(confirming);
+        let order = order_in(shop.done(Actor::Node, declined(1, attempt, false)));
+        let again = order_in(shop.done(Actor::Node, declined(1, attempt, false)));
+        assert_eq!(again, order, "the same report again changes nothing");
+        let live = order.status == Status::PaymentPending;
+        assert_eq!(live, attempt < 3, "three tries, then the order ends");
+        assert_eq!(order.payment.last_code.as_deref(), Some("card_declined"));
+    }
+    assert_eq!(shop.row(1).payment.status, PaymentStatus::Failed);
+    assert_eq!(shop.units(S), [1, 0, 0]);
+}
+
+/// A shop where `orders` unpaid orders of 20 closed sales each are due.
+fn with_backlog(orders: u128) -> Shop {
+    let mut shop = Shop::empty();
+    shop.done(STAFF, Action::ProductCreate(product_of(PRODUCT, 100_000)));
+    let sales: Vec<SaleId> = (1..=20).map(SaleId::new).collect();
+    for sale in &sales {
+        shop.done(STAFF, Action::SaleCreate(sale_of(*sale, 1_000)));
+    }
+    let lines: Vec<_> = sales.iter().map(|sale| (PoolId::Sale(*sale), 1)).collect();
+    for id in 1..=orders {
+        shop.done(customer(id), order_of(id, &lines));
+    }
+    for id in sales {
+        shop.done(STAFF, Action::SaleClose(SaleCommand { id, if_version: None }));
+    }
+    shop.now = PAY_WITHIN;
+    shop
+}
+
+#[test]
+fn d14_work_is_bounded() {
+    let mut shop = with_backlog(60);
+    let tick = Command { actor: Actor::Node, receipt: None, action: Action::Tick };
+    let mut ticks = 0;
+    loop {
+        let decision = shop.propose(&tick);
+        let events = 1;
+        assert!(decision.changes.len() <= BACKGROUND_CHANGES_MAX + events);
+        ticks += 1;
+        let next = shop.memory.next_due();
+        if next.is_none() {
+            break;
+        }
+    }
+    assert!(ticks > 1, "60 orders of 20 lines do not fit one entry");
+    assert!(shop.memory.orders().all(|order| order.status == Status::Expired));
+}
+
+#[test]
+fn a_tick_handles_256_rows_and_another_command_32() {
+    let mut shop = Shop::empty();
+    shop.done(STAFF, Action::ProductCreate(product_of(PRODUCT, 1_000)));
+    for id in 1..=400 {
+        shop.order(id, P, 1);
+    }
+    shop.now = PAY_WITHIN;
+    let expired =
+        |shop: &Shop| shop.memory.orders().filter(|order| order.status == Status::Expired).count();
+    shop.ask(customer(1), Action::OrderConfirm(OrderConfirm { id: oid(9_999) }));
+    assert_eq!(expired(&shop), AHEAD_ROWS_MAX, "also ahead of a refusal");
+    let (more, next_due) = shop.tick();
+    assert_eq!(expired(&shop), AHEAD_ROWS_MAX + TICK_ROWS_MAX);
+    assert!(more && next_due == Some(Millis::new(PAY_WITHIN)));
+    let (more, next_due) = shop.tick();
+    assert!(!more && next_due.is_none());
+}
+
+#[test]
+fn a_tick_deletes_old_receipts_and_events_in_bounded_steps() {
+    let mut shop = Shop::with_product();
+    for number in 0..1_100u128 {
+        let mut scope = [0; 32];
+        scope[..16].copy_from_slice(&number.to_be_bytes());
+        let key = firstcome_domain::receipt::ReceiptKey {
+            scope: firstcome_domain::receipt::Scope(scope),
+            fingerprint: [0; 32],
+        };
+        let command = Command {
+            actor: customer(1),
+            receipt: Some(key),
+            action: Action::OrderConfirm(OrderConfirm { id: oid(1) }),
+        };
+        shop.memory.step(&command, Millis::new(0));
+    }
+    shop.now = DAY - 1;
+    assert!(!shop.tick().0);
+    assert_eq!(shop.memory.receipts().count(), 1_100);
+    shop.now = DAY;
+    assert!(shop.tick().0, "more is to be deleted");
+    assert_eq!(shop.memory.receipts().count(), 1_100 - HOUSEKEEPING_ROWS_MAX);
+    assert!(!shop.tick().0);
+    assert_eq!(shop.memory.receipts().count(), 0);
+    assert_eq!(shop.memory.events().count(), 1, "events are kept longer");
+    shop.now = 7 * DAY;
+    shop.tick();
+    assert_eq!(shop.memory.events().count(), 0);
+}
+
+#[test]
+fn early_refusal_says_what_the_rules_would_say() {
+    let mut shop = Shop::with_sale(1);
+    let ask = |id: u128| Command {
+        actor: customer(id),
+        receipt: Some(key(u8::try_from(id).unwrap(), 0)),
+        action: order_of(id, &[(S, 1)]),
+    };
+    let early = |shop: &Shop, id| early_refusal(&shop.memory, &ask(id), Millis::new(shop.now));
+    assert_eq!(early(&shop, 1), None, "success is never answered from a read");
+    shop.propose(&ask(1));
+    let sold_out = Refusal::SoldOut { pool: S, waitlist: false, available: Some(0) };
+    assert_eq!(early(&shop, 2), Some(sold_out));
+    assert_eq!(early(&shop, 1), None, "a receipt answers instead");
+    shop.now = PAY_WITHIN;
+    assert_eq!(early(&shop, 2), None, "an overdue order could free a unit");
+    shop.tick();
+    assert_eq!(early(&shop, 2), None);
+    shop.done(STAFF, Action::SaleClose(SaleCommand { id: SALE, if_version: None }));
+    let closed = Refusal::SaleClosed { closes_at: Some(Millis::new(PAY_WITHIN)) };
+    assert_eq!(early(&shop, 2), Some(closed));
+}
+
+#[test]
+fn an_order_reads_each_row_once() {
+    let mut shop = Shop::with_sale(2);
+    shop.order(1, S, 1);
+    let command =
+        Command { actor: customer(2), receipt: Some(key(1, 1)), action: order_of(2, &[(S, 1)]) };
+    let view = Counting::new(&shop.memory);
+    let stamp = Stamp { revision: Revision::new(50), now: Millis::new(0) };
+    assert_eq!(code(&decide(&view, &command, stamp)), "done");
+    let mut reads = view.reads.into_inner();
+    reads.sort();
+    let total = reads.len();
+    reads.dedup();
+    assert_eq!(reads.len(), total, "{reads:?}");
+    assert_eq!(total, 9, "{reads:?}");
+}

@@ -1,0 +1,182 @@
+//! The checker itself: each invariant is broken once by hand, and the checker must say so.
+
+use firstcome_domain::invariant::{Rule, check};
+use firstcome_domain::memory::Memory;
+use firstcome_domain::order::{PaymentStatus, Refund, Status};
+use firstcome_domain::stock::{LedgerKey, Pool, Usage};
+use firstcome_domain::value::Revision;
+use firstcome_domain::{Millis, UserId, View};
+
+use crate::shop::*;
+
+/// One unpaid order (1), one paid (2), one expired (3), and units left.
+fn busy() -> Memory {
+    let mut shop = Shop::with_sale(5);
+    shop.order(3, S, 1);
+    shop.now = PAY_WITHIN;
+    shop.tick();
+    shop.order(1, S, 1);
+    shop.order(2, S, 1);
+    shop.pay(2);
+    shop.memory
+}
+
+fn rules(memory: &Memory) -> Vec<Rule> {
+    let Ok(violations) = check(memory);
+    let mut rules: Vec<_> = violations.iter().map(|violation| violation.rule).collect();
+    rules.dedup();
+    rules
+}
+
+fn with_pool(change: impl FnOnce(&mut Pool)) -> Memory {
+    let mut memory = busy();
+    let mut pool = memory.pool(S).unwrap();
+    change(&mut pool);
+    memory.put_pool(pool);
+    memory
+}
+
+#[test]
+fn a_sound_state_has_no_violations() {
+    assert_eq!(rules(&busy()), []);
+}
+
+#[test]
+fn s01_units_from_nowhere_are_found() {
+    let memory = with_pool(|pool| pool.accounts.scrapped += 1);
+    assert_eq!(rules(&memory), [Rule::S1, Rule::S2]);
+}
+
+#[test]
+fn s01_a_ledger_without_its_pool_is_found() {
+    let mut memory = busy();
+    let mut row = memory.ledger().next().unwrap().clone();
+    row.key.pool = firstcome_domain::stock::PoolId::Product(firstcome_domain::ProductId::new(404));
+    memory.put_ledger_row(row);
+    assert_eq!(rules(&memory), [Rule::S1]);
+}
+
+#[test]
+fn s02_an_account_off_its_ledger_is_found() {
+    let memory = with_pool(|pool| {
+        pool.accounts.available -= 1;
+        pool.accounts.scrapped += 1;
+    });
+    assert_eq!(rules(&memory), [Rule::S2], "the sum still fits");
+}
+
+#[test]
+fn s03_held_units_without_an_unpaid_order_are_found() {
+    let memory = with_pool(|pool| {
+        pool.accounts.available -= 1;
+        pool.accounts.held += 1;
+    });
+    assert_eq!(rules(&memory), [Rule::S2, Rule::S3]);
+}
+
+#[test]
+fn s04_sold_units_without_a_paid_order_are_found() {
+    let memory = with_pool(|pool| {
+        pool.accounts.available -= 1;
+        pool.accounts.sold += 1;
+    });
+    assert_eq!(rules(&memory), [Rule::S2, Rule::S4]);
+}
+
+#[test]
+fn s05_a_wrong_usage_is_found() {
+    let wrong = |change: fn(&mut Usage)| {
+        let mut memory = busy();
+        let mut usage = memory.usage(SALE, UserId::new(1)).unwrap();
+        change(&mut usage);
+        memory.put_usage(usage);
+        rules(&memory)
+    };
+    assert_eq!(wrong(|usage| usage.used = 0), [Rule::S5]);
+    assert_eq!(wrong(|usage| usage.holding = None), [Rule::S5]);
+    assert_eq!(wrong(|usage| usage.customer = UserId::new(55)), [Rule::S5]);
+}
+
+#[test]
+fn s06_oversold_units_are_found() {
+    let memory = with_pool(|pool| {
+        pool.accounts.available = 0;
+        pool.accounts.held = 9;
+    });
+    assert!(rules(&memory).contains(&Rule::S6));
+}
+
+#[test]
+fn s09_a_released_order_that_holds_again_is_found() {
+    let mut memory = busy();
+    let mut order = memory.order(oid(3)).unwrap();
+    order.status = Status::PaymentPending;
+    order.due_at = order.pay_by;
+    memory.put_order(order);
+    assert!(rules(&memory).contains(&Rule::S9));
+}
+
+#[test]
+fn s09_units_released_twice_are_found() {
+    let mut memory = busy();
+    let row = memory.ledger().find(|row| row.movement.reason.as_str() == "release");
+    let mut row = row.unwrap().clone();
+    row.key = LedgerKey { revision: Revision::new(999), ..row.key };
+    memory.put_ledger_row(row);
+    assert!(rules(&memory).contains(&Rule::S9));
+}
+
+#[test]
+fn s09_wrong_timers_are_found() {
+    let with_timer = |id, due_at| {
+        let mut memory = busy();
+        let mut order = memory.order(oid(id)).unwrap();
+        order.due_at = due_at;
+        memory.put_order(order);
+        rules(&memory)
+    };
+    assert_eq!(with_timer(1, None), [Rule::S9], "an unpaid order waits for its pay_by");
+    assert_eq!(with_timer(3, Some(Millis::new(5))), [Rule::S9], "a terminal one for nothing");
+    assert_eq!(with_timer(2, None), [], "shipping may wait for staff alone");
+}
+
+#[test]
+fn s09_movements_of_no_order_are_found() {
+    let mut memory = busy();
+    let row = memory.ledger().find(|row| row.movement.reason.as_str() == "pay").unwrap();
+    let mut row = row.clone();
+    row.order = Some(oid(404));
+    memory.put_ledger_row(row);
+    assert!(rules(&memory).contains(&Rule::S9));
+}
+
+#[test]
+fn s10_an_unpaid_payment_of_a_paid_order_is_found() {
+    let mut memory = busy();
+    let mut order = memory.order(oid(2)).unwrap();
+    order.payment.status = PaymentStatus::Pending;
+    memory.put_order(order);
+    assert_eq!(rules(&memory), [Rule::S10]);
+}
+
+#[test]
+fn s11_money_kept_for_nothing_is_found() {
+    let mut memory = busy();
+    let mut order = memory.order(oid(2)).unwrap();
+    order.payment.captures[0].refund = Refund::Pending;
+    memory.put_order(order.clone());
+    assert_eq!(rules(&memory), [Rule::S11], "sold, but the money goes back");
+    order.payment.captures[0].refund = Refund::None;
+    order.payment.captures.push(order.payment.captures[0].clone());
+    memory.put_order(order);
+    assert_eq!(rules(&memory), [Rule::S11], "a second capture that stays");
+}
+
+#[test]
+fn s12_leftover_in_a_closed_sale_is_found() {
+    let mut memory = busy();
+    let mut sale = memory.sale(SALE).unwrap();
+    sale.closed = true;
+    memory.put_sale(sale);
+    assert_eq!(rules(&memory), [Rule::S12]);
+}

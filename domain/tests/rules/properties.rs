@@ -1,0 +1,299 @@
+//! What holds for every history, tried on random ones: 256 in the gate, `PROPTEST_CASES` more.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use firstcome_domain::command::*;
+use firstcome_domain::invariant::check;
+use firstcome_domain::memory::Memory;
+use firstcome_domain::order::Status;
+use firstcome_domain::{
+    Actor, Change, Millis, OrderId, Outcome, Refusal, Stamp, View, decide, early_refusal,
+};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::history::*;
+use crate::model::Model;
+use crate::shop::*;
+
+type Verdict = Result<(), TestCaseError>;
+
+/// 256 cases, or `PROPTEST_CASES`. A failing history is printed, not kept in a file.
+fn config() -> Config {
+    Config { failure_persistence: None, ..Config::default() }
+}
+
+/// Runs a property over random histories.
+fn try_histories(property: impl Fn(&[Step]) -> Verdict) {
+    let mut runner = TestRunner::new(config());
+    runner.run(&steps(), |steps| property(&steps)).unwrap();
+}
+
+fn sound(memory: &Memory) -> Verdict {
+    let Ok(violations) = check(memory);
+    prop_assert_eq!(violations, []);
+    Ok(())
+}
+
+#[test]
+fn p01_replay_is_identical() {
+    try_histories(|steps| {
+        let first = Run::of(steps);
+        let mut second = Memory::new();
+        for entry in &first.entries {
+            let decision = second.step(&entry.command, entry.now);
+            prop_assert_eq!(&decision, &entry.decision);
+        }
+        prop_assert_eq!(second, first.memory);
+        Ok(())
+    });
+}
+
+#[test]
+fn p02_duplicate_any_command() {
+    try_histories(|steps| {
+        let mut run = Run::new();
+        for (place, step) in steps.iter().enumerate() {
+            // Every request has a key of its own, so only the copy can meet its receipt.
+            let mut command = run.command(step);
+            run.now += step.wait_ms;
+            if command.actor != Actor::Node {
+                command.receipt = Some(key(u8::try_from(place + 100).unwrap(), 0));
+            }
+            let first = run.propose(command.clone()).clone();
+            let copy = run.propose(command).clone();
+            prop_assert_eq!(copy.changes, [], "the copy of {:?} acted", step);
+            if copy.replayed {
+                prop_assert_eq!((copy.outcome, copy.decided), (first.outcome, first.decided));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn p03_snapshot_at_any_cut() {
+    let mut runner = TestRunner::new(config());
+    let cut = any::<prop::sample::Index>();
+    let property = |(steps, cut): (Vec<Step>, prop::sample::Index)| {
+        let whole = Run::of(&steps);
+        let cut = cut.index(whole.entries.len());
+        // The state at the cut, rebuilt from changes alone, as another node receives it.
+        let mut restored = Memory::new();
+        for (place, entry) in whole.entries.iter().enumerate() {
+            if place < cut {
+                let revision = firstcome_domain::Revision::new(u64::try_from(place).unwrap() + 1);
+                restored.apply(Stamp { revision, now: entry.now }, &entry.decision.changes);
+            } else {
+                let decision = restored.step(&entry.command, entry.now);
+                prop_assert_eq!(&decision, &entry.decision);
+            }
+        }
+        prop_assert_eq!(restored, whole.memory);
+        Ok(())
+    };
+    runner.run(&(steps(), cut), property).unwrap();
+}
+
+#[test]
+fn p04_invariants_hold_after_every_command() {
+    try_histories(|steps| {
+        let mut run = Run::new();
+        let mut seen: BTreeMap<OrderId, Status> = BTreeMap::new();
+        for step in steps {
+            let decision = run.step(step).clone();
+            sound(&run.memory)?;
+            if !decision.replayed {
+                no_undersell(&run.memory, &decision.outcome, run.entries.last().unwrap())?;
+            }
+            for order in run.memory.orders() {
+                let before = seen.insert(order.id, order.status);
+                let stays =
+                    before.is_none_or(|before| !before.is_terminal() || before == order.status);
+                prop_assert!(stays, "{} left a terminal status", order.id);
+            }
+        }
+        Ok(())
+    });
+}
+
+/// S7: who was told `sold_out` wanted more than there was. S5: who got units is within the limit.
+fn no_undersell(memory: &Memory, outcome: &Outcome, entry: &Entry) -> Verdict {
+    let Action::OrderCreate(ask) = &entry.command.action else { return Ok(()) };
+    match outcome {
+        Outcome::Refused(Refusal::SoldOut { pool, .. }) => {
+            let lines = ask.lines.iter().filter(|line| line.target == *pool);
+            let wanted: u64 = lines.map(|line| u64::from(line.quantity)).sum();
+            prop_assert!(memory.pool(*pool).unwrap().accounts.available < wanted);
+        }
+        Outcome::Done(_) => {
+            for usage in memory.usages() {
+                let limit = memory.sale(usage.sale).unwrap().per_customer_limit;
+                prop_assert!(usage.used <= u64::from(limit));
+            }
+        }
+        Outcome::Refused(_) => {}
+    }
+    Ok(())
+}
+
+#[test]
+fn p05_enough_demand_sells_every_unit() {
+    let sold = RefCell::new(0u64);
+    try_histories(|steps| {
+        let mut run = Run::of(steps);
+        // Whatever happened before: let every hold run out, open what is not over, and let a
+        // crowd in.
+        run.now += MINUTE * 20;
+        let offer = run.set_status(false);
+        run.propose(Command { actor: STAFF, receipt: None, action: offer });
+        let resume = Action::SaleResume(SaleCommand { id: SALE, if_version: None });
+        run.propose(Command { actor: STAFF, receipt: None, action: resume });
+        for pool in [S, P] {
+            let free = run.memory.pool(pool).unwrap().accounts.available;
+            let open = pool == P || !run.memory.sale(SALE).unwrap().closed;
+            let mut won = 0;
+            for buyer in 0..60 {
+                let id = 1_000 + buyer + if pool == P { 100 } else { 0 };
+                let action = order_of(id, &[(pool, 1)]);
+                let command = Command { actor: customer(id), receipt: None, action };
+                won += u64::from(code(run.propose(command)) == "done");
+            }
+            prop_assert_eq!(won, if open { free } else { 0 });
+            *sold.borrow_mut() += won;
+            let left = run.memory.pool(pool).unwrap().accounts.available;
+            prop_assert_eq!(left, 0, "{:?} is left with units that nobody can have", pool);
+        }
+        sound(&run.memory)
+    });
+    assert!(sold.into_inner() > 256, "the crowd must find units");
+}
+
+#[test]
+fn decide_agrees_with_a_naive_model() {
+    let met: RefCell<BTreeMap<String, u32>> = RefCell::default();
+    let count = |what: &str| *met.borrow_mut().entry(what.into()).or_default() += 1;
+    try_histories(|steps| {
+        let mut run = Run::new();
+        let mut model = Model::default();
+        for entry in &run.entries {
+            model.decide(&entry.command, entry.now.get());
+        }
+        for step in steps {
+            let decision = run.step(step).clone();
+            let command = run.entries.last().unwrap().command.clone();
+            let expected = model.decide(&command, run.now);
+            prop_assert_eq!(code(&decision), expected, "{:?}", command);
+            for pool in POOLS {
+                let accounts = run.memory.pool(pool).unwrap().accounts;
+                let counted = [accounts.available, accounts.held, accounts.sold, accounts.scrapped];
+                prop_assert_eq!(counted, model.accounts(pool), "{:?} after {:?}", pool, command);
+            }
+            let statuses: BTreeMap<_, _> =
+                run.memory.orders().map(|order| (order.id, order.status)).collect();
+            prop_assert_eq!(statuses, model.statuses());
+            count(expected);
+            if decision.replayed {
+                count("replayed");
+            }
+        }
+        run.memory.orders().for_each(|order| count(order.status.as_str()));
+        Ok(())
+    });
+    // A run that never got there proves nothing.
+    let met = met.into_inner();
+    for (what, at_least) in [
+        ("sold_out", 100),
+        ("replayed", 50),
+        ("idempotency_key_reused", 5),
+        ("already_holding", 20),
+        ("limit_reached", 10),
+        ("sale_closed", 20),
+        ("sale_not_open", 10),
+        ("not_enough_units", 20),
+        ("expired", 100),
+        ("canceled", 20),
+        ("payment_failed", 20),
+        ("returned", 10),
+    ] {
+        let times = met.get(what).copied().unwrap_or(0);
+        assert!(times >= at_least, "{what} was met {times} times: {met:?}");
+    }
+}
+
+#[test]
+fn early_refusals_agree_with_the_rules_when_nothing_is_due() {
+    let refused = RefCell::new(0u32);
+    try_histories(|steps| {
+        let mut run = Run::of(steps);
+        for step in steps.iter().filter(|step| matches!(step.deed, Deed::Order { .. })) {
+            let command = run.command(step);
+            let now = Millis::new(run.now);
+            run.memory
+                .step(&Command { actor: Actor::Node, receipt: None, action: Action::Tick }, now);
+            if let Some(early) = early_refusal(&run.memory, &command, now) {
+                let revision = firstcome_domain::Revision::new(10_000);
+                let decision = decide(&run.memory, &command, Stamp { revision, now });
+                prop_assert!(!decision.replayed);
+                prop_assert_eq!(decision.outcome, Outcome::Refused(early));
+                *refused.borrow_mut() += 1;
+            }
+        }
+        Ok(())
+    });
+    assert!(refused.into_inner() > 100);
+}
+
+#[test]
+fn log_time_never_goes_back() {
+    let mut runner = TestRunner::new(config());
+    let clocks = prop::collection::vec(0..10 * MINUTE, 1..30);
+    let property = |(steps, clocks): (Vec<Step>, Vec<i64>)| {
+        let mut run = Run::new();
+        let mut last = Stamp::default();
+        for (step, clock) in steps.iter().zip(clocks.iter().cycle()) {
+            let mut command = run.command(step);
+            command.receipt = None;
+            run.now = *clock;
+            let decided = run.propose(command).decided;
+            prop_assert!(last.now <= decided.now && last.revision < decided.revision);
+            last = decided;
+        }
+        let mut events = run.memory.events().map(|events| events.stamp.now);
+        let mut before = Millis::new(0);
+        prop_assert!(events.all(|now| std::mem::replace(&mut before, now) <= now));
+        sound(&run.memory)
+    };
+    runner.run(&(steps(), clocks), property).unwrap();
+}
+
+#[test]
+fn a_decision_writes_each_row_once_and_numbers_its_ledger() {
+    try_histories(|steps| {
+        for entry in Run::of(steps).entries {
+            let mut keys = Vec::new();
+            let mut offsets = Vec::new();
+            for change in &entry.decision.changes {
+                match change {
+                    Change::PutProduct(row) => keys.push(format!("{}", row.id)),
+                    Change::PutSale(row) => keys.push(format!("{}", row.id)),
+                    Change::PutPool(row) => keys.push(format!("{:?}", row.id)),
+                    Change::PutOrder { order, .. } => keys.push(format!("{}", order.id)),
+                    Change::PutUsage(row) => keys.push(format!("{} {}", row.sale, row.customer)),
+                    Change::AppendLedger(row) => offsets.push(row.key.offset),
+                    Change::AppendEvents(_) => keys.push("events".into()),
+                    Change::PutReceipt(_) => keys.push("receipt".into()),
+                    Change::PutSettings(_) => keys.push("settings".into()),
+                    Change::DeleteReceipt(_) | Change::DeleteEvents(_) => {}
+                }
+            }
+            let written = keys.len();
+            keys.sort();
+            keys.dedup();
+            prop_assert_eq!(keys.len(), written);
+            prop_assert!(offsets.iter().zip(0..).all(|(offset, place)| *offset == place));
+        }
+        Ok(())
+    });
+}

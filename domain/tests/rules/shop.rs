@@ -1,0 +1,332 @@
+//! A small shop: one product, one sale, and short words for what its people ask.
+
+use std::cell::RefCell;
+
+use firstcome_domain::command::*;
+use firstcome_domain::event::Fact;
+use firstcome_domain::invariant;
+use firstcome_domain::memory::Memory;
+use firstcome_domain::order::Order;
+use firstcome_domain::outcome::Done;
+use firstcome_domain::product::Product;
+use firstcome_domain::receipt::{Receipt, ReceiptKey, Scope};
+use firstcome_domain::sale::{Disclosure, Sale};
+use firstcome_domain::settings::Settings;
+use firstcome_domain::stock::{Accounts, Pool, PoolId, Usage};
+use firstcome_domain::value::{Currency, Money, Revision, Sealed};
+use firstcome_domain::view::DueRow;
+use firstcome_domain::{
+    Change, Decision, Millis, OrderId, Outcome, ProductId, Refusal, SaleId, UserId, View,
+};
+
+pub(crate) const MINUTE: i64 = 60_000;
+pub(crate) const DAY: i64 = 24 * 60 * MINUTE;
+pub(crate) const PAY_WITHIN: i64 = 15 * MINUTE;
+pub(crate) const PRICE: i64 = 1_000;
+
+pub(crate) const PRODUCT: ProductId = ProductId::new(1);
+pub(crate) const SALE: SaleId = SaleId::new(1);
+/// The product's pool.
+pub(crate) const P: PoolId = PoolId::Product(PRODUCT);
+/// The sale's pool.
+pub(crate) const S: PoolId = PoolId::Sale(SALE);
+
+pub(crate) const STAFF: Actor = Actor::User { id: UserId::new(900), role: Role::Operator };
+pub(crate) const SUPPORT: Actor = Actor::User { id: UserId::new(901), role: Role::Support };
+pub(crate) const ADMIN: Actor = Actor::User { id: UserId::new(902), role: Role::Admin };
+
+pub(crate) const fn customer(number: u128) -> Actor {
+    Actor::User { id: UserId::new(number), role: Role::Customer }
+}
+
+pub(crate) const fn oid(number: u128) -> OrderId {
+    OrderId::new(number)
+}
+
+pub(crate) fn won(amount: i64) -> Money {
+    Money { amount, currency: Currency::new("KRW").unwrap() }
+}
+
+pub(crate) fn key(name: u8, body: u8) -> ReceiptKey {
+    ReceiptKey { scope: Scope([name; 32]), fingerprint: [body; 32] }
+}
+
+pub(crate) fn order_of(id: u128, lines: &[(PoolId, u32)]) -> Action {
+    let lines =
+        lines.iter().map(|(target, quantity)| WantedLine { target: *target, quantity: *quantity });
+    Action::OrderCreate(OrderCreate {
+        id: oid(id),
+        lines: lines.collect(),
+        address: Some(Sealed(vec![7; 40])),
+        expected_total: None,
+    })
+}
+
+pub(crate) fn product_of(id: ProductId, stock: u64) -> ProductCreate {
+    ProductCreate {
+        id,
+        name: "Thing".into(),
+        description: None,
+        image_url: None,
+        no_shipping: false,
+        price: won(PRICE),
+        stock,
+        waitlist: false,
+    }
+}
+
+pub(crate) fn sale_of(id: SaleId, units: u64) -> SaleCreate {
+    SaleCreate {
+        id,
+        product: PRODUCT,
+        title: "Drop".into(),
+        units,
+        price: None,
+        opens_at: Millis::new(0),
+        closes_at: None,
+        per_customer_limit: 1,
+        pay_within_ms: None,
+        disclosure: Disclosure::Exact,
+        waitlist: false,
+    }
+}
+
+pub(crate) const fn no_update(id: SaleId, if_version: u64) -> SaleUpdate {
+    SaleUpdate {
+        id,
+        if_version,
+        title: None,
+        price: None,
+        opens_at: None,
+        closes_at: None,
+        per_customer_limit: None,
+        pay_within_ms: None,
+        disclosure: None,
+        waitlist: None,
+    }
+}
+
+pub(crate) struct Shop {
+    pub(crate) memory: Memory,
+    pub(crate) now: i64,
+}
+
+impl Shop {
+    /// Nothing yet, at time 0.
+    pub(crate) fn empty() -> Self {
+        Self { memory: Memory::new(), now: 0 }
+    }
+
+    /// A product with 10 units.
+    pub(crate) fn with_product() -> Self {
+        let mut shop = Self::empty();
+        shop.done(STAFF, Action::ProductCreate(product_of(PRODUCT, 10)));
+        shop
+    }
+
+    /// The same, with an open sale of so many of its units.
+    pub(crate) fn with_sale(units: u64) -> Self {
+        let mut shop = Self::with_product();
+        shop.done(STAFF, Action::SaleCreate(sale_of(SALE, units)));
+        shop
+    }
+
+    /// Asks, and checks that every invariant holds afterwards.
+    pub(crate) fn ask(&mut self, actor: Actor, action: Action) -> Decision {
+        self.propose(&Command { actor, receipt: None, action })
+    }
+
+    pub(crate) fn ask_with_key(
+        &mut self,
+        actor: Actor,
+        key: ReceiptKey,
+        action: Action,
+    ) -> Decision {
+        self.propose(&Command { actor, receipt: Some(key), action })
+    }
+
+    pub(crate) fn propose(&mut self, command: &Command) -> Decision {
+        let decision = self.memory.step(command, Millis::new(self.now));
+        let Ok(violations) = invariant::check(&self.memory);
+        assert_eq!(violations, [], "after {command:?}");
+        decision
+    }
+
+    pub(crate) fn done(&mut self, actor: Actor, action: Action) -> Done {
+        match self.ask(actor, action).outcome {
+            Outcome::Done(done) => done,
+            Outcome::Refused(refusal) => panic!("refused: {refusal:?}"),
+        }
+    }
+
+    pub(crate) fn refused(&mut self, actor: Actor, action: Action) -> Refusal {
+        match self.ask(actor, action).outcome {
+            Outcome::Refused(refusal) => refusal,
+            Outcome::Done(done) => panic!("not refused: {done:?}"),
+        }
+    }
+
+    /// The code of the refusal, or `done`.
+    pub(crate) fn code(&mut self, actor: Actor, action: Action) -> &'static str {
+        code(&self.ask(actor, action))
+    }
+
+    /// Customer `id` orders so many units under the order id `id`.
+    pub(crate) fn order(&mut self, id: u128, pool: PoolId, quantity: u32) -> Order {
+        order_in(self.done(customer(id), order_of(id, &[(pool, quantity)])))
+    }
+
+    pub(crate) fn cancel(&mut self, id: u128) -> Decision {
+        self.ask(customer(id), Action::OrderCancel(OrderCancel { id: oid(id) }))
+    }
+
+    pub(crate) fn captured(&mut self, id: u128, provider_ref: &str, amount: i64) -> Order {
+        order_in(self.done(Actor::Node, captured(id, provider_ref, amount)))
+    }
+
+    pub(crate) fn pay(&mut self, id: u128) -> Order {
+        let total = self.row(id).total;
+        self.captured(id, "cap", total)
+    }
+
+    pub(crate) fn tick(&mut self) -> (bool, Option<Millis>) {
+        match self.done(Actor::Node, Action::Tick) {
+            Done::Ticked { more, next_due } => (more, next_due),
+            other => panic!("not a tick: {other:?}"),
+        }
+    }
+
+    pub(crate) fn row(&self, id: u128) -> Order {
+        self.memory.order(oid(id)).unwrap()
+    }
+
+    pub(crate) fn stock(&self, pool: PoolId) -> Accounts {
+        self.memory.pool(pool).unwrap().accounts
+    }
+
+    /// Available, held and sold units of a pool.
+    pub(crate) fn units(&self, pool: PoolId) -> [u64; 3] {
+        let accounts = self.stock(pool);
+        [accounts.available, accounts.held, accounts.sold]
+    }
+
+    pub(crate) fn sale(&self) -> Sale {
+        self.memory.sale(SALE).unwrap()
+    }
+
+    /// Brings an order as far as `delivered`.
+    pub(crate) fn deliver(&mut self, id: u128) {
+        self.pay(id);
+        self.done(STAFF, Action::OrderShip(OrderShip { id: oid(id), tracking_no: None }));
+        self.done(STAFF, Action::OrderDeliver(OrderDeliver { id: oid(id) }));
+    }
+}
+
+pub(crate) fn captured(id: u128, provider_ref: &str, amount: i64) -> Action {
+    let provider_ref = provider_ref.into();
+    let settlement = Settlement::Captured { attempt: 1, provider_ref, amount };
+    Action::PaymentSettle(PaymentSettle { order: oid(id), settlement })
+}
+
+pub(crate) fn declined(id: u128, attempt: u32, last: bool) -> Action {
+    let settlement = Settlement::Declined { attempt, code: "card_declined".into(), last };
+    Action::PaymentSettle(PaymentSettle { order: oid(id), settlement })
+}
+
+pub(crate) fn paid_outside(id: u128) -> Action {
+    let settlement = Settlement::PaidOutside { reference: None };
+    Action::PaymentSettle(PaymentSettle { order: oid(id), settlement })
+}
+
+pub(crate) fn order_in(done: Done) -> Order {
+    match done {
+        Done::Order(order) => *order,
+        other => panic!("not an order: {other:?}"),
+    }
+}
+
+pub(crate) fn code(decision: &Decision) -> &'static str {
+    match &decision.outcome {
+        Outcome::Done(_) => "done",
+        Outcome::Refused(refusal) => refusal.code(),
+    }
+}
+
+pub(crate) fn facts(decision: &Decision) -> Vec<&'static str> {
+    let events = decision.changes.iter().filter_map(|change| match change {
+        Change::AppendEvents(events) => Some(events.facts.iter().map(Fact::name)),
+        _ => None,
+    });
+    events.flatten().collect()
+}
+
+/// A view that writes down what is read.
+pub(crate) struct Counting<'a> {
+    rows: &'a Memory,
+    pub(crate) reads: RefCell<Vec<String>>,
+}
+
+impl<'a> Counting<'a> {
+    pub(crate) fn new(rows: &'a Memory) -> Self {
+        Self { rows, reads: RefCell::default() }
+    }
+
+    fn note(&self, read: String) {
+        self.reads.borrow_mut().push(read);
+    }
+}
+
+impl View for Counting<'_> {
+    fn settings(&self) -> Settings {
+        self.note("settings".into());
+        self.rows.settings()
+    }
+    fn product(&self, id: ProductId) -> Option<Product> {
+        self.note(format!("{id}"));
+        self.rows.product(id)
+    }
+    fn sale(&self, id: SaleId) -> Option<Sale> {
+        self.note(format!("{id}"));
+        self.rows.sale(id)
+    }
+    fn pool(&self, id: PoolId) -> Option<Pool> {
+        self.note(format!("pool {id:?}"));
+        self.rows.pool(id)
+    }
+    fn order(&self, id: OrderId) -> Option<Order> {
+        self.note(format!("{id}"));
+        self.rows.order(id)
+    }
+    fn usage(&self, sale: SaleId, customer: UserId) -> Option<Usage> {
+        self.note(format!("usage {sale} {customer}"));
+        self.rows.usage(sale, customer)
+    }
+    fn receipt(&self, scope: Scope) -> Option<Receipt> {
+        self.note(format!("receipt {:?}", scope.0[0]));
+        self.rows.receipt(scope)
+    }
+    fn due(&self, now: Millis, limit: usize) -> Vec<(Millis, DueRow)> {
+        self.note("due".into());
+        self.rows.due(now, limit)
+    }
+    fn next_due(&self) -> Option<Millis> {
+        self.note("next_due".into());
+        self.rows.next_due()
+    }
+    fn overdue(&self, pool: PoolId, now: Millis, limit: usize) -> Vec<OrderId> {
+        self.note(format!("overdue {pool:?}"));
+        self.rows.overdue(pool, now, limit)
+    }
+    fn pending_orders(&self, customer: UserId, limit: usize) -> usize {
+        self.note(format!("pending_orders {customer}"));
+        self.rows.pending_orders(customer, limit)
+    }
+    fn expired_receipts(&self, now: Millis, limit: usize) -> Vec<Revision> {
+        self.note("expired_receipts".into());
+        self.rows.expired_receipts(now, limit)
+    }
+    fn events_until(&self, until: Millis, limit: usize) -> Vec<Revision> {
+        self.note("events_until".into());
+        self.rows.events_until(until, limit)
+    }
+}

@@ -1,0 +1,21 @@
+//! Every answer is one the contract allows; the client marks those that are not.
+
+use super::{Evidence, Finding};
+use crate::history::End;
+
+/// The field by which the client marks an answer outside the contract.
+pub const BREACH: &str = "breach";
+
+/// Judges the run.
+pub fn check(evidence: &Evidence) -> Finding {
+    let mut finding = Finding::new("contract");
+    for attempt in &evidence.history.attempts {
+        finding.looked_at += 1;
+        if let End::Info { value } = &attempt.end
+            && let Some(breach) = value.get(BREACH)
+        {
+            finding.wrong(format!("{} at {} ns: {breach}", attempt.f, attempt.called));
+        }
+    }
+    finding
+}

@@ -1,0 +1,185 @@
+//! The judges: pure functions of a run directory, and the verdict made of theirs.
+//!
+//! False beats unknown beats true. A run that did not exercise what it claims is unknown, never a
+//! silent pass.
+
+pub mod contract;
+pub mod convergence;
+pub mod coverage;
+pub mod effects;
+pub mod once;
+pub mod oversell;
+pub mod recovery;
+pub mod undersell;
+pub mod witness;
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::dump::{self, Dump};
+use crate::history::{self, History};
+use crate::operation::{self, Operation};
+use effects::Effects;
+
+/// An early refusal may be this much older than its call: 200 ms, in nanoseconds.
+pub const EARLY_AGE_NS: u64 = 200_000_000;
+
+/// How many findings of one checker are written out; the rest is counted.
+const NOTES_MAX: usize = 10;
+
+/// What may be said; the greater beats the smaller.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nothing was found against it.
+    True,
+    /// Not enough was seen to tell.
+    Unknown,
+    /// It was seen to be wrong.
+    False,
+}
+
+/// What a checker found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// The checker.
+    pub checker: String,
+    /// Its word.
+    pub verdict: Verdict,
+    /// What it looked at.
+    pub looked_at: u64,
+    /// What it found, the first ten.
+    pub notes: Vec<String>,
+}
+
+impl Finding {
+    /// A finding that starts as true.
+    pub fn new(checker: &str) -> Self {
+        Self { checker: checker.into(), verdict: Verdict::True, looked_at: 0, notes: Vec::new() }
+    }
+
+    /// Something is wrong.
+    pub fn wrong(&mut self, note: impl Into<String>) {
+        self.note(Verdict::False, note.into());
+    }
+
+    /// Something could not be told.
+    pub fn unsure(&mut self, note: impl Into<String>) {
+        self.note(Verdict::Unknown, note.into());
+    }
+
+    fn note(&mut self, verdict: Verdict, note: String) {
+        self.verdict = self.verdict.max(verdict);
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(note);
+        }
+    }
+}
+
+/// What a run was meant to be: `test.json`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Test {
+    /// `flash_sale`.
+    pub workload: String,
+    /// `kill` or `none`.
+    pub nemesis: String,
+    /// How long the clients ran.
+    pub seconds: u64,
+    /// Where all randomness came from.
+    pub seed: u64,
+    /// How many nodes.
+    pub nodes: usize,
+    /// The product binary.
+    #[serde(default)]
+    pub binary: String,
+    /// What the binary calls itself.
+    #[serde(default)]
+    pub version: String,
+}
+
+/// All that is known about a run.
+#[derive(Debug)]
+pub struct Evidence {
+    /// What was meant.
+    pub test: Test,
+    /// What the clients saw, line by line.
+    pub history: History,
+    /// The same, collapsed by key.
+    pub operations: Vec<Operation>,
+    /// What the nodes showed afterwards.
+    pub dumps: Vec<Dump>,
+    /// What took effect, according to the dumps.
+    pub effects: Effects,
+}
+
+/// The verdict over a run, with its reasons.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The worst of all.
+    pub verdict: Verdict,
+    /// One each.
+    pub findings: Vec<Finding>,
+}
+
+impl Evidence {
+    /// Reads a run directory; a file that cannot be read is a failure of the harness.
+    pub fn read(dir: &Path) -> anyhow::Result<Self> {
+        let place = dir.join("test.json");
+        let description = std::fs::read_to_string(&place).with_context(|| {
+            format!("cannot read {}; is this a run directory?", place.display())
+        })?;
+        let test = serde_json::from_str(&description)
+            .with_context(|| format!("{} does not describe a run", place.display()))?;
+        let place = dir.join("history.jsonl");
+        let file =
+            File::open(&place).with_context(|| format!("cannot open {}", place.display()))?;
+        let history = history::read(BufReader::new(file))
+            .with_context(|| format!("in {}", place.display()))?;
+        let operations = operation::collapse(&history)?;
+        let dumps = dump::read_all(dir)?;
+        let effects = Effects::of(&operations, &dumps);
+        Ok(Self { test, history, operations, dumps, effects })
+    }
+}
+
+/// One checker: its name and its function.
+pub type Checker = (&'static str, fn(&Evidence) -> Finding);
+
+/// Every checker, in the order of the report.
+pub const CHECKERS: [Checker; 8] = [
+    ("witness", witness::check),
+    ("once", once::check),
+    ("oversell", oversell::check),
+    ("undersell", undersell::check),
+    ("convergence", convergence::check),
+    ("recovery", recovery::check),
+    ("contract", contract::check),
+    ("coverage", coverage::check),
+];
+
+/// Judges a run.
+pub fn judge(evidence: &Evidence) -> Judgement {
+    let findings: Vec<Finding> = CHECKERS.iter().map(|(_, check)| check(evidence)).collect();
+    let verdict = findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Unknown);
+    Judgement { verdict, findings }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn false_beats_unknown_beats_true() {
+        let mut finding = Finding::new("x");
+        assert_eq!(finding.verdict, Verdict::True);
+        finding.unsure("a");
+        assert_eq!(finding.verdict, Verdict::Unknown);
+        finding.wrong("b");
+        finding.unsure("c");
+        assert_eq!(finding.verdict, Verdict::False);
+    }
+}

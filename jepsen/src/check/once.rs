@@ -1,0 +1,96 @@
+//! Exactly once: one key has one effect and one answer, and a `fail` has none.
+
+use std::collections::BTreeMap;
+
+use super::{EARLY_AGE_NS, Evidence, Finding};
+use crate::history::{Attempt, End};
+use crate::model::stock::{Answer, Call};
+use crate::operation::{Ended, Operation};
+
+/// Judges the run.
+pub fn check(evidence: &Evidence) -> Finding {
+    let mut finding = Finding::new("once");
+    let mut by_key: BTreeMap<&str, Vec<&Attempt>> = BTreeMap::new();
+    for attempt in &evidence.history.attempts {
+        if let Some(key) = attempt.key.as_deref() {
+            by_key.entry(key).or_default().push(attempt);
+        }
+    }
+    finding.looked_at = by_key.len() as u64;
+    for (key, attempts) in &by_key {
+        one_answer(key, attempts, &mut finding);
+    }
+    one_order_each(&evidence.operations, &mut finding);
+    nothing_unasked(evidence, &mut finding);
+    finding
+}
+
+fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
+    let mut first: Option<(&Attempt, u64, &serde_json::Value, u64)> = None;
+    for attempt in attempts {
+        let End::Ok { at, value, rev, early: false, .. } = &attempt.end else { continue };
+        if value.get("refused").is_some_and(|code| code == "idempotency_key_reused") {
+            continue;
+        }
+        let Some((told, _, answer, decided)) = first else {
+            first = Some((attempt, *at, value, *rev));
+            continue;
+        };
+        if told.asked != attempt.asked {
+            finding.wrong(format!("{key}: a second body was accepted"));
+        } else if answer != value || decided != *rev {
+            finding.wrong(format!(
+                "{key}: answered {answer} at revision {decided}, then {value} at revision {rev}"
+            ));
+        }
+    }
+    let Some((_, at, answer, _)) = first else { return };
+    for attempt in attempts {
+        let early = matches!(attempt.end, End::Ok { early: true, .. });
+        if early && attempt.called > at.saturating_add(EARLY_AGE_NS) {
+            finding.wrong(format!("{key}: answered {answer}, later refused from a read"));
+        }
+    }
+}
+
+/// Two keys never share an order.
+fn one_order_each(operations: &[Operation], finding: &mut Finding) {
+    let mut seen: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    for operation in operations {
+        if let Ended::Decided { answer: Answer::Ordered { order, .. }, .. } = &operation.ended
+            && let Some(other) = seen.insert(order, operation.key.as_deref())
+        {
+            finding.wrong(format!("{order} answers two keys: {other:?}, {:?}", operation.key));
+        }
+    }
+}
+
+/// Whatever happened was asked for, by a request that was not told `executed: "no"`.
+fn nothing_unasked(evidence: &Evidence, finding: &mut Finding) {
+    for row in &evidence.effects.orphans {
+        let denied = denied(&evidence.operations, |operation| {
+            operation.pool.as_ref() == Some(&row.pool)
+                && matches!(&operation.call, Call::Order { customer, .. } if *customer == row.customer)
+        });
+        finding.wrong(format!("{} of {} on {}: {denied}", row.id, row.customer, row.pool));
+    }
+    for event in &evidence.effects.unasked {
+        let denied = denied(&evidence.operations, |operation| {
+            matches!(&operation.call,
+                Call::Settle { order } | Call::Cancel { order } if *order == event.order)
+        });
+        finding.wrong(format!(
+            "{} of {} at revision {}: {denied}",
+            event.name, event.order, event.revision
+        ));
+    }
+}
+
+fn denied(operations: &[Operation], about: impl Fn(&Operation) -> bool) -> &'static str {
+    let told_no = operations.iter().any(|o| o.ended == Ended::Never && about(o));
+    if told_no {
+        "a request answered `executed: no` took effect"
+    } else {
+        "no request of its own explains it, so one took effect twice or nobody asked"
+    }
+}

@@ -1,0 +1,3 @@
+//! What should have happened: independent sequential specifications.
+
+pub mod stock;

@@ -1,0 +1,4 @@
+//! The judges judged, and the rules of the repository.
+
+mod regressions;
+mod tidy;

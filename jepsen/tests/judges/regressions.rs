@@ -1,0 +1,64 @@
+//! Recorded histories: what was right must stay right, what was wrong must stay caught.
+//!
+//! `regressions/valid/<name>` may not be called false by any checker, and the witness calls it
+//! true. `regressions/invalid/<checker>/<name>` is false by that checker (`coverage`: unknown).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use firstcome_jepsen::check::{CHECKERS, Evidence, Verdict, judge};
+
+fn places(of: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions").join(of);
+    let mut places: Vec<PathBuf> = fs::read_dir(&root)
+        .expect("regressions")
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
+    places.sort();
+    assert!(!places.is_empty(), "{} is empty", root.display());
+    places
+}
+
+#[test]
+fn valid_histories_stay_valid() {
+    for place in places("valid") {
+        let evidence = Evidence::read(&place).unwrap();
+        for finding in judge(&evidence).findings {
+            let place = place.display();
+            assert_ne!(finding.verdict, Verdict::False, "{place}: {finding:?}");
+            if finding.checker == "witness" {
+                assert_eq!(finding.verdict, Verdict::True, "{place}: {finding:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_checker_rejects_a_history() {
+    for (checker, check) in CHECKERS {
+        let expected = if checker == "coverage" { Verdict::Unknown } else { Verdict::False };
+        for place in places(&format!("invalid/{checker}")) {
+            let finding = check(&Evidence::read(&place).unwrap());
+            assert_eq!(finding.verdict, expected, "{}: {finding:?}", place.display());
+        }
+    }
+}
+
+#[test]
+fn a_judged_directory_ends_with_the_code_of_its_verdict() {
+    let code = |place: &Path| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_jepsen"))
+            .arg("check")
+            .arg(place)
+            .output()
+            .unwrap();
+        output.status.code()
+    };
+    let wrong = places("invalid/witness").remove(0);
+    assert_eq!(code(&wrong), Some(1));
+    // Too small to have exercised anything: not false, and not true either.
+    assert_eq!(code(&places("valid").remove(0)), Some(2));
+    assert_eq!(code(Path::new("no-such-run")), Some(3));
+    let usage = std::process::Command::new(env!("CARGO_BIN_EXE_jepsen")).arg("judge").output();
+    assert_eq!(usage.unwrap().status.code(), Some(64));
+}

@@ -1,0 +1,25 @@
+# Each recipe is one plain command, so just stays optional.
+
+# Everything a change must pass; writes nothing but build output.
+check:
+    .ci/run
+
+# Formats, and applies what clippy is sure about.
+fix:
+    cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged && cargo fmt --all
+
+# The tests alone.
+test:
+    cargo test --workspace
+
+# Three nodes on this machine, sold out while the leader is killed; then stays up.
+cluster:
+    cargo run --release -- demo --keep-running
+
+# Real nodes under SIGKILL for 30 s, judged from outside.
+jepsen:
+    cargo build --release --workspace && target/release/jepsen run
+
+# Purchases per second on a cluster of its own.
+bench:
+    cargo run --release -- bench

@@ -1,0 +1,103 @@
+//! A state whose disk fails: it says so, once to the hook and then to everybody.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use firstcome_storage::disk::sim::SimDisk;
+use firstcome_storage::{DataDir, Log, State, StateOptions};
+
+use crate::apply::Store;
+use crate::shop::{LOG, STATE, Stream, identity, meta, refused, sim_path};
+
+#[test]
+fn a_failed_checkpoint_poisons_the_state() {
+    let mut stream = Stream::new(1);
+    let store = Store::new();
+    for _ in 0..30 {
+        store.apply(&stream.entry());
+    }
+    let (sender, receiver) = mpsc::channel();
+    store.state.on_failure(Box::new(move |error| {
+        sender.send(error.to_string()).unwrap_or_default();
+    }));
+    store.disk.fail_call(store.disk.calls() + 3, 28);
+    refused(store.state.checkpoint(), "code: 28");
+    assert!(receiver.try_recv().unwrap().contains("state.redb"));
+    refused(store.state.read(|_| ()), "code: 28");
+    refused(store.state.apply(&[stream.entry()], meta(31)), "code: 28");
+    refused(store.state.checkpoint(), "code: 28");
+    refused(store.state.snapshot().map(drop), "code: 28");
+    refused(store.state.receive().map(drop), "code: 28");
+    assert!(receiver.try_recv().is_err(), "the hook is called once");
+}
+
+/// The checkpoint thread fails on its own time; the hook hears of it without anybody asking.
+#[test]
+fn the_hook_hears_of_a_failure_in_the_background() {
+    let disk = SimDisk::new();
+    let dir = DataDir::create_on(Arc::new(disk.clone()), &sim_path(), &identity()).unwrap();
+    let log = Log::open_inline(&dir, LOG).unwrap();
+    let options = StateOptions { checkpoint_bytes: 1, ..STATE };
+    let state = State::open(&dir, options, log).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    state.on_failure(Box::new(move |_| sender.send(()).unwrap_or_default()));
+    disk.fail_call(disk.calls() + 3, 5);
+    let mut stream = Stream::new(1);
+    let mut outcome = Ok(Vec::new());
+    for revision in 1..50 {
+        outcome = state.apply(&[stream.entry()], meta(revision));
+        if outcome.is_err() {
+            break;
+        }
+    }
+    receiver.recv().unwrap();
+    if outcome.is_ok() {
+        outcome = state.apply(&[stream.entry()], meta(50));
+    }
+    refused(outcome, "code: 5");
+    refused(state.close(), "code: 5");
+}
+
+/// Damage below a read is an error, and never an outcome.
+#[test]
+fn a_damaged_row_stops_apply_before_it_answers() {
+    use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("n7");
+    let mut stream = Stream::new(2);
+    let entries: Vec<_> = (0..60).map(|_| stream.entry()).collect();
+    {
+        let dir = DataDir::create(&path, &identity()).unwrap();
+        let log = Log::open_inline(&dir, LOG).unwrap();
+        let state = State::open_inline(&dir, STATE, log).unwrap();
+        state.apply(&entries, meta(60)).unwrap();
+        state.close().unwrap();
+    }
+    let pools: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pools");
+    let db = redb::Database::open(path.join("state.redb")).unwrap();
+    let keys: Vec<Vec<u8>> = {
+        let table = db.begin_read().unwrap().open_table(pools).unwrap();
+        table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect()
+    };
+    let txn = db.begin_write().unwrap();
+    for key in &keys {
+        txn.open_table(pools).unwrap().insert(key.as_slice(), [1, 2].as_slice()).unwrap();
+    }
+    txn.commit().unwrap();
+    drop(db);
+    let dir = DataDir::open(&path).unwrap();
+    let log = Log::open_inline(&dir, LOG).unwrap();
+    let state = State::open_inline(&dir, STATE, log).unwrap();
+    let mut stopped = false;
+    for _ in 0..200 {
+        let entry = stream.entry();
+        let revision = entry.stamp.revision.get();
+        if let Err(error) = state.apply(&[entry], meta(revision)) {
+            assert!(error.to_string().contains("pools"), "{error}");
+            stopped = true;
+            break;
+        }
+    }
+    assert!(stopped, "no command read a pool");
+    refused(state.read(|_| ()), "pools");
+}

@@ -1,0 +1,173 @@
+//! Lists: pages join without a gap or a repeat, wherever the rows are.
+
+use firstcome_domain::order::{Order, Status};
+use firstcome_domain::stock::PoolId;
+use firstcome_domain::value::Revision;
+use firstcome_storage::State;
+use firstcome_storage::query::OrderFilter;
+
+use crate::apply::Store;
+use crate::shop::{Stream, committed, create_product, customer, product, sale};
+
+/// A store whose rows are in the file, in memory, or both.
+fn filled(checkpoint_every: usize) -> Store {
+    let mut stream = Stream::new(21);
+    let store = Store::new();
+    for step in 1..=500 {
+        store.apply(&stream.entry());
+        if step % checkpoint_every == 0 {
+            store.state.checkpoint().unwrap();
+        }
+    }
+    store
+}
+
+fn orders_by_pages(state: &State, filter: OrderFilter, limit: usize) -> Vec<Order> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = state.read(|view| view.orders(filter, after, limit)).unwrap();
+        assert!(page.items.len() <= limit);
+        found.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
+}
+
+fn filters() -> Vec<OrderFilter> {
+    let some = |filter: OrderFilter| filter;
+    let mut filters = vec![OrderFilter::default()];
+    for status in Status::ALL {
+        filters.push(some(OrderFilter { status: Some(status), ..Default::default() }));
+    }
+    for n in 0..5 {
+        let customer = Some(customer(n));
+        let pool = Some(PoolId::Sale(sale(n)));
+        let product = Some(product(n));
+        filters.push(OrderFilter { customer, ..Default::default() });
+        filters.push(OrderFilter { pool, ..Default::default() });
+        filters.push(OrderFilter { product, ..Default::default() });
+        let status = Some(Status::Canceled);
+        filters.push(OrderFilter { pool, status, ..Default::default() });
+        filters.push(OrderFilter { customer, product, status, pool: None });
+    }
+    filters
+}
+
+fn matches(filter: &OrderFilter, order: &Order) -> bool {
+    filter.customer.is_none_or(|id| order.customer == id)
+        && filter.status.is_none_or(|status| order.status == status)
+        && filter.pool.is_none_or(|pool| order.lines.iter().any(|line| line.pool == pool))
+        && filter.product.is_none_or(|id| order.lines.iter().any(|line| line.product == id))
+}
+
+#[test]
+fn order_lists_equal_a_filtered_full_scan_in_every_level() {
+    for checkpoint_every in [1000, 500, 60, 7] {
+        let store = filled(checkpoint_every);
+        let all = orders_by_pages(&store.state, OrderFilter::default(), 1000);
+        assert!(all.len() > 50, "too few orders to mean anything");
+        assert!(all.is_sorted_by(|a, b| a.id > b.id), "newest first");
+        let mut matched = 0;
+        for filter in filters() {
+            let expected: Vec<_> =
+                all.iter().filter(|order| matches(&filter, order)).cloned().collect();
+            matched += expected.len();
+            for limit in [1, 3, 100] {
+                let found = orders_by_pages(&store.state, filter, limit);
+                assert_eq!(found, expected, "{filter:?} by {limit}");
+            }
+        }
+        assert!(matched > all.len() * 3);
+    }
+}
+
+#[test]
+fn ledger_pages_join_and_stay_in_their_pool() {
+    for checkpoint_every in [1000, 60] {
+        let store = filled(checkpoint_every);
+        let all = store.state.read(|view| view.ledger(None, None, 100_000)).unwrap();
+        assert!(all.next.is_none() && all.items.is_sorted_by_key(|row| row.key));
+        for pool in [None, Some(PoolId::Sale(sale(1))), Some(PoolId::Product(product(0)))] {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let page = store.state.read(|view| view.ledger(pool, after, 3)).unwrap();
+                found.extend(page.items);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            let wanted = all.items.iter().filter(|row| pool.is_none_or(|id| row.key.pool == id));
+            assert!(found.iter().eq(wanted));
+            assert!(!found.is_empty());
+        }
+    }
+}
+
+#[test]
+fn catalogue_pages_may_be_short_but_reach_every_row() {
+    let store = Store::new();
+    for n in 0..2500_u64 {
+        store.apply(&committed(n + 1, 0, Some(create_product(u128::from(n), 1))));
+        if n == 1200 {
+            store.state.checkpoint().unwrap();
+        }
+    }
+    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let rare = |row: &firstcome_domain::product::Product| row.id.get() % 500 == 0;
+        let page = store.state.read(|view| view.products(after, 2, rare)).unwrap();
+        found.extend(page.items.iter().map(|row| row.id));
+        pages += 1;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, [2000, 1500, 1000, 500, 0].map(product));
+    assert!(pages > 2, "a page looks at a bounded number of rows");
+}
+
+#[test]
+fn open_sales_of_a_product_leave_out_the_closed() {
+    for checkpoint_every in [1000, 60] {
+        let store = filled(checkpoint_every);
+        let sales = store.state.read(|view| view.sales(None, 100, |_| true)).unwrap().items;
+        assert!(sales.iter().any(|row| row.closed) && sales.iter().any(|row| !row.closed));
+        for n in 0..3 {
+            let open = store.state.read(|view| view.open_sales_of(product(n), 100)).unwrap();
+            let wanted = sales.iter().filter(|row| row.product == product(n) && !row.closed);
+            assert!(open.iter().eq(wanted));
+        }
+    }
+}
+
+#[test]
+fn events_go_on_from_any_revision_and_know_what_was_removed() {
+    let store = filled(60);
+    let all = store.state.read(|view| view.events(Revision::new(0), 100_000)).unwrap();
+    assert!(all.len() > 50);
+    assert!(all.is_sorted_by_key(|row| row.stamp.revision));
+    let middle = all[20].stamp.revision;
+    let rest = store.state.read(|view| view.events(middle, 5)).unwrap();
+    assert_eq!(rest, all[20..25]);
+    let (oldest, removed) =
+        store.state.read(|view| (view.oldest_event(), view.events_removed_until())).unwrap();
+    assert_eq!(oldest, all.first().map(|row| row.stamp.revision));
+    assert!(Some(removed) < oldest);
+    // A month later a tick removes them.
+    let month = 40 * 24 * 3_600_000;
+    let last = store.state.applied();
+    let revision = last.revision.unwrap().get() + 1;
+    let tick = committed(revision, last.now.get() + month, Some(crate::shop::tick()));
+    store.apply(&tick);
+    let (oldest, removed) =
+        store.state.read(|view| (view.oldest_event(), view.events_removed_until())).unwrap();
+    assert_eq!(removed, all.last().unwrap().stamp.revision);
+    assert!(oldest.is_none_or(|oldest| oldest > removed));
+    store.state.checkpoint().unwrap();
+    let after = store.reopened().state.read(|view| view.events_removed_until()).unwrap();
+    assert_eq!(after, removed);
+}

@@ -1,0 +1,13 @@
+//! What storage promises, from outside: on a real disk, and on one that loses what was not
+//! synced.
+
+mod shop;
+
+mod apply;
+mod crash;
+mod directory;
+mod failing;
+mod golden;
+mod lists;
+mod log;
+mod snapshot;

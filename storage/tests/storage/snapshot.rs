@@ -1,0 +1,142 @@
+//! Snapshots: what arrives is what was sent, or nothing.
+
+use firstcome_storage::State;
+use firstcome_storage::snapshot::{SnapshotReader, SnapshotWriter};
+
+use crate::apply::{Store, rows};
+use crate::shop::{Stream, committed, create_product, file, meta, refused};
+
+fn filled(seed: u64, entries: usize) -> Store {
+    let mut stream = Stream::new(seed);
+    let store = Store::new();
+    for _ in 0..entries {
+        store.apply(&stream.entry());
+    }
+    store
+}
+
+fn chunks(mut reader: SnapshotReader) -> Vec<Vec<u8>> {
+    let mut chunks = Vec::new();
+    while let Some(chunk) = reader.next_chunk().unwrap() {
+        assert!(chunk.len() < 1100 * 1024);
+        chunks.push(chunk.to_vec());
+    }
+    chunks
+}
+
+fn received(state: &State, chunks: &[Vec<u8>]) -> SnapshotWriter {
+    let mut writer = state.receive().unwrap();
+    for chunk in chunks {
+        writer.write_chunk(chunk).unwrap();
+    }
+    writer
+}
+
+#[test]
+fn an_installed_snapshot_is_the_sender_to_the_last_row() {
+    let sender = filled(3, 400);
+    let mut receiver = filled(4, 30);
+    let reader = sender.state.snapshot().unwrap();
+    let applied = reader.applied().clone();
+    assert_eq!(applied, sender.state.applied());
+    let chunks = chunks(reader);
+    let writer = received(&receiver.state, &chunks);
+    assert_eq!(receiver.state.install(writer).unwrap(), applied);
+    assert_eq!(receiver.state.applied(), applied);
+    assert_eq!(receiver.state.checkpointed(), applied);
+    assert_eq!(rows(&receiver.state), rows(&sender.state));
+    assert_eq!(receiver.state.row_counts(), sender.state.row_counts());
+    receiver = receiver.reopened();
+    assert_eq!(receiver.state.applied(), applied);
+    assert_eq!(rows(&receiver.state), rows(&sender.state));
+    // Both go on alike.
+    let entry = committed(401, 0, Some(create_product(8, 9)));
+    sender.apply(&entry);
+    receiver.apply(&entry);
+    assert_eq!(receiver.state.applied(), sender.state.applied());
+    receiver.state.checkpoint().unwrap();
+    assert_eq!(rows(&receiver.reopened().state), rows(&sender.state));
+}
+
+#[test]
+fn a_snapshot_stays_as_it_was_while_the_sender_goes_on() {
+    let sender = filled(3, 200);
+    let expected = rows(&sender.state);
+    let reader = sender.state.snapshot().unwrap();
+    for n in 0..50 {
+        sender.apply(&committed(1000 + n, 0, Some(create_product(u128::from(n) % 9, 9))));
+        sender.state.checkpoint().unwrap();
+    }
+    let receiver = Store::new();
+    let writer = received(&receiver.state, &chunks(reader));
+    receiver.state.install(writer).unwrap();
+    assert_eq!(rows(&receiver.state), expected);
+}
+
+#[test]
+fn large_states_come_in_many_chunks() {
+    let sender = Store::new();
+    let note = "n".repeat(5000);
+    for n in 0..600 {
+        let mut command = create_product(10 + u128::from(n), 1);
+        if let firstcome_domain::command::Action::ProductCreate(ask) = &mut command.action {
+            ask.description = Some(note.clone());
+        }
+        sender.apply(&committed(n + 1, 0, Some(command)));
+    }
+    let chunks = chunks(sender.state.snapshot().unwrap());
+    assert!(chunks.len() > 2, "{} chunks", chunks.len());
+    let receiver = Store::new();
+    let writer = received(&receiver.state, &chunks);
+    receiver.state.install(writer).unwrap();
+    assert_eq!(receiver.state.applied(), sender.state.applied());
+}
+
+#[test]
+fn a_changed_missing_or_repeated_chunk_is_refused() {
+    let sender = filled(3, 300);
+    let sent = chunks(sender.state.snapshot().unwrap());
+    let receiver = filled(4, 30);
+    let before = rows(&receiver.state);
+    // Every byte counts; a prime stride visits all kinds of places.
+    for place in (0..sent[0].len()).step_by(997) {
+        let mut chunk = sent[0].clone();
+        chunk[place] ^= 0x10;
+        refused(receiver.state.receive().unwrap().write_chunk(&chunk), "Corrupt");
+    }
+    let mut writer = receiver.state.receive().unwrap();
+    refused(writer.write_chunk(&[]), "cut short");
+    refused(writer.write_chunk(&sent[0][..sent[0].len() - 1]), "checksum");
+    let writer = receiver.state.receive().unwrap();
+    refused(receiver.state.install(writer), "not complete");
+    let mut writer = received(&receiver.state, &sent);
+    refused(writer.write_chunk(&sent[0]), "out of order");
+    assert_eq!(rows(&receiver.state), before);
+    receiver.state.checkpoint().unwrap();
+    assert_eq!(rows(&receiver.reopened().state), before);
+}
+
+#[test]
+fn a_snapshot_behind_the_state_is_refused() {
+    let sender = filled(3, 20);
+    let receiver = filled(4, 30);
+    let writer = received(&receiver.state, &chunks(sender.state.snapshot().unwrap()));
+    refused(receiver.state.install(writer), "cannot replace");
+    // It was a refusal, not a failure.
+    receiver.apply(&committed(31, 0, None));
+    assert_eq!(receiver.state.applied().meta, meta(31));
+}
+
+#[test]
+fn a_half_received_snapshot_is_deleted_at_start() {
+    let sender = filled(3, 100);
+    let receiver = filled(4, 30);
+    let writer = received(&receiver.state, &chunks(sender.state.snapshot().unwrap()));
+    drop(writer);
+    assert!(receiver.disk.bytes_of(&file("state.new.redb")).is_ok());
+    receiver.state.checkpoint().unwrap();
+    let applied = receiver.state.applied();
+    let receiver = receiver.reopened();
+    assert!(receiver.disk.bytes_of(&file("state.new.redb")).is_err());
+    assert_eq!(receiver.state.applied(), applied);
+}
