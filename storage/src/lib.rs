@@ -8,6 +8,7 @@ pub mod codec;
 pub mod dir;
 pub mod disk;
 mod file;
+pub mod inspect;
 mod key;
 pub mod log;
 mod memtable;

@@ -10,7 +10,7 @@
 //! Nothing is retried, because a failed fsync says nothing about what is on disk.
 
 mod queue;
-mod row;
+pub(crate) mod row;
 mod writer;
 
 use std::ops::Range;

@@ -9,7 +9,9 @@ use firstcome_domain::sweep::{
     AHEAD_ROWS_MAX, BACKGROUND_CHANGES_MAX, HOUSEKEEPING_ROWS_MAX, TICK_ROWS_MAX,
 };
 use firstcome_domain::value::Revision;
-use firstcome_domain::{Change, Millis, Refusal, SaleId, Stamp, View, decide, early_refusal};
+use firstcome_domain::{
+    Change, Millis, ProductId, Refusal, SaleId, Stamp, View, decide, early_refusal,
+};
 
 use crate::shop::*;
 
@@ -147,21 +149,40 @@ fn d08_own_hold_never_competes() {
     assert_eq!(shop.code(customer(1), order_of(5, &[(S, 1)])), "done");
 }
 
-#[test]
-fn an_overdue_own_hold_is_settled_behind_any_backlog() {
+/// A shop with 40 overdue orders on other products, ahead of one on the sale's only unit.
+fn with_other_backlog() -> Shop {
     let mut shop = Shop::with_sale(1);
-    for id in 100..140 {
-        let action = Action::ProductCreate(product_of(firstcome_domain::ProductId::new(id), 1));
-        shop.done(STAFF, action);
-        shop.order(id, PoolId::Product(firstcome_domain::ProductId::new(id)), 1);
+    for id in (100..140).map(ProductId::new) {
+        shop.done(STAFF, Action::ProductCreate(product_of(id, 1)));
+        shop.order(id.get(), PoolId::Product(id), 1);
     }
     shop.now = 1;
     shop.order(1, S, 1);
     shop.now = PAY_WITHIN + 1;
+    shop
+}
+
+#[test]
+fn an_overdue_own_hold_is_settled_behind_any_backlog() {
+    let mut shop = with_other_backlog();
     assert_eq!(shop.code(customer(1), order_of(2, &[(S, 1)])), "done");
     assert_eq!(shop.row(1).status, Status::Expired);
     let overdue = shop.memory.orders().filter(|order| order.status == Status::PaymentPending);
     assert_eq!(overdue.count(), 1 + 40 - AHEAD_ROWS_MAX, "the rest of the backlog is still due");
+}
+
+#[test]
+fn a_short_pool_expires_its_own_overdue_orders_behind_any_backlog() {
+    let mut shop = with_other_backlog();
+    assert_eq!(shop.code(customer(2), order_of(2, &[(S, 1)])), "done");
+    assert_eq!(shop.row(1).status, Status::Expired);
+}
+
+#[test]
+fn an_overdue_order_expires_before_it_is_paid_behind_any_backlog() {
+    let mut shop = with_other_backlog();
+    let order = shop.captured(1, "late", PRICE);
+    assert_eq!((order.status, shop.units(S)), (Status::Expired, [1, 0, 0]));
 }
 
 #[test]

@@ -18,11 +18,11 @@ use super::{Entry, Mark};
 use crate::Error;
 use crate::file::{Definition, failed};
 
-pub(super) const ENTRIES: Definition = Definition::new("entries");
-pub(super) const MARKS: Definition = Definition::new("marks");
-pub(super) const VOTE: &[u8] = b"vote";
-pub(super) const COMMITTED: &[u8] = b"committed";
-pub(super) const PURGED: &[u8] = b"purged";
+pub(crate) const ENTRIES: Definition = Definition::new("entries");
+pub(crate) const MARKS: Definition = Definition::new("marks");
+pub(crate) const VOTE: &[u8] = b"vote";
+pub(crate) const COMMITTED: &[u8] = b"committed";
+pub(crate) const PURGED: &[u8] = b"purged";
 
 const FORMAT: u8 = 1;
 /// 256 KiB: a read of one entry pays for its whole row.
@@ -32,10 +32,10 @@ type Rows<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
 
 /// The marks as a file holds them.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Marks {
-    pub(super) vote: Option<Bytes>,
-    pub(super) committed: Option<Bytes>,
-    pub(super) purged: Option<Mark>,
+pub(crate) struct Marks {
+    pub(crate) vote: Option<Bytes>,
+    pub(crate) committed: Option<Bytes>,
+    pub(crate) purged: Option<Mark>,
 }
 
 /// Packs entries that follow each other into the bytes of one row.
@@ -75,7 +75,7 @@ fn index_of(path: &Path, key: &[u8]) -> Result<u64, Error> {
 }
 
 /// Adds entries that follow each other; rewrites nothing.
-pub(super) fn append(path: &Path, rows: &mut Rows<'_>, entries: &[Entry]) -> Result<(), Error> {
+pub(crate) fn append(path: &Path, rows: &mut Rows<'_>, entries: &[Entry]) -> Result<(), Error> {
     let mut rest = entries;
     while let Some(first) = rest.first() {
         let mut bytes = 0;
@@ -93,7 +93,7 @@ pub(super) fn append(path: &Path, rows: &mut Rows<'_>, entries: &[Entry]) -> Res
 }
 
 /// Removes all entries from `from` on; a row that straddles the cut is rewritten.
-pub(super) fn truncate(path: &Path, rows: &mut Rows<'_>, from: u64) -> Result<(), Error> {
+pub(crate) fn truncate(path: &Path, rows: &mut Rows<'_>, from: u64) -> Result<(), Error> {
     let key = from.to_be_bytes();
     let straddling = before(path, rows, from)?.unwrap_or_default();
     rows.retain_in::<&[u8], _>(key.as_slice().., |_, _| false)
@@ -118,7 +118,7 @@ fn before(
 
 /// Removes rows that hold only entries up to `upto`, at most `rows_max` of them; answers whether
 /// there may be more.
-pub(super) fn purge(
+pub(crate) fn purge(
     path: &Path,
     rows: &mut Rows<'_>,
     upto: u64,
@@ -142,7 +142,7 @@ pub(super) fn purge(
 }
 
 /// Writes one mark.
-pub(super) fn put_mark(
+pub(crate) fn put_mark(
     path: &Path,
     txn: &WriteTransaction,
     name: &[u8],
@@ -154,12 +154,12 @@ pub(super) fn put_mark(
 }
 
 /// The purged mark's bytes.
-pub(super) fn encode_mark(mark: &Mark) -> Vec<u8> {
+pub(crate) fn encode_mark(mark: &Mark) -> Vec<u8> {
     [mark.index.to_be_bytes().as_slice(), &mark.bytes].concat()
 }
 
 /// Reads the marks and the index of the last entry.
-pub(super) fn load(path: &Path, txn: &ReadTransaction) -> Result<(Marks, Option<u64>), Error> {
+pub(crate) fn load(path: &Path, txn: &ReadTransaction) -> Result<(Marks, Option<u64>), Error> {
     let mut marks = Marks::default();
     if let Some(table) = opened(path, txn.open_table(MARKS))? {
         let read = |name: &[u8]| -> Result<Option<Bytes>, Error> {
@@ -193,7 +193,7 @@ fn opened<T>(path: &Path, table: Result<T, redb::TableError>) -> Result<Option<T
 
 /// Hands every entry with `first <= index <= last` to `keep` until it says stop, in order.
 /// A gap is damage.
-pub(super) fn read(
+pub(crate) fn read(
     path: &Path,
     txn: &ReadTransaction,
     first: u64,

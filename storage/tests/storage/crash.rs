@@ -406,7 +406,7 @@ fn without_a_durable_log_there_is_no_checkpoint() {
     log.append((0..=20).map(|index| entry(index, 1)).collect(), done().0);
     state.apply(&run.commands[..20], meta(20)).unwrap();
     run.disk.fail_call(run.disk.calls() + 1, 5);
-    refused(state.checkpoint(), "Io");
+    refused(state.checkpoint(), "log.redb");
     assert_eq!(run.disk.bytes_of(&file("state.redb")).unwrap(), before);
     refused(state.apply(&run.commands[20..21], meta(21)), "Io");
 }

@@ -8,6 +8,7 @@ mod crash;
 mod directory;
 mod failing;
 mod golden;
+mod inspect;
 mod lists;
 mod log;
 mod snapshot;

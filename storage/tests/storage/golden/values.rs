@@ -1,0 +1,351 @@
+//! One value of every kind that is stored or proposed, each field different from its neighbours.
+
+use firstcome_domain::command::{
+    Action, Adjustment, Allotment, OrderCancel, OrderConfirm, OrderCreate, OrderDeliver,
+    OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus, ProductUpdate,
+    ReturnReceive, SaleAllot, SaleCommand, SaleCreate, SaleUpdate, SettingsUpdate, Settlement,
+    StockAdjust, WantedLine,
+};
+use firstcome_domain::event::{EventLine, Events, Fact, PaymentFact, ProductFact, SaleFact};
+use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::order::{
+    Capture, EndReason, Line, Order, Payment, PaymentStatus, Refund, Source, Status,
+};
+use firstcome_domain::outcome::{Done, Kind, Outcome, Refusal};
+use firstcome_domain::product::Product;
+use firstcome_domain::receipt::{Receipt, ReceiptKey, Scope};
+use firstcome_domain::sale::{Disclosure, Phase, Sale};
+use firstcome_domain::settings::Settings;
+use firstcome_domain::stock::{
+    Account, Accounts, LedgerKey, LedgerRow, Movement, Pool, PoolId, Reason, Usage,
+};
+use firstcome_domain::value::{Currency, Millis, Money, Revision, RowStamp, Sealed, Stamp};
+use firstcome_domain::{Actor, Command, Role};
+use firstcome_storage::codec::encode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const fn stamp(n: u64) -> Stamp {
+    Stamp { revision: Revision::new(n), now: Millis::new(1_700_000_000_000) }
+}
+
+const fn row() -> RowStamp {
+    RowStamp { version: 3, created: stamp(5), updated: stamp(70_000) }
+}
+
+const PRODUCT: ProductId = ProductId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ab);
+const SALE: SaleId = SaleId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ac);
+const ORDER: OrderId = OrderId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ad);
+const USER: UserId = UserId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ae);
+
+fn money(amount: i64) -> Money {
+    Money { amount, currency: Currency::new("KRW").unwrap() }
+}
+
+fn product() -> Product {
+    Product {
+        id: PRODUCT,
+        name: "caf\u{e9}".into(),
+        description: Some("two\nlines".into()),
+        image_url: None,
+        no_shipping: true,
+        price: money(1_000_000_000_000),
+        discontinued: false,
+        waitlist: true,
+        due_at: Some(Millis::new(9)),
+        row: row(),
+    }
+}
+
+fn sale() -> Sale {
+    Sale {
+        id: SALE,
+        product: PRODUCT,
+        title: "drop".into(),
+        opens_at: Millis::new(1),
+        closes_at: Some(Millis::MAX),
+        per_customer_limit: 100,
+        pay_within_ms: Some(60_000),
+        price: money(7),
+        disclosure: Disclosure::Hidden,
+        paused: true,
+        waitlist: false,
+        closed: false,
+        opened: true,
+        due_at: None,
+        row: row(),
+    }
+}
+
+fn accounts() -> Accounts {
+    Accounts { available: 250, held: 251, sold: 70_000, scrapped: 5_000_000_000 }
+}
+
+fn pool() -> Pool {
+    Pool { id: PoolId::Sale(SALE), accounts: accounts(), waiting: 2, row: row() }
+}
+
+fn order() -> Order {
+    Order {
+        id: ORDER,
+        customer: USER,
+        lines: vec![Line {
+            pool: PoolId::Product(PRODUCT),
+            product: PRODUCT,
+            name: "thing".into(),
+            unit_price: money(12),
+            quantity: 3,
+        }],
+        total: 36,
+        currency: Currency::new("KRW").unwrap(),
+        address: Some(Sealed(vec![1, 2, 255])),
+        source: Source::Waitlist,
+        status: Status::ReturnRequested,
+        entered_at: Millis::new(11),
+        pay_by: Some(Millis::new(12)),
+        pay_by_max: Some(Millis::new(13)),
+        due_at: Some(Millis::new(-14)),
+        payment: Payment {
+            status: PaymentStatus::Refunded,
+            attempt: 2,
+            captures: vec![Capture {
+                provider_ref: "p-1".into(),
+                amount: 36,
+                refund: Refund::Done,
+            }],
+            last_code: Some("insufficient_funds".into()),
+        },
+        tracking_no: Some("TR-9".into()),
+        reason: Some(EndReason::PaymentRefused),
+        ticket: stamp(6),
+        row: row(),
+    }
+}
+
+fn key() -> ReceiptKey {
+    ReceiptKey { scope: Scope([7; 32]), fingerprint: [8; 32] }
+}
+
+fn facts() -> Vec<Fact> {
+    vec![
+        Fact::OrderCreated {
+            order: ORDER,
+            lines: vec![EventLine { pool: PoolId::Sale(SALE), quantity: 2, unit_price: 5 }],
+            total: 10,
+            currency: Currency::new("EUR").unwrap(),
+            pay_by: Millis::new(15),
+            source: Source::Direct,
+        },
+        Fact::OrderStatus {
+            order: ORDER,
+            from: Status::Paid,
+            to: Status::Shipping,
+            due_at: Some(Millis::new(16)),
+            tracking_no: Some("TR-9".into()),
+        },
+        Fact::Payment {
+            payment: ORDER.payment(),
+            what: PaymentFact::DuplicateCapture,
+            amount: -1,
+            code: Some("again".into()),
+        },
+        Fact::StockChanged { pool: PoolId::Product(PRODUCT), accounts: accounts(), waiting: 1 },
+        Fact::Sale { sale: SALE, what: SaleFact::AvailableAgain, phase: Phase::Open },
+        Fact::Product { product: PRODUCT, what: ProductFact::StatusChanged, discontinued: true },
+        Fact::SettingsChanged,
+    ]
+}
+
+fn actions() -> Vec<Action> {
+    let command = SaleCommand { id: SALE, if_version: Some(4) };
+    let settle = |settlement| Action::PaymentSettle(PaymentSettle { order: ORDER, settlement });
+    vec![
+        Action::ProductCreate(ProductCreate {
+            id: PRODUCT,
+            name: "thing".into(),
+            description: None,
+            image_url: Some("https://example.org/a.png".into()),
+            no_shipping: false,
+            price: money(5),
+            stock: 300,
+            waitlist: true,
+        }),
+        Action::ProductUpdate(ProductUpdate {
+            id: PRODUCT,
+            if_version: 2,
+            name: Some("other".into()),
+            description: Some(None),
+            image_url: None,
+            no_shipping: Some(true),
+            price: Some(money(6)),
+            waitlist: Some(false),
+        }),
+        Action::ProductSetStatus(ProductSetStatus {
+            id: PRODUCT,
+            if_version: 2,
+            discontinued: true,
+        }),
+        Action::StockAdjust(StockAdjust {
+            pool: PoolId::Product(PRODUCT),
+            adjustment: Adjustment::Unscrap,
+            quantity: 1_000_000_000,
+            note: Some("found".into()),
+        }),
+        Action::SaleCreate(SaleCreate {
+            id: SALE,
+            product: PRODUCT,
+            title: "drop".into(),
+            units: 10,
+            price: Some(money(4)),
+            opens_at: Millis::new(100),
+            closes_at: Some(Millis::new(200)),
+            per_customer_limit: 1,
+            pay_within_ms: None,
+            disclosure: Disclosure::Bucketed,
+            waitlist: true,
+        }),
+        Action::SaleUpdate(SaleUpdate {
+            id: SALE,
+            if_version: 3,
+            title: None,
+            price: Some(money(3)),
+            opens_at: Some(Millis::new(101)),
+            closes_at: Some(None),
+            per_customer_limit: Some(2),
+            pay_within_ms: Some(Some(60_000)),
+            disclosure: Some(Disclosure::Exact),
+            waitlist: None,
+        }),
+        Action::SaleAllot(SaleAllot {
+            id: SALE,
+            allotment: Allotment::Down,
+            quantity: 8,
+            note: None,
+        }),
+        Action::SalePause(command.clone()),
+        Action::SaleResume(command.clone()),
+        Action::SaleClose(command),
+        Action::OrderCreate(OrderCreate {
+            id: ORDER,
+            lines: vec![WantedLine { target: PoolId::Sale(SALE), quantity: 100 }],
+            address: Some(Sealed(vec![3; 40])),
+            expected_total: Some(700),
+        }),
+        Action::OrderCancel(OrderCancel { id: ORDER }),
+        Action::OrderShip(OrderShip { id: ORDER, tracking_no: Some("TR-1".into()) }),
+        Action::OrderDeliver(OrderDeliver { id: ORDER }),
+        Action::OrderConfirm(OrderConfirm { id: ORDER }),
+        Action::OrderReturn(OrderReturn { id: ORDER }),
+        Action::ReturnReceive(ReturnReceive { id: ORDER, restock: true }),
+        settle(Settlement::PaidOutside { reference: Some("bank".into()) }),
+        settle(Settlement::Captured { attempt: 1, provider_ref: "p-2".into(), amount: 9 }),
+        settle(Settlement::Declined { attempt: 2, code: "no".into(), last: true }),
+        Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings: Settings::default() }),
+        Action::Tick,
+    ]
+}
+
+fn refusals() -> Vec<Refusal> {
+    let status = Status::Canceled;
+    vec![
+        Refusal::PermissionDenied,
+        Refusal::IdempotencyKeyReused,
+        Refusal::InvalidField { pointer: "/name".into(), code: "too_long".into() },
+        Refusal::NotFound(Kind::Order),
+        Refusal::VersionMismatch { current: 9 },
+        Refusal::IdInUse,
+        Refusal::CurrencyFixed,
+        Refusal::NotEnoughUnits { available: 3 },
+        Refusal::SaleOpen,
+        Refusal::ProductDiscontinued { product: PRODUCT },
+        Refusal::SalePaused,
+        Refusal::SaleNotOpen { opens_at: Millis::new(17) },
+        Refusal::SaleClosed { closes_at: Some(Millis::new(18)) },
+        Refusal::CurrencyMixed,
+        Refusal::AmountOverflow,
+        Refusal::PriceChanged { total: 19 },
+        Refusal::AlreadyHolding { order: ORDER, pay_by: Millis::new(20) },
+        Refusal::TooManyPendingOrders { limit: 10 },
+        Refusal::LimitReached { limit: 1, used: 1 },
+        Refusal::SoldOut { pool: PoolId::Sale(SALE), waitlist: true, available: Some(0) },
+        Refusal::NotCancelable { status },
+        Refusal::PaymentInProgress,
+        Refusal::WrongStatus { status },
+        Refusal::NotReturnable { status },
+        Refusal::OrderNotPayable { status },
+    ]
+}
+
+fn done() -> Vec<Done> {
+    vec![
+        Done::Product(Box::new(product()), pool()),
+        Done::Sale(Box::new(sale()), pool(), true),
+        Done::Stock(pool()),
+        Done::Order(Box::new(order())),
+        Done::Settings(Box::new(Settings::default())),
+        Done::Ticked { more: true, next_due: Some(Millis::new(21)) },
+    ]
+}
+
+/// Encodes, and checks on the way that decoding gives the value back.
+fn add<T>(values: &mut Vec<(String, Vec<u8>)>, name: impl Into<String>, value: &T)
+where
+    T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let bytes = encode(value);
+    assert_eq!(firstcome_storage::codec::decode::<T>(&bytes).as_ref().ok(), Some(value));
+    values.push((name.into(), bytes));
+}
+
+/// Every value with its name, encoded.
+pub(super) fn all() -> Vec<(String, Vec<u8>)> {
+    let mut values = Vec::new();
+    let all = &mut values;
+    add(all, "settings", &Settings { row: row(), ..Settings::default() });
+    add(all, "product", &product());
+    add(all, "sale", &sale());
+    add(all, "pool", &pool());
+    add(all, "order", &order());
+    for status in Status::ALL {
+        add(all, format!("status.{}", status.as_str()), &status);
+    }
+    let usage = Usage { sale: SALE, customer: USER, used: 2, holding: Some(ORDER), row: row() };
+    add(all, "usage", &usage);
+    let ledger = LedgerRow {
+        key: LedgerKey { pool: PoolId::Sale(SALE), revision: Revision::new(7), offset: 1 },
+        movement: Movement {
+            from: Account::Available,
+            to: Account::Held,
+            quantity: 4,
+            reason: Reason::Hold,
+        },
+        order: Some(ORDER),
+        peer: Some(PoolId::Product(PRODUCT)),
+        actor: Actor::User { id: USER, role: Role::Operator },
+        note: Some("counted".into()),
+        stamp: stamp(7),
+    };
+    add(all, "ledger", &ledger);
+    let outcome = Outcome::Refused(Refusal::SalePaused);
+    add(
+        all,
+        "receipt",
+        &Receipt { key: key(), outcome, stamp: stamp(8), expires_at: Millis::new(22) },
+    );
+    add(all, "events", &Events { stamp: stamp(9), actor: Actor::Node, facts: facts() });
+    for fact in facts() {
+        add(all, format!("fact.{}", fact.name()), &fact);
+    }
+    for (place, action) in actions().into_iter().enumerate() {
+        let actor = Actor::User { id: USER, role: Role::Customer };
+        let name = format!("command.{place}.{}", action.name());
+        add(all, name, &Command { actor, receipt: Some(key()), action });
+    }
+    for (place, done) in done().into_iter().enumerate() {
+        add(all, format!("done.{place}"), &Outcome::Done(done));
+    }
+    for refusal in refusals() {
+        add(all, format!("refused.{}", refusal.code()), &Outcome::Refused(refusal));
+    }
+    values
+}
