@@ -164,13 +164,13 @@ async fn open_sale(plan: &Plan, target: &Target) -> anyhow::Result<String> {
         "name": "Bench", "description": "Hot.", "no_shipping": true, "stock": units,
         "price": {"amount": 15000, "currency": "KRW"},
     });
-    let product = admin.must(Ask::post("/v1/admin/products", &product)).await?.body;
+    let product = admin.insist("/v1/admin/products", &product).await?.body;
     let sale = json!({
         "product_id": product.get("id"), "title": "Bench", "units": units,
         "opens_at": instant::format(instant::now_ms()), "per_customer_limit": 1,
         "pay_within_seconds": 86400,
     });
-    let sale = admin.must(Ask::post("/v1/admin/sales", &sale)).await?.body;
+    let sale = admin.insist("/v1/admin/sales", &sale).await?.body;
     Ok(output::field(&sale, "id"))
 }
 
@@ -179,7 +179,7 @@ async fn buy_the_only_unit(target: &Target, sale_id: &str) -> anyhow::Result<()>
     let url = format!("http://{address}");
     let buyer = Client::minted(&url, &target.keys, Role::Customer, ADMIN_LIMIT)?;
     let order = json!({"lines": [{"sale_id": sale_id, "quantity": 1}]});
-    buyer.must(Ask::post("/v1/orders", &order)).await?;
+    buyer.insist("/v1/orders", &order).await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! JSON over HTTP/1.1, for the commands that talk to a node as any client would.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -20,6 +20,8 @@ use crate::output;
 
 /// No answer of the API is larger.
 const BODY_BYTES_MAX: usize = 16 << 20;
+/// Between two tries of [`Client::insist`].
+const AGAIN: Duration = Duration::from_millis(50);
 /// A token made for one command need not live longer than the command.
 const TOKEN_SECONDS: u64 = 600;
 
@@ -165,6 +167,23 @@ impl Client {
     pub(crate) async fn must(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
         let answer = self.ask(ask).await?;
         if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer).into()) }
+    }
+
+    /// Asks once for this key, and again while the node says that nothing was done for now: a new
+    /// cluster may still be finding its leader.
+    pub(crate) async fn insist(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        let key = uuid::Uuid::now_v7().to_string();
+        let deadline = Instant::now() + self.limit;
+        loop {
+            let answer = self.ask(Ask::post_once(path, body, &key)).await?;
+            if answer.status.is_success() {
+                return Ok(answer);
+            }
+            if !answer.status.is_server_error() || Instant::now() > deadline {
+                return Err(refusal(&answer).into());
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// The version of what `path` shows now.

@@ -17,7 +17,6 @@ use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
 use self::buyers::Sale;
-use crate::client::Ask;
 use crate::cluster_process::ClusterProcess;
 use crate::credentials::fresh_user;
 use crate::exit::{Exit, Stop};
@@ -137,13 +136,13 @@ async fn open_sale(plan: &Plan, cluster: &ClusterProcess) -> anyhow::Result<Stri
         "name": "Lamp", "description": "One of a few.", "no_shipping": true,
         "price": {"amount": 15000, "currency": "KRW"}, "stock": plan.units,
     });
-    let product = admin.must(Ask::post("/v1/admin/products", &product)).await?.body;
+    let product = admin.insist("/v1/admin/products", &product).await?.body;
     let sale = json!({
         "product_id": product.get("id"), "title": "First come, first served",
         "units": plan.units, "opens_at": instant::format(instant::now_ms()),
         "per_customer_limit": 1,
     });
-    let sale = admin.must(Ask::post("/v1/admin/sales", &sale)).await?.body;
+    let sale = admin.insist("/v1/admin/sales", &sale).await?.body;
     let id = sale.get("id").and_then(Value::as_str);
     id.map(ToOwned::to_owned)
         .ok_or_else(|| Stop::new(Exit::Bug, format!("the new sale has no id: {sale}")).into())

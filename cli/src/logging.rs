@@ -18,8 +18,15 @@ use crate::instant;
 
 /// Starts logging for a node. Fails if the level makes no sense.
 pub(crate) fn start(node: &str, level: &str, json: bool) -> Result<(), Stop> {
+    // openraft tells its whole state at every step; one level less is what operators can use.
+    let below = match level {
+        "trace" => "debug",
+        "debug" => "info",
+        "error" => "error",
+        _ => "warn",
+    };
     let filter = EnvFilter::builder()
-        .parse(level)
+        .parse(format!("{level},openraft={below}"))
         .map_err(|error| Stop::config(format!("log.level {level:?}: {error}")))?;
     let format = Line { node: node.to_owned(), json };
     tracing_subscriber::fmt()

@@ -91,15 +91,25 @@ pub(crate) fn field(value: &Value, path: &str) -> String {
     }
 }
 
-/// One line a field, for single objects: everything it holds, in the API's order.
+/// One line a field, for single objects: everything they hold, inner objects with dots.
 pub(crate) fn object(value: &Value) -> String {
-    let Some(fields) = value.as_object() else { return format!("{value}\n") };
-    let width = fields.keys().map(String::len).max().unwrap_or(0);
-    let mut text = String::new();
-    for name in fields.keys().filter(|name| *name != "object") {
-        text.push_str(&format!("{name:<width$}  {}\n", field(value, name)));
+    let mut lines = Vec::new();
+    flatten(value, "", &mut lines);
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, text): (String, String)| format!("{name:<width$}  {text}\n");
+    lines.into_iter().map(line).collect()
+}
+
+fn flatten(value: &Value, above: &str, lines: &mut Vec<(String, String)>) {
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        let path = format!("{above}{name}");
+        let is_money = inner.get("currency").is_some();
+        if inner.is_object() && !is_money {
+            flatten(inner, &format!("{path}."), lines);
+        } else if name != "object" {
+            lines.push((path, field(value, name)));
+        }
     }
-    text
 }
 
 #[cfg(test)]
@@ -113,6 +123,13 @@ mod tests {
             vec!["longer".to_owned(), "1234".to_owned()],
         ];
         assert_eq!(table(&["NODE", "SOLD"], &rows), "NODE    SOLD\nn1         7\nlonger  1234\n");
+    }
+
+    #[test]
+    fn inner_objects_are_shown_with_dots() {
+        let sale =
+            json!({"id": "sal_1", "object": "sale", "stock": {"held": 3, "object": "stock"}});
+        assert_eq!(object(&sale), "id          sal_1\nstock.held  3\n");
     }
 
     #[test]

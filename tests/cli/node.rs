@@ -80,7 +80,16 @@ fn development_node_sells_stops_and_starts_again() {
     let url = format!("http://{address}");
     let found = run(here.path(), &["order", "show", order_id, "--staff", "--url", &url]);
     assert_eq!(code(&found), 0, "{}", stderr(&found));
+    let busy = run(here.path(), &["inspect", "check"]);
+    assert_eq!(code(&busy), 75, "a running node is not looked into: {}", stderr(&busy));
     assert_eq!(terminate(node), 0);
+    for verb in ["hash", "log", "tables", "check"] {
+        let looked = run(here.path(), &["inspect", verb, "--json"]);
+        assert_eq!(code(&looked), 0, "{verb}: {}{}", stdout(&looked), stderr(&looked));
+        for line in stdout(&looked).lines() {
+            serde_json::from_str::<Value>(line).expect("JSON lines");
+        }
+    }
 }
 
 #[test]

@@ -3,15 +3,20 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use firstcome_storage::inspect::Inspection;
+use serde_json::{Value, json};
 
-use crate::exit::{Exit, Stop};
+use crate::exit::Exit;
+use crate::{instant, output};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   firstcome inspect check --data-dir data/n1     every checksum and every invariant
   firstcome inspect hash --data-dir data/n1
-  firstcome inspect log --data-dir data/n1 --json | head")]
+  firstcome inspect log --data-dir data/n1 --json | head
+
+With --json each line is one JSON object. `check` exits 65 if anything does not hold.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -22,23 +27,114 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// The state hash and where it was taken.
+    /// The state hash, stored and recomputed, and the revision it belongs to.
     Hash,
-    /// The entries of the log.
+    /// What the log holds, and its entries.
     Log,
-    /// Rows of each table.
+    /// Rows and bytes of each table.
     Tables,
-    /// Both files, the recomputed hash, and the invariants of every row.
+    /// Both files, the recomputed hash, every index, and the invariants of every row.
     Check,
 }
 
-pub(crate) fn run(args: &Args, _json: bool) -> anyhow::Result<Exit> {
-    let what = match args.verb {
-        Verb::Hash => "hash",
-        Verb::Log => "log",
-        Verb::Tables => "tables",
-        Verb::Check => "check",
-    };
-    let directory = args.data_dir.display();
-    Err(Stop::config(format!("inspect {what} of {directory} is not part of this build")).into())
+pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
+    let inspection = Inspection::open(&args.data_dir)?;
+    match args.verb {
+        Verb::Hash => hash(&inspection, json),
+        Verb::Log => log(&inspection, json),
+        Verb::Tables => tables(&inspection, json),
+        Verb::Check => check(&inspection, json),
+    }
+}
+
+/// One object: a line of JSON, or its fields for eyes.
+fn print(document: &Value, json: bool) {
+    if json {
+        output::line(&document.to_string());
+    } else {
+        output::write(&output::object(document));
+    }
+}
+
+fn hash(inspection: &Inspection, json: bool) -> anyhow::Result<Exit> {
+    let (identity, applied) = (inspection.identity(), inspection.applied());
+    let recomputed = inspection.recomputed_hash()?;
+    let document = json!({
+        "object": "state_hash",
+        "node": identity.name,
+        "cluster": identity.cluster_uuid,
+        "revision": applied.revision.map(firstcome_domain::Revision::get),
+        "log_time": instant::format(applied.now.get()),
+        "stored": format!("{:032x}", applied.hash.0),
+        "recomputed": format!("{:032x}", recomputed.0),
+        "equal": applied.hash == recomputed,
+    });
+    print(&document, json);
+    Ok(if applied.hash == recomputed { Exit::Done } else { Exit::Corrupt })
+}
+
+fn log(inspection: &Inspection, json: bool) -> anyhow::Result<Exit> {
+    let log = inspection.log()?;
+    let document = json!({
+        "object": "log",
+        "purged": log.purged.map(|mark| mark.index),
+        "last": log.last,
+        "entries": log.entries,
+        "bytes": log.bytes,
+        "has_vote": log.vote.is_some(),
+        "has_committed": log.committed.is_some(),
+    });
+    print(&document, json);
+    inspection.entries(0..u64::MAX, &mut |entry| {
+        let (index, bytes) = (entry.index, entry.bytes.len());
+        if json {
+            let entry = json!({"object": "log_entry", "index": index, "bytes": bytes});
+            output::line(&entry.to_string());
+        } else {
+            output::line(&format!("entry {index:>10}  {bytes} bytes"));
+        }
+        true
+    })?;
+    Ok(Exit::Done)
+}
+
+fn tables(inspection: &Inspection, json: bool) -> anyhow::Result<Exit> {
+    let tables = inspection.tables()?;
+    if json {
+        for table in &tables {
+            let document = json!({
+                "object": "table", "name": table.name, "hashed": table.is_primary,
+                "rows": table.rows, "bytes": table.bytes,
+            });
+            output::line(&document.to_string());
+        }
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<_> = tables
+        .iter()
+        .map(|t| vec![t.name.to_owned(), t.rows.to_string(), t.bytes.to_string()])
+        .collect();
+    output::write(&output::table(&["TABLE", "ROWS", "BYTES"], &rows));
+    Ok(Exit::Done)
+}
+
+fn check(inspection: &Inspection, json: bool) -> anyhow::Result<Exit> {
+    let findings = inspection.check()?;
+    for finding in &findings {
+        let (check, detail) = (&finding.check, &finding.detail);
+        if json {
+            let document = json!({"object": "finding", "check": check, "detail": detail});
+            output::line(&document.to_string());
+        } else {
+            output::line(&format!("{check}: {detail}"));
+        }
+    }
+    if !json {
+        let revision = inspection.applied().revision.map_or(0, firstcome_domain::Revision::get);
+        output::line(&match findings.len() {
+            0 => format!("all is well at revision {revision}"),
+            count => format!("{count} findings at revision {revision}"),
+        });
+    }
+    Ok(if findings.is_empty() { Exit::Done } else { Exit::Corrupt })
 }

@@ -175,7 +175,9 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
             let path = page("/v1/sales", limit, cursor.as_deref(), &filters);
             show(&client, Ask::get(&path), json, list).await
         }
-        Verb::Show { id } => one(&client, &id, json).await,
+        Verb::Show { id } => {
+            show(&client, Ask::get(&format!("/v1/sales/{id}")), json, object).await
+        }
         Verb::Update {
             id,
             title,
@@ -224,16 +226,6 @@ async fn act(
 ) -> anyhow::Result<Exit> {
     let path = format!("/v1/admin/sales/{id}/{what}");
     show(client, Ask::post(&path, body), json, object).await
-}
-
-/// The sale, and for people its stock below it.
-async fn one(client: &Client, id: &str, json: bool) -> anyhow::Result<Exit> {
-    let path = format!("/v1/sales/{id}");
-    if json {
-        return show(client, Ask::get(&path), json, object).await;
-    }
-    let stock = client.must(Ask::get(&format!("{path}/stock"))).await?.body;
-    show(client, Ask::get(&path), json, |sale| object(sale) + "\n" + &object(&stock)).await
 }
 
 /// An instant as the API takes it; "now" is the cluster's, not this machine's.

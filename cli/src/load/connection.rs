@@ -30,8 +30,8 @@ struct Head {
     status: u16,
     replayed: bool,
     closes: bool,
-    head_end: usize,
-    body_bytes: usize,
+    end: usize,
+    body_len: usize,
 }
 
 /// A connection to one node.
@@ -68,7 +68,7 @@ impl Connection {
                 break head;
             }
         };
-        let end = head.head_end + head.body_bytes;
+        let end = head.end + head.body_len;
         if end > ANSWER_BYTES_MAX {
             return Err(io::Error::other("the answer is too large"));
         }
@@ -79,7 +79,7 @@ impl Connection {
             filled += self.receive(filled).await?;
         }
         self.open = !head.closes;
-        let body = self.inbox.get(head.head_end..end).unwrap_or_default();
+        let body = self.inbox.get(head.end..end).unwrap_or_default();
         Ok(Reply { status: head.status, replayed: head.replayed, body })
     }
 
@@ -104,13 +104,13 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let parsed = response.parse(bytes).map_err(io::Error::other)?;
-    let httparse::Status::Complete(head_end) = parsed else { return Ok(None) };
+    let httparse::Status::Complete(end) = parsed else { return Ok(None) };
     let status = response.code.unwrap_or(0);
-    let mut head = Head { status, replayed: false, closes: false, head_end, body_bytes: 0 };
+    let mut head = Head { status, replayed: false, closes: false, end, body_len: 0 };
     for header in response.headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             let length = std::str::from_utf8(header.value).ok().and_then(|v| v.parse().ok());
-            head.body_bytes = length.ok_or_else(|| io::Error::other("bad Content-Length"))?;
+            head.body_len = length.ok_or_else(|| io::Error::other("bad Content-Length"))?;
         } else if header.name.eq_ignore_ascii_case("idempotency-replayed") {
             head.replayed = header.value == b"true";
         } else if header.name.eq_ignore_ascii_case("connection") {
@@ -162,8 +162,8 @@ mod tests {
             b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nIdempotency-Replayed: true\r\n\r\nhello";
         assert!(parse(bytes.get(..30).unwrap_or_default())?.is_none());
         let head = parse(bytes)?.ok_or(ErrorKind::UnexpectedEof)?;
-        assert_eq!((head.status, head.body_bytes, head.replayed), (201, 5, true));
-        assert_eq!(bytes.get(head.head_end..), Some(&b"hello"[..]));
+        assert_eq!((head.status, head.body_len, head.replayed), (201, 5, true));
+        assert_eq!(bytes.get(head.end..), Some(&b"hello"[..]));
         Ok(())
     }
 
