@@ -2,7 +2,7 @@
 //!
 //! A chunk of committed entries is applied at once; answers go out right after, because the
 //! entries are already durable on a majority. What openraft calls a snapshot is our durable
-//! checkpoint; the stream for a peer is opened only when one is sent.
+//! checkpoint, opened for reading.
 
 use std::io;
 
@@ -14,6 +14,7 @@ use firstcome_storage::{Error, State, codec};
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use crate::failure::FailureSlot;
@@ -29,8 +30,6 @@ pub(crate) enum SnapshotData {
     Outgoing(Box<SnapshotReader>),
     /// Completely received, not yet verified as a whole.
     Incoming(Box<SnapshotWriter>),
-    /// Only the mark: what is durable here.
-    Mark,
 }
 
 /// The applying side of a node.
@@ -47,6 +46,14 @@ pub(crate) struct Marker {
     failure: FailureSlot,
 }
 
+/// Runs work that may block, without keeping Raft's core from running on this thread's queue.
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 fn meta_of(applied: &Applied) -> Result<wire::Meta, Error> {
     if applied.meta.is_empty() {
         return Ok(wire::Meta::default());
@@ -55,6 +62,21 @@ fn meta_of(applied: &Applied) -> Result<wire::Meta, Error> {
         path: "state.redb".into(),
         detail: format!("raft's own row: {e}"),
     })
+}
+
+/// Saves a checkpoint and opens it for reading; the meta is that of the rows it holds.
+fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<types::Snapshot> {
+    let opened = aside(|| {
+        let reader = state.snapshot()?;
+        let meta = meta_of(reader.applied())?;
+        Ok((reader, meta))
+    });
+    let (reader, meta) = opened.map_err(|error: Error| {
+        failure.set_storage(&error);
+        io::Error::other(error)
+    })?;
+    let snapshot = SnapshotData::Outgoing(Box::new(reader));
+    Ok(types::Snapshot { meta: meta.snapshot_meta(), snapshot })
 }
 
 impl StateMachine {
@@ -95,6 +117,9 @@ impl StateMachine {
                     command = Some(decoded);
                 }
                 EntryPayload::Membership(m) => {
+                    // Every one counts: a member that came and went in one chunk keeps its id.
+                    let largest = m.nodes().map(|(id, _)| *id).max().unwrap_or(0);
+                    self.meta.node_id_max = self.meta.node_id_max.max(largest);
                     membership = Some(types::StoredMembership::new(Some(entry.log_id), m));
                 }
                 EntryPayload::Blank => {}
@@ -108,7 +133,9 @@ impl StateMachine {
         } else {
             self.meta.last = wire::log_id(last.as_ref());
         }
-        let decided = self.state.apply(&committed, Bytes::from(codec::encode(&self.meta)))?;
+        // Off the scheduler: apply may wait for a checkpoint, and Raft's core must go on.
+        let meta = Bytes::from(codec::encode(&self.meta));
+        let decided = aside(|| self.state.apply(&committed, meta))?;
         if let Some(id) = last {
             self.applied.send_replace(id.index);
         }
@@ -159,10 +186,17 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         meta: &types::SnapshotMeta,
         snapshot: SnapshotData,
     ) -> io::Result<()> {
-        let SnapshotData::Incoming(writer) = snapshot else {
-            return Err(io::Error::other("only a received snapshot can be installed"));
-        };
-        let applied = self.state.install(*writer).map_err(|error| self.fail(error))?;
+        let installed = aside(|| match snapshot {
+            SnapshotData::Incoming(writer) => self.state.install(*writer),
+            SnapshotData::Outgoing(mut reader) => {
+                let mut writer = self.state.receive()?;
+                while let Some(chunk) = reader.next_chunk()? {
+                    writer.write_chunk(&chunk)?;
+                }
+                self.state.install(writer)
+            }
+        });
+        let applied = installed.map_err(|error| self.fail(error))?;
         self.meta = meta_of(&applied).map_err(|error| self.fail(error))?;
         if self.meta.snapshot_meta().last_log_id != meta.last_log_id {
             let detail = "its head and its rows name different positions".to_owned();
@@ -178,10 +212,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         if self.state.applied().revision.is_none() {
             return Ok(None);
         }
-        let reader = self.state.snapshot().map_err(|error| self.fail(error))?;
-        let meta = meta_of(reader.applied()).map_err(|error| self.fail(error))?;
-        let snapshot = SnapshotData::Outgoing(Box::new(reader));
-        Ok(Some(types::Snapshot { meta: meta.snapshot_meta(), snapshot }))
+        open_snapshot(&self.state, &self.failure).map(Some)
     }
 }
 
@@ -189,15 +220,6 @@ impl RaftSnapshotBuilder<TypeConfig> for Marker {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> io::Result<types::Snapshot> {
-        let state = self.state.clone();
-        let saved = tokio::task::spawn_blocking(move || state.checkpoint())
-            .await
-            .map_err(io::Error::other)?;
-        let fail = |error: Error| {
-            self.failure.set_storage(&error);
-            io::Error::other(error)
-        };
-        let meta = saved.and_then(|applied| meta_of(&applied)).map_err(fail)?;
-        Ok(types::Snapshot { meta: meta.snapshot_meta(), snapshot: SnapshotData::Mark })
+        open_snapshot(&self.state, &self.failure)
     }
 }
