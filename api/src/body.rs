@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
@@ -28,6 +28,13 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_TIME, collect(body)).await {
         Ok(read) => read,
         Err(_) => Err(Problem::new(Code::RequestTimeout)),
+    }
+}
+
+/// Reads a body that nobody wants, so that the connection can go on.
+pub(crate) async fn discard(body: Body) {
+    if !body.is_end_stream() {
+        drop(read(body).await);
     }
 }
 

@@ -102,15 +102,16 @@ where
 }
 
 /// Answers a request that no route takes.
-pub(crate) fn stray(app: &App, request: &Request<Body>, code: Code) -> Response {
-    let sent = Sent {
-        since: Instant::now(),
-        method: request.method().clone(),
-        uri: request.uri().clone(),
-        request_id: request_id_of(request.headers()),
-        in_korean: prefers_korean(request.headers()),
-    };
+pub(crate) async fn stray(app: &App, request: Request<Body>, code: Code) -> Response {
+    let (parts, body) = request.into_parts();
+    let sent = Sent::of(&parts);
+    body::discard(body).await;
+    let code = if uri_is_too_long(&sent.uri) { Code::UriTooLong } else { code };
     respond(app, usize::MAX, &sent, Err(Problem::new(code)))
+}
+
+fn uri_is_too_long(uri: &Uri) -> bool {
+    uri.path_and_query().map_or(0, |all| all.as_str().len()) > URI_BYTES_MAX
 }
 
 /// What the answer needs of the request.
@@ -166,12 +167,16 @@ async fn admit(
     path_id: String,
     body: Body,
 ) -> Result<Call, Problem> {
-    let uri_bytes = parts.uri.path_and_query().map_or(0, |all| all.as_str().len());
-    if uri_bytes > URI_BYTES_MAX {
+    // A body is read whole even if the request is refused: the connection can go on then.
+    let body = if route.verb == Verb::Get {
+        body::discard(body).await;
+        Ok(Bytes::new())
+    } else {
+        body::read(body).await
+    };
+    if uri_is_too_long(&parts.uri) {
         return Err(Problem::new(Code::UriTooLong));
     }
-    // A body is read whole even if the request is refused: the connection can go on then.
-    let body = if route.verb == Verb::Get { Ok(Bytes::new()) } else { body::read(body).await };
     let caller = authenticate(app, route, &parts.headers)?;
     let body = body?;
     let query = Query::parse(parts.uri.query(), route)?;

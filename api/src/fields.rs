@@ -73,17 +73,24 @@ impl Fields {
 
     /// The price of one unit.
     pub(crate) fn unit_price(&mut self, pointer: &str, price: &MoneyBody) -> Option<Money> {
-        let currency = Currency::new(&price.currency);
-        self.check(
-            currency.is_some(),
-            &format!("{pointer}/currency"),
-            "invalid",
-            "three capital letters",
-        );
+        let currency = self.currency(pointer, &price.currency);
         if !(1..=Money::UNIT_PRICE_MAX).contains(&price.amount) {
             self.wrong(format!("{pointer}/amount"), "out_of_range", "1 to 1000000000000");
         }
         currency.map(|currency| Money { amount: price.amount, currency })
+    }
+
+    /// A total that the buyer saw; one that cannot be right is a price that changed.
+    pub(crate) fn total(&mut self, pointer: &str, total: &MoneyBody) -> Option<Money> {
+        let currency = self.currency(pointer, &total.currency);
+        currency.map(|currency| Money { amount: total.amount, currency })
+    }
+
+    fn currency(&mut self, pointer: &str, text: &str) -> Option<Currency> {
+        let currency = Currency::new(text);
+        let pointer = format!("{pointer}/currency");
+        self.check(currency.is_some(), &pointer, "invalid", "three capital letters");
+        currency
     }
 
     /// Units of a stock command.

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use firstcome_domain::order::Status;
 use firstcome_domain::outcome::Kind;
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::{Refusal, Revision, Stamp};
@@ -168,7 +169,7 @@ impl Problem {
             errors: Vec::new(),
             facts: Vec::new(),
             revision: None,
-            retry_after_seconds: matches!(code, Code::Overloaded | Code::NoQuorum).then_some(1),
+            retry_after_seconds: (code.row().1 == 503).then_some(1),
             replayed: false,
             request_seed: None,
         }))
@@ -346,7 +347,10 @@ fn refusal_document(refusal: &Refusal) -> Problem {
         },
         Refusal::CurrencyMixed => new(C::CurrencyMixed),
         Refusal::AmountOverflow => new(C::AmountOverflow),
-        Refusal::PriceChanged { total } => new(C::PriceChanged).fact("total", *total),
+        Refusal::PriceChanged { total } => {
+            let total = json!({ "amount": total.amount, "currency": total.currency.as_str() });
+            new(C::PriceChanged).fact("total", total)
+        }
         Refusal::AlreadyHolding { order, pay_by } => new(C::AlreadyHolding)
             .fact("order_id", order.to_string())
             .fact("pay_by", instant::format(*pay_by)),
@@ -356,29 +360,32 @@ fn refusal_document(refusal: &Refusal) -> Problem {
         Refusal::LimitReached { limit, used } => {
             new(C::LimitReached).fact("limit", *limit).fact("used", *used)
         }
-        Refusal::SoldOut { pool, waitlist: _, available } => sold_out(*pool, *available),
-        Refusal::NotCancelable { status } => {
-            new(C::NotCancelable).fact("order_status", status.as_str())
-        }
+        Refusal::SoldOut { pool, waitlist, available } => sold_out(*pool, *waitlist, *available),
+        Refusal::NotCancelable { status } => of_status(C::NotCancelable, *status),
         Refusal::PaymentInProgress => new(C::PaymentInProgress),
-        Refusal::WrongStatus { status } => {
-            new(C::WrongStatus).fact("order_status", status.as_str())
-        }
-        Refusal::NotReturnable { status } => {
-            new(C::NotReturnable).fact("order_status", status.as_str())
-        }
-        Refusal::OrderNotPayable { status } => {
-            new(C::OrderNotPayable).fact("order_status", status.as_str())
-        }
+        Refusal::WrongStatus { status } => of_status(C::WrongStatus, *status),
+        Refusal::NotReturnable { status } => of_status(C::NotReturnable, *status),
+        Refusal::OrderNotPayable { status } => of_status(C::OrderNotPayable, *status),
     }
 }
 
-fn sold_out(pool: PoolId, available: Option<u64>) -> Problem {
+/// Says where the order is: in words, and as a fact for programs.
+fn of_status(code: Code, status: Status) -> Problem {
+    let (status, (.., detail)) = (status.as_str(), code.row());
+    Problem::new(code)
+        .detail(format!("The order is {status}. {detail}"))
+        .fact("order_status", status)
+}
+
+/// Where the line behind the pool is joined; `null` while its waitlist is off.
+fn sold_out(pool: PoolId, waitlist: bool, available: Option<u64>) -> Problem {
     let problem = Problem::new(Code::SoldOut);
-    let problem = match pool {
-        PoolId::Product(id) => problem.fact("product_id", id.to_string()),
-        PoolId::Sale(id) => problem.fact("sale_id", id.to_string()),
+    let (name, id, list) = match pool {
+        PoolId::Product(id) => ("product_id", id.to_string(), "products"),
+        PoolId::Sale(id) => ("sale_id", id.to_string(), "sales"),
     };
+    let url = waitlist.then(|| format!("/v1/{list}/{id}/waitlist-entries"));
+    let problem = problem.fact(name, id).fact("waitlist_url", json!(url));
     match available {
         Some(available) => problem.fact("available", json!(available)),
         None => problem,

@@ -26,7 +26,8 @@ use crate::ApiOptions;
 const HEAD_TIME: Duration = Duration::from_secs(5);
 const IDLE_TIME: Duration = Duration::from_mins(1);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// As much as a body may have; an address that is too long for a route still gets its document.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
 
 /// What a connection beyond the limit gets.

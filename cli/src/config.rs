@@ -203,6 +203,9 @@ impl Config {
         addresses.extend(settings.dial.values().map(|a| ("network.dial", a.clone())));
         let open = addresses.into_iter().find(|(_, address)| !is_loopback(address));
         open.map_or(Ok(()), |(key, address)| {
+            if !has_port(&address) {
+                return Err(no_address(key, &address));
+            }
             Err(Stop::config(format!(
                 "{key}: {address} is reachable from outside, and this version talks without TLS; \
                  use a loopback address, or set tls.insecure = true on a network you trust"
@@ -214,9 +217,15 @@ impl Config {
 /// Looks up `host:port`. Fails with the setting's name, so that the reader knows what to correct.
 pub fn resolve(key: &str, address: &str) -> Result<SocketAddr, Stop> {
     let found = address.to_socket_addrs().ok().and_then(|mut found| found.next());
-    found.ok_or_else(|| {
-        Stop::config(format!("{key}: {address:?} is no address; write it as host:port"))
-    })
+    found.ok_or_else(|| no_address(key, address))
+}
+
+fn no_address(key: &str, address: &str) -> Stop {
+    Stop::config(format!("{key}: {address:?} is no address; write it as host:port"))
+}
+
+fn has_port(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 fn is_loopback(address: &str) -> bool {

@@ -305,7 +305,7 @@ pub struct OrderCreate {
     /// Where it goes.
     pub address: Option<Sealed>,
     /// The total the buyer saw, if they said.
-    pub expected_total: Option<i64>,
+    pub expected_total: Option<Money>,
 }
 
 /// `POST /v1/orders/{id}/cancellations`, `POST /v1/admin/orders/{id}/cancellations`

@@ -422,8 +422,9 @@ fn check<V: View>(
 ) -> Result<Terms, Refusal> {
     check_windows(wanted, draft.now())?;
     let terms = price(draft.settings(), wanted)?;
-    if ask.expected_total.is_some_and(|seen| seen != terms.total) {
-        return Err(Refusal::PriceChanged { total: terms.total });
+    let total = Money { amount: terms.total, currency: terms.currency };
+    if ask.expected_total.is_some_and(|seen| seen != total) {
+        return Err(Refusal::PriceChanged { total });
     }
     check_customer(draft, customer, wanted)?;
     for line in wanted {

@@ -9,7 +9,7 @@ use crate::product::Product;
 use crate::sale::Sale;
 use crate::settings::Settings;
 use crate::stock::{Pool, PoolId};
-use crate::value::Millis;
+use crate::value::{Millis, Money};
 
 /// `Done` or `Refused`; a refusal is replicated like a success.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ pub enum Refusal {
     /// The buyer saw another total.
     PriceChanged {
         /// The total now.
-        total: i64,
+        total: Money,
     },
     /// One unpaid order per customer and sale.
     AlreadyHolding {

@@ -343,7 +343,8 @@ impl<S: Store> Script<S> {
 
     fn order_create(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
         let id = self.order(name(args)?);
-        let expected_total = number(args, "total")?;
+        let total: Option<i64> = number(args, "total")?;
+        let expected_total = total.map(won);
         let address = match args.lookup("address").map(|arg| arg.value.as_str()) {
             Some("none") => None,
             _ => Some(Sealed(b"sealed address".to_vec())),

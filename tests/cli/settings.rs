@@ -161,3 +161,11 @@ fn cluster_needs_a_shared_key_and_a_known_name() {
     }
     assert!(!here.path().join("data").exists(), "a refused start leaves nothing behind");
 }
+
+#[test]
+fn an_address_without_a_port_is_called_no_address() {
+    let here = tempfile::tempdir().expect("a directory");
+    let output = run(here.path(), &["serve", "--listen", "zzz", "--print-config"]);
+    assert_eq!(code(&output), 78, "{}", stderr(&output));
+    assert!(stderr(&output).contains("\"zzz\" is no address"), "{}", stderr(&output));
+}

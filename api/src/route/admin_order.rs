@@ -64,7 +64,6 @@ const SETTLE: Spec = Spec {
     path: "/v1/admin/orders/{id}/settlements",
     operation: "settle_order",
     summary: "Records that an unpaid order was paid outside.",
-    key: KeyRule::Required,
     body: Some(schema_of::<PaidOutside>()),
     codes: &[Code::OrderNotPayable],
     ..STEP

@@ -1,9 +1,13 @@
 //! Staff: the stock ledger, the numbered events, the replicated settings.
 
+use std::collections::HashMap;
+
 use firstcome_domain::command::SettingsUpdate;
+use firstcome_domain::event::Fact;
+use firstcome_domain::id::OrderId;
 use firstcome_domain::settings::Settings;
 use firstcome_domain::stock::LedgerKey;
-use firstcome_domain::value::Revision;
+use firstcome_domain::value::{Currency, Revision};
 use firstcome_domain::{Action, Done, View as _};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -116,10 +120,17 @@ async fn events(call: Call) -> Result<Answer, Problem> {
         // One more than wanted tells whether there is a next page; a log entry has one event at
         // least, but the first row may have been read to its end.
         let rows = view.events(after.map_or(Revision::new(0), |after| after.revision), limit + 2);
-        (rows, view.events_removed_until())
+        // Facts of payments keep the bare amount; its currency is that of the order.
+        let paid = rows.iter().flat_map(|row| &row.facts).filter_map(|fact| match fact {
+            Fact::Payment { payment, .. } => Some(payment.order()),
+            _ => None,
+        });
+        let currencies: HashMap<OrderId, Currency> =
+            paid.filter_map(|id| Some((id, view.order(id)?.currency))).collect();
+        (rows, currencies, view.events_removed_until())
     });
     let read = read.await?;
-    let (rows, removed_until) = read.value;
+    let (rows, currencies, removed_until) = read.value;
     if after.is_some_and(|after| after.revision < removed_until) {
         return Err(Problem::new(Code::CursorExpired)
             .at(read.revision)
@@ -127,7 +138,8 @@ async fn events(call: Call) -> Result<Answer, Problem> {
     }
     let unread = rows.iter().flat_map(|row| {
         let revision = row.stamp.revision;
-        EventView::all(row).map(move |(offset, view)| (EventPlace { revision, offset }, view))
+        EventView::all(row, |id| currencies.get(&id).copied())
+            .map(move |(offset, view)| (EventPlace { revision, offset }, view))
     });
     let unread = unread.filter(|(place, _)| {
         after.is_none_or(|after| (place.revision, place.offset) > (after.revision, after.offset))

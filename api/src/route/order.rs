@@ -174,6 +174,8 @@ impl NewOrder {
         let both = self.address.is_some() && self.address_id.is_some();
         fields.check(!both, "/address_id", "invalid", "send address or address_id, not both");
         let address = self.address.map(|address| address.clean("/address", &mut fields));
+        let expected_total =
+            self.expected_total.and_then(|total| fields.total("/expected_total", &total));
         fields.finish()?;
         // Saved addresses do not exist yet: an id names nothing.
         if self.address_id.is_some() {
@@ -188,7 +190,6 @@ impl NewOrder {
         let seal = |address: Address| seal_address(&call.app.keys, owner, &address);
         let address: Option<Sealed> = address.map(seal).transpose()?;
         let id = OrderId::new(Uuid::now_v7().as_u128());
-        let expected_total = self.expected_total.map(|total| total.amount);
         Ok(OrderCreate { id, lines, address, expected_total })
     }
 }

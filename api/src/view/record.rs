@@ -2,7 +2,9 @@
 
 use firstcome_domain::Actor;
 use firstcome_domain::event::{Events, Fact};
+use firstcome_domain::id::OrderId;
 use firstcome_domain::stock::{Account, LedgerRow, PoolId, Reason};
+use firstcome_domain::value::{Currency, Stamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -135,8 +137,11 @@ pub(crate) struct EventView {
 
 impl EventView {
     /// Shows the events of one log entry, each with its offset.
-    pub(crate) fn all(events: &Events) -> impl Iterator<Item = (u32, Self)> {
-        (0_u16..).zip(&events.facts).map(|(offset, fact)| {
+    pub(crate) fn all(
+        events: &Events,
+        currency_of: impl Fn(OrderId) -> Option<Currency>,
+    ) -> impl Iterator<Item = (u32, Self)> {
+        (0_u16..).zip(&events.facts).map(move |(offset, fact)| {
             let view = Self {
                 object: "event",
                 id: events.id(offset).to_string(),
@@ -145,33 +150,39 @@ impl EventView {
                 offset: offset.into(),
                 at: instant::format(events.stamp.now),
                 actor: actor_text(events.actor),
-                data: data(fact),
+                data: data(fact, events.stamp, &currency_of),
             };
             (offset.into(), view)
         })
     }
 }
 
-fn data(fact: &Fact) -> Value {
+fn money(amount: i64, currency: Option<Currency>) -> Value {
+    json!({ "amount": amount, "currency": currency.as_ref().map(Currency::as_str) })
+}
+
+fn data(fact: &Fact, stamp: Stamp, currency_of: impl Fn(OrderId) -> Option<Currency>) -> Value {
     match fact {
         Fact::OrderCreated { order, lines, total, currency, pay_by, source } => {
             let lines = lines.iter().map(|line| {
                 json!({
                     "pool": pool_text(line.pool),
                     "quantity": line.quantity,
-                    "unit_price": line.unit_price,
+                    "unit_price": money(line.unit_price, Some(*currency)),
                 })
             });
             json!({
                 "order_id": order.to_string(),
                 "lines": lines.collect::<Vec<_>>(),
-                "total": { "amount": total, "currency": currency.as_str() },
+                "total": money(*total, Some(*currency)),
                 "pay_by": instant::format(*pay_by),
                 "source": source_word(*source),
+                "ticket": stamp.revision.get(),
             })
         }
         Fact::OrderStatus { order, from, to, due_at, tracking_no } => json!({
             "order_id": order.to_string(),
+            "payment_id": order.payment().to_string(),
             "from": from.as_str(),
             "to": to.as_str(),
             "due_at": due_at.map(instant::format),
@@ -180,7 +191,7 @@ fn data(fact: &Fact) -> Value {
         Fact::Payment { payment, what: _, amount, code } => json!({
             "payment_id": payment.to_string(),
             "order_id": payment.order().to_string(),
-            "amount": amount,
+            "amount": money(*amount, currency_of(payment.order())),
             "code": code,
         }),
         Fact::StockChanged { pool, accounts, waiting } => json!({
@@ -196,7 +207,8 @@ fn data(fact: &Fact) -> Value {
             json!({ "sale_id": sale.to_string(), "state": phase_word(*phase) })
         }
         Fact::Product { product, what: _, discontinued } => {
-            json!({ "product_id": product.to_string(), "discontinued": discontinued })
+            let status = if *discontinued { "discontinued" } else { "available" };
+            json!({ "product_id": product.to_string(), "status": status })
         }
         Fact::SettingsChanged => Value::Object(Map::new()),
     }

@@ -91,6 +91,38 @@ async fn ref39_refusal_is_never_success_or_crash() {
     let ask = site.post(&path(&order, "/v1/orders", "/returns")).token(&site.customer(1)).key("d");
     let json = ask.send().await.is_problem(409, "not_returnable");
     assert_eq!(json["order_status"], "paid");
+    assert!(json["detail"].as_str().unwrap().contains("paid"), "{json}");
+}
+
+#[tokio::test]
+async fn sold_out_says_where_the_line_is() {
+    let site = Site::start().await;
+    let product = site.product("Cup", 10).await;
+    for waitlist in [false, true] {
+        let more = json!({ "units": 1, "waitlist": waitlist });
+        let sale = site.sale_of(&product, more).await;
+        site.order(1, &format!("a{waitlist}"), &sale, 1).send().await.is(201);
+        let reply = site.order(2, &format!("b{waitlist}"), &sale, 1).send().await;
+        let json = reply.is_problem(409, "sold_out");
+        let url = path(&sale, "/v1/sales", "/waitlist-entries");
+        assert_eq!(json["waitlist_url"], if waitlist { json!(url) } else { json!(null) });
+        assert!(json.as_object().unwrap().contains_key("waitlist_url"));
+    }
+}
+
+#[tokio::test]
+async fn a_settlement_takes_a_key_but_needs_none() {
+    let site = Site::start().await;
+    let sale = site.sale(2, 1).await;
+    let pay = |order: &Value| path(order, "/v1/admin/orders", "/settlements");
+    let order = site.order(1, "a", &sale, 1).send().await.is(201);
+    let paid = site.post(&pay(&order)).token(&site.operator()).send().await.is(201);
+    assert_eq!(paid["status"], "paid");
+    let order = site.order(2, "a", &sale, 1).send().await.is(201);
+    let first = site.post(&pay(&order)).token(&site.operator()).key("s").send().await;
+    let again = site.post(&pay(&order)).token(&site.operator()).key("s").send().await;
+    assert_eq!((first.status, &first.body), (201, &again.body));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
 }
 
 #[tokio::test]
@@ -143,11 +175,17 @@ async fn an_unpaid_order_can_be_canceled_once() {
 async fn another_total_than_the_expected_one_is_refused() {
     let site = Site::start().await;
     let sale = site.sale(1, 1).await;
-    let expected = json!({ "amount": 14000, "currency": "KRW" });
     let lines = json!([{ "sale_id": sale["id"], "quantity": 1 }]);
-    let body = json!({ "lines": lines, "expected_total": expected });
-    let ask = site.post("/v1/orders").token(&site.customer(1)).key("k").json(&body);
-    assert_eq!(ask.send().await.is_problem(409, "price_changed")["total"], 15000);
+    let total = json!({ "amount": 15000, "currency": "KRW" });
+    let dollars = json!({ "amount": 15000, "currency": "USD" });
+    for (key, expected) in [("k", json!({ "amount": 14000, "currency": "KRW" })), ("l", dollars)] {
+        let body = json!({ "lines": lines, "expected_total": expected });
+        let ask = site.post("/v1/orders").token(&site.customer(1)).key(key).json(&body);
+        assert_eq!(ask.send().await.is_problem(409, "price_changed")["total"], total);
+    }
+    let body = json!({ "lines": lines, "expected_total": total });
+    let ask = site.post("/v1/orders").token(&site.customer(1)).key("m").json(&body);
+    assert_eq!(ask.send().await.is(201)["total"], total);
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ async fn min_revision_waits_or_gives_up() {
     assert_eq!(reply.is(200)["data"][0]["id"], sale["id"]);
     let reply = site.get("/v1/sales").header("min-revision", "999999").send().await;
     assert_eq!(reply.is_problem(503, "revision_not_reached")["executed"], "no");
+    assert_eq!(reply.header("retry-after"), Some("1"));
     let reply = site.get("/v1/sales").header("min-revision", "soon").send().await;
     reply.is_problem(422, "validation_failed");
 }
@@ -187,5 +188,32 @@ async fn ref57_no_secret_in_output() {
     assert!(text.contains("answered") && text.contains("/v1/orders"), "{text}");
     for secret in [token.as_str(), "Gildong", "010-9876-5432", "Sejong", "key-4711", "findme"] {
         assert!(!text.contains(secret), "{secret} is in the log");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_no_route_wants_leaves_the_connection_usable() {
+    let site = Site::start().await;
+    let body = "x".repeat(1 << 20);
+    for (line, status) in [("POST /v1/nothing", 404), ("PUT /v1/orders", 405), ("GET /livez", 200)]
+    {
+        let length = body.len();
+        let first = format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
+        let two = first + "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let answer = String::from_utf8(site.exchange(two.as_bytes()).await).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
+        assert!(answer.contains("{\"object\":\"health\"") || answer.contains("live"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 2, "{line}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_too_long_gets_a_document() {
+    let site = Site::start().await;
+    for length in [9_000, 20_000, 60_000] {
+        let reply = site.get(&format!("/v1/products?q={}", "a".repeat(length))).send().await;
+        reply.is_problem(414, "uri_too_long");
+        let reply = site.get(&format!("/{}", "a".repeat(length))).send().await;
+        reply.is_problem(414, "uri_too_long");
     }
 }

@@ -183,6 +183,28 @@ async fn events_are_read_on_without_gaps_or_repeats() {
 }
 
 #[tokio::test]
+async fn events_show_money_with_its_currency_and_name_what_they_are_about() {
+    let site = Site::start().await;
+    let sale = site.sale(1, 1).await;
+    let order = site.order(1, "k", &sale, 1).send().await.is(201);
+    let pay = format!("/v1/admin/orders/{}/settlements", order["id"].as_str().unwrap());
+    site.post(&pay).token(&site.operator()).send().await.is(201);
+    let ask = site.get("/v1/admin/events?limit=100").token(&site.operator());
+    let all = ask.send().await.is(200);
+    let data = |name: &str| {
+        let events = all["data"].as_array().unwrap();
+        let found = events.iter().find(|event| event["type"] == name);
+        found.unwrap_or_else(|| panic!("no {name}"))["data"].clone()
+    };
+    let created = data("order.created");
+    assert_eq!((&created["total"], &created["ticket"]), (&order["total"], &order["ticket"]));
+    assert_eq!(created["lines"][0]["unit_price"], order["lines"][0]["unit_price"]);
+    assert_eq!(data("payment.paid")["amount"], order["total"]);
+    assert_eq!(data("order.paid")["payment_id"], order["payment"]["id"]);
+    assert_eq!(data("product.created")["status"], "available");
+}
+
+#[tokio::test]
 async fn settings_change_as_a_whole_version() {
     let site = Site::start().await;
     let admin = site.admin();

@@ -418,9 +418,14 @@ fn ref31_price_change_is_announced() {
         }
         other => other,
     };
-    let refusal = shop.refused(customer(1), seen(2 * PRICE - 1));
-    assert_eq!(refusal, Refusal::PriceChanged { total: 2 * PRICE });
-    shop.done(customer(1), seen(2 * PRICE));
+    let total = won(2 * PRICE);
+    let currency = firstcome_domain::value::Currency::new("USD").unwrap();
+    let in_dollars = firstcome_domain::value::Money { currency, ..total };
+    for other in [won(2 * PRICE - 1), in_dollars] {
+        let refusal = shop.refused(customer(1), seen(other));
+        assert_eq!(refusal, Refusal::PriceChanged { total });
+    }
+    shop.done(customer(1), seen(total));
 }
 
 #[test]
@@ -646,7 +651,7 @@ fn order_checks_come_in_the_documented_order() {
         other => other,
     };
     let both = [(later, 2), (S, 2)];
-    let wrong = Some(1);
+    let wrong = Some(won(1));
     assert_eq!(shop.code(customer(2), ask(&both, wrong)), "product_discontinued");
     shop.done(STAFF, set_status(2, false));
     assert_eq!(shop.code(customer(2), ask(&both, wrong)), "sale_paused");
