@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A fifth of a node's time went into the system's allocator; see `docs/performance.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     firstcome_cli::main()
 }

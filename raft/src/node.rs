@@ -140,6 +140,8 @@ impl Node {
         let state = State::open(&dir, state_options, log.clone())?;
 
         let failure = FailureSlot::default();
+        let hook = failure.clone();
+        state.on_failure(Box::new(move |error| hook.set_storage(error)));
         let dialer = Dialer {
             cluster_uuid: identity.cluster_uuid.clone(),
             incarnation: identity.incarnation,

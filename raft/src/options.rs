@@ -96,7 +96,8 @@ impl Options {
             chunk_timeout: Duration::from_mins(2),
             admission_queue: 8192,
             admission_deadline: Duration::from_secs(3),
-            state_cache_bytes: 512 << 20,
+            // redb keeps about 1.7 times as much resident; see docs/performance.md.
+            state_cache_bytes: 256 << 20,
             log_cache_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(1),
             checkpoint_bytes: 16 << 20,

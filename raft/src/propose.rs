@@ -118,7 +118,7 @@ async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Dec
     };
     if leader == core.id() {
         let (tx, rx) = oneshot::channel();
-        append(core, command, move |result| drop(tx.send(result)));
+        append(core, command, move |result| drop(tx.send(result))).await;
         return match tokio::time::timeout(left, rx).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(Failed::Unknown),
@@ -136,8 +136,8 @@ async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Dec
     }
 }
 
-/// Takes a command that another node forwarded; answers through `answer`, exactly once.
-pub(crate) fn take_forwarded(
+/// Takes a command that another node forwarded; answers through `answer`, once.
+pub(crate) async fn take_forwarded(
     core: &Arc<Core>,
     command: Bytes,
     answer: impl FnOnce(Result<Decision, Failed>) + Send + 'static,
@@ -149,11 +149,13 @@ pub(crate) fn take_forwarded(
     append(core, command, move |result| {
         drop(admitted);
         answer(result);
-    });
+    })
+    .await;
 }
 
-/// Stamps a command and hands it to this node's log; `answer` hears what became of it.
-fn append(
+/// Stamps a command and hands it to this node's log; `answer` hears what became of it. Returns
+/// as soon as openraft has it. If openraft stops, `answer` is dropped: unknown.
+async fn append(
     core: &Arc<Core>,
     command: Bytes,
     answer: impl FnOnce(Result<Decision, Failed>) + Send + 'static,
@@ -164,14 +166,10 @@ fn append(
     if !core.has_quorum() {
         return answer(Err(Failed::NoQuorum));
     }
-    let last = core.state.applied().now;
-    let proposal = Proposal { now: core.clock.now().max(last).get(), command };
+    // Apply clamps, so a stamp behind the last one cannot turn log time back.
+    let proposal = Proposal { now: core.clock.now().get(), command };
     let responder: Answer<WriteResult> = Answer::new(move |result| answer(decided(result)));
-    let raft = core.raft.clone();
-    tokio::spawn(async move {
-        // A stopped core drops the responder, and with it the caller's channel: unknown.
-        drop(raft.client_write_ff(proposal, Some(responder)).await);
-    });
+    drop(core.raft.client_write_ff(proposal, Some(responder)).await);
 }
 
 fn decided(result: WriteResult) -> Result<Decision, Failed> {

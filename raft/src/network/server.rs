@@ -189,34 +189,47 @@ async fn serve_questions(
                     writer.write_within(&told.collect::<Vec<_>>(), WRITE_MAX).await?;
                     return Ok(());
                 }
-                for (id, request) in questions {
-                    take_question(core, id, request, &answers);
-                }
+                take_questions(core, questions, &answers);
             }
         }
     }
 }
 
-fn take_question(
+/// Answers in the background: one task for all commands of a frame, in their order, and one for
+/// each other question.
+fn take_questions(
     core: &Arc<Core>,
-    id: u64,
-    request: Request,
+    questions: Vec<(u64, Request)>,
     answers: &mpsc::UnboundedSender<(u64, Response)>,
 ) {
-    let answers = answers.clone();
-    if let Request::Propose(command) = request {
-        return propose::take_forwarded(core, command, move |result| {
-            let response = match result {
-                Ok(decision) => Response::Decided(decision),
-                Err(failed) => Response::Failed(failed),
-            };
+    let mut commands = Vec::new();
+    for (id, request) in questions {
+        if let Request::Propose(command) = request {
+            commands.push((id, command));
+            continue;
+        }
+        let (core, answers) = (Arc::clone(core), answers.clone());
+        tokio::spawn(async move {
+            let response = answer(&core, request).await;
             drop(answers.send((id, response)));
         });
     }
-    let core = Arc::clone(core);
+    if commands.is_empty() {
+        return;
+    }
+    let (core, answers) = (Arc::clone(core), answers.clone());
     tokio::spawn(async move {
-        let response = answer(&core, request).await;
-        drop(answers.send((id, response)));
+        for (id, command) in commands {
+            let answers = answers.clone();
+            let take = propose::take_forwarded(&core, command, move |result| {
+                let response = match result {
+                    Ok(decision) => Response::Decided(decision),
+                    Err(failed) => Response::Failed(failed),
+                };
+                drop(answers.send((id, response)));
+            });
+            take.await;
+        }
     });
 }
 
