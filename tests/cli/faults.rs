@@ -101,7 +101,8 @@ fn check_alone(cluster: &Cluster, alone: usize, sale: &str) {
         (status.body["leader"] == Value::Null).then_some(())
     });
     let order = one_unit(sale);
-    let product = json!({"name": "x", "price": {"amount": 1, "currency": "KRW"}}).to_string();
+    let product =
+        json!({"name": "x", "stock": 0, "price": {"amount": 1, "currency": "KRW"}}).to_string();
     let customers = cluster.customers(5);
     let stock = format!("/v1/sales/{sale}/stock");
     let mut asks: Vec<Ask<'_>> = customers
