@@ -110,6 +110,9 @@ impl Stop {
 /// of its tasks must not live on.
 pub(crate) fn on_panic() {
     std::panic::set_hook(Box::new(|panic| {
+        if firstcome_storage::panic_is_caught() {
+            return; // It becomes an error of its own: a damaged file, a broken invariant.
+        }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let cause = panic
             .payload_as_str()

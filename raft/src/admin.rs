@@ -6,6 +6,7 @@
 use openraft::async_runtime::WatchReceiver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -139,6 +140,9 @@ async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
             return Err(rejected(format!("no node answers at {}: {error}", peer.peer)));
         }
     }
+    // Ids of members that came and went are known only from what is applied.
+    let seen_index = seen.log_id().as_ref().map_or(0, |id| id.index);
+    core.wait_index(seen_index, VERB_MAX).await.map_err(|_| Failed::NoQuorum)?;
     let largest = seen.nodes().map(|(id, _)| *id).max().unwrap_or(0);
     let id = core.meta().node_id_max.max(largest) + 1;
     // First the member, then its identity: an id that is handed out is always taken.
@@ -168,14 +172,17 @@ fn matched(core: &Core, id: u64) -> Option<u64> {
     replication.get(&id)?.as_ref().map(|log_id| log_id.index)
 }
 
-/// Which of these members answer right now.
-async fn healthy(core: &Core, seen: &StoredMembership, ids: Vec<u64>) -> Vec<u64> {
+/// Which of these members answer right now; with `to_lead`, only those fit to lead.
+async fn healthy(core: &Core, seen: &StoredMembership, ids: Vec<u64>, to_lead: bool) -> Vec<u64> {
     let asked = ids.into_iter().map(|id| async move {
         let up = id == core.id()
             || match seen.get_node(&id) {
                 Some(node) => {
                     let control = core.members.control(id, node);
-                    control.call(Request::Status, STATUS_MAX).await.is_ok()
+                    match control.call(Request::Status, STATUS_MAX).await {
+                        Ok(Response::Status(progress)) => progress.clock_fit || !to_lead,
+                        Ok(_) | Err(_) => false,
+                    }
                 }
                 None => false,
             };
@@ -194,7 +201,7 @@ async fn promote(core: &Core, id: u64) -> Result<u64, Failed> {
     }
     let last = core.metrics.borrow_watched().last_log_index.unwrap_or(0);
     let lag = last.saturating_sub(matched(core, id).unwrap_or(0));
-    if lag > SYNC_ENTRIES_MAX || healthy(core, &seen, vec![id]).await.is_empty() {
+    if lag > SYNC_ENTRIES_MAX || healthy(core, &seen, vec![id], false).await.is_empty() {
         return Err(rejected(format!(
             "member {id} is {lag} entries behind or silent; wait until it is in sync"
         )));
@@ -212,7 +219,7 @@ async fn remove(core: &Arc<Core>, id: u64) -> Result<u64, Failed> {
         return change(core, &seen, change_set, false).await.map(|()| id);
     }
     let left: Vec<u64> = seen.voter_ids().filter(|voter| *voter != id).collect();
-    let answering = healthy(core, &seen, left.clone()).await.len();
+    let answering = healthy(core, &seen, left.clone(), false).await.len();
     if left.is_empty() || answering * 2 <= left.len() {
         return Err(rejected(format!(
             "only {answering} of the {} voters left answer: no majority",
@@ -233,19 +240,19 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
     if to == Some(core.id()) {
         return Ok(core.id());
     }
-    let target = if to.is_some() {
-        to
-    } else {
-        let others = seen.voter_ids().filter(|id| *id != core.id()).collect();
-        let up = healthy(core, &seen, others).await;
-        up.into_iter().max_by_key(|id| matched(core, *id))
-    };
-    let Some(target) = target else {
-        return Err(rejected("no other voter is in sync"));
-    };
-    if !is_voter(&seen, target) {
-        return Err(rejected(format!("member {target} is not a voter")));
+    if let Some(id) = to
+        && !is_voter(&seen, id)
+    {
+        return Err(rejected(format!("member {id} is not a voter")));
     }
+    let others = seen.voter_ids().filter(|id| to.map_or(*id != core.id(), |to| to == *id));
+    let fit = healthy(core, &seen, others.collect(), true).await;
+    let Some(target) = fit.into_iter().max_by_key(|id| matched(core, *id)) else {
+        return Err(rejected(match to {
+            Some(id) => format!("member {id} does not answer, or its clock is off"),
+            None => "no other voter answers with a good clock".to_owned(),
+        }));
+    };
     core.raft.trigger().transfer_leader(target).await.map_err(|_| Failed::Unknown)?;
     let mut metrics = core.metrics.clone();
     let moved = async {
@@ -261,6 +268,12 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
     match tokio::time::timeout(core.options.election_max * 3, moved).await {
         Ok(true) => Ok(target),
         Ok(false) => Err(Failed::Unknown),
+        Err(_) if core.metrics.borrow_watched().current_leader == Some(core.id()) => {
+            // openraft stops writing while a transfer is under way, and never gives up by itself:
+            // an election ends the half-done transfer.
+            core.raft.trigger().elect(false).await.map_err(|_| Failed::Unknown)?;
+            Err(rejected(format!("member {target} did not take over in time")))
+        }
         Err(_) => Err(rejected(format!("member {target} did not take over in time"))),
     }
 }
@@ -270,6 +283,7 @@ pub(crate) fn progress(core: &Core) -> Progress {
     Progress {
         applied: *core.applied.borrow(),
         last: core.metrics.borrow_watched().last_log_index.unwrap_or(0),
+        clock_fit: core.clock_fit.load(Ordering::Relaxed),
     }
 }
 

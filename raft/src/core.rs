@@ -67,7 +67,7 @@ impl Counters {
 }
 
 /// How often a caller without a leader looks again.
-const LEADER_POLL: Duration = Duration::from_millis(5);
+const LEADER_POLL: Duration = Duration::from_millis(20);
 
 /// Shorthands for failures.
 pub(crate) fn not_executed(reason: FailureReason) -> Failure {

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::core::{self, Core, Counters};
-use crate::failure::FailureSlot;
+use crate::failure::{FailureSlot, exit};
 use crate::log_store::LogStore;
 use crate::members::Members;
 use crate::network::peer::Factory;
@@ -142,6 +142,8 @@ impl Node {
         let failure = FailureSlot::default();
         let hook = failure.clone();
         state.on_failure(Box::new(move |error| hook.set_storage(error)));
+        let hook = failure.clone();
+        log.on_failure(Box::new(move |error| hook.set_storage(error)));
         let dialer = Dialer {
             cluster_uuid: identity.cluster_uuid.clone(),
             incarnation: identity.incarnation,
@@ -368,8 +370,18 @@ impl Node {
     }
 
     /// Resolves when the node cannot go on (fatal Raft or storage error), with the exit code.
+    /// A node that was removed from its cluster says so in `node.json` first, and stays out.
     pub async fn failed(&self) -> (i32, String) {
-        self.core.failure.wait().await
+        let (code, reason) = self.core.failure.wait().await;
+        if code == exit::REMOVED
+            && let Some(dir) = self.core.dir.lock().as_mut()
+        {
+            let identity = Identity { state: IdentityState::Removed, ..dir.identity().clone() };
+            if let Err(error) = dir.set_identity(identity) {
+                tracing::error!(%error, "cannot note the removal in node.json");
+            }
+        }
+        (code, reason)
     }
 }
 

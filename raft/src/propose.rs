@@ -25,8 +25,12 @@ use crate::wire::{Decision, Failed, Request, Response};
 /// quorum" is answered fast and the client decides where to try next.
 const LEADER_PATIENCE: Duration = Duration::from_millis(300);
 
-/// Pause before asking again after "not the leader": one heartbeat tells who is.
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// First pause before asking again after "not the leader"; it doubles up to
+/// [`RETRY_PAUSE_MAX`], so that thousands of waiting callers leave the CPU to the election.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Longest pause before asking again: what a buyer waits at most on top of a failover.
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// Age of the applied state from which an early refusal may be answered.
 const EARLY_AGE_MAX: Duration = Duration::from_millis(200);
@@ -81,8 +85,10 @@ pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply,
 pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decision, Failure> {
     let keyed = command.receipt.is_some();
     let bytes = Bytes::from(codec::encode(command));
-    let deadline = Instant::now() + core.options.admission_deadline;
+    let began = Instant::now();
+    let deadline = began + core.options.admission_deadline;
     let mut perhaps = false;
+    let mut pause = RETRY_PAUSE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let failed = match attempt(core, bytes.clone(), left).await {
@@ -102,12 +108,15 @@ pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decisio
             Failed::Rejected(ref reason) => FailureReason::Rejected(reason.clone()),
             Failed::Removed => FailureReason::Draining,
         };
-        let again = matches!(failed, Failed::NotLeader | Failed::Unknown);
+        // A fresh leader has not heard from its majority yet.
+        let again = matches!(failed, Failed::NotLeader | Failed::Unknown)
+            || (failed == Failed::NoQuorum && began.elapsed() < LEADER_PATIENCE);
         let left = deadline.saturating_duration_since(Instant::now());
-        if !again || left <= RETRY_PAUSE {
+        if !again || left <= pause {
             return Err(if perhaps { outcome_unknown() } else { not_executed(reason) });
         }
-        tokio::time::sleep(RETRY_PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_PAUSE_MAX);
     }
 }
 
@@ -206,11 +215,17 @@ async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
         .ok()
         .flatten()
     };
-    let is_fresh = || core.fresh_since.lock().is_some_and(|at| at.elapsed() < EARLY_AGE_MAX);
+    // Taken before the rows are read: they are at least as new as this.
+    let mut known_at = *core.fresh_since.lock();
     let mut found = refusal()?;
-    if !is_fresh() {
+    let is_fresh = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < EARLY_AGE_MAX);
+    if !is_fresh(known_at) {
         crate::read_index::linearize(core).await.ok()?;
+        known_at = *core.fresh_since.lock();
         found = refusal()?;
+        if !is_fresh(known_at) {
+            return None;
+        }
     }
     let (refusal, applied) = found;
     Counters::add(&core.counters.early);

@@ -14,6 +14,7 @@ use firstcome_storage::{Error, State, codec};
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use crate::failure::FailureSlot;
@@ -45,6 +46,14 @@ pub(crate) struct StateMachine {
 pub(crate) struct Marker {
     state: State,
     failure: FailureSlot,
+}
+
+/// Runs work that may block, without keeping Raft's core from running on this thread's queue.
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
 }
 
 fn meta_of(applied: &Applied) -> Result<wire::Meta, Error> {
@@ -95,6 +104,9 @@ impl StateMachine {
                     command = Some(decoded);
                 }
                 EntryPayload::Membership(m) => {
+                    // Every one counts: a member that came and went in one chunk keeps its id.
+                    let largest = m.nodes().map(|(id, _)| *id).max().unwrap_or(0);
+                    self.meta.node_id_max = self.meta.node_id_max.max(largest);
                     membership = Some(types::StoredMembership::new(Some(entry.log_id), m));
                 }
                 EntryPayload::Blank => {}
@@ -108,7 +120,9 @@ impl StateMachine {
         } else {
             self.meta.last = wire::log_id(last.as_ref());
         }
-        let decided = self.state.apply(&committed, Bytes::from(codec::encode(&self.meta)))?;
+        // Off the scheduler: apply may wait for a checkpoint, and Raft's core must go on.
+        let meta = Bytes::from(codec::encode(&self.meta));
+        let decided = aside(|| self.state.apply(&committed, meta))?;
         if let Some(id) = last {
             self.applied.send_replace(id.index);
         }
@@ -162,7 +176,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let SnapshotData::Incoming(writer) = snapshot else {
             return Err(io::Error::other("only a received snapshot can be installed"));
         };
-        let applied = self.state.install(*writer).map_err(|error| self.fail(error))?;
+        let installed = aside(|| self.state.install(*writer));
+        let applied = installed.map_err(|error| self.fail(error))?;
         self.meta = meta_of(&applied).map_err(|error| self.fail(error))?;
         if self.meta.snapshot_meta().last_log_id != meta.last_log_id {
             let detail = "its head and its rows name different positions".to_owned();
@@ -178,7 +193,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         if self.state.applied().revision.is_none() {
             return Ok(None);
         }
-        let reader = self.state.snapshot().map_err(|error| self.fail(error))?;
+        let opened = aside(|| self.state.snapshot());
+        let reader = opened.map_err(|error| self.fail(error))?;
         let meta = meta_of(reader.applied()).map_err(|error| self.fail(error))?;
         let snapshot = SnapshotData::Outgoing(Box::new(reader));
         Ok(Some(types::Snapshot { meta: meta.snapshot_meta(), snapshot }))

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use firstcome_domain::{Action, Actor, Command, Done, Outcome, View};
-use firstcome_storage::dir::IdentityState;
 use futures_util::future::join_all;
 
 use crate::clock;
@@ -156,11 +155,14 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
             let answer = control.call(Request::Clock, core.options.rpc_timeout).await;
             match answer {
                 Ok(Response::Clock { now }) => {
-                    let way = i64::try_from(sent.elapsed().as_millis() / 2).unwrap_or(0);
-                    Some(now + way - core.clock.wall())
+                    // Half the round trip is the error of this reading; a slow one says nothing.
+                    let trip = sent.elapsed();
+                    let way = i64::try_from(trip.as_millis() / 2).unwrap_or(0);
+                    (trip < core.options.clock_max).then(|| now + way - core.clock.wall())
                 }
                 Ok(Response::Failed(Failed::Removed)) => {
-                    leave(core, &format!("{} says this node was removed", node.name));
+                    let reason = format!("{} says this node was removed", node.name);
+                    core.failure.set(exit::REMOVED, reason);
                     None
                 }
                 Ok(_) | Err(_) => None,
@@ -169,17 +171,6 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
     ))
     .await;
     (asked.into_iter().flatten().collect(), voters.len())
-}
-
-fn leave(core: &Core, reason: &str) {
-    if let Some(dir) = core.dir.lock().as_mut() {
-        let mut identity = dir.identity().clone();
-        identity.state = IdentityState::Removed;
-        if let Err(error) = dir.set_identity(identity) {
-            tracing::error!(%error, "cannot note the removal in node.json");
-        }
-    }
-    core.failure.set(exit::REMOVED, reason);
 }
 
 /// Ends the node when Raft has stopped, or when it was removed from the cluster.
@@ -201,12 +192,18 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
         }
         if membership != seen_membership {
             seen_membership = membership;
+            // What is committed may not be applied yet, and only what is applied counts.
+            let index = seen_membership.map_or(0, wire::LogId::index);
+            drop(core.wait_index(index, core.options.chunk_timeout).await);
             if is_removed(&core, core.id()) {
-                leave(&core, "this node was removed from the cluster");
+                core.failure.set(exit::REMOVED, "this node was removed from the cluster");
                 return;
             }
         }
         if metrics.changed().await.is_err() {
+            if !core.draining.load(Ordering::Relaxed) {
+                core.fatal("raft is gone");
+            }
             return;
         }
     }

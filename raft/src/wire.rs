@@ -196,6 +196,7 @@ pub(crate) enum Response {
 pub(crate) struct Progress {
     pub(crate) applied: u64,
     pub(crate) last: u64,
+    pub(crate) clock_fit: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -258,6 +259,10 @@ impl From<&types::LogId> for LogId {
 }
 
 impl LogId {
+    pub(crate) const fn index(self) -> u64 {
+        self.2
+    }
+
     pub(crate) const fn into_raft(self) -> types::LogId {
         types::LogId { leader_id: types::LeaderId { term: self.0, node_id: self.1 }, index: self.2 }
     }

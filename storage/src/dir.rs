@@ -6,7 +6,7 @@
 //! CREATING         there while a directory is being made: it holds no node yet
 //! log.redb         Raft's log, vote and marks; names cluster, node and format
 //! state.redb       the rows; names cluster and format
-//! state.new.redb   a snapshot being received; deleted at start
+//! state.new.N.redb a snapshot being received; deleted at start
 //! ```
 //!
 //! `node.json` is written last, and `CREATING` goes after it: a crash while a directory is made
@@ -16,6 +16,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +35,9 @@ const CREATING: &str = "CREATING";
 const LOST_FOUND: &str = "lost+found";
 pub(crate) const LOG_FILE: &str = "log.redb";
 pub(crate) const STATE_FILE: &str = "state.redb";
-pub(crate) const STATE_NEW_FILE: &str = "state.new.redb";
+/// A snapshot being received is `state.new.N.redb`: each receiver has a file of its own, so that
+/// one that was given up can never touch the file of another.
+const STATE_NEW_PREFIX: &str = "state.new.";
 
 /// Only identity rows are read through this cache: 1 MiB.
 const CHECK_CACHE_BYTES: usize = 1024 * 1024;
@@ -72,7 +75,43 @@ pub(crate) struct Place {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) path: PathBuf,
     pub(crate) state_identity: FileIdentity,
+    received: AtomicU64,
     _lock: Box<dyn DiskLock>,
+}
+
+/// The file of one snapshot being received; removed unless it became the state file.
+#[derive(Debug)]
+pub(crate) struct NewState {
+    place: Arc<Place>,
+    path: PathBuf,
+}
+
+impl NewState {
+    pub(crate) fn create(place: &Arc<Place>) -> Self {
+        let n = place.received.fetch_add(1, Ordering::Relaxed);
+        let path = place.file(&format!("{STATE_NEW_PREFIX}{n}.redb"));
+        Self { place: Arc::clone(place), path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives it the state file's name; durable when this returns.
+    pub(crate) fn swap_in(self) -> Result<(), Error> {
+        let (place, file) = (&self.place, self.place.file(STATE_FILE));
+        place.disk.rename(&self.path, &file).map_err(|error| Error::io(&file, error))?;
+        place.disk.sync_dir(&place.path).map_err(|error| Error::io(&place.path, error))
+    }
+}
+
+impl Drop for NewState {
+    fn drop(&mut self) {
+        // After `swap_in` there is nothing by this name; at the next start nothing is left anyway.
+        if let Err(error) = self.place.disk.remove(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove a given-up snapshot");
+        }
+    }
 }
 
 impl Place {
@@ -158,8 +197,13 @@ impl DataDir {
             db.close().map_err(|error| file::failed(&file, error))?;
             check_identity(&file, &found, &identity, name == LOG_FILE)?;
         }
-        for name in [STATE_NEW_FILE, NODE_JSON_NEW, CREATING] {
-            let leftover = place.file(name);
+        let names = place.disk.list(path).map_err(|error| Error::io(path, error))?;
+        let half_received = names
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|name| name.to_str().is_some_and(|name| name.starts_with(STATE_NEW_PREFIX)));
+        for name in half_received.chain([NODE_JSON_NEW.into(), CREATING.into()]) {
+            let leftover = place.path.join(name);
             place.disk.remove(&leftover).map_err(|error| Error::io(&leftover, error))?;
         }
         Ok(Self { place, identity })
@@ -239,7 +283,8 @@ pub(crate) fn lock(
         cluster_uuid: identity.cluster_uuid.clone(),
         node_id: None,
     };
-    Ok(Arc::new(Place { disk, path: path.to_owned(), state_identity, _lock: lock }))
+    let received = AtomicU64::new(0);
+    Ok(Arc::new(Place { disk, path: path.to_owned(), state_identity, received, _lock: lock }))
 }
 
 /// Whether a file belongs to the node that `node.json` names. A log names its node, a state does

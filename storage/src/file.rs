@@ -4,7 +4,6 @@
 //! opening one catches the panic and calls it damage. Later panics stop the node, as any panic.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,9 +85,9 @@ pub(crate) fn open(
     if backend.len().map_err(|error| Error::io(path, error))? == 0 {
         return Err(Error::corrupt(path, "the file is empty"));
     }
-    let opened = catch_unwind(AssertUnwindSafe(|| {
+    let opened = crate::panics::caught(|| {
         Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)
-    }));
+    });
     match opened {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(error)) => Err(failed(path, error)),
@@ -107,7 +106,7 @@ pub(crate) fn identity(db: &Database, path: &Path) -> Result<FileIdentity, Error
         };
         Ok(table.get(IDENTITY_KEY)?.map(|row| row.value().to_vec()))
     };
-    let row = match catch_unwind(AssertUnwindSafe(read)) {
+    let row = match crate::panics::caught(read) {
         Ok(row) => row.map_err(|error| failed(path, error))?,
         Err(_) => return Err(Error::corrupt(path, "its pages contradict each other")),
     };

@@ -19,6 +19,7 @@ pub mod inspect;
 mod key;
 pub mod log;
 mod memtable;
+mod panics;
 pub mod query;
 mod rows;
 mod scan;
@@ -30,10 +31,15 @@ mod view;
 pub use dir::{DataDir, Identity};
 pub use disk::{Disk, RealDisk};
 pub use log::{Log, LogOptions};
+pub use panics::is_caught as panic_is_caught;
 pub use state::{State, StateOptions};
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Called once, with the error that poisoned a file, by whichever thread met it. It may run under
+/// storage's own locks: it signals, and does not call back.
+pub type FailureHook = Box<dyn Fn(&Error) + Send + Sync>;
 
 /// Why storage cannot go on. Every variant stops the node; none becomes an answer.
 #[derive(Debug, thiserror::Error)]

@@ -103,6 +103,7 @@ struct Shared {
     db: Arc<Database>,
     queue: Mutex<Queue>,
     /// There is work, or it is time to end.
+    hook: Mutex<Option<crate::FailureHook>>,
     work: Condvar,
     /// Something became durable, or never will.
     settled: Condvar,
@@ -197,11 +198,22 @@ impl Log {
             queue: Mutex::new(Queue::new(marks, last, options.cache_bytes)),
             path,
             db,
+            hook: Mutex::new(None),
             work: Condvar::new(),
             settled: Condvar::new(),
             counters: Counters::default(),
         });
         Ok((shared, Writer::default()))
+    }
+
+    /// Says whom to call when the log is poisoned; at once if it already is.
+    pub fn on_failure(&self, hook: crate::FailureHook) {
+        let shared = self.shared();
+        let mut slot = shared.hook.lock();
+        if let Some(error) = &shared.queue.lock().failure {
+            hook(error);
+        }
+        *slot = Some(hook);
     }
 
     fn shared(&self) -> &Shared {
@@ -418,10 +430,24 @@ impl Op {
 }
 
 impl Shared {
-    /// Poisons the log, so that nobody waits for a commit that never comes.
+    /// Poisons the log: whoever waits for a commit hears that it never comes.
     fn fail(&self, error: Error) {
-        self.queue.lock().failure.get_or_insert(error);
+        tracing::error!(%error, "the log cannot go on; the node must stop");
+        let answer = error.to_io();
+        let hook = self.hook.lock();
+        if let Some(hook) = &*hook {
+            hook(&error);
+        }
+        drop(hook);
+        let stranded: Vec<Op> = {
+            let mut queue = self.queue.lock();
+            queue.failure.get_or_insert(error);
+            queue.ops.drain(..).collect()
+        };
         self.settled.notify_all();
+        for op in stranded {
+            op.into_done()(Err(crate::same_io_error(&answer)));
+        }
     }
 
     fn has_work(&self, writer: &Writer) -> bool {

@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::Error;
 use crate::codec;
-use crate::dir::{Place, STATE_NEW_FILE};
+use crate::dir::{NewState, Place};
 use crate::file::{self, failed};
 use crate::rows::{StateMeta, row_hash};
 use crate::state::Applied;
@@ -175,7 +175,7 @@ fn put_row(chunk: &mut Vec<u8>, table: Table, key: &[u8], value: &[u8]) {
     chunk.extend_from_slice(value);
 }
 
-/// A snapshot coming in: one transaction into `state.new.redb`, committed by the install.
+/// A snapshot coming in: one transaction into `state.new.N.redb`, committed by the install.
 pub struct SnapshotWriter {
     path: PathBuf,
     /// Declared before the database: a transaction must not outlive it.
@@ -188,6 +188,8 @@ pub struct SnapshotWriter {
     rows: [u64; TABLES],
     hash: u128,
     scratch: Vec<u8>,
+    /// Declared last: the file goes when nothing writes to it any more.
+    file: NewState,
 }
 
 /// A table of the file being written.
@@ -233,13 +235,15 @@ fn take_record<'a>(rest: &mut &'a [u8]) -> Option<Record<'a>> {
 }
 
 impl SnapshotWriter {
-    pub(crate) fn create(place: &Place, cache_bytes: usize) -> Result<Self, Error> {
-        let path = place.file(STATE_NEW_FILE);
+    pub(crate) fn create(place: &Arc<Place>, cache_bytes: usize) -> Result<Self, Error> {
+        let file = NewState::create(place);
+        let path = file.path().to_owned();
         let handle = place.disk.create(&path).map_err(|error| Error::io(&path, error))?;
         let db = file::create(handle, &path, cache_bytes, &place.state_identity)?;
         let txn = begin_durable(&db, &path)?;
         Ok(Self {
             path,
+            file,
             db,
             txn: Some(txn),
             sequence: 0,
@@ -331,7 +335,7 @@ impl SnapshotWriter {
     }
 
     /// Checks the whole and makes it durable, still under its temporary name.
-    pub(crate) fn finish(mut self) -> Result<(Database, StateMeta), Error> {
+    pub(crate) fn finish(mut self) -> Result<(Database, StateMeta, NewState), Error> {
         let wrong = |detail: &str| Error::corrupt(&self.path, format!("snapshot: {detail}"));
         let (Some(txn), Some(meta), Some(trailer)) =
             (self.txn.take(), self.meta.take(), self.trailer.take())
@@ -349,6 +353,6 @@ impl SnapshotWriter {
         }
         put_meta(&txn, &self.path, &meta)?;
         txn.commit().map_err(|error| failed(&self.path, error))?;
-        Ok((self.db, meta))
+        Ok((self.db, meta, self.file))
     }
 }

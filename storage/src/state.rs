@@ -95,7 +95,7 @@ pub struct Decided {
 
 /// Stops the node; called once, with the error that poisoned the state. It is called under the
 /// state's locks: it must not call back, only wake whoever ends the process.
-pub type FailureHook = Box<dyn Fn(&Error) + Send + Sync>;
+pub use crate::FailureHook;
 
 /// What the state hides behind its handle.
 pub(crate) struct Shared {
@@ -231,9 +231,10 @@ impl State {
         shared.check()?;
         let result = apply_all(&mut core, entries, meta);
         let unsaved = core.active.bytes();
+        // Under the lock: a checkpoint that takes these rows sets it back after this, not before.
+        shared.unsaved_bytes.store(unsaved, Ordering::Relaxed);
         drop(core);
         let decided = result.map_err(|error| shared.fail(error))?;
-        shared.unsaved_bytes.store(unsaved, Ordering::Relaxed);
         if unsaved >= shared.options.checkpoint_bytes {
             if self.owner.thread.is_some() {
                 shared.want_checkpoint();
@@ -282,7 +283,7 @@ impl State {
         SnapshotReader::open(Arc::clone(&saved.db), &shared.path, &saved.meta)
     }
 
-    /// Starts receiving a snapshot into `state.new.redb`.
+    /// Starts receiving a snapshot into a file of its own.
     pub fn receive(&self) -> Result<SnapshotWriter, Error> {
         let shared = self.shared();
         shared.check()?;
@@ -295,7 +296,7 @@ impl State {
         let shared = self.shared();
         let mut saved = shared.saved.lock();
         shared.check()?;
-        let (db, meta) = writer.finish()?;
+        let (db, meta, file) = writer.finish()?;
         let mut core = shared.core.write();
         if meta.revision < core.meta.revision {
             return Err(Error::Invariant(format!(
@@ -303,7 +304,7 @@ impl State {
                 meta.revision, core.meta.revision
             )));
         }
-        checkpoint::swap_file(&shared.place).map_err(|error| shared.fail(error))?;
+        file.swap_in().map_err(|error| shared.fail(error))?;
         let db = Arc::new(db);
         let base = Base::open(&db, &shared.path).map_err(|error| shared.fail(error))?;
         *core = Core::new(base, meta.clone());
@@ -363,13 +364,12 @@ fn decide(
     stamp: Stamp,
 ) -> Result<(Decision, Vec<IndexRow>), Error> {
     let view = ReadView::new(core);
-    let decided =
-        catch_unwind(AssertUnwindSafe(|| firstcome_domain::decide(&view, command, stamp)));
+    let decided = crate::panics::caught(|| firstcome_domain::decide(&view, command, stamp));
     let (error, absent) = view.finish();
     match (error, decided) {
         (Some(error), _) => Err(error),
         (None, Ok(decision)) => Ok((decision, absent)),
-        (None, Err(_)) => {
+        (None, Err(_panicked)) => {
             let (name, revision) = (command.action.name(), stamp.revision);
             Err(Error::Invariant(format!("deciding {name} at entry {revision} panicked")))
         }

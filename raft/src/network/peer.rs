@@ -25,7 +25,7 @@ use super::Dialer;
 use super::rpc::CallError;
 use super::stream::{FrameReader, FrameWriter};
 use crate::members::Members;
-use crate::state_machine::SnapshotData;
+use crate::state_machine::{SnapshotData, aside};
 use crate::types::{Address, AppendResult, RpcError, Snapshot, TypeConfig, Vote};
 use crate::wire::{self, Append, Appended, Channel, Request, Response, SnapshotHead};
 
@@ -124,7 +124,8 @@ impl PeerNetwork {
         let (mut reader, mut writer) = self.dial(Channel::Snapshot).await?;
         let head = SnapshotHead { vote: (&vote).into(), meta };
         writer.write_within(&head, self.chunk_timeout).await?;
-        while let Some(chunk) = rows.next_chunk().map_err(io::Error::other)? {
+        let mut next = || aside(|| rows.next_chunk());
+        while let Some(chunk) = next().map_err(io::Error::other)? {
             tokio::time::timeout(self.chunk_timeout, writer.write_bytes(&chunk)).await??;
         }
         tokio::time::timeout(self.chunk_timeout, writer.write_bytes(&[])).await??;

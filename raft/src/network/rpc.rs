@@ -24,6 +24,9 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 /// No answer at all for so long while some are owed: the peer is stuck, reconnect.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
+/// Frames of requests that wait for the socket; more stay in the queue.
+const FRAMES_MAX: usize = 4;
+
 /// Why there is no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum CallError {
@@ -75,6 +78,8 @@ impl Rpc {
     }
 }
 
+type Waiting = BTreeMap<u64, oneshot::Sender<Result<Response, CallError>>>;
+
 struct Link {
     dialer: Dialer,
     to: u64,
@@ -82,7 +87,7 @@ struct Link {
     address: String,
     channel: Channel,
     queue: mpsc::UnboundedReceiver<Call>,
-    waiting: BTreeMap<u64, oneshot::Sender<Result<Response, CallError>>>,
+    waiting: Waiting,
 }
 
 impl Link {
@@ -111,6 +116,7 @@ impl Link {
         }
     }
 
+    /// Reads and writes apart: two ends that only wrote would wait for each other.
     async fn converse(
         &mut self,
         mut reader: FrameReader,
@@ -118,53 +124,76 @@ impl Link {
         first: Call,
         next_id: &mut u64,
     ) -> io::Result<()> {
-        self.send(&mut writer, first, next_id).await?;
-        let mut heard = Instant::now();
-        loop {
-            tokio::select! {
-                biased;
-                frame = reader.read::<Vec<(u64, Response)>>() => {
-                    let Some(answers) = frame? else { return Ok(()) };
-                    heard = Instant::now();
-                    for (id, response) in answers {
-                        if let Some(answer) = self.waiting.remove(&id) {
-                            drop(answer.send(Ok(response)));
+        let (frames, mut outgoing) = mpsc::channel::<Vec<(u64, Request)>>(FRAMES_MAX);
+        let writing = async move {
+            while let Some(frame) = outgoing.recv().await {
+                writer.write_within(&frame, SILENCE_MAX).await?;
+            }
+            Ok::<(), io::Error>(())
+        };
+        let (queue, waiting) = (&mut self.queue, &mut self.waiting);
+        let talking = async move {
+            let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+            frames.try_send(batch(first, queue, waiting, next_id)).map_err(|_| gone())?;
+            let mut heard = Instant::now();
+            loop {
+                let may_send = frames.capacity() > 0;
+                tokio::select! {
+                    biased;
+                    frame = reader.read::<Vec<(u64, Response)>>() => {
+                        let Some(answers) = frame? else { return Ok(()) };
+                        heard = Instant::now();
+                        for (id, response) in answers {
+                            if let Some(answer) = waiting.remove(&id) {
+                                drop(answer.send(Ok(response)));
+                            }
                         }
                     }
-                }
-                call = self.queue.recv() => {
-                    let Some(call) = call else { return Ok(()) };
-                    if self.waiting.is_empty() {
-                        heard = Instant::now();
+                    call = queue.recv(), if may_send => {
+                        let Some(call) = call else { return Ok(()) };
+                        if waiting.is_empty() {
+                            heard = Instant::now();
+                        }
+                        let frame = batch(call, queue, waiting, next_id);
+                        frames.try_send(frame).map_err(|_| gone())?;
                     }
-                    self.send(&mut writer, call, next_id).await?;
-                }
-                () = tokio::time::sleep_until(heard + SILENCE_MAX), if !self.waiting.is_empty() => {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "peer is silent"));
+                    room = frames.reserve(), if !may_send => {
+                        room.map_err(|_| gone())?;
+                    }
+                    () = tokio::time::sleep_until(heard + SILENCE_MAX), if !waiting.is_empty() => {
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "peer is silent"));
+                    }
                 }
             }
+        };
+        tokio::select! {
+            ended = writing => ended,
+            ended = talking => ended,
         }
     }
+}
 
-    /// Sends `first` and everything else that waits, in one frame.
-    async fn send(
-        &mut self,
-        writer: &mut FrameWriter,
-        first: Call,
-        next_id: &mut u64,
-    ) -> io::Result<()> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        let mut next = Some(first);
-        while let Some(call) = next.take() {
+/// `first` and everything else that waits, up to a frame; calls nobody waits for are dropped, so
+/// that a command its caller has given up does not run later.
+fn batch(
+    first: Call,
+    queue: &mut mpsc::UnboundedReceiver<Call>,
+    waiting: &mut Waiting,
+    next_id: &mut u64,
+) -> Vec<(u64, Request)> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    let mut next = Some(first);
+    while let Some(call) = next.take() {
+        if !call.answer.is_closed() {
             *next_id += 1;
             bytes += if let Request::Propose(command) = &call.request { command.len() } else { 64 };
-            self.waiting.insert(*next_id, call.answer);
+            waiting.insert(*next_id, call.answer);
             batch.push((*next_id, call.request));
-            if batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
-                next = self.queue.try_recv().ok();
-            }
         }
-        writer.write_within(&batch, SILENCE_MAX).await
+        if batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+            next = queue.try_recv().ok();
+        }
     }
+    batch
 }

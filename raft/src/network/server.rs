@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
 use crate::core::Core;
-use crate::state_machine::SnapshotData;
+use crate::state_machine::{SnapshotData, aside};
 use crate::types::{AppendRequest, Snapshot};
 use crate::wire::{
     Append, Appended, Channel, Contact, ContactReply, Failed, Hello, PROTOCOL, Request, Response,
@@ -23,6 +23,9 @@ pub(crate) const HELLO_MAX: Duration = Duration::from_secs(5);
 
 /// Appends taken from one connection ahead of the log.
 const APPENDS_MAX: usize = 64;
+
+/// Answers in one frame: of the largest, which hold an order of 20 lines, 4 MiB.
+const ANSWERS_MAX: usize = 512;
 
 /// Writing an answer takes no longer, or the caller is gone.
 const WRITE_MAX: Duration = Duration::from_secs(5);
@@ -123,7 +126,6 @@ async fn serve_append(
     let (tx, rx) = mpsc::channel::<AppendRequest>(APPENDS_MAX);
     let reading = async move {
         while let Some(append) = reader.read::<Append>().await? {
-            *core.heard_leader.lock() = Some(std::time::Instant::now());
             if tx.send(append.into_raft()).await.is_err() {
                 break;
             }
@@ -140,6 +142,9 @@ async fn serve_append(
             let (answer, goes_on) = match result {
                 Ok(result) => {
                     let goes_on = result.is_ok();
+                    if goes_on {
+                        *core.heard_leader.lock() = Some(std::time::Instant::now());
+                    }
                     (Appended::from(result), goes_on)
                 }
                 Err(_) => (Appended::Stopped, false),
@@ -170,28 +175,35 @@ async fn serve_questions(
     mut writer: FrameWriter,
 ) -> io::Result<()> {
     let (answers, mut ready) = mpsc::unbounded_channel::<(u64, Response)>();
-    loop {
-        tokio::select! {
-            biased;
-            first = ready.recv() => {
-                let Some(first) = first else { return Ok(()) };
-                let mut batch = vec![first];
-                while let Ok(answer) = ready.try_recv() {
-                    batch.push(answer);
-                }
-                writer.write_within(&batch, WRITE_MAX).await?;
+    // Reads and writes apart: two ends that only wrote would wait for each other.
+    let writing = async move {
+        while let Some(first) = ready.recv().await {
+            let mut batch = vec![first];
+            while batch.len() < ANSWERS_MAX
+                && let Ok(answer) = ready.try_recv()
+            {
+                batch.push(answer);
             }
-            frame = reader.read::<Vec<(u64, Request)>>() => {
-                let Some(questions) = frame? else { return Ok(()) };
-                // The periodic question notices a member that was removed while connected.
-                if questions.iter().any(|(_, q)| *q == Request::Clock) && is_removed(core, from) {
-                    let told = questions.iter().map(|(id, _)| (*id, Response::Failed(Failed::Removed)));
-                    writer.write_within(&told.collect::<Vec<_>>(), WRITE_MAX).await?;
-                    return Ok(());
-                }
-                take_questions(core, questions, &answers);
-            }
+            writer.write_within(&batch, WRITE_MAX).await?;
         }
+        Ok::<(), io::Error>(())
+    };
+    let reading = async move {
+        while let Some(questions) = reader.read::<Vec<(u64, Request)>>().await? {
+            // The periodic question notices a member that was removed while connected.
+            if questions.iter().any(|(_, q)| *q == Request::Clock) && is_removed(core, from) {
+                for (id, _) in questions {
+                    drop(answers.send((id, Response::Failed(Failed::Removed))));
+                }
+                continue;
+            }
+            take_questions(core, questions, &answers);
+        }
+        Ok::<(), io::Error>(())
+    };
+    tokio::select! {
+        ended = writing => ended,
+        ended = reading => ended,
     }
 }
 
@@ -280,7 +292,14 @@ async fn serve_snapshot(
 ) -> io::Result<()> {
     let limit = core.options.chunk_timeout;
     let head: SnapshotHead = reader.expect(limit).await?;
-    let mut rows = core.state.receive().map_err(io::Error::other)?;
+    // A bad stream closes the connection; a bad disk ends the node.
+    let refused = |error: firstcome_storage::Error| {
+        if matches!(error, firstcome_storage::Error::Io { .. }) {
+            core.failure.set_storage(&error);
+        }
+        io::Error::other(error)
+    };
+    let mut rows = aside(|| core.state.receive()).map_err(refused)?;
     loop {
         let chunk = tokio::time::timeout(limit, reader.read_bytes())
             .await??
@@ -288,7 +307,7 @@ async fn serve_snapshot(
         if chunk.is_empty() {
             break;
         }
-        rows.write_chunk(&chunk).map_err(io::Error::other)?;
+        aside(|| rows.write_chunk(&chunk)).map_err(refused)?;
     }
     let snapshot = Snapshot {
         meta: head.meta.snapshot_meta(),

@@ -46,23 +46,19 @@ impl Writer {
         let mut done: Vec<(Done, Option<Bytes>)> = Vec::with_capacity(batch.ops.len());
         let result = self.commit(shared, batch, &mut done);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let error = {
-            let mut queue = shared.queue.lock();
-            match result {
-                Ok(()) => {
-                    queue.settle(seq);
-                    if let Some(vote) = done.iter_mut().rev().find_map(|(_, vote)| vote.take()) {
-                        queue.marks.vote = Some(vote);
-                    }
-                    None
+        let error = match result {
+            Ok(()) => {
+                let mut queue = shared.queue.lock();
+                queue.settle(seq);
+                if let Some(vote) = done.iter_mut().rev().find_map(|(_, vote)| vote.take()) {
+                    queue.marks.vote = Some(vote);
                 }
-                Err(error) => {
-                    tracing::error!(%error, "the log cannot be written; the node must stop");
-                    let answer = error.to_io();
-                    done.extend(queue.ops.drain(..).map(|op| (op.into_done(), None)));
-                    queue.failure = Some(error);
-                    Some(answer)
-                }
+                None
+            }
+            Err(error) => {
+                let answer = error.to_io();
+                shared.fail(error);
+                Some(answer)
             }
         };
         let counters = &shared.counters;

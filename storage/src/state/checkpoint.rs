@@ -9,7 +9,6 @@ use redb::{Database, Durability, ReadableDatabase, TableError};
 use super::{Applied, Saved, Shared};
 use crate::Error;
 use crate::codec;
-use crate::dir::{Place, STATE_FILE, STATE_NEW_FILE};
 use crate::file::{Definition, failed};
 use crate::memtable::Memtable;
 use crate::rows::StateMeta;
@@ -56,13 +55,6 @@ pub(crate) fn begin_durable(db: &Database, path: &Path) -> Result<redb::WriteTra
     Ok(txn)
 }
 
-/// Makes the received file the state file.
-pub(crate) fn swap_file(place: &Place) -> Result<(), Error> {
-    let (new, file) = (place.file(STATE_NEW_FILE), place.file(STATE_FILE));
-    place.disk.rename(&new, &file).map_err(|error| Error::io(&file, error))?;
-    place.disk.sync_dir(&place.path).map_err(|error| Error::io(&place.path, error))
-}
-
 fn write_rows(db: &Database, path: &Path, rows: &Memtable, meta: &StateMeta) -> Result<(), Error> {
     let txn = begin_durable(db, path)?;
     for table in Table::ALL {
@@ -100,6 +92,9 @@ impl Shared {
         let (rows, meta) = {
             let mut core = self.core.write();
             if core.meta == saved.meta {
+                self.unsaved_bytes.store(0, Ordering::Relaxed);
+                let _wake = self.wake.lock();
+                self.taken.notify_all();
                 return Ok(saved.meta.applied());
             }
             let rows = Arc::new(std::mem::take(&mut core.active));

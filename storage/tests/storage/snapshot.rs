@@ -111,6 +111,7 @@ fn a_changed_missing_or_repeated_chunk_is_refused() {
     refused(receiver.state.install(writer), "not complete");
     let mut writer = received(&receiver.state, &sent);
     refused(writer.write_chunk(&sent[0]), "out of order");
+    drop(writer);
     assert_eq!(rows(&receiver.state), before);
     receiver.state.checkpoint().unwrap();
     assert_eq!(rows(&receiver.reopened().state), before);
@@ -132,11 +133,28 @@ fn a_half_received_snapshot_is_deleted_at_start() {
     let sender = filled(3, 100);
     let receiver = filled(4, 30);
     let writer = received(&receiver.state, &chunks(sender.state.snapshot().unwrap()));
-    drop(writer);
-    assert!(receiver.disk.bytes_of(&file("state.new.redb")).is_ok());
+    let given_up = receiver.state.receive().unwrap();
+    assert!(receiver.disk.bytes_of(&file("state.new.1.redb")).is_ok());
+    drop(given_up);
+    assert!(receiver.disk.bytes_of(&file("state.new.1.redb")).is_err());
+    std::mem::forget(writer); // As if the process died.
+    assert!(receiver.disk.bytes_of(&file("state.new.0.redb")).is_ok());
     receiver.state.checkpoint().unwrap();
     let applied = receiver.state.applied();
     let receiver = receiver.reopened();
-    assert!(receiver.disk.bytes_of(&file("state.new.redb")).is_err());
+    assert!(receiver.disk.bytes_of(&file("state.new.0.redb")).is_err());
     assert_eq!(receiver.state.applied(), applied);
+}
+
+/// Two leaders sent at once: the stream that was given up must not touch the installed file.
+#[test]
+fn a_given_up_receiver_leaves_the_installed_state_alone() {
+    let (first, second) = (filled(3, 100), filled(5, 300));
+    let receiver = filled(4, 30);
+    let stuck = received(&receiver.state, &chunks(first.state.snapshot().unwrap())[..1]);
+    let sent = chunks(second.state.snapshot().unwrap());
+    receiver.state.install(received(&receiver.state, &sent)).unwrap();
+    drop(stuck);
+    assert_eq!(rows(&receiver.state), rows(&second.state));
+    assert_eq!(rows(&receiver.reopened().state), rows(&second.state));
 }
