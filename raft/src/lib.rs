@@ -34,3 +34,4 @@ pub use failure::storage_exit_code;
 pub use node::{Executed, Failure, FailureReason, Node, Reply, StartError};
 pub use options::{Options, Peer};
 pub use status::{ClusterStatus, Member, MemberRole, NodeHash};
+pub use wire::{EntrySummary, describe_entry};

@@ -2,7 +2,7 @@
 //!
 //! A chunk of committed entries is applied at once; answers go out right after, because the
 //! entries are already durable on a majority. What openraft calls a snapshot is our durable
-//! checkpoint; the stream for a peer is opened only when one is sent.
+//! checkpoint, opened for reading.
 
 use std::io;
 
@@ -30,8 +30,6 @@ pub(crate) enum SnapshotData {
     Outgoing(Box<SnapshotReader>),
     /// Completely received, not yet verified as a whole.
     Incoming(Box<SnapshotWriter>),
-    /// Only the mark: what is durable here.
-    Mark,
 }
 
 /// The applying side of a node.
@@ -64,6 +62,21 @@ fn meta_of(applied: &Applied) -> Result<wire::Meta, Error> {
         path: "state.redb".into(),
         detail: format!("raft's own row: {e}"),
     })
+}
+
+/// Saves a checkpoint and opens it for reading; the meta is that of the rows it holds.
+fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<types::Snapshot> {
+    let opened = aside(|| {
+        let reader = state.snapshot()?;
+        let meta = meta_of(reader.applied())?;
+        Ok((reader, meta))
+    });
+    let (reader, meta) = opened.map_err(|error: Error| {
+        failure.set_storage(&error);
+        io::Error::other(error)
+    })?;
+    let snapshot = SnapshotData::Outgoing(Box::new(reader));
+    Ok(types::Snapshot { meta: meta.snapshot_meta(), snapshot })
 }
 
 impl StateMachine {
@@ -173,10 +186,16 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         meta: &types::SnapshotMeta,
         snapshot: SnapshotData,
     ) -> io::Result<()> {
-        let SnapshotData::Incoming(writer) = snapshot else {
-            return Err(io::Error::other("only a received snapshot can be installed"));
-        };
-        let installed = aside(|| self.state.install(*writer));
+        let installed = aside(|| match snapshot {
+            SnapshotData::Incoming(writer) => self.state.install(*writer),
+            SnapshotData::Outgoing(mut reader) => {
+                let mut writer = self.state.receive()?;
+                while let Some(chunk) = reader.next_chunk()? {
+                    writer.write_chunk(&chunk)?;
+                }
+                self.state.install(writer)
+            }
+        });
         let applied = installed.map_err(|error| self.fail(error))?;
         self.meta = meta_of(&applied).map_err(|error| self.fail(error))?;
         if self.meta.snapshot_meta().last_log_id != meta.last_log_id {
@@ -193,11 +212,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         if self.state.applied().revision.is_none() {
             return Ok(None);
         }
-        let opened = aside(|| self.state.snapshot());
-        let reader = opened.map_err(|error| self.fail(error))?;
-        let meta = meta_of(reader.applied()).map_err(|error| self.fail(error))?;
-        let snapshot = SnapshotData::Outgoing(Box::new(reader));
-        Ok(Some(types::Snapshot { meta: meta.snapshot_meta(), snapshot }))
+        open_snapshot(&self.state, &self.failure).map(Some)
     }
 }
 
@@ -205,15 +220,6 @@ impl RaftSnapshotBuilder<TypeConfig> for Marker {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> io::Result<types::Snapshot> {
-        let state = self.state.clone();
-        let saved = tokio::task::spawn_blocking(move || state.checkpoint())
-            .await
-            .map_err(io::Error::other)?;
-        let fail = |error: Error| {
-            self.failure.set_storage(&error);
-            io::Error::other(error)
-        };
-        let meta = saved.and_then(|applied| meta_of(&applied)).map_err(fail)?;
-        Ok(types::Snapshot { meta: meta.snapshot_meta(), snapshot: SnapshotData::Mark })
+        open_snapshot(&self.state, &self.failure)
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use firstcome_domain::{Outcome, Stamp};
+use firstcome_storage::codec::{self, DecodeError};
 use firstcome_storage::state::Decided;
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
@@ -425,4 +426,37 @@ impl From<Decided> for Decision {
     fn from(d: Decided) -> Self {
         Self { outcome: d.outcome, decided: d.decided, replayed: d.replayed }
     }
+}
+
+/// One stored log entry, for eyes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EntrySummary {
+    /// Term of the leader that wrote it.
+    pub term: u64,
+    /// That leader.
+    pub leader: u64,
+    /// `blank`, `membership`, or the command's name.
+    pub kind: String,
+    /// The leader's time in ms, for commands; apply clamps it.
+    pub now: Option<i64>,
+}
+
+/// Reads what `storage::Log` stores for one entry.
+pub fn describe_entry(bytes: &[u8]) -> Result<EntrySummary, DecodeError> {
+    let entry: Entry = codec::decode(bytes)?;
+    let (kind, now) = match entry.payload {
+        Payload::Blank => ("blank".to_owned(), None),
+        Payload::Membership(m) => (
+            format!(
+                "membership of {}",
+                m.nodes.keys().map(u64::to_string).collect::<Vec<_>>().join(", ")
+            ),
+            None,
+        ),
+        Payload::Command { now, command } => {
+            let command: firstcome_domain::Command = codec::decode(&command)?;
+            (command.action.name().to_owned(), Some(now))
+        }
+    };
+    Ok(EntrySummary { term: entry.id.0, leader: entry.id.1, kind, now })
 }

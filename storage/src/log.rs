@@ -193,9 +193,10 @@ impl Log {
         let (marks, last) = row::load(&path, &txn)?;
         let purged = marks.purged.as_ref().map(|mark| mark.index);
         let last = last.max(purged);
+        let began = row::first_index(&path, &txn)?.unwrap_or(0);
         let shared = Arc::new(Shared {
             _place: place,
-            queue: Mutex::new(Queue::new(marks, last, options.cache_bytes)),
+            queue: Mutex::new(Queue::new(marks, began, last, options.cache_bytes)),
             path,
             db,
             hook: Mutex::new(None),
@@ -258,7 +259,8 @@ impl Log {
     /// an error and change nothing.
     pub fn append(&self, entries: Vec<Entry>, done: Done) {
         self.submit(|queue| {
-            let expected = queue.last.map_or(queue.first(), |last| last + 1);
+            let begins = entries.first().map_or(0, |entry| entry.index);
+            let expected = queue.last.map_or(begins, |last| last + 1);
             let in_order =
                 entries.iter().zip(expected..).all(|(entry, index)| entry.index == index);
             if in_order {

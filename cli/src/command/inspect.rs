@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use firstcome_raft::describe_entry;
 use firstcome_storage::inspect::Inspection;
 use serde_json::{Value, json};
 
@@ -87,11 +88,26 @@ fn log(inspection: &Inspection, json: bool) -> anyhow::Result<Exit> {
     print(&document, json);
     inspection.entries(0..u64::MAX, &mut |entry| {
         let (index, bytes) = (entry.index, entry.bytes.len());
-        if json {
-            let entry = json!({"object": "log_entry", "index": index, "bytes": bytes});
-            output::line(&entry.to_string());
-        } else {
-            output::line(&format!("entry {index:>10}  {bytes} bytes"));
+        match (describe_entry(&entry.bytes), json) {
+            (Ok(known), true) => {
+                let line = json!({
+                    "object": "log_entry", "index": index, "bytes": bytes, "term": known.term,
+                    "leader": known.leader, "kind": known.kind,
+                    "now": known.now.map(instant::format),
+                });
+                output::line(&line.to_string());
+            }
+            (Ok(known), false) => {
+                let at = known.now.map(instant::format).unwrap_or_default();
+                let (term, leader, kind) = (known.term, known.leader, known.kind);
+                output::line(&format!("{index:>10}  term {term} of {leader}  {kind:<16} {at}"));
+            }
+            (Err(error), true) => {
+                let error = error.to_string();
+                let line = json!({"object": "log_entry", "index": index, "error": error});
+                output::line(&line.to_string());
+            }
+            (Err(error), false) => output::line(&format!("{index:>10}  unreadable: {error}")),
         }
         true
     })?;

@@ -125,14 +125,14 @@ impl Link {
         next_id: &mut u64,
     ) -> io::Result<()> {
         let (frames, mut outgoing) = mpsc::channel::<Vec<(u64, Request)>>(FRAMES_MAX);
-        let writing = async move {
+        let to_socket = async move {
             while let Some(frame) = outgoing.recv().await {
                 writer.write_within(&frame, SILENCE_MAX).await?;
             }
             Ok::<(), io::Error>(())
         };
         let (queue, waiting) = (&mut self.queue, &mut self.waiting);
-        let talking = async move {
+        let conversation = async move {
             let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
             frames.try_send(batch(first, queue, waiting, next_id)).map_err(|_| gone())?;
             let mut heard = Instant::now();
@@ -167,8 +167,8 @@ impl Link {
             }
         };
         tokio::select! {
-            ended = writing => ended,
-            ended = talking => ended,
+            ended = to_socket => ended,
+            ended = conversation => ended,
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Queue {
     pub(super) marks: Marks,
     pub(super) committed_unsaved: bool,
     pub(super) last: Option<u64>,
+    /// Where a log that was never purged begins; an empty one begins wherever it is told to.
+    began: u64,
     pub(super) closing: bool,
     pub(super) failure: Option<Error>,
     /// Entries that follow each other.
@@ -47,7 +49,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(marks: Marks, last: Option<u64>, cache_bytes_max: usize) -> Self {
+    pub(super) fn new(marks: Marks, began: u64, last: Option<u64>, cache_bytes_max: usize) -> Self {
         Self {
             ops: VecDeque::new(),
             queued: 0,
@@ -55,6 +57,7 @@ impl Queue {
             marks,
             committed_unsaved: false,
             last,
+            began,
             closing: false,
             failure: None,
             cache: VecDeque::new(),
@@ -70,7 +73,7 @@ impl Queue {
 
     /// The first index that exists or will exist.
     pub(super) fn first(&self) -> u64 {
-        self.purged_index().map_or(0, |index| index + 1)
+        self.purged_index().map_or(self.began, |index| index + 1)
     }
 
     pub(super) fn push(&mut self, op: Op) {
@@ -93,6 +96,9 @@ impl Queue {
         self.pending.push_back(Pending { seq: self.queued, first: first.index, last: last.index });
         self.cache_bytes += entries.iter().map(|entry| entry.bytes.len()).sum::<usize>();
         self.cache.extend(entries.iter().cloned());
+        if self.last.is_none() {
+            self.began = first.index;
+        }
         self.last = Some(last.index);
         self.evict();
     }

@@ -182,6 +182,14 @@ pub(crate) fn load(path: &Path, txn: &ReadTransaction) -> Result<(Marks, Option<
     Ok((marks, last))
 }
 
+/// The first index the file holds.
+pub(crate) fn first_index(path: &Path, txn: &ReadTransaction) -> Result<Option<u64>, Error> {
+    let Some(rows) = opened(path, txn.open_table(ENTRIES))? else { return Ok(None) };
+    let first = rows.first().map_err(|error| failed(path, error))?;
+    let key = first.and_then(|(key, _)| key.value().first_chunk::<8>().copied());
+    Ok(key.map(u64::from_be_bytes))
+}
+
 /// A table that may not exist yet.
 fn opened<T>(path: &Path, table: Result<T, redb::TableError>) -> Result<Option<T>, Error> {
     match table {

@@ -107,6 +107,7 @@ fn a_changed_missing_or_repeated_chunk_is_refused() {
     let mut writer = receiver.state.receive().unwrap();
     refused(writer.write_chunk(&[]), "cut short");
     refused(writer.write_chunk(&sent[0][..sent[0].len() - 1]), "checksum");
+    drop(writer);
     let writer = receiver.state.receive().unwrap();
     refused(receiver.state.install(writer), "not complete");
     let mut writer = received(&receiver.state, &sent);
@@ -137,8 +138,9 @@ fn a_half_received_snapshot_is_deleted_at_start() {
     assert!(receiver.disk.bytes_of(&file("state.new.1.redb")).is_ok());
     drop(given_up);
     assert!(receiver.disk.bytes_of(&file("state.new.1.redb")).is_err());
-    std::mem::forget(writer); // As if the process died.
-    assert!(receiver.disk.bytes_of(&file("state.new.0.redb")).is_ok());
+    drop(writer);
+    // As if the process had died while receiving.
+    drop(firstcome_storage::disk::Disk::create(&receiver.disk, &file("state.new.0.redb")).unwrap());
     receiver.state.checkpoint().unwrap();
     let applied = receiver.state.applied();
     let receiver = receiver.reopened();
