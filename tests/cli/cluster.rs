@@ -1,0 +1,235 @@
+//! Three real nodes of one cluster on loopback: started, paused, killed, started again.
+
+use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::http::{Answer, Ask};
+use crate::process::{Running, code, firstcome, run, stderr, stdout};
+
+/// From a start to a ready node, or from a fault to what follows from it, on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(25);
+/// Below the range from which the kernel takes ports for outgoing connections, so that none of
+/// ours sits on a node's port while the node is down.
+const PORTS: std::ops::Range<u64> = 15_000..32_000;
+const NODES: usize = 3;
+
+struct Node {
+    name: String,
+    api: String,
+    log: PathBuf,
+    /// More arguments of `serve`.
+    extra: Vec<String>,
+    process: Option<Running>,
+}
+
+/// A cluster that lives as long as this value.
+pub(crate) struct Cluster {
+    nodes: Vec<Node>,
+    /// A token that may do everything.
+    pub(crate) admin: String,
+    directory: tempfile::TempDir,
+}
+
+/// Looks until there is something to see; fails the test after [`PATIENCE`].
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+impl Cluster {
+    /// Starts three nodes with empty directories, and waits until all are ready. `extra` says
+    /// which node (from 0) gets which further arguments.
+    pub(crate) fn start(extra: &[(usize, &[&str])]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let made = run(directory.path(), &["keys", "init", "master.key"]);
+        assert_eq!(code(&made), 0, "{}", stderr(&made));
+        let ports = free_ports(NODES * 2);
+        let mut entries = Vec::new();
+        let mut nodes = Vec::new();
+        for (at, pair) in ports.chunks_exact(2).enumerate() {
+            let (name, api) = (format!("n{}", at + 1), format!("127.0.0.1:{}", pair[0]));
+            let peer = format!("127.0.0.1:{}", pair[1]);
+            entries.push(format!(r#"{{ name = "{name}", api = "{api}", peer = "{peer}" }}"#));
+            let own = extra.iter().filter(|(of, _)| *of == at).flat_map(|(_, all)| all.iter());
+            nodes.push(Node {
+                log: directory.path().join(format!("{name}.log")),
+                extra: own.map(|argument| (*argument).to_owned()).collect(),
+                name,
+                api,
+                process: None,
+            });
+        }
+        let settings = format!("cluster.nodes = [\n  {},\n]\n", entries.join(",\n  "));
+        std::fs::write(directory.path().join("cluster.toml"), settings).expect("the file");
+        let admin = tokens(directory.path(), "admin", 1).remove(0);
+        let mut cluster = Self { nodes, admin, directory };
+        cluster.start_again(&[0, 1, 2]);
+        cluster
+    }
+
+    /// Starts stopped nodes on their own files, and waits until every living node is ready.
+    pub(crate) fn start_again(&mut self, at: &[usize]) {
+        for at in at {
+            let node = &mut self.nodes[*at];
+            let log: File =
+                OpenOptions::new().create(true).append(true).open(&node.log).expect("a log");
+            let mut serve =
+                firstcome(self.directory.path(), &["serve", "--config", "cluster.toml"]);
+            let child = serve
+                .env("FIRSTCOME_MASTER_KEY_FILE", "master.key")
+                .args(["--bootstrap", "--stop-with-parent", "--node", &node.name])
+                .args(&node.extra)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()
+                .expect("the program starts");
+            node.process = Some(Running(child));
+        }
+        for node in self.nodes.iter().filter(|node| node.process.is_some()) {
+            let ready = || Ask::get("/readyz").send(&node.api).is_ok_and(|a| a.status == 200);
+            let log = || std::fs::read_to_string(&node.log).unwrap_or_default();
+            let deadline = Instant::now() + PATIENCE;
+            while !ready() {
+                assert!(Instant::now() < deadline, "{} is not ready:\n{}", node.name, log());
+                std::thread::sleep(LOOK);
+            }
+        }
+    }
+
+    /// Where a node takes requests.
+    pub(crate) fn api(&self, at: usize) -> &str {
+        &self.nodes[at].api
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self, at: usize) -> &str {
+        &self.nodes[at].name
+    }
+
+    /// The place of the node that the asked one takes for the leader.
+    pub(crate) fn leader_seen_by(&self, at: usize) -> Option<usize> {
+        let seen = Ask::get("/v1/cluster?consistency=local").send(self.api(at)).ok()?;
+        self.nodes.iter().position(|node| node.name == seen.text("leader"))
+    }
+
+    /// Waits until all three name one leader; its place.
+    pub(crate) fn leader(&self) -> usize {
+        until("one leader for all", || {
+            let seen: Vec<_> = (0..NODES).map(|at| self.leader_seen_by(at)).collect();
+            seen[0].filter(|_| seen.iter().all(|leader| *leader == seen[0]))
+        })
+    }
+
+    /// Sends a signal to several nodes at once.
+    pub(crate) fn signal(&self, name: &str, at: &[usize]) {
+        let ids = at.iter().filter_map(|at| self.nodes[*at].process.as_ref());
+        let ids: Vec<String> = ids.map(|process| process.0.id().to_string()).collect();
+        assert_eq!(ids.len(), at.len(), "only running nodes hear signals");
+        let sent = Command::new("kill").arg(format!("-{name}")).args(&ids).status();
+        assert!(sent.expect("kill runs").success(), "SIG{name} to {at:?}");
+    }
+
+    /// Ends several nodes at once with SIGKILL.
+    pub(crate) fn kill(&mut self, at: &[usize]) {
+        self.signal("KILL", at);
+        self.reap(at);
+    }
+
+    /// Waits for the end of nodes that were killed.
+    pub(crate) fn reap(&mut self, at: &[usize]) {
+        for at in at {
+            drop(self.nodes[*at].process.take());
+        }
+    }
+
+    /// Tokens of customers nobody has seen before.
+    pub(crate) fn customers(&self, count: usize) -> Vec<String> {
+        tokens(self.directory.path(), "customer", count)
+    }
+
+    /// Creates a product and a sale of it, open at once unless said otherwise; the sale's id.
+    pub(crate) fn sale(&self, units: u64, opens_at: &str) -> String {
+        let product = json!({
+            "name": "Lamp", "no_shipping": true, "stock": units,
+            "price": {"amount": 15000, "currency": "KRW"},
+        });
+        let product = self.create("/v1/admin/products", &product);
+        let sale = json!({
+            "product_id": product["id"], "title": "Spring", "units": units,
+            "opens_at": opens_at, "per_customer_limit": 10,
+        });
+        self.create("/v1/admin/sales", &sale)["id"].as_str().expect("an id").to_owned()
+    }
+
+    fn create(&self, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let key = format!("setup-{}", path.rsplit('/').next().unwrap_or_default());
+        let ask = Ask::post(path, &body).by(&self.admin).key(&key);
+        let answer = until("staff's request is answered", || {
+            ask.send(self.api(0)).ok().filter(|answer| answer.status < 500)
+        });
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.body
+    }
+
+    /// The sale's stock, read through one node.
+    pub(crate) fn stock(&self, at: usize, sale: &str) -> Answer {
+        let path = format!("/v1/sales/{sale}/stock");
+        Ask::get(&path).send(self.api(at)).expect("an answer")
+    }
+
+    /// State hashes of all nodes at one revision; all are known.
+    pub(crate) fn hashes(&self) -> Vec<String> {
+        until("every node tells its hash", || {
+            let answer = Ask::get("/v1/cluster/hash").send(self.api(0)).ok()?;
+            let nodes = answer.body["nodes"].as_array()?.iter();
+            let hashes = nodes.map(|node| node["hash"].as_str().map(ToOwned::to_owned));
+            hashes.collect::<Option<Vec<_>>>().filter(|hashes| hashes.len() == NODES)
+        })
+    }
+}
+
+/// The body of an order of one unit.
+pub(crate) fn one_unit(sale: &str) -> String {
+    json!({"lines": [{"sale_id": sale, "quantity": 1}]}).to_string()
+}
+
+fn tokens(directory: &Path, role: &str, count: usize) -> Vec<String> {
+    let count = count.to_string();
+    let made =
+        run(directory, &["token", "--role", role, "--count", &count, "--key-file", "master.key"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    stdout(&made).lines().map(ToOwned::to_owned).collect()
+}
+
+/// Ports nobody listens on.
+fn free_ports(count: usize) -> Vec<u16> {
+    // Held until all are found, so that none is found twice.
+    let mut held = Vec::new();
+    let random = RandomState::new();
+    for attempt in 0..1000_u32 {
+        if held.len() == count {
+            break;
+        }
+        let offset = random.hash_one(attempt) % (PORTS.end - PORTS.start);
+        let port = u16::try_from(PORTS.start + offset).expect("below 65536");
+        held.extend(TcpListener::bind(("127.0.0.1", port)).ok().map(|listener| (port, listener)));
+    }
+    assert_eq!(held.len(), count, "no free ports on 127.0.0.1");
+    held.into_iter().map(|(port, _)| port).collect()
+}
