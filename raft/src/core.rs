@@ -17,7 +17,7 @@ use crate::members::Members;
 use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Options;
 use crate::read_index::Ask;
-use crate::types::{Address, Metrics, Raft, TypeConfig};
+use crate::types::{Address, Metrics, Raft, ServerMetrics, TypeConfig};
 use crate::wire;
 
 pub(crate) struct Core {
@@ -31,6 +31,10 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) members: Arc<Members>,
     pub(crate) metrics: WatchReceiverOf<TypeConfig, Metrics>,
+    /// The part of the metrics that changes only with leaders and members.
+    pub(crate) server: WatchReceiverOf<TypeConfig, ServerMetrics>,
+    /// How many voters there are; kept by the watch, because openraft counts them anew.
+    pub(crate) voters: AtomicUsize,
     pub(crate) applied: watch::Receiver<u64>,
     pub(crate) failure: FailureSlot,
     pub(crate) draining: AtomicBool,
@@ -89,9 +93,10 @@ impl Core {
     /// cut off. Two election timeouts of silence mean that nobody leads as far as this node can
     /// tell.
     pub(crate) fn leader(&self) -> Option<u64> {
-        let leader = self.metrics.borrow_watched().current_leader?;
+        let metrics = self.metrics.borrow_watched();
+        let leader = metrics.current_leader?;
         let heard = if leader == self.id() {
-            self.has_quorum()
+            self.was_acked(&metrics)
         } else {
             self.heard_leader.lock().is_some_and(|at| at.elapsed() < self.options.election_max * 2)
         };
@@ -112,12 +117,13 @@ impl Core {
     ///
     /// Two election timeouts: by then a majority that cannot hear us has elected somebody else.
     pub(crate) fn has_quorum(&self) -> bool {
-        let metrics = self.metrics.borrow_watched();
-        if metrics.membership_config.voter_ids().count() <= 1 {
-            return true;
-        }
+        self.was_acked(&self.metrics.borrow_watched())
+    }
+
+    fn was_acked(&self, metrics: &Metrics) -> bool {
         let limit = self.options.election_max * 2;
-        metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < limit)
+        self.voters.load(Ordering::Relaxed) <= 1
+            || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < limit)
     }
 
     /// Reads rows; a storage error ends the process, because nothing true can be answered.

@@ -10,12 +10,11 @@ use crate::types::Address;
 use crate::wire::Channel;
 
 struct Links {
-    address: Address,
     control: Rpc,
     forward: Rpc,
 }
 
-/// Connections by member id; made on first use, replaced when an address changes.
+/// Connections by member id; made on first use.
 pub(crate) struct Members {
     dialer: Dialer,
     links: Mutex<BTreeMap<u64, Links>>,
@@ -26,27 +25,33 @@ impl Members {
         Self { dialer, links: Mutex::new(BTreeMap::new()) }
     }
 
-    /// For votes, read indexes, clocks, status.
+    /// For votes, read indexes, clocks, status. The address of an id never changes.
     pub(crate) fn control(&self, id: u64, address: &Address) -> Rpc {
-        self.with(id, address, |links| links.control.clone())
-    }
-
-    /// For forwarded commands.
-    pub(crate) fn forward(&self, id: u64, address: &Address) -> Rpc {
-        self.with(id, address, |links| links.forward.clone())
-    }
-
-    fn with<R>(&self, id: u64, address: &Address, f: impl FnOnce(&Links) -> R) -> R {
         let mut links = self.links.lock();
-        if links.get(&id).is_none_or(|known| known.address != *address) {
-            let open = |channel| {
-                let (name, peer) = (address.name.clone(), address.peer.clone());
-                Rpc::new(self.dialer.clone(), id, name, peer, channel)
-            };
-            let control = open(Channel::Control);
-            let forward = open(Channel::Forward);
-            links.insert(id, Links { address: address.clone(), control, forward });
+        links.entry(id).or_insert_with(|| self.open(id, address)).control.clone()
+    }
+
+    /// For forwarded commands; `None` if nobody knows where `id` is.
+    pub(crate) fn forward(
+        &self,
+        id: u64,
+        address: impl FnOnce() -> Option<Address>,
+    ) -> Option<Rpc> {
+        let mut links = self.links.lock();
+        if let Some(known) = links.get(&id) {
+            return Some(known.forward.clone());
         }
-        f(&links[&id])
+        let opened = self.open(id, &address()?);
+        let forward = opened.forward.clone();
+        links.insert(id, opened);
+        Some(forward)
+    }
+
+    fn open(&self, id: u64, address: &Address) -> Links {
+        let open = |channel| {
+            let (name, peer) = (address.name.clone(), address.peer.clone());
+            Rpc::new(self.dialer.clone(), id, name, peer, channel)
+        };
+        Links { control: open(Channel::Control), forward: open(Channel::Forward) }
     }
 }

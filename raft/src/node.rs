@@ -169,6 +169,8 @@ impl Node {
         let clock_max = i64::try_from(options.clock_max.as_millis()).unwrap_or(i64::MAX);
         let core = Arc::new(Core {
             metrics: raft.metrics(),
+            server: raft.server_metrics(),
+            voters: usize::MAX.into(),
             clock: Clock::new(options.clock_offset_ms, clock_max),
             dir: Mutex::new(Some(dir)),
             members,
@@ -238,9 +240,17 @@ impl Node {
         Stamp { revision: applied.revision.unwrap_or_default(), now: applied.now }
     }
 
-    /// Log time as this node would stamp now: never behind the last stamp. For countdowns.
+    /// Log time as a leader would stamp now: never behind the last stamp. For countdowns. A node
+    /// whose clock is off tells the voters' median, because it is their time that decides.
     pub fn log_time(&self) -> Millis {
-        self.core.clock.now().max(self.core.state.applied().now)
+        let core = &self.core;
+        let now = if core.clock_fit.load(Ordering::Relaxed) {
+            core.clock.now()
+        } else {
+            let offset = core.clock_offset_ms.load(Ordering::Relaxed);
+            Millis::new((core.clock.wall() - offset).max(0))
+        };
+        now.max(core.state.applied().now)
     }
 
     /// The cluster as this node sees it; unless `local`, every member is asked how far it is.

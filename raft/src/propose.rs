@@ -133,9 +133,10 @@ async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Dec
             Ok(Err(_)) | Err(_) => Err(Failed::Unknown),
         };
     }
-    let Some(address) = core.address(leader) else { return Err(Failed::NotLeader) };
+    let Some(forward) = core.members.forward(leader, || core.address(leader)) else {
+        return Err(Failed::NotLeader);
+    };
     Counters::add(&core.counters.forwarded);
-    let forward = core.members.forward(leader, &address);
     let limit = left.min(core.options.forward_timeout);
     match forward.call(Request::Propose(command), limit).await {
         Ok(Response::Decided(decision)) => Ok(decision),

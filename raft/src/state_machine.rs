@@ -133,9 +133,15 @@ impl StateMachine {
         } else {
             self.meta.last = wire::log_id(last.as_ref());
         }
-        // Off the scheduler: apply may wait for a checkpoint, and Raft's core must go on.
         let meta = Bytes::from(codec::encode(&self.meta));
-        let decided = aside(|| self.state.apply(&committed, meta))?;
+        // A chunk takes about a millisecond; waiting for a checkpoint to make room takes longer,
+        // and Raft's core must go on meanwhile. Leaving the scheduler each time costs a quarter
+        // of all throughput.
+        let decided = if self.state.has_room() {
+            self.state.apply(&committed, meta)?
+        } else {
+            aside(|| self.state.apply(&committed, meta))?
+        };
         if let Some(id) = last {
             self.applied.send_replace(id.index);
         }

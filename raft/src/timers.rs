@@ -133,12 +133,13 @@ pub(crate) async fn run_clock(core: Arc<Core>) {
                 drop(admin::transfer(&core, None).await);
             }
             last = Some(fit);
+            // Without a verdict the median says nothing: the last offset stands, too.
+            let mut sorted = offsets;
+            sorted.push(0);
+            sorted.sort_unstable();
+            let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+            core.clock_offset_ms.store(-median, Ordering::Relaxed);
         }
-        let mut sorted = offsets;
-        sorted.push(0);
-        sorted.sort_unstable();
-        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
-        core.clock_offset_ms.store(-median, Ordering::Relaxed);
         tokio::time::sleep(if last.is_some() { CLOCK_PERIOD } else { CLOCK_PERIOD_FIRST }).await;
     }
 }
@@ -173,23 +174,20 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
     (asked.into_iter().flatten().collect(), voters.len())
 }
 
-/// Ends the node when Raft has stopped, or when it was removed from the cluster.
+/// How often Raft's own state is looked at when nothing else changes.
+const WATCH_PERIOD: Duration = Duration::from_millis(200);
+
+/// Counts voters, and ends the node when Raft has stopped or the node was removed.
 pub(crate) async fn run_watch(core: Arc<Core>) {
-    let mut metrics = core.metrics.clone();
+    let mut server = core.server.clone();
     let mut seen_membership = None;
     loop {
-        let (running, membership) = {
-            let now = metrics.borrow_and_update();
-            let committed =
-                now.committed_membership_config.log_id().as_ref().map(wire::LogId::from);
-            (now.running_state.clone(), committed)
+        let membership = {
+            let now = server.borrow_and_update();
+            let voters = now.membership_config.voter_ids().count();
+            core.voters.store(voters, Ordering::Relaxed);
+            now.committed_membership_config.log_id().as_ref().map(wire::LogId::from)
         };
-        if let Err(fatal) = running {
-            if !core.draining.load(Ordering::Relaxed) {
-                core.fatal(format!("raft stopped: {fatal}"));
-            }
-            return;
-        }
         if membership != seen_membership {
             seen_membership = membership;
             // What is committed may not be applied yet, and only what is applied counts.
@@ -200,9 +198,12 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
                 return;
             }
         }
-        if metrics.changed().await.is_err() {
+        let changed = tokio::time::timeout(WATCH_PERIOD, server.changed()).await;
+        let running = core.metrics.borrow_watched().running_state.clone();
+        if running.is_err() || matches!(changed, Ok(Err(_))) {
             if !core.draining.load(Ordering::Relaxed) {
-                core.fatal("raft is gone");
+                let reason = running.err().map_or("it is gone".to_owned(), |f| f.to_string());
+                core.fatal(format!("raft stopped: {reason}"));
             }
             return;
         }

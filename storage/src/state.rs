@@ -245,6 +245,11 @@ impl State {
         Ok(decided)
     }
 
+    /// Whether `apply` would go ahead now, without waiting for a checkpoint to take rows.
+    pub fn has_room(&self) -> bool {
+        self.shared().has_room()
+    }
+
     /// Reads rows as the last applied entry left them; apply waits meanwhile, so be short.
     pub fn read<R>(&self, f: impl FnOnce(&ReadView<'_>) -> R) -> Result<R, Error> {
         let shared = self.shared();
@@ -402,17 +407,18 @@ impl Shared {
         self.wanted.notify_one();
     }
 
+    fn has_room(&self) -> bool {
+        let backlog = self.options.checkpoint_bytes.saturating_mul(BACKLOG_FACTOR);
+        self.unsaved_bytes.load(Ordering::Relaxed) <= backlog
+    }
+
     /// Waits while far too much is unsaved.
     fn wait_for_room(&self, threaded: bool) {
-        let backlog = self.options.checkpoint_bytes.saturating_mul(BACKLOG_FACTOR);
-        if !threaded || self.unsaved_bytes.load(Ordering::Relaxed) <= backlog {
+        if !threaded || self.has_room() {
             return;
         }
         let mut wake = self.wake.lock();
-        while self.unsaved_bytes.load(Ordering::Relaxed) > backlog
-            && !wake.closing
-            && self.check().is_ok()
-        {
+        while !self.has_room() && !wake.closing && self.check().is_ok() {
             wake.wanted = true;
             self.wanted.notify_one();
             self.taken.wait(&mut wake);
