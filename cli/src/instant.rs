@@ -21,7 +21,7 @@ pub(crate) fn format(ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
-/// Reads what [`format`] writes; `None` for anything else.
+/// Reads what [`format()`] writes; `None` for anything else.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     let part = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();

@@ -1,7 +1,7 @@
 //! The rules of a sale: pure, deterministic, synchronous.
 //!
 //! Everything that decides who gets a unit is in this crate, and nothing else is. One log entry
-//! carries one [`Command`]; [`decide`] looks at the rows through a [`View`], and answers with a
+//! carries one [`Command`]; [`decide()`] looks at the rows through a [`View`], and answers with a
 //! [`Decision`]: an [`Outcome`] for the caller and the [`Change`]s that storage writes in one
 //! transaction. The same view, command and [`Stamp`] give the same decision on every node, on
 //! every run: there is no clock, no randomness, no I/O and no hash-map order in here.
