@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::check::{Evidence, Judgement, Verdict, judge};
 use crate::nemesis::Nemesis;
 use crate::run::{self, Plan};
+use crate::workload;
 
 const HARNESS_FAILED: u8 = 3;
 const USAGE: u8 = 64;
@@ -28,11 +29,14 @@ enum Verb {
     /// Starts three nodes, sells on them under faults, and judges the run.
     Run {
         /// What the clients do.
-        #[arg(long, value_enum, default_value_t = Workload::FlashSale)]
-        workload: Workload,
+        #[arg(long, value_enum, default_value_t = workload::Kind::FlashSale)]
+        workload: workload::Kind,
         /// What is broken meanwhile.
         #[arg(long, value_enum, default_value_t = Nemesis::Kill)]
         nemesis: Nemesis,
+        /// How many nodes.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+        nodes: u8,
         /// How long the clients run; at least 8, so that a fault fits.
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(8..=3600))]
         seconds: u64,
@@ -53,12 +57,6 @@ enum Verb {
     },
 }
 
-#[derive(Clone, Copy, ValueEnum, Debug)]
-#[value(rename_all = "snake_case")]
-enum Workload {
-    FlashSale,
-}
-
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -71,8 +69,8 @@ pub fn main() -> ExitCode {
         }
     };
     let judged = match arguments.verb {
-        Verb::Run { workload: Workload::FlashSale, nemesis, seconds, binary, store, seed } => {
-            run::run(&Plan { binary, nemesis, seconds, seed, store })
+        Verb::Run { workload, nemesis, nodes, seconds, binary, store, seed } => {
+            run::run(&Plan { binary, workload, nemesis, nodes: nodes.into(), seconds, seed, store })
         }
         Verb::Check { dir } => {
             Evidence::read(&dir).map(|evidence| judge(&evidence)).map(|judgement| (dir, judgement))

@@ -22,10 +22,11 @@ use serde_json::Value;
 pub const FORMAT: u32 = 1;
 
 /// What a line says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A process asks.
+    #[default]
     Invoke,
     /// It was answered.
     Ok,
@@ -45,8 +46,14 @@ pub enum Process {
     Named(String),
 }
 
+impl Default for Process {
+    fn default() -> Self {
+        Self::Client(0)
+    }
+}
+
 /// One line after the header.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// Dense from 1.

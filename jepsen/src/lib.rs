@@ -7,18 +7,24 @@
 //! any verdict can be taken again: `jepsen check DIR`.
 //!
 //! Reading order: [`history`] (what is written down), [`client`] (how an answer becomes an event),
-//! [`operation`] and [`dump`] (what the checkers read), [`model`], [`check`], then [`run`] with its
-//! workload, nemesis and cluster.
+//! [`operation`] and [`dump`] (what the checkers read), [`model`], [`check`]; then [`ask`] and
+//! [`workload`] (what clients do, without sockets or clocks), [`recorder`] and [`teller`] (doing
+//! it), [`nemesis`], [`cluster`], and [`run`], which brings them together.
 
+pub mod ask;
 pub mod check;
 pub mod client;
+pub mod closing;
 pub mod cluster;
 pub mod command;
+pub mod desk;
 pub mod dump;
 pub mod history;
 pub mod model;
 pub mod nemesis;
 pub mod operation;
+pub mod recorder;
 pub mod run;
 pub mod seed;
+pub mod teller;
 pub mod workload;

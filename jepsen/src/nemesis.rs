@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cluster::process::Cluster;
 use crate::seed::Seed;
-use crate::workload::Stage;
+use crate::teller::Stage;
 
 /// What is broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]

@@ -1,0 +1,112 @@
+//! How a run ends once everything is healed: what is open is brought to an end, every sale is sold
+//! out to fresh buyers, and every node is dumped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::ask::{self, Customer, Told};
+use crate::check::undersell::SOLD_OUT_PHASE;
+use crate::desk::Desk;
+use crate::dump::{Dump, EventRow, OrderRow};
+use crate::run::write_json;
+use crate::seed::Seed;
+use crate::teller::{Stage, Teller};
+use crate::workload::Sale;
+
+/// Settles what is unpaid, then lets fresh buyers have every unit that is left of every sale.
+pub fn sell_out(
+    stage: &Stage,
+    desk: &mut Desk,
+    sales: &[Sale],
+    fresh: &[Customer],
+) -> anyhow::Result<()> {
+    let mut teller = Teller::new(stage, Seed::new(1), None);
+    let mut keys = (0..).map(|n| format!("end-{n}"));
+    let mut key = || keys.next().unwrap_or_default();
+    let api = stage.nodes.first().context("no node")?.1;
+    for row in desk.list(api, "/v1/admin/orders?status=payment_pending")? {
+        let row = order_row(&row)?;
+        teller.until_known(&ask::settle(&stage.staff, &key(), &row.pool, &row.id));
+    }
+    for sale in sales {
+        for customer in fresh {
+            let stock = ask::stock(&stage.staff, &sale.id);
+            let Told::Done { value: stock, .. } = teller.until_known(&stock) else {
+                bail!("the stock of {} cannot be read", sale.id);
+            };
+            let left = stock.get("available").and_then(Value::as_u64).unwrap_or(0);
+            // One more than is left of the last unit: the refusal is part of the phase.
+            let order = ask::order(customer, &key(), &sale.id, left.clamp(1, sale.limit));
+            let told = teller.until_known(&order);
+            if let Some(order) = told.text("order") {
+                teller.until_known(&ask::settle(&stage.staff, &key(), &sale.id, order));
+            } else if told.refused() == Some("sold_out") {
+                break;
+            }
+        }
+    }
+    stage.say(SOLD_OUT_PHASE, Value::Null);
+    Ok(())
+}
+
+/// Writes what every node shows in the end.
+pub fn dump(stage: &Stage, desk: &mut Desk, sales: &[Sale], dir: &Path) -> anyhow::Result<()> {
+    let place = dir.join("dump");
+    fs::create_dir_all(&place)?;
+    let api = stage.nodes.first().context("no node")?.1;
+    let (revision, hashes) = desk.hashes(api, stage.nodes.len())?;
+    for (name, api) in &stage.nodes {
+        let mut pools = BTreeMap::new();
+        for sale in sales {
+            let body = desk.get(*api, &format!("/v1/sales/{}/stock", sale.id))?;
+            let read =
+                ask::accounts(&body).with_context(|| format!("{name}: no accounts in {body}"))?;
+            pools.insert(sale.id.clone(), serde_json::from_value(read)?);
+        }
+        let orders = desk.list(*api, "/v1/admin/orders")?;
+        let events = desk.list(*api, "/v1/admin/events");
+        let dump = Dump {
+            node: name.clone(),
+            revision,
+            hash: hashes.get(name).cloned(),
+            orders: orders.iter().map(order_row).collect::<anyhow::Result<_>>()?,
+            pools,
+            events: events.ok().map(|rows| rows.iter().filter_map(event_row).collect()),
+        };
+        write_json(&place.join(format!("{name}.json")), &dump)?;
+    }
+    Ok(())
+}
+
+/// An order of an admin list, shortened.
+fn order_row(row: &Value) -> anyhow::Result<OrderRow> {
+    let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
+    let line = row.get("lines").and_then(|lines| lines.get(0));
+    let shortened = || {
+        Some(OrderRow {
+            id: text("id")?,
+            customer: text("customer_id")?,
+            pool: line?.get("sale_id").and_then(Value::as_str)?.to_owned(),
+            quantity: line?.get("quantity").and_then(Value::as_u64)?,
+            status: text("status")?,
+            revision: row.get("ticket").and_then(Value::as_u64)?,
+        })
+    };
+    shortened().with_context(|| format!("not an order: {row}"))
+}
+
+/// An event of the admin list, if it is about an order.
+fn event_row(row: &Value) -> Option<EventRow> {
+    let text =
+        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let name = text(row, "type").or_else(|| text(row, "event"))?;
+    let data = row.get("data").unwrap_or(row);
+    let order = text(data, "order_id").or_else(|| text(data, "order"));
+    let revision = row.get("revision").and_then(Value::as_u64)?;
+    let at = text(row, "at").or_else(|| text(row, "created_at"));
+    name.starts_with("order.").then_some(EventRow { revision, name, order: order?, at })
+}

@@ -1,0 +1,125 @@
+//! The desk: staff's own requests before and after a run, outside the history.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::client::{Client, Request};
+
+/// General stock that the sales are cut from.
+const STOCK: u64 = 1_000_000;
+/// How often a request is sent while the cluster settles.
+const SENDS_MAX: usize = 20;
+/// The pause between two of them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Staff at one node.
+#[derive(Debug)]
+pub struct Desk {
+    client: Client,
+    staff: String,
+}
+
+impl Desk {
+    /// Staff with its token.
+    pub const fn new(staff: String) -> Self {
+        Self { client: Client::new(Duration::from_secs(10)), staff }
+    }
+
+    /// A read that must be answered, sooner or later.
+    pub fn get(&mut self, api: SocketAddr, path: &str) -> anyhow::Result<Value> {
+        let mut last = String::new();
+        for _ in 0..SENDS_MAX {
+            match self.client.send(api, &Request::get(path, &self.staff)) {
+                Ok(answer) if answer.status == 200 => return answer.body.context("not JSON"),
+                Ok(answer) => last = format!("{} {:?}", answer.status, answer.body),
+                Err(error) => last = format!("{error:?}"),
+            }
+            thread::sleep(PAUSE);
+        }
+        bail!("GET {path} at {api}: {last}")
+    }
+
+    /// A write that must be done, sooner or later; one key, so it is done once.
+    pub fn post(
+        &mut self,
+        api: SocketAddr,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        let request = Request::post(path, &self.staff, key, body.clone());
+        let mut last = String::new();
+        for _ in 0..SENDS_MAX {
+            match self.client.send(api, &request) {
+                Ok(answer) if (200..300).contains(&answer.status) => {
+                    return Ok(answer.body.unwrap_or_default());
+                }
+                Ok(answer) if answer.status < 500 => {
+                    bail!("POST {path} at {api}: {} {:?}", answer.status, answer.body)
+                }
+                Ok(answer) => last = format!("{} {:?}", answer.status, answer.body),
+                Err(error) => last = format!("{error:?}"),
+            }
+            thread::sleep(PAUSE);
+        }
+        bail!("POST {path} at {api}: {last}")
+    }
+
+    /// All pages of a list.
+    pub fn list(&mut self, api: SocketAddr, path: &str) -> anyhow::Result<Vec<Value>> {
+        let mut rows = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            let page = self.get(api, &format!("{path}{mark}limit=100{cursor}"))?;
+            let data = page.get("data").and_then(Value::as_array).context("a list without data")?;
+            rows.extend(data.iter().cloned());
+            match page.get("next_cursor").and_then(Value::as_str) {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// Creates the product; answers its id and an instant at which its sales have opened.
+    pub fn set_up(&mut self, api: SocketAddr) -> anyhow::Result<(String, String)> {
+        let time = self.get(api, "/v1/time")?;
+        let now = time.get("now").and_then(Value::as_str).context("no now in /v1/time")?;
+        let body = json!({"name": "jepsen", "price": {"amount": 1000, "currency": "KRW"},
+            "stock": STOCK, "no_shipping": true});
+        let product = self.post(api, "/v1/admin/products", "set-up", &body)?;
+        let id = product.get("id").and_then(Value::as_str);
+        Ok((id.context("a product without id")?.to_owned(), now.to_owned()))
+    }
+
+    /// The state hash of every one of `nodes` members at one revision, once all tell it.
+    pub fn hashes(
+        &mut self,
+        api: SocketAddr,
+        nodes: usize,
+    ) -> anyhow::Result<(u64, BTreeMap<String, String>)> {
+        ensure!(nodes > 0, "no node");
+        for last in [false; 40].into_iter().chain([true]) {
+            let body = self.get(api, "/v1/cluster/hash")?;
+            let revision = body.get("revision").and_then(Value::as_u64).context("no revision")?;
+            let rows = body.get("nodes").and_then(Value::as_array).context("no nodes")?;
+            let told: BTreeMap<String, String> = rows
+                .iter()
+                .filter_map(|node| {
+                    let text = |name: &str| node.get(name)?.as_str().map(str::to_owned);
+                    Some((text("name")?, text("hash")?))
+                })
+                .collect();
+            if told.len() >= nodes || last {
+                return Ok((revision, told));
+            }
+            thread::sleep(PAUSE);
+        }
+        bail!("no hashes")
+    }
+}

@@ -1,0 +1,172 @@
+//! Writes the history of a run while it happens.
+//!
+//! `i` and `t` are given out under one lock, so both only grow. Time comes from the clock the
+//! recorder was made with: the machine's monotonic one for a live run, a virtual one for a
+//! simulation.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::ask::{Ask, Told, answer};
+use crate::check::contract::BREACH;
+use crate::client::{Class, Lost, Response, classify};
+use crate::history::{self, Event, Kind, Process};
+
+struct Lines {
+    out: Box<dyn Write + Send>,
+    next: u64,
+    /// The first line that could not be written.
+    broken: Option<String>,
+}
+
+/// The history being written.
+pub struct Recorder {
+    lines: Mutex<Lines>,
+    /// Nanoseconds since the run began.
+    now: Box<dyn Fn() -> u64 + Send + Sync>,
+    next_process: AtomicU64,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// Starts a history on the machine's monotonic clock.
+    pub fn new(out: impl Write + Send + 'static, run: &str) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let now = move || u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Self::with_clock(out, run, now)
+    }
+
+    /// Starts a history on a clock of nanoseconds that never goes back.
+    pub fn with_clock(
+        mut out: impl Write + Send + 'static,
+        run: &str,
+        now: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        history::write_header(&mut out, run)?;
+        let lines = Lines { out: Box::new(out), next: 1, broken: None };
+        Ok(Self { lines: Mutex::new(lines), now: Box::new(now), next_process: AtomicU64::new(0) })
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nanoseconds since the run began.
+    pub fn now(&self) -> u64 {
+        (self.now)()
+    }
+
+    /// A process number nobody used before.
+    pub fn process(&self) -> u64 {
+        self.next_process.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What the nemesis or the harness has to say.
+    pub fn say(&self, f: &str, value: Value) {
+        self.write(Event {
+            p: Process::Named("nemesis".into()),
+            kind: Kind::Info,
+            f: f.to_owned(),
+            value,
+            ..Event::default()
+        });
+    }
+
+    /// A process asks a node. The answer is to be given to [`Self::complete`].
+    pub fn invoke(&self, process: u64, ask: &Ask, node: &str) -> Event {
+        let event = Event {
+            p: Process::Client(process),
+            kind: Kind::Invoke,
+            f: ask.f.to_owned(),
+            pool: ask.pool.clone(),
+            key: ask.request.key.clone(),
+            value: ask.value.clone(),
+            node: Some(node.to_owned()),
+            ..Event::default()
+        };
+        self.write(event.clone());
+        event
+    }
+
+    /// Classifies what came back and writes it down; after [`Told::Unknown`] of an event that was
+    /// written as `info` the process is retired.
+    pub fn complete(&self, invoke: Event, ask: &Ask, seen: Result<&Response, &Lost>) -> Completed {
+        let is_write = ask.request.method != "GET";
+        let class = classify(is_write, seen);
+        let body = seen.ok().and_then(|response| response.body.as_ref());
+        let (event, told) = completion(invoke, is_write, class, body.unwrap_or(&Value::Null));
+        let retired = event.kind == Kind::Info;
+        self.write(event);
+        Completed { told, retired }
+    }
+
+    fn write(&self, mut event: Event) {
+        let mut lines = self.lines();
+        event.i = lines.next;
+        event.t = self.now();
+        lines.next += 1;
+        if let Err(error) = history::write_event(&mut lines.out, &event) {
+            lines.broken.get_or_insert(format!("{error:#}"));
+        }
+    }
+
+    /// Writes out what is buffered; fails if any line could not be written.
+    pub fn close(&self) -> anyhow::Result<()> {
+        let mut lines = self.lines();
+        lines.out.flush()?;
+        anyhow::ensure!(lines.broken.is_none(), "history: {:?}", lines.broken);
+        Ok(())
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Completed {
+    /// What its client may think.
+    pub told: Told,
+    /// Whether its process may not ask again.
+    pub retired: bool,
+}
+
+/// The event that completes `invoke`, and what its client may think.
+fn completion(invoke: Event, is_write: bool, class: Class, body: &Value) -> (Event, Told) {
+    match class {
+        Class::Ok { refused, rev, replayed, early } => {
+            let value = match &refused {
+                Some(code) => Some(json!({"refused": code})),
+                None => answer(&invoke.f, body),
+            };
+            let Some(value) = value else {
+                let breach = json!({BREACH: format!("{} answered {body}", invoke.f)});
+                return (Event { kind: Kind::Info, value: breach, ..invoke }, Told::Unknown);
+            };
+            let told = match refused {
+                Some(code) => Told::Refused { code, rev },
+                None => Told::Done { value: value.clone(), rev },
+            };
+            (Event { kind: Kind::Ok, value, rev: Some(rev), replayed, early, ..invoke }, told)
+        }
+        Class::Fail(why) | Class::Dropped(why) => {
+            let value = json!({"error": why});
+            (Event { kind: Kind::Fail, value, ..invoke }, Told::Never)
+        }
+        Class::Info(why) => {
+            let value = json!({"error": why});
+            (Event { kind: Kind::Info, value, ..invoke }, Told::Unknown)
+        }
+        Class::Breach(why) => {
+            let told = if is_write { Told::Unknown } else { Told::Never };
+            (Event { kind: Kind::Info, value: json!({BREACH: why}), ..invoke }, told)
+        }
+    }
+}
