@@ -111,7 +111,10 @@ fn log_that_cannot_be_written_is_74() {
     command.arg(node.get_program()).args(node.get_args()).current_dir(here.path());
     command.args(["--set", "storage.checkpoint_interval=1h"]).stdin(Stdio::null());
     for (name, value) in node.get_envs() {
-        value.map_or_else(|| command.env_remove(name), |value| command.env(name, value));
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
     let (mut node, address, log) = serving(command);
     let id = node.0.id().to_string();
