@@ -66,7 +66,12 @@ impl Config {
     pub fn read_file(&mut self, path: &Path) -> Result<(), Stop> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Stop::config(format!("cannot read {}: {error}", path.display())))?;
-        file::File::read(path, &text, self)
+        self.read_text(path, &text)
+    }
+
+    /// Takes the text of a `cluster.toml`; `path` is for complaints.
+    pub fn read_text(&mut self, path: &Path, text: &str) -> Result<(), Stop> {
+        file::File::read(path, text, self)
     }
 
     /// Takes settings out of environment variables; others of ours are left alone.

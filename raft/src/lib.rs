@@ -14,6 +14,8 @@ mod bootstrap;
 mod clock;
 mod core;
 mod failure;
+#[doc(hidden)]
+pub mod fuzz;
 mod log_store;
 mod members;
 mod metrics;

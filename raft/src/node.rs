@@ -1,5 +1,8 @@
 //! One node: proposes, forwards, reads, and tells what it knows.
 
+#[cfg(test)]
+mod tests;
+
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

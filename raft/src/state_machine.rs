@@ -4,6 +4,9 @@
 //! entries are already durable on a majority. What openraft calls a snapshot is our durable
 //! checkpoint, opened for reading.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 
 use bytes::Bytes;

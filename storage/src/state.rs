@@ -10,6 +10,8 @@
 //! the hook given to [`State::on_failure`] stops the node.
 
 pub(crate) mod checkpoint;
+#[cfg(test)]
+mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
