@@ -14,3 +14,4 @@ mod inspect;
 mod lists;
 mod log;
 mod snapshot;
+mod volatile;
