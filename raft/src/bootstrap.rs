@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use firstcome_fault::{Bug, armed};
@@ -37,6 +38,10 @@ fn identity(uuid: &str, incarnation: u32, node_id: u64, name: &str) -> Identity 
     }
 }
 
+fn create(options: &Options, identity: &Identity) -> Result<DataDir, StartError> {
+    Ok(DataDir::create_on(Arc::clone(&options.disk), &options.data_dir, identity)?)
+}
+
 /// Whether a log was ever written: then the node takes part in a cluster.
 pub(crate) fn is_initialized(log: &Log) -> bool {
     log.last_index().is_some() || log.vote().is_some()
@@ -50,7 +55,7 @@ pub(crate) async fn first_start(
     let alone = options.peers.len() <= 1;
     let Some(listener) = listener.filter(|_| !(alone && options.bootstrap)) else {
         let uuid = uuid::Uuid::new_v4().to_string();
-        return Ok(DataDir::create(&options.data_dir, &identity(&uuid, 0, 1, &options.name))?);
+        return create(options, &identity(&uuid, 0, 1, &options.name));
     };
     if options.bootstrap && options.peers.first().is_some_and(|p| p.name == options.name) {
         tokio::select! {
@@ -143,7 +148,7 @@ async fn found(options: &Options) -> Result<DataDir, StartError> {
             }
         }
     }
-    Ok(DataDir::create(&options.data_dir, &identity(&uuid, 0, 1, &options.name))?)
+    create(options, &identity(&uuid, 0, 1, &options.name))
 }
 
 /// One question to a node whose identity is not known yet.
@@ -221,7 +226,7 @@ async fn wait_for_adoption(
                         return ContactReply::Refused(format!("its name is {}", options.name));
                     }
                     let identity = identity(&cluster_uuid, incarnation, node_id, &name);
-                    let (reply, dir) = match DataDir::create(&options.data_dir, &identity) {
+                    let (reply, dir) = match create(options, &identity) {
                         Ok(dir) => (ContactReply::Adopted, Ok(dir)),
                         Err(error) => (ContactReply::Refused(error.to_string()), Err(error)),
                     };
@@ -234,7 +239,7 @@ async fn wait_for_adoption(
                 tracing::debug!(%error, "a contact ended");
             }
             if let Some(dir) = made {
-                return dir.map_err(StartError::from);
+                return dir;
             }
         }
     };

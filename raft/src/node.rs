@@ -12,7 +12,7 @@ use firstcome_domain::{Command, Millis, Outcome, Revision, Stamp};
 use firstcome_fault::Trigger;
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::query::ReadView;
-use firstcome_storage::{DataDir, Identity, Log, LogOptions, State, StateOptions};
+use firstcome_storage::{DataDir, Identity};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::core::{self, Core, Counters};
 use crate::failure::{FailureSlot, exit};
+use crate::files;
 use crate::log_store::LogStore;
 use crate::members::Members;
 use crate::network::peer::Factory;
@@ -113,7 +114,7 @@ pub enum StartError {
 /// A running node; cheap to clone.
 #[derive(Clone)]
 pub struct Node {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -129,19 +130,13 @@ impl Node {
                 })?),
                 None => None,
             };
-        let dir = if DataDir::is_vacant(&options.data_dir)? {
+        let dir = if DataDir::is_vacant_on(&*options.disk, &options.data_dir)? {
             bootstrap::first_start(&options, listener.as_ref()).await?
         } else {
-            DataDir::open(&options.data_dir)?
+            DataDir::open_on(Arc::clone(&options.disk), &options.data_dir)?
         };
         let identity = check_identity(&dir, &options)?;
-        let log = Log::open(&dir, LogOptions { cache_bytes: options.log_cache_bytes })?;
-        let state_options = StateOptions {
-            cache_bytes: options.state_cache_bytes,
-            checkpoint_interval: options.checkpoint_interval,
-            checkpoint_bytes: options.checkpoint_bytes,
-        };
-        let state = State::open(&dir, state_options, log.clone())?;
+        let (log, state) = files::open(&dir, &options)?;
 
         let failure = FailureSlot::default();
         let hook = failure.clone();
@@ -355,7 +350,7 @@ impl Node {
     /// allows; answers the mark.
     pub async fn snapshot(&self) -> Result<Revision, Failure> {
         let state = self.core.state.clone();
-        let saved = tokio::task::spawn_blocking(move || state.checkpoint()).await;
+        let saved = files::apart(move || state.checkpoint()).await;
         let stopped = || core::not_executed(FailureReason::Draining);
         let saved = saved.map_err(|_| stopped())?.map_err(|error| {
             self.core.failure.set_storage(&error);
@@ -390,7 +385,7 @@ impl Node {
             task.abort();
         }
         let (state, log) = (core.state.clone(), core.log.clone());
-        let closed = tokio::task::spawn_blocking(move || {
+        let closed = files::apart(move || {
             let closed = state.close();
             log.close();
             closed

@@ -10,9 +10,15 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+#[cfg(not(simulation))]
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+#[cfg(not(simulation))]
 pub(crate) use tokio::net::{TcpListener, TcpStream};
 
+#[cfg(simulation)]
+use crate::simulation::{OwnedReadHalf, OwnedWriteHalf};
+#[cfg(simulation)]
+pub(crate) use crate::simulation::{TcpListener, TcpStream};
 use firstcome_storage::codec;
 
 /// 16 MiB: an append of 4096 entries of 4 KiB.
