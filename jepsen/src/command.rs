@@ -69,9 +69,18 @@ pub fn main() -> ExitCode {
         }
     };
     let judged = match arguments.verb {
-        Verb::Run { workload, nemesis, nodes, seconds, binary, store, seed } => {
-            run::run(&Plan { binary, workload, nemesis, nodes: nodes.into(), seconds, seed, store })
-        }
+        Verb::Run { workload, nemesis, nodes, seconds, binary, store, seed } => run::run(&Plan {
+            binary,
+            workload,
+            nemesis,
+            nodes: nodes.into(),
+            seconds,
+            calm_seconds: 10,
+            seed,
+            store,
+            keep: false,
+            previous: None,
+        }),
         Verb::Check { dir } => {
             Evidence::read(&dir).map(|evidence| judge(&evidence)).map(|judgement| (dir, judgement))
         }
