@@ -14,6 +14,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
 use self::settings::{PLANNED, Raw, SETTINGS, Settings};
+use self::value::quote;
 use crate::exit::Stop;
 
 /// Begins every environment variable that is a setting: `FIRSTCOME_RAFT__HEARTBEAT`.
@@ -121,15 +122,18 @@ impl Config {
         let mut lines = Vec::new();
         for node in &self.settings.nodes {
             let value = format!(
-                "{{ name = {:?}, api = {:?}, peer = {:?}, zone = {:?} }}",
-                node.name, node.api, node.peer, node.zone
+                "{{ name = {}, api = {}, peer = {}, zone = {} }}",
+                quote(&node.name),
+                quote(&node.api),
+                quote(&node.peer),
+                quote(&node.zone)
             );
             let key = "cluster.nodes".to_owned();
             lines.push(Shown { origin: origin(&key), key, value });
         }
         for (name, address) in &self.settings.dial {
             let key = format!("network.dial.{name}");
-            lines.push(Shown { origin: origin(&key), key, value: format!("{address:?}") });
+            lines.push(Shown { origin: origin(&key), key, value: quote(address) });
         }
         for setting in SETTINGS {
             let key = setting.key.to_owned();

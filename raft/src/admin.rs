@@ -282,7 +282,8 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
 /// an election on a leader. So this node gives `target` its vote of the next term, as if it had
 /// asked: that ends leadership here, and whoever is fit stands for election as usual.
 async fn give_up_transfer(core: &Core, target: u64) -> Result<(), Failed> {
-    let seen = core.raft.with_raft_state(|state| (*state.vote_ref(), state.log_ids.last().copied()));
+    let seen =
+        core.raft.with_raft_state(|state| (*state.vote_ref(), state.log_ids.last().copied()));
     let (vote, last) = seen.await.map_err(|_| Failed::Unknown)?;
     let leader_id = LeaderId { term: vote.leader_id.term + 1, node_id: target };
     let mut ask = VoteRequest::new(Vote { leader_id, committed: false }, last);

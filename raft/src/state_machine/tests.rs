@@ -11,7 +11,8 @@ use crate::types::{Address, Entry, LeaderId, LogId, Membership, Payload};
 
 fn membership(index: u64, members: &[u64]) -> EntryResponder<TypeConfig> {
     let voters = vec![BTreeSet::from([1])];
-    let nodes: BTreeMap<u64, Address> = members.iter().map(|id| (*id, Address::default())).collect();
+    let nodes: BTreeMap<u64, Address> =
+        members.iter().map(|id| (*id, Address::default())).collect();
     let id = LogId { leader_id: LeaderId { term: 1, node_id: 1 }, index };
     let payload = Payload::Membership(Membership::new(voters, nodes).unwrap());
     (Entry::new(id, payload), None)

@@ -49,9 +49,8 @@ async fn a_node_without_a_majority_refuses_nobody_early() {
 /// been on the way; what was sold in the meantime was not seen (issue 2).
 #[test]
 fn an_answer_that_took_longer_than_200_ms_makes_no_early_refusal() {
-    let runtime = || {
-        Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
-    };
+    let runtime =
+        || Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let nodes: Vec<Runtime> = (0..3).map(|_| runtime()).collect();
     let handles: Vec<_> = nodes.iter().map(|runtime| runtime.handle().clone()).collect();
     runtime().block_on(async {

@@ -104,7 +104,8 @@ async fn a_transfer_sticks_while_everybody_buys() {
     let cluster = Cluster::start(3, |_| ()).await;
     open_sale(&cluster.node(0), 1_000_000).await;
     let (stop, bought) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let buyers = join_all((0..12).map(|n| buy_until_told(&cluster, n * 10_000_000, &stop, &bought)));
+    let buyers =
+        join_all((0..12).map(|n| buy_until_told(&cluster, n * 10_000_000, &stop, &bought)));
     let transfers = async {
         for _ in 0..4 {
             let leader = cluster.leader().await;

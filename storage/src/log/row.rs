@@ -63,7 +63,7 @@ pub(crate) fn unpack(path: &Path, first: u64, row: &[u8]) -> Result<Vec<Entry>, 
         let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
         let (bytes, tail) = tail.split_at_checked(len).ok_or_else(|| damaged("cut short"))?;
         entries.push(Entry { index, bytes: Bytes::copy_from_slice(bytes) });
-        index += 1;
+        index = index.checked_add(1).ok_or_else(|| damaged("no index is left"))?;
         rest = tail;
     }
     if entries.is_empty() { Err(damaged("no entries")) } else { Ok(entries) }
