@@ -151,8 +151,15 @@ impl AsyncWrite for TcpStream {
     }
 }
 
-/// Term and index of an entry.
-pub type Position = (u64, u64);
+/// Who wrote an entry: term and node. openraft orders leaders by both, so a term may have more
+/// than one, each after the other.
+pub type Leader = (u64, u64);
+
+/// Where an entry stands: who wrote it, and its index.
+pub type Position = (Leader, u64);
+
+/// An entry of the log: index, who wrote it, hash of the stored bytes.
+pub type Written = (u64, Leader, u64);
 
 /// What Raft believes on one node, all of one instant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -188,7 +195,8 @@ impl Node {
     pub fn observe(&self) -> Observed {
         let core = &self.core;
         let metrics = core.metrics.borrow_watched().clone();
-        let position = |id: Option<LogId>| id.map(|id| (id.leader_id.term, id.index));
+        let position =
+            |id: Option<LogId>| id.map(|id| ((id.leader_id.term, id.leader_id.node_id), id.index));
         let vote = metrics.vote;
         let membership = metrics.membership_config.membership();
         Observed {
@@ -215,14 +223,15 @@ impl Node {
         }
     }
 
-    /// The log from `first` on, as far as it is readable: index, term, hash of the stored bytes.
-    pub fn entries_from(&self, first: u64) -> Result<Vec<(u64, u64, u64)>, String> {
+    /// The log from `first` on, as far as it is readable.
+    pub fn entries_from(&self, first: u64) -> Result<Vec<Written>, String> {
         let entries = self.core.log.read(first..u64::MAX, usize::MAX).map_err(|e| e.to_string())?;
         entries
             .iter()
             .map(|entry| {
                 let summary = wire::describe_entry(&entry.bytes).map_err(|e| e.to_string())?;
-                Ok((entry.index, summary.term, xxhash_rust::xxh3::xxh3_64(&entry.bytes)))
+                let hash = xxhash_rust::xxh3::xxh3_64(&entry.bytes);
+                Ok((entry.index, (summary.term, summary.leader), hash))
             })
             .collect()
     }

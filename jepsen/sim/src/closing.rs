@@ -29,23 +29,29 @@ pub async fn set_up(client: &mut Client, staff: &str) -> anyhow::Result<(String,
     Ok((id.to_owned(), now.to_owned()))
 }
 
-/// Settles what is unpaid, then lets fresh buyers have every unit that is left of every sale.
+/// Settles what is unpaid.
+pub async fn settle_all(client: &mut Client, staff: &str) -> anyhow::Result<()> {
+    for row in client.list(0, staff, "/v1/admin/orders?status=payment_pending").await? {
+        let row = order_row(&row)?;
+        let key = format!("settle-{}", row.id);
+        client.until_known(&ask::settle(staff, &key, &row.pool, &row.id)).await;
+    }
+    Ok(())
+}
+
+/// Lets fresh buyers have every unit that is left of these sales.
 pub async fn sell_out(
     client: &mut Client,
     staff: &str,
     sales: &[Sale],
     fresh: &[Customer],
 ) -> anyhow::Result<()> {
-    let mut number = 0;
-    let mut key = || {
-        number += 1;
-        format!("end-{number}")
-    };
-    for row in client.list(0, staff, "/v1/admin/orders?status=payment_pending").await? {
-        let row = order_row(&row)?;
-        client.until_known(&ask::settle(staff, &key(), &row.pool, &row.id)).await;
-    }
     for sale in sales {
+        let mut number = 0;
+        let mut key = || {
+            number += 1;
+            format!("end-{}-{number}", sale.id)
+        };
         for customer in fresh {
             let stock = ask::stock(staff, &sale.id);
             let Told::Done { value: stock, .. } = client.until_known(&stock).await else {

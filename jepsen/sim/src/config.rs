@@ -100,19 +100,22 @@ impl Config {
     /// Draws the plan of a seed.
     pub fn draw(seed: u64) -> Self {
         let mut dice = Dice::of(seed, 1);
-        let heartbeat = dice.pick(&[20, 50, 100]).unwrap_or(50);
+        let latency = dice.between(1, 3);
+        let latency_ms = (latency, latency + dice.between(0, 5));
+        // openraft gives up a heartbeat after one interval. A first one on a new connection takes
+        // six ways (connect, greeting, append); below that the cluster cannot keep a leader.
+        let heartbeat = dice.pick(&[20, 50, 100]).unwrap_or(50).max((latency_ms.1 + 2) * 8);
         let shortest = heartbeat * dice.between(4, 8);
         let ms = Duration::from_millis;
         let faults = FAULTS.into_iter().filter(|_| dice.per_mille(600)).collect();
         let sync = dice.magnitude(200, 8_000);
-        let latency = dice.between(1, 4);
         Self {
             seed,
             nodes: if dice.per_mille(650) { 3 } else { 5 },
             chaos: ms(dice.between(20_000, 60_000)),
             gap_ms: dice.magnitude(300, 6_000),
             faults,
-            latency_ms: (latency, latency + dice.between(0, 8)),
+            latency_ms,
             sync_us: (sync / 4, sync),
             heartbeat: ms(heartbeat),
             election: (ms(shortest), ms(shortest * 2)),

@@ -4,17 +4,17 @@
 //! term, what was decided, which hash a revision has) and compares. What a dead node last showed
 //! still counts: it acknowledged it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use firstcome_raft::Node;
-use firstcome_raft::simulation::{Observed, Position};
+use firstcome_raft::simulation::{Leader, Observed, Position};
 
 use crate::cluster::Cluster;
 use crate::trace::Trace;
 
-/// An entry: term, and hash of its bytes.
-type Written = (u64, u64);
+/// An entry: who wrote it, and hash of its bytes.
+type Written = (Leader, u64);
 
 /// What is remembered of one machine's node.
 #[derive(Default)]
@@ -34,10 +34,10 @@ struct Seen {
 pub struct Observer {
     trace: Arc<Trace>,
     seen: Vec<Seen>,
-    /// Who led a term.
-    leaders: BTreeMap<u64, u64>,
-    /// What an index and term hold; equal on all nodes (log matching).
-    written: BTreeMap<Position, (u64, Option<u64>)>,
+    /// Who ever led.
+    leaders: BTreeSet<Leader>,
+    /// What a position holds, and who wrote the entry before; equal on all nodes (log matching).
+    written: BTreeMap<Position, (u64, Option<Leader>)>,
     /// What was decided, by index.
     decided: BTreeMap<u64, Written>,
     /// The state's hash at a revision.
@@ -54,7 +54,7 @@ impl Observer {
         Self {
             trace,
             seen: (0..machines).map(|_| Seen::default()).collect(),
-            leaders: BTreeMap::new(),
+            leaders: BTreeSet::new(),
             written: BTreeMap::new(),
             decided: BTreeMap::new(),
             hashes: BTreeMap::new(),
@@ -134,7 +134,7 @@ impl Observer {
             }
             if again {
                 let marks = [
-                    ("term", Some((before.term, 0)), Some((now.term, 0))),
+                    ("term", Some(((before.term, 0), 0)), Some(((now.term, 0), 0))),
                     ("committed", before.committed, now.committed),
                     ("applied", before.applied, now.applied),
                     ("snapshot", before.snapshot, now.snapshot),
@@ -199,49 +199,44 @@ impl Observer {
         };
         seen.log.clear();
         let mut before = None;
-        for (index, term, hash) in entries {
-            let entry = (hash, before);
-            let written = self.written.entry((term, index)).or_insert(entry);
+        for (index, leader, hash) in entries {
+            let written = self.written.entry((leader, index)).or_insert((hash, before));
             if written.1.is_none() {
                 written.1 = before;
             }
             if written.0 != hash || (before.is_some() && written.1 != before) {
-                let text =
-                    format!("{name}: another entry than elsewhere at {index} of term {term}");
+                let text = format!("{name}: another entry than elsewhere at {index} of {leader:?}");
                 self.trace.violated(text);
             }
-            before = Some(term);
-            seen.log.insert(index, (term, hash));
+            before = Some(leader);
+            seen.log.insert(index, (leader, hash));
         }
         true
     }
 
-    /// One leader a term, and it has everything that was decided before.
+    /// A leader was voted for, and has everything that was decided before.
     fn leadership(&mut self, at: usize, name: &str, now: &Observed) {
         if !now.leads {
             return;
         }
-        let leader = self.leaders.entry(now.term).or_insert_with(|| {
-            self.elections += 1;
-            0
-        });
-        if *leader == now.id {
+        let (term, leader, agreed) = now.vote;
+        // It leads in its own name; the vote is what its followers obey.
+        if leader != now.id || !agreed || term != now.term {
+            let text = format!("{name} leads term {} under the vote {:?}", now.term, now.vote);
+            self.trace.violated(text);
+        }
+        if !self.leaders.insert((term, leader)) {
             return;
         }
-        if *leader != 0 {
-            let other = *leader;
-            self.trace.violated(format!("{name} and node {other} both lead term {}", now.term));
-            return;
-        }
-        *leader = now.id;
+        self.elections += 1;
         let Some(seen) = self.seen.get(at) else { return };
         let missing = self.decided.iter().rev().find(|(index, entry)| {
-            entry.0 < now.term
+            entry.0 < (term, leader)
                 && **index > seen.compared
                 && seen.log.get(index).is_none_or(|own| own != *entry)
         });
-        if let Some((index, (term, _))) = missing {
-            let text = format!("{name} leads term {} without {index} of term {term}", now.term);
+        if let Some((index, (writer, _))) = missing {
+            let text = format!("{name} leads term {term} without entry {index} of {writer:?}");
             self.trace.violated(text);
         }
     }
@@ -284,7 +279,7 @@ impl Observer {
             let count = self.seen.iter().filter(have).count();
             if count * 2 <= voters.len() {
                 self.trace.violated(format!(
-                    "{name} holds {index} of term {} for decided, but {count} of {} voters have it",
+                    "{name} holds {index} of {:?} for decided, but {count} of {} voters have it",
                     written.0,
                     voters.len()
                 ));

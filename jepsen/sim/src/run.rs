@@ -46,6 +46,8 @@ const CLOSE_LIMIT: Duration = Duration::from_mins(3);
 const CUSTOMERS: usize = 60;
 /// Fresh buyers of the sell-out phase.
 const FRESH: usize = 100;
+/// Clients that sell what is left.
+const SELLERS: usize = 8;
 /// Rows are checked against the domain's invariants so often, one node after the other.
 const INSPECT_EVERY: Duration = Duration::from_secs(2);
 /// The key all nodes share; nothing here is secret.
@@ -206,9 +208,26 @@ impl Run {
         })?;
         stage.over.store(true, Ordering::Relaxed);
         let sales = stage.workload.lock().as_ref().map(|w| w.sales()).unwrap_or_default();
-        let (mut last, for_staff, sold) = (client(20_001), staff.clone(), sales.clone());
+        let (mut last, for_staff) = (client(20_001), staff.clone());
+        self.job("what is unpaid is settled", CLOSE_LIMIT, async move {
+            closing::settle_all(&mut last, &for_staff).await
+        })?;
+        let sellers: Vec<_> = sales
+            .chunks(sales.len().div_ceil(SELLERS).max(1))
+            .zip(20_010..)
+            .map(|(sales, number)| {
+                let (mut seller, staff) = (client(number), staff.clone());
+                let (sales, fresh) = (sales.to_vec(), fresh.clone());
+                self.desk.runtime.spawn(async move {
+                    closing::sell_out(&mut seller, &staff, &sales, &fresh).await
+                })
+            })
+            .collect();
         self.job("what is left is sold", CLOSE_LIMIT, async move {
-            closing::sell_out(&mut last, &for_staff, &sold, &fresh).await
+            for seller in sellers {
+                seller.await??;
+            }
+            Ok(())
         })?;
         stage.recorder.say(SOLD_OUT_PHASE, Value::Null);
         let (mut last, to) = (client(20_002), dir.to_owned());
