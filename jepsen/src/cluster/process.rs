@@ -41,37 +41,10 @@ pub struct Cluster {
 impl Cluster {
     /// Writes configuration and master key under `dir`; starts nothing.
     pub fn prepare(binary: &Path, dir: &Path, count: usize) -> anyhow::Result<Self> {
-        let cluster = Self::configure(binary, dir, &free_ports(count * 2)?)?;
-        cluster.run(&["keys", "init", &cluster.key_file.to_string_lossy()])?;
-        Ok(cluster)
-    }
-
-    /// Takes over key, addresses and data directories of an earlier run; starts nothing. Members
-    /// know each other by address, so the ports must still be free.
-    pub fn resume(
-        binary: &Path,
-        dir: &Path,
-        count: usize,
-        previous: &Path,
-    ) -> anyhow::Result<Self> {
-        let config = fs::read_to_string(previous.join("cluster.toml"))
-            .with_context(|| format!("{} is not a run to go on with", previous.display()))?;
-        let ports = addresses(&config);
-        ensure!(ports.len() == count * 2, "{} has other nodes", previous.display());
-        for port in &ports {
-            TcpListener::bind(port).with_context(|| format!("{port} is taken by now"))?;
-        }
-        let cluster = Self::configure(binary, dir, &ports)?;
-        fs::copy(previous.join("master.key"), &cluster.key_file).context("no master key")?;
-        fs::rename(previous.join("data"), dir.join("data"))
-            .with_context(|| format!("{} has no data left", previous.display()))?;
-        Ok(cluster)
-    }
-
-    fn configure(binary: &Path, dir: &Path, ports: &[SocketAddr]) -> anyhow::Result<Self> {
         ensure!(binary.is_file(), "{} is not a binary; build it first", binary.display());
         let binary = fs::canonicalize(binary)?;
         let key_file = dir.join("master.key");
+        let ports = free_ports(count * 2)?;
         let mut nodes = Vec::new();
         let mut lines = String::new();
         for (at, pair) in ports.chunks_exact(2).enumerate() {
@@ -88,7 +61,9 @@ impl Cluster {
         }
         let config = dir.join("cluster.toml");
         fs::write(&config, format!("[cluster]\nname = \"jepsen\"\nnodes = [\n{lines}]\n"))?;
-        Ok(Self { nodes, binary, config, key_file })
+        let cluster = Self { nodes, binary, config, key_file };
+        cluster.run(&["keys", "init", &cluster.key_file.to_string_lossy()])?;
+        Ok(cluster)
     }
 
     /// Runs one command of the product to its end; answers what it printed.
@@ -215,11 +190,6 @@ impl Drop for Cluster {
             }
         }
     }
-}
-
-/// The addresses in a configuration written by [`Cluster::prepare`], in its order.
-fn addresses(config: &str) -> Vec<SocketAddr> {
-    config.split('"').filter_map(|text| text.parse().ok()).collect()
 }
 
 /// Ports that were free a moment ago: bound at 0, read back, released together.
