@@ -96,13 +96,16 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         Ok(took) => {
             stage.say(RECOVERED, json!({"ms": took.as_millis().to_string()}));
             close(plan, &stage, &workload);
-            let sales = workload.lock().unwrap_or_else(PoisonError::into_inner).sales();
+            let (sales, products) = {
+                let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
+                (workload.sales(), workload.products())
+            };
             // What cannot be finished is said and judged: a broken cluster is a finding, not a
             // failure of the harness.
             if let Err(error) = closing::sell_out(&stage, &mut desk, &sales, &fresh) {
                 stage.say("sell_out_failed", json!(format!("{error:#}")));
             }
-            if let Err(error) = closing::dump(&stage, &mut desk, &sales, &dir) {
+            if let Err(error) = closing::dump(&stage, &mut desk, &sales, &products, &dir) {
                 stage.say("dump_failed", json!(format!("{error:#}")));
             }
         }

@@ -3,13 +3,17 @@
 //! False beats unknown beats true. A run that did not exercise what it claims is unknown, never a
 //! silent pass.
 
+pub mod conservation;
 pub mod contract;
 pub mod convergence;
 pub mod coverage;
+pub mod edits;
 pub mod effects;
 pub mod once;
 pub mod oversell;
 pub mod recovery;
+pub mod session;
+pub mod set_full;
 pub mod undersell;
 pub mod witness;
 
@@ -17,12 +21,15 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::ask::TIME;
 use crate::dump::{self, Dump};
 use crate::history::{self, History};
+use crate::model::{Specification as _, register, stock};
 use crate::operation::{self, Operation};
+use edits::Edits;
 use effects::Effects;
 
 /// An early refusal may be this much older than its call: 200 ms, in nanoseconds.
@@ -108,8 +115,10 @@ pub struct Evidence {
     pub test: Test,
     /// What the clients saw, line by line.
     pub history: History,
-    /// The same, collapsed by key.
+    /// What it says about stock, collapsed by key.
     pub operations: Vec<Operation>,
+    /// What it says about products.
+    pub edits: Edits,
     /// What the nodes showed afterwards.
     pub dumps: Vec<Dump>,
     /// What took effect, according to the dumps.
@@ -139,10 +148,22 @@ impl Evidence {
             File::open(&place).with_context(|| format!("cannot open {}", place.display()))?;
         let history = history::read(BufReader::new(file))
             .with_context(|| format!("in {}", place.display()))?;
-        let operations = operation::collapse(&history)?;
-        let dumps = dump::read_all(dir)?;
+        Self::of(test, history, dump::read_all(dir)?)
+    }
+
+    /// Puts together what was meant, seen and shown.
+    pub fn of(test: Test, history: History, dumps: Vec<Dump>) -> anyhow::Result<Self> {
+        for attempt in &history.attempts {
+            let (f, asked) = (&attempt.f, &attempt.asked);
+            let known = f == TIME
+                || stock::Model::call(f, asked)?.is_some()
+                || register::Model::call(f, asked)?.is_some();
+            ensure!(known, "unknown operation {f:?} at {} ns", attempt.called);
+        }
+        let operations = operation::collapse::<stock::Model>(&history)?;
+        let edits = Edits::of(&history, &dumps)?;
         let effects = Effects::of(&operations, &dumps);
-        Ok(Self { test, history, operations, dumps, effects })
+        Ok(Self { test, history, operations, edits, dumps, effects })
     }
 }
 
@@ -166,6 +187,16 @@ fn sells(test: &Test) -> bool {
     test.workload != "register"
 }
 
+/// Runs whose clients list what they added.
+fn lists(test: &Test) -> bool {
+    matches!(test.workload.as_str(), "order_set" | "cold_start")
+}
+
+/// Runs with reads that name the revision they want.
+fn reads_since(test: &Test) -> bool {
+    test.workload == "sessions"
+}
+
 const fn checker(
     name: &'static str,
     applies: fn(&Test) -> bool,
@@ -180,6 +211,9 @@ pub const CHECKERS: &[Checker] = &[
     checker("once", always, once::check),
     checker("oversell", sells, oversell::check),
     checker("undersell", sells, undersell::check),
+    checker("conservation", sells, conservation::check),
+    checker("set_full", lists, set_full::check),
+    checker("session", reads_since, session::check),
     checker("convergence", always, convergence::check),
     checker("recovery", always, recovery::check),
     checker("contract", always, contract::check),
