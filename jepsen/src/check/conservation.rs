@@ -134,7 +134,9 @@ fn rebuilt(
 fn left_once(node: &str, ledger: &[LedgerRow], finding: &mut Finding) {
     let mut moved: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for row in ledger {
-        if let Some(order) = &row.order {
+        // What a closed sale hands back names the order it came from, and is not the order's.
+        let handed_back = row.from == "available" && row.to == "outside";
+        if let (Some(order), false) = (&row.order, handed_back) {
             *moved.entry((order, &row.pool, &row.from)).or_default() += 1;
         }
     }

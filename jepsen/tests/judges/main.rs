@@ -1,4 +1,6 @@
 //! The judges judged, and the rules of the repository.
 
 mod regressions;
+mod rehearsal;
+mod shop;
 mod tidy;
