@@ -23,6 +23,14 @@ pub struct Edits {
     pub orphans: Vec<(String, u64)>,
 }
 
+/// What answers and dumps say, by product and version.
+struct Known<'a> {
+    /// Versions with an acknowledged author.
+    authored: BTreeSet<(&'a str, u64)>,
+    /// The prices that were seen.
+    prices: BTreeMap<(&'a str, u64), u64>,
+}
+
 impl Edits {
     /// Reads a history and matches what nodes show to it.
     pub fn of(history: &History, dumps: &[Dump]) -> anyhow::Result<Self> {
@@ -33,7 +41,7 @@ impl Edits {
     }
 
     fn resolve(&mut self, dumps: &[Dump]) {
-        let (authored, prices) = self.known(dumps);
+        let Known { authored, prices } = self.known(dumps);
         let (mut resolved, mut orphans) = (Vec::new(), Vec::new());
         for (product, made) in versions(dumps) {
             // Products of others, and ours as long as nobody was told their id, are not judged.
@@ -66,11 +74,7 @@ impl Edits {
         self.orphans = orphans;
     }
 
-    /// Versions with an acknowledged author, and the prices that were seen.
-    fn known<'a>(
-        &'a self,
-        dumps: &'a [Dump],
-    ) -> (BTreeSet<(&'a str, u64)>, BTreeMap<(&'a str, u64), u64>) {
+    fn known<'a>(&'a self, dumps: &'a [Dump]) -> Known<'a> {
         let mut authored = BTreeSet::new();
         let mut prices = BTreeMap::new();
         for operation in &self.operations {
@@ -93,7 +97,7 @@ impl Edits {
                 prices.insert((product, row.version), row.price);
             }
         }
-        (authored, prices)
+        Known { authored, prices }
     }
 }
 

@@ -128,6 +128,7 @@ pub enum At {
 
 /// What a client does next.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a step lives until it is taken")]
 pub enum Step {
     /// Ask this there.
     Ask(Ask, At),

@@ -39,9 +39,12 @@ enum Rank {
     Read,
 }
 
+/// Changes the state, or says why that was not legal.
+type Change<'a, S> = Box<dyn Fn(&mut S) -> Result<(), String> + 'a>;
+
 enum What<'a, S: Specification> {
-    /// Asked by nobody: does it to the state, or says why it was not legal.
-    Given(Box<dyn Fn(&mut S) -> Result<(), String> + 'a>),
+    /// Asked by nobody.
+    Given(Change<'a, S>),
     Asked {
         operation: &'a OperationOf<S>,
         answer: &'a S::Answer,

@@ -112,12 +112,11 @@ impl Model {
             let reused = Answer::Refused("idempotency_key_reused".into());
             return if first == call { told.clone() } else { reused };
         }
-        let decided = match self.refusal(pool, call, answer) {
-            Some(code) => Answer::Refused(code.into()),
-            None => {
-                self.apply(pool, call, answer);
-                self.answer(pool, call, answer)
-            }
+        let decided = if let Some(code) = self.refusal(pool, call, answer) {
+            Answer::Refused(code.into())
+        } else {
+            self.apply(pool, call, answer);
+            self.answer(pool, call, answer)
         };
         if let Some(key) = key {
             self.keys.insert(key.to_owned(), (call.clone(), decided.clone()));
@@ -152,7 +151,7 @@ impl Model {
         let status = call.order().map(|order| self.status(order));
         match (call, status) {
             (_, Some(None)) => Some("not_found"),
-            (Call::Look { .. }, _) => None,
+            (Call::Look { .. }, _) | (Call::Orders, None) => None,
             (Call::Settle { .. }, Some(Some(status))) => {
                 (status != Status::Pending).then_some("order_not_payable")
             }
@@ -184,7 +183,6 @@ impl Model {
                 })
             }
             (Call::Stock, None) => known.is_none().then_some("not_found"),
-            (Call::Orders, None) => None,
             _ => self.units_refusal(known, call),
         }
     }
@@ -234,10 +232,11 @@ impl Model {
         let closed = terms.as_ref().is_some_and(|terms| terms.closed);
         let product = terms.as_ref().and_then(|terms| self.pools.get(terms.product.as_deref()?));
         let (closed, source) = match *call {
-            Call::Adjust { delta: 1.., scrap: false } => (closed, None),
+            Call::Adjust { delta: 1.., scrap: false } | Call::Allot { delta: 1.., fresh: true } => {
+                (closed, None)
+            }
             Call::Adjust { delta: 1.., scrap: true } => (false, Some(accounts.scrapped)),
             Call::Adjust { .. } => (false, Some(accounts.available)),
-            Call::Allot { delta: 1.., fresh: true } => (closed, None),
             Call::Allot { delta: 1.., fresh: false } => {
                 (closed, product.map(|product| product.accounts.available))
             }
