@@ -68,13 +68,21 @@ impl Effects {
                 lost.entry((customer, pool, *quantity)).or_default().push(at);
             }
         }
+        let created =
+            self.events.iter().flatten().filter_map(|event| {
+                event.pay_by.clone().map(|pay_by| (event.order.as_str(), pay_by))
+            });
+        let mut pay_by: BTreeMap<&str, String> = created.collect();
         for row in self.orders.values().filter(|row| !answered.contains(row.id.as_str())) {
             let key = (row.customer.as_str(), row.pool.as_str(), row.quantity);
             match lost.get_mut(&key).and_then(Vec::pop) {
                 Some(operation) => self.resolved.push(Resolved {
                     operation,
                     revision: row.revision,
-                    answer: Answer::Ordered { order: row.id.clone(), pay_by: None },
+                    answer: Answer::Ordered {
+                        order: row.id.clone(),
+                        pay_by: pay_by.remove(row.id.as_str()),
+                    },
                 }),
                 None => self.orphans.push(row.clone()),
             }

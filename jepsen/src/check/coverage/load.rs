@@ -86,7 +86,7 @@ const FLOORS: &[Floors] = &[
     Floors {
         workload: "deadline",
         decided: 60,
-        kinds: &[("order", 30), ("settle", 5), ("cancel", 5), ("expired", 5)],
+        kinds: &[("order", 30), ("settle", 5), ("cancel", 5), ("expired", 5), ("late", 2)],
         sold_out: 0,
         concurrency: 2,
     },
@@ -133,8 +133,12 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
 fn decided(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
     let mut decided: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut count = |kind: &'static str| *decided.entry(kind).or_default() += 1;
-    for operation in evidence.operations.iter().filter(|o| o.decided().is_some()) {
+    for operation in &evidence.operations {
+        let Some((_, answer)) = operation.decided() else { continue };
         count(operation.call.word());
+        if matches!(answer.refused(), Some("order_not_payable" | "not_cancelable")) {
+            count("late");
+        }
     }
     for operation in &evidence.edits.operations {
         match (operation.call, operation.decided()) {
