@@ -82,7 +82,7 @@ pub fn dump(
                 orders.extend(desk.list(*api, &format!("/v1/admin/orders?sale_id={}", sale.id))?);
             }
         }
-        let events = desk.list(*api, &format!("/v1/admin/events?after={baseline}"));
+        let events = desk.events(*api, baseline);
         let dump = Dump {
             node: name.clone(),
             revision,

@@ -69,7 +69,7 @@ pub struct Plan {
 /// Runs and judges; answers the run directory too.
 pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let binary_sha256 = origin::sha256(&plan.binary)
-        .context("no binary to test; build it with `cargo build --release`, or name --binary")?;
+        .context("no binary to test; build it with `cargo build --release` or name it: --binary")?;
     let dir = directory(plan)?;
     let mut cluster = Cluster::prepare(&plan.binary, &dir, plan.nodes)?;
     if let Some(previous) = &plan.previous {

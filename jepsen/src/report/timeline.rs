@@ -24,7 +24,7 @@ pub(super) fn draw(evidence: &Evidence, first_error: Option<u64>) -> (String, St
     let attempts = &evidence.history.attempts;
     let shown = part(evidence, first_error);
     let from = shown.iter().map(|attempt| attempt.called).min().unwrap_or(0);
-    let to = shown.iter().map(|attempt| end_of(attempt)).max().unwrap_or(from + 1);
+    let to = shown.iter().map(end_of).max().unwrap_or(from + 1);
     let axis = Axis { from, to: to.max(from + 1), width: WIDTH };
     let mut rows: BTreeMap<u64, Vec<&Attempt>> = BTreeMap::new();
     for attempt in shown {
