@@ -2,5 +2,7 @@
 
 mod harness;
 mod regressions;
+mod rehearsal;
 mod search;
+mod shop;
 mod tidy;
