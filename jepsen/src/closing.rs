@@ -53,13 +53,15 @@ pub fn sell_out(
     Ok(())
 }
 
-/// Writes what every node shows in the end.
+/// Writes what every node shows in the end. Of a run that went on with older data (`baseline` is
+/// its last revision) only the rows of its own sales and events are asked for.
 pub fn dump(
     stage: &Stage,
     desk: &mut Desk,
     sales: &[Sale],
     products: &[String],
     dir: &Path,
+    baseline: u64,
 ) -> anyhow::Result<()> {
     let place = dir.join("dump");
     fs::create_dir_all(&place)?;
@@ -80,9 +82,22 @@ pub fn dump(
                 product_row(&body).with_context(|| format!("{name}: no product in {body}"))?;
             goods.insert(product.clone(), row);
         }
-        let orders = desk.list(*api, "/v1/admin/orders")?;
-        let events = desk.list(*api, "/v1/admin/events").ok();
-        let ledger = desk.list(*api, "/v1/admin/stock-ledger").ok();
+        let mut orders = Vec::new();
+        let mut ledger = Some(Vec::new());
+        if baseline == 0 {
+            orders = desk.list(*api, "/v1/admin/orders")?;
+            ledger = desk.list(*api, "/v1/admin/stock-ledger").ok();
+        } else {
+            for sale in sales {
+                orders.extend(desk.list(*api, &format!("/v1/admin/orders?sale_id={}", sale.id))?);
+            }
+            let pools = sales.iter().map(|sale| &sale.id).chain(products);
+            for pool in pools {
+                let rows = desk.list(*api, &format!("/v1/admin/stock-ledger?pool={pool}")).ok();
+                ledger = ledger.zip(rows).map(|(all, rows)| [all, rows].concat());
+            }
+        }
+        let events = desk.events(*api, baseline).ok();
         let dump = Dump {
             node: name.clone(),
             revision,

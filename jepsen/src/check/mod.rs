@@ -9,12 +9,14 @@ pub mod convergence;
 pub mod coverage;
 pub mod edits;
 pub mod effects;
+pub mod log_scan;
 pub mod once;
 pub mod oversell;
 pub mod recovery;
 pub mod session;
 pub mod set_full;
 pub mod undersell;
+pub mod wgl;
 pub mod witness;
 
 use std::fs::File;
@@ -27,8 +29,11 @@ use serde::{Deserialize, Serialize};
 use crate::ask::TIME;
 use crate::dump::{self, Dump};
 use crate::history::{self, History};
+use crate::inspect::{self, Inspected};
 use crate::model::{Specification as _, register, stock};
+use crate::nodelog::{self, Scan};
 use crate::operation::{self, Operation};
+pub use crate::origin::Test;
 use edits::Edits;
 use effects::Effects;
 
@@ -61,17 +66,37 @@ pub struct Finding {
     pub looked_at: u64,
     /// What it found, the first ten.
     pub notes: Vec<String>,
+    /// When the first wrong thing was asked, in ns of the history, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_at: Option<u64>,
 }
 
 impl Finding {
     /// A finding that starts as true.
     pub fn new(checker: &str) -> Self {
-        Self { checker: checker.into(), verdict: Verdict::True, looked_at: 0, notes: Vec::new() }
+        Self {
+            checker: checker.into(),
+            verdict: Verdict::True,
+            looked_at: 0,
+            notes: Vec::new(),
+            first_at: None,
+        }
     }
 
     /// Something is wrong.
     pub fn wrong(&mut self, note: impl Into<String>) {
         self.note(Verdict::False, note.into());
+    }
+
+    /// Something that was asked at this time is wrong.
+    pub fn wrong_at(&mut self, at: u64, note: impl Into<String>) {
+        self.first_at = Some(self.first_at.map_or(at, |first| first.min(at)));
+        self.wrong(note);
+    }
+
+    /// Something worth knowing that is neither.
+    pub fn tell(&mut self, note: impl Into<String>) {
+        self.note(Verdict::True, note.into());
     }
 
     /// Something could not be told.
@@ -85,27 +110,6 @@ impl Finding {
             self.notes.push(note);
         }
     }
-}
-
-/// What a run was meant to be: `test.json`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Test {
-    /// `flash_sale`.
-    pub workload: String,
-    /// `kill` or `none`.
-    pub nemesis: String,
-    /// How long the clients ran.
-    pub seconds: u64,
-    /// Where all randomness came from.
-    pub seed: u64,
-    /// How many nodes.
-    pub nodes: usize,
-    /// The product binary.
-    #[serde(default)]
-    pub binary: String,
-    /// What the binary calls itself.
-    #[serde(default)]
-    pub version: String,
 }
 
 /// All that is known about a run.
@@ -123,6 +127,10 @@ pub struct Evidence {
     pub dumps: Vec<Dump>,
     /// What took effect, according to the dumps.
     pub effects: Effects,
+    /// What the nodes logged and should not have.
+    pub logs: Scan,
+    /// What the stopped nodes left on disk.
+    pub inspected: Vec<Inspected>,
 }
 
 /// The verdict over a run, with its reasons.
@@ -141,17 +149,23 @@ impl Evidence {
         let description = std::fs::read_to_string(&place).with_context(|| {
             format!("cannot read {}; is this a run directory?", place.display())
         })?;
-        let test = serde_json::from_str(&description)
+        let test: Test = serde_json::from_str(&description)
             .with_context(|| format!("{} does not describe a run", place.display()))?;
         let place = dir.join("history.jsonl");
         let file =
             File::open(&place).with_context(|| format!("cannot open {}", place.display()))?;
         let history = history::read(BufReader::new(file))
             .with_context(|| format!("in {}", place.display()))?;
-        Self::of(test, history, dump::read_all(dir)?)
+        let mut dumps = dump::read_all(dir)?;
+        for dump in &mut dumps {
+            dump.since(test.baseline);
+        }
+        let mut evidence = Self::of(test, history, dumps)?;
+        (evidence.logs, evidence.inspected) = (nodelog::scan(dir)?, inspect::read(dir)?);
+        Ok(evidence)
     }
 
-    /// Puts together what was meant, seen and shown.
+    /// Puts together what was meant, seen and shown; of logs and files nothing is known.
     pub fn of(test: Test, history: History, dumps: Vec<Dump>) -> anyhow::Result<Self> {
         for attempt in &history.attempts {
             let (f, asked) = (&attempt.f, &attempt.asked);
@@ -163,7 +177,8 @@ impl Evidence {
         let operations = operation::collapse::<stock::Model>(&history)?;
         let edits = Edits::of(&history, &dumps)?;
         let effects = Effects::of(&operations, &dumps);
-        Ok(Self { test, history, operations, edits, dumps, effects })
+        let (logs, inspected) = (Scan::default(), Vec::new());
+        Ok(Self { test, history, operations, edits, dumps, effects, logs, inspected })
     }
 }
 
@@ -208,6 +223,7 @@ const fn checker(
 /// Every checker, in the order of the report.
 pub const CHECKERS: &[Checker] = &[
     checker("witness", always, witness::check),
+    checker("wgl", always, wgl::check),
     checker("once", always, once::check),
     checker("oversell", sells, oversell::check),
     checker("undersell", sells, undersell::check),
@@ -217,6 +233,7 @@ pub const CHECKERS: &[Checker] = &[
     checker("convergence", always, convergence::check),
     checker("recovery", always, recovery::check),
     checker("contract", always, contract::check),
+    checker("log_scan", always, log_scan::check),
     checker("coverage", always, coverage::check),
 ];
 
@@ -225,7 +242,9 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     let asked = CHECKERS.iter().filter(|checker| (checker.applies)(&evidence.test));
     let findings: Vec<Finding> = asked.map(|checker| (checker.check)(evidence)).collect();
     let verdict = findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Unknown);
-    Judgement { verdict, findings }
+    let mut judgement = Judgement { verdict, findings };
+    wgl::tell_label_from_result(&mut judgement);
+    judgement
 }
 
 #[cfg(test)]

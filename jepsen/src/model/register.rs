@@ -49,7 +49,7 @@ pub enum Answer {
 }
 
 /// All products after some prefix of the log: price and version.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Model {
     products: BTreeMap<String, (u64, u64)>,
 }

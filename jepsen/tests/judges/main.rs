@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod harness;
 mod regressions;
 mod rehearsal;
+mod search;
 mod shop;
 mod tidy;

@@ -142,11 +142,12 @@ fn replay<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) -> 
                     _ => model.step(pool, operation.key.as_deref(), &operation.call, answer),
                 };
                 if expected != **answer {
-                    finding.wrong(format!(
+                    let note = format!(
                         "revision {}: {:?} on {pool} was answered {answer:?}, the model says \
                          {expected:?}",
                         entry.revision, operation.call
-                    ));
+                    );
+                    finding.wrong_at(operation.called, note);
                     return None;
                 }
             }
@@ -179,11 +180,12 @@ fn real_time<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) 
         let late =
             if entry.rank == Rank::Read { entry.revision < seen } else { entry.revision <= seen };
         if late && seen > 0 {
-            finding.wrong(format!(
+            let note = format!(
                 "{:?} called at {called} ns carries revision {}, but revision {seen} had already \
                  been answered",
                 operation.call, entry.revision
-            ));
+            );
+            finding.wrong_at(called, note);
         }
     }
 }

@@ -23,21 +23,21 @@ use super::Specification;
 const PENDING_MAX: usize = 10;
 
 /// What makes a pool a sale.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Terms {
     product: Option<String>,
     limit: u64,
     closed: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Pool {
     accounts: Accounts,
     /// `None`: the general stock of a product.
     terms: Option<Terms>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Order {
     sale: String,
     customer: String,
@@ -56,7 +56,7 @@ enum Account {
 }
 
 /// All pools and orders after some prefix of the log.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Model {
     pools: BTreeMap<String, Pool>,
     orders: BTreeMap<String, Order>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The accounts of a pool, as read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Accounts {
     /// All units.
     pub stocked: u64,
@@ -22,7 +22,7 @@ pub struct Accounts {
 }
 
 /// What is asked.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Call {
     /// Create a product.
     Product {
@@ -105,7 +105,7 @@ pub enum Call {
 }
 
 /// What is answered.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Answer {
     /// The new product.
     Product {
@@ -135,7 +135,7 @@ pub enum Answer {
 }
 
 /// Where an order is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Status {
     /// Holds its units.
     Pending,

@@ -1,0 +1,304 @@
+//! The second opinion: is there any order at all, sale by sale and product by product, in which
+//! every answer is right?
+//!
+//! Revisions are not looked at, so a wrong label cannot mislead it; where the witness fails, this
+//! tells a wrong result from a wrong label. It looks at one object at a time: an answer that hangs
+//! on others is left out, and so are reads that may be older than their call (early refusals and
+//! local ones). Objects that are too large for a search, or whose units move without a request
+//! about them, are skipped and counted.
+
+mod object;
+pub mod search;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::witness::Resolved;
+use super::{Evidence, Finding, Judgement, Verdict};
+use crate::model::{register, stock};
+use crate::operation::{Ended, OperationOf};
+use object::{Asked, Object, Searchable};
+use search::{Outcome, Sequential as _, Span, Stuck, search};
+
+/// The most operations of one object.
+const OPERATIONS_MAX: usize = 400;
+/// The most that were open at once.
+const CONCURRENT_MAX: usize = 12;
+/// As many lost answers are too many: each doubles the search.
+const LOST_MAX: usize = 10;
+/// Tries for one object; an easy one needs about three for each operation.
+const STEPS_MAX: u64 = 200_000;
+/// Tries for a whole run, so that judging ends.
+const STEPS_ALL: u64 = 4_000_000;
+/// Refusals that are decided by what the customer does elsewhere.
+const ELSEWHERE: &[&str] = &["too_many_pending_orders"];
+/// Events by which units come back without a request.
+const UNASKED: &[&str] = &["order.expired", "order.payment_failed"];
+/// How much of the prefix is told.
+const TAIL: usize = 12;
+
+type Spans<S> = Vec<SpanOf<S>>;
+type SpanOf<S> = Span<Asked<S>, <S as crate::model::Specification>::Answer>;
+
+/// A sale or product without any right order, for a reader.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StuckPool {
+    /// Its id.
+    pub pool: String,
+    /// How many operations the longest prefix has.
+    pub placed: usize,
+    /// The end of the longest prefix, in its order.
+    pub prefix: Vec<Told>,
+    /// What was open then and cannot come next.
+    pub window: Vec<Told>,
+}
+
+/// One operation of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// When it was asked, ns.
+    pub called: u64,
+    /// When it was answered, ns.
+    pub returned: Option<u64>,
+    /// What was asked.
+    pub call: String,
+    /// What was answered.
+    pub answer: String,
+    /// The state of the model after it; in the window: what the model would have answered.
+    pub model: String,
+}
+
+/// What the searches of a run cost and could not do.
+#[derive(Default)]
+struct Effort {
+    steps: u64,
+    given_up: u64,
+    skipped: BTreeMap<&'static str, u64>,
+}
+
+/// Judges the run.
+pub fn check(evidence: &Evidence) -> Finding {
+    let mut finding = Finding::new("wgl");
+    let mut effort = Effort::default();
+    judge(sales(evidence), &mut effort, &mut finding);
+    judge(products(evidence), &mut effort, &mut finding);
+    if finding.looked_at == 0 {
+        finding.unsure("nothing was small and quiet enough to be searched");
+    }
+    if effort.given_up > 0 {
+        finding.unsure(format!("{} were given up: too many orders to try", effort.given_up));
+    }
+    for (why, count) in effort.skipped {
+        finding.tell(format!("{count} skipped: {why}"));
+    }
+    finding
+}
+
+fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &mut Finding) {
+    for (id, spans) in objects {
+        let spans = match spans {
+            Ok(spans) => spans,
+            Err(why) => {
+                *effort.skipped.entry(why).or_default() += 1;
+                continue;
+            }
+        };
+        let steps_max = STEPS_MAX.min(STEPS_ALL - effort.steps);
+        let searched = search(&Object::<S>::new(id), &spans, steps_max);
+        effort.steps += searched.steps;
+        match searched.outcome {
+            Outcome::Linearizable(_) => finding.looked_at += 1,
+            Outcome::GaveUp => effort.given_up += 1,
+            Outcome::Stuck(stuck) => {
+                finding.looked_at += 1;
+                let first = stuck.window.iter().filter_map(|at| Some(spans.get(*at)?.called)).min();
+                let note = format!(
+                    "{id}: no order of its {} operations explains the answers; after {} of them \
+                     none of {} open ones can come next",
+                    spans.len(),
+                    stuck.prefix.len(),
+                    stuck.window.len()
+                );
+                finding.wrong_at(first.unwrap_or_default(), note);
+            }
+        }
+    }
+}
+
+/// Where the witness fails: was the result wrong, or only the label?
+pub(super) fn tell_label_from_result(judgement: &mut Judgement) {
+    let word = |name: &str| {
+        judgement.findings.iter().find(|finding| finding.checker == name).map(|f| f.verdict)
+    };
+    if word("witness") != Some(Verdict::False) {
+        return;
+    }
+    let note = match word("wgl") {
+        Some(Verdict::True) => {
+            "every sale searched has a right order: what the witness found is \
+             a wrong revision, or lies outside of the sales searched"
+        }
+        Some(Verdict::False) => "the witness fails too: results are wrong, not only revisions",
+        _ => return,
+    };
+    if let Some(finding) = judgement.findings.iter_mut().find(|f| f.checker == "wgl") {
+        finding.tell(note);
+    }
+}
+
+/// Every object that has no right order, with the end of the longest prefix and the state of the
+/// model after each step of it.
+pub fn stuck(evidence: &Evidence) -> Vec<StuckPool> {
+    let mut found = stuck_of(sales(evidence));
+    found.extend(stuck_of(products(evidence)));
+    found
+}
+
+fn stuck_of<S: Searchable>(objects: Objects<'_, S>) -> Vec<StuckPool> {
+    let mut found = Vec::new();
+    for (id, spans) in objects {
+        let Ok(spans) = spans else { continue };
+        let object = Object::new(id);
+        if let Outcome::Stuck(stuck) = search(&object, &spans, STEPS_MAX).outcome {
+            found.push(explain(&object, &spans, &stuck));
+        }
+    }
+    found
+}
+
+fn explain<S: Searchable>(object: &Object<S>, spans: &Spans<S>, stuck: &Stuck) -> StuckPool {
+    let mut state = object.start();
+    let mut prefix = Vec::new();
+    for span in stuck.prefix.iter().filter_map(|at| spans.get(*at)) {
+        state = object.step(&state, &span.call, span.answer.as_ref()).unwrap_or(state);
+        prefix.push(told(span, state.show(&object.id)));
+    }
+    let window = stuck.window.iter().filter_map(|at| spans.get(*at)).map(|span| {
+        let expected = object.expected(&state, &span.call, span.answer.as_ref());
+        told(span, format!("{expected:?}"))
+    });
+    StuckPool {
+        pool: object.id.clone(),
+        placed: prefix.len(),
+        window: window.collect(),
+        prefix: prefix.split_off(prefix.len().saturating_sub(TAIL)),
+    }
+}
+
+fn told<S: Searchable>(span: &SpanOf<S>, model: String) -> Told {
+    Told {
+        called: span.called,
+        returned: span.returned,
+        call: format!("{:?}", span.call.call),
+        answer: span.answer.as_ref().map_or_else(|| "nobody knows".into(), |a| format!("{a:?}")),
+        model,
+    }
+}
+
+/// The operations of every object, or why they are not searched.
+type Objects<'a, S> = BTreeMap<&'a str, Result<Spans<S>, &'static str>>;
+
+fn sales(evidence: &Evidence) -> Objects<'_, stock::Model> {
+    let mut sales = objects(&evidence.operations, &evidence.effects.resolved);
+    // A product that is judged as a register has no stock to be judged.
+    let edited: BTreeSet<&str> =
+        evidence.edits.operations.iter().filter_map(|o| object_of::<register::Model>(o)).collect();
+    sales.retain(|id, _| !edited.contains(id));
+    for id in restless(evidence) {
+        if let Some(spans) = sales.get_mut(id).filter(|spans| spans.is_ok()) {
+            *spans = Err("units came back without a request");
+        }
+    }
+    sales
+}
+
+fn products(evidence: &Evidence) -> Objects<'_, register::Model> {
+    objects(&evidence.edits.operations, &evidence.edits.resolved)
+}
+
+fn objects<'a, S: Searchable>(
+    operations: &'a [OperationOf<S>],
+    resolved: &[Resolved<S::Answer>],
+) -> Objects<'a, S> {
+    let lost: BTreeMap<usize, &S::Answer> =
+        resolved.iter().map(|resolved| (resolved.operation, &resolved.answer)).collect();
+    let mut found: BTreeMap<&str, Spans<S>> = BTreeMap::new();
+    for (at, operation) in operations.iter().enumerate() {
+        if let Some(id) = object_of::<S>(operation)
+            && let Some(span) = span::<S>(at, operation, lost.get(&at).copied())
+        {
+            found.entry(id).or_default().push(span);
+        }
+    }
+    let judged = |(id, spans)| match too_hard::<S>(&spans) {
+        Some(why) => (id, Err(why)),
+        None => (id, Ok(spans)),
+    };
+    found.into_iter().map(judged).collect()
+}
+
+/// What an operation is about; a new object is named by its answer.
+fn object_of<S: Searchable>(operation: &OperationOf<S>) -> Option<&str> {
+    let created = operation.decided().and_then(|(_, answer)| S::created(answer));
+    created.or(operation.pool.as_deref())
+}
+
+fn span<S: Searchable>(
+    at: usize,
+    operation: &OperationOf<S>,
+    lost: Option<&S::Answer>,
+) -> Option<SpanOf<S>> {
+    let (answer, returned) = match &operation.ended {
+        _ if operation.early || operation.local => return None,
+        Ended::Never => return None,
+        Ended::Decided { answer, .. }
+            if S::refused(answer).is_some_and(|code| ELSEWHERE.contains(&code)) =>
+        {
+            return None;
+        }
+        Ended::Decided { at, answer, .. } => (Some(answer.clone()), Some(*at)),
+        Ended::Unknown => (lost.cloned(), None),
+    };
+    let call = Asked { call: operation.call.clone(), unseen: S::unseen(at) };
+    Some(Span { call, answer, called: operation.called, returned })
+}
+
+fn too_hard<S: Searchable>(spans: &Spans<S>) -> Option<&'static str> {
+    if !spans.iter().any(|span| S::creates(&span.call.call)) {
+        Some("its units are those of another, or nobody was told of its creation")
+    } else if spans.len() > OPERATIONS_MAX {
+        Some("more than 400 operations")
+    } else if spans.iter().filter(|span| span.returned.is_none()).count() >= LOST_MAX {
+        Some("10 or more lost answers")
+    } else if concurrent(spans) > CONCURRENT_MAX {
+        Some("more than 12 open at once")
+    } else {
+        None
+    }
+}
+
+fn concurrent<C, A>(spans: &[Span<C, A>]) -> usize {
+    let mut edges: Vec<(u64, bool)> = Vec::new();
+    for span in spans {
+        if let Some(returned) = span.returned {
+            edges.extend([(span.called, false), (returned, true)]);
+        }
+    }
+    edges.sort_unstable();
+    let (mut open, mut most) = (0_usize, 0);
+    for (_, ends) in edges {
+        open = if ends { open - 1 } else { open + 1 };
+        most = most.max(open);
+    }
+    most
+}
+
+/// Sales whose units came back without a request.
+fn restless(evidence: &Evidence) -> BTreeSet<&str> {
+    let orders = &evidence.effects.orders;
+    let events = evidence.effects.events.iter().flatten();
+    let by_event = events
+        .filter(|event| UNASKED.contains(&event.name.as_str()))
+        .filter_map(|event| orders.get(&event.order));
+    let by_row = orders.values().filter(|row| row.status == "expired");
+    by_event.chain(by_row).map(|row| row.pool.as_str()).collect()
+}
