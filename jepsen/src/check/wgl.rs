@@ -26,9 +26,9 @@ const CONCURRENT_MAX: usize = 12;
 /// As many lost answers are too many: each doubles the search.
 const LOST_MAX: usize = 10;
 /// Tries for one object; an easy one needs about three for each operation.
-const STEPS_MAX: u64 = 200_000;
+const STEPS_MAX: u64 = 20_000;
 /// Tries for a whole run, so that judging ends.
-const STEPS_ALL: u64 = 4_000_000;
+const STEPS_ALL: u64 = 1_000_000;
 /// Refusals that are decided by what the customer does elsewhere.
 const ELSEWHERE: &[&str] = &["too_many_pending_orders"];
 /// Events by which units come back without a request.
@@ -82,7 +82,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     judge(sales(evidence), &mut effort, &mut finding);
     judge(products(evidence), &mut effort, &mut finding);
     if finding.looked_at == 0 {
-        finding.unsure("nothing was small and quiet enough to be searched");
+        finding.tell("nothing was small and quiet enough to be searched");
     }
     if effort.given_up > 0 {
         finding.unsure(format!("{} were given up: too many orders to try", effort.given_up));

@@ -283,8 +283,7 @@ fn rehearse(kind: Kind, seed: u64) -> Run {
         seconds: judged_as_s(kind),
         seed: 1,
         nodes: 3,
-        binary: String::new(),
-        version: String::new(),
+        ..Test::default()
     };
     let page = page.0.lock().unwrap().clone();
     Run { test, page, dumps }
