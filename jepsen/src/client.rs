@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// `GET`, `POST`.
+    /// `GET`, `POST`, `PATCH`.
     pub method: &'static str,
     /// Path and query.
     pub path: String,
@@ -28,13 +28,16 @@ pub struct Request {
     pub key: Option<String>,
     /// JSON body, if any.
     pub body: Option<Value>,
+    /// What else stands in its head: names in lower case, such as `if-match`.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Request {
     /// A read.
     pub fn get(path: impl Into<String>, token: &str) -> Self {
         let token = (!token.is_empty()).then(|| token.to_owned());
-        Self { method: "GET", path: path.into(), token, key: None, body: None }
+        let headers = Vec::new();
+        Self { method: "GET", path: path.into(), token, key: None, body: None, headers }
     }
 
     /// A write under a key.
@@ -45,7 +48,21 @@ impl Request {
             token: Some(token.to_owned()),
             key: Some(key.to_owned()),
             body: Some(body),
+            headers: Vec::new(),
         }
+    }
+
+    /// A change of the version that was seen.
+    pub fn patch(path: impl Into<String>, token: &str, version: u64, body: Value) -> Self {
+        let post = Self::post(path, token, "", body);
+        Self { method: "PATCH", key: None, ..post }.with("if-match", format!("\"{version}\""))
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 
     fn bytes(&self, host: SocketAddr) -> Vec<u8> {
@@ -61,6 +78,9 @@ impl Request {
         }
         if let Some(key) = &self.key {
             line("idempotency-key", key);
+        }
+        for (name, value) in &self.headers {
+            line(name, value);
         }
         if self.body.is_some() {
             line("content-type", "application/json");
@@ -149,6 +169,7 @@ pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {
     let is_refusal = match status {
         402 | 409 => true,
         404 => !is_write,
+        412 => code == "version_mismatch",
         422 => code == "idempotency_key_reused",
         _ => false,
     };
@@ -330,6 +351,8 @@ mod tests {
         check(true, 409, &at, json!({"code": "sold_out"}), "breach");
         check(true, 422, &at, code("idempotency_key_reused", "no"), "ok idempotency_key_reused 7");
         check(true, 422, &at, code("validation_failed", "no"), "breach");
+        check(true, 412, &at, code("version_mismatch", "no"), "ok version_mismatch 7");
+        check(true, 412, &[], code("version_mismatch", "no"), "breach");
         check(false, 404, &at, code("not_found", "no"), "ok not_found 7");
         check(true, 404, &at, code("not_found", "no"), "breach");
         check(true, 429, &[], code("rate_limited", "no"), "fail");

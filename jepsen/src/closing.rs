@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::ask::{self, Customer, Told};
 use crate::check::undersell::SOLD_OUT_PHASE;
 use crate::desk::Desk;
-use crate::dump::{Dump, EventRow, OrderRow};
+use crate::dump::{Dump, EditRow, EventRow, LedgerRow, OrderRow, ProductRow};
 use crate::run::write_json;
 use crate::seed::Seed;
 use crate::teller::{Stage, Teller};
@@ -44,7 +44,7 @@ pub fn sell_out(
             let told = teller.until_known(&order);
             if let Some(order) = told.text("order") {
                 teller.until_known(&ask::settle(&stage.staff, &key(), &sale.id, order));
-            } else if told.refused() == Some("sold_out") {
+            } else if matches!(told.refused(), Some("sold_out" | "sale_closed")) {
                 break;
             }
         }
@@ -59,6 +59,7 @@ pub fn dump(
     stage: &Stage,
     desk: &mut Desk,
     sales: &[Sale],
+    products: &[String],
     dir: &Path,
     baseline: u64,
 ) -> anyhow::Result<()> {
@@ -74,22 +75,39 @@ pub fn dump(
                 ask::accounts(&body).with_context(|| format!("{name}: no accounts in {body}"))?;
             pools.insert(sale.id.clone(), serde_json::from_value(read)?);
         }
+        let mut goods = BTreeMap::new();
+        for product in products {
+            let body = desk.get(*api, &format!("/v1/products/{product}"))?;
+            let row =
+                product_row(&body).with_context(|| format!("{name}: no product in {body}"))?;
+            goods.insert(product.clone(), row);
+        }
         let mut orders = Vec::new();
+        let mut ledger = Some(Vec::new());
         if baseline == 0 {
             orders = desk.list(*api, "/v1/admin/orders")?;
+            ledger = desk.list(*api, "/v1/admin/stock-ledger").ok();
         } else {
             for sale in sales {
                 orders.extend(desk.list(*api, &format!("/v1/admin/orders?sale_id={}", sale.id))?);
             }
+            let pools = sales.iter().map(|sale| &sale.id).chain(products);
+            for pool in pools {
+                let rows = desk.list(*api, &format!("/v1/admin/stock-ledger?pool={pool}")).ok();
+                ledger = ledger.zip(rows).map(|(all, rows)| [all, rows].concat());
+            }
         }
-        let events = desk.list(*api, &format!("/v1/admin/events?after={baseline}"));
+        let events = desk.events(*api, baseline).ok();
         let dump = Dump {
             node: name.clone(),
             revision,
             hash: hashes.get(name).cloned(),
             orders: orders.iter().map(order_row).collect::<anyhow::Result<_>>()?,
             pools,
-            events: events.ok().map(|rows| rows.iter().filter_map(event_row).collect()),
+            edits: events.iter().flatten().filter_map(edit_row).collect(),
+            events: events.map(|rows| rows.iter().filter_map(event_row).collect()),
+            ledger: ledger.map(|rows| rows.iter().filter_map(ledger_row).collect()),
+            products: goods,
         };
         write_json(&place.join(format!("{name}.json")), &dump)?;
     }
@@ -108,19 +126,58 @@ fn order_row(row: &Value) -> anyhow::Result<OrderRow> {
             quantity: line?.get("quantity").and_then(Value::as_u64)?,
             status: text("status")?,
             revision: row.get("ticket").and_then(Value::as_u64)?,
+            pay_by: text("pay_by"),
+            payment: row.get("payment")?.get("status").and_then(Value::as_str).map(str::to_owned),
         })
     };
     shortened().with_context(|| format!("not an order: {row}"))
 }
 
+fn text(value: &Value, name: &str) -> Option<String> {
+    value.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn number(value: &Value, name: &str) -> Option<u64> {
+    value.get(name).and_then(Value::as_u64)
+}
+
 /// An event of the admin list, if it is about an order.
 fn event_row(row: &Value) -> Option<EventRow> {
-    let text =
-        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    let name = text(row, "type").or_else(|| text(row, "event"))?;
-    let data = row.get("data").unwrap_or(row);
-    let order = text(data, "order_id").or_else(|| text(data, "order"));
-    let revision = row.get("revision").and_then(Value::as_u64)?;
-    let at = text(row, "at").or_else(|| text(row, "created_at"));
-    name.starts_with("order.").then_some(EventRow { revision, name, order: order?, at })
+    let name = text(row, "type")?;
+    let data = row.get("data")?;
+    name.starts_with("order.").then_some(EventRow {
+        revision: number(row, "revision")?,
+        name,
+        order: text(data, "order_id")?,
+        at: text(row, "at"),
+        from: text(data, "from"),
+        pay_by: text(data, "pay_by"),
+    })
+}
+
+/// An event of the admin list, if it made a new version of a product.
+fn edit_row(row: &Value) -> Option<EditRow> {
+    let name = text(row, "type")?;
+    let product = text(row.get("data")?, "product_id")?;
+    name.starts_with("product.").then_some(EditRow { revision: number(row, "revision")?, product })
+}
+
+fn ledger_row(row: &Value) -> Option<LedgerRow> {
+    Some(LedgerRow {
+        revision: number(row, "revision")?,
+        offset: number(row, "offset")?,
+        pool: text(row, "pool")?,
+        from: text(row, "from")?,
+        to: text(row, "to")?,
+        quantity: number(row, "quantity")?,
+        order: text(row, "order_id"),
+    })
+}
+
+fn product_row(body: &Value) -> Option<ProductRow> {
+    Some(ProductRow {
+        price: number(body.get("price")?, "amount")?,
+        version: number(body, "version")?,
+        accounts: serde_json::from_value(ask::accounts(body.get("stock")?)?).ok()?,
+    })
 }

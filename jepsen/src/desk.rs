@@ -86,6 +86,25 @@ impl Desk {
         }
     }
 
+    /// All events past a revision.
+    pub fn events(&mut self, api: SocketAddr, after: u64) -> anyhow::Result<Vec<Value>> {
+        let mut rows: Vec<Value> = Vec::new();
+        let mut place = if after == 0 { String::new() } else { format!("&after={after}") };
+        loop {
+            // `after` and a cursor exclude each other, so every page starts at a place.
+            let page = self.get(api, &format!("/v1/admin/events?limit=100{place}"))?;
+            let data = page.get("data").and_then(Value::as_array).context("a list without data")?;
+            rows.extend(data.iter().cloned());
+            let number = |name: &str| rows.last()?.get(name)?.as_u64();
+            match (page.get("next_cursor").and_then(Value::as_str), number("revision")) {
+                (Some(_), Some(revision)) => {
+                    place = format!("&after={revision}:{}", number("offset").unwrap_or(0));
+                }
+                _ => return Ok(rows),
+            }
+        }
+    }
+
     /// Creates the product; answers its id and an instant at which its sales have opened.
     pub fn set_up(&mut self, api: SocketAddr) -> anyhow::Result<(String, String)> {
         let time = self.get(api, "/v1/time")?;

@@ -1,8 +1,9 @@
 //! The dump: what each node showed after the run, `dump/<node>.json`.
 //!
 //! The rows are the ones of the admin lists, with their names shortened: who ordered how much of
-//! what, what became of it, and every event with its revision. It is the only source for what no
-//! client was told: writes whose answer was lost, and orders that expired.
+//! what, what became of it, every event of orders and products with its revision, and every movement
+//! of units. It is the only source for what no client was told: writes whose answer was lost, and
+//! orders that expired.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,6 +29,12 @@ pub struct OrderRow {
     pub status: String,
     /// The revision that placed it.
     pub revision: u64,
+    /// When it ends if unpaid, while it is unpaid; RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pay_by: Option<String>,
+    /// Where its payment stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<String>,
 }
 
 impl OrderRow {
@@ -50,6 +57,52 @@ pub struct EventRow {
     /// Log time, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// The status it left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// When the order ends if unpaid, as announced when it was placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pay_by: Option<String>,
+}
+
+/// One movement of units as a node showed it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct LedgerRow {
+    /// The revision that moved them.
+    pub revision: u64,
+    /// Its place among the movements of that revision.
+    pub offset: u64,
+    /// The sale or product.
+    pub pool: String,
+    /// `outside`, `available`, `held`, `sold`, `scrapped`.
+    pub from: String,
+    /// Likewise.
+    pub to: String,
+    /// How many.
+    pub quantity: u64,
+    /// The order they moved for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+}
+
+/// One product as a node showed it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProductRow {
+    /// Its price.
+    pub price: u64,
+    /// Its version.
+    pub version: u64,
+    /// Its general stock.
+    pub accounts: Accounts,
+}
+
+/// One change of a product as a node showed it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct EditRow {
+    /// The revision that made it.
+    pub revision: u64,
+    /// The product.
+    pub product: String,
 }
 
 /// What one node showed.
@@ -67,6 +120,15 @@ pub struct Dump {
     pub pools: BTreeMap<String, Accounts>,
     /// All order events; `None` when the node could not list them.
     pub events: Option<Vec<EventRow>>,
+    /// All movements of units; `None` when the node could not list them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Vec<LedgerRow>>,
+    /// The products of the run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub products: BTreeMap<String, ProductRow>,
+    /// All changes of products, creation first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<EditRow>,
 }
 
 impl Dump {
@@ -76,6 +138,10 @@ impl Dump {
         if let Some(events) = &mut self.events {
             events.retain(|row| row.revision > revision);
         }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.retain(|row| row.revision > revision);
+        }
+        self.edits.retain(|row| row.revision > revision);
     }
 }
 

@@ -48,15 +48,15 @@ fn map(event: &Event) -> String {
     let texts = [("pool", &event.pool), ("key", &event.key), ("node", &event.node)];
     for (name, value) in texts {
         if let Some(value) = value {
-            text += &format!(", :{name} {}", quoted(value));
+            text.extend([", :", name, " ", &quoted(value)]);
         }
     }
     if let Some(rev) = event.rev {
-        text += &format!(", :rev {rev}");
+        text.extend([", :rev ", &rev.to_string()]);
     }
     for (name, is_set) in [("replayed", event.replayed), ("early", event.early)] {
         if is_set {
-            text += &format!(", :{name} true");
+            text.extend([", :", name, " true"]);
         }
     }
     text + "}"
@@ -72,9 +72,9 @@ fn edn(value: &Value) -> String {
             format!("[{}]", items.iter().map(edn).collect::<Vec<_>>().join(" "))
         }
         Value::Object(fields) => {
-            let pairs = fields.iter().map(|(name, value)| match is_word(name) {
-                true => format!(":{name} {}", edn(value)),
-                false => format!("{} {}", quoted(name), edn(value)),
+            let pairs = fields.iter().map(|(name, value)| {
+                let name = if is_word(name) { format!(":{name}") } else { quoted(name) };
+                format!("{name} {}", edn(value))
             });
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(" "))
         }

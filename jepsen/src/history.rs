@@ -65,7 +65,7 @@ pub struct Event {
     /// What the line says.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// The operation: `sale`, `order`, `settle`, `cancel`, `stock`; or the fault.
+    /// The operation, as in `ask`: `sale`, `order`, `settle`, ...; or the fault.
     pub f: String,
     /// The sale it is about.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -4,7 +4,7 @@
 //! of it. `matrix-<utc>.json` is written again after every run: what was seen is not lost.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};

@@ -2,19 +2,20 @@
 //!
 //! An operation runs from its first call to its first definite answer. An early refusal stores no
 //! receipt, so it says nothing about its key: it stands beside the operation as a read.
+//!
+//! A history is read once by each specification; each finds its own requests in it.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
-use serde::Deserialize;
+use anyhow::Context;
 use serde_json::Value;
 
 use crate::history::{Attempt, End, History};
-use crate::model::stock::{Accounts, Answer, Call};
+use crate::model::{Specification, stock};
 
 /// How an operation ended.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Ended {
+pub enum Ended<A = stock::Answer> {
     /// Decided at a revision.
     Decided {
         /// When the first definite answer came.
@@ -22,7 +23,7 @@ pub enum Ended {
         /// The deciding (or read) revision.
         rev: u64,
         /// What was decided.
-        answer: Answer,
+        answer: A,
     },
     /// Every attempt was refused before it could run.
     Never,
@@ -32,94 +33,51 @@ pub enum Ended {
 
 /// One request, however often it was sent.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Operation {
-    /// The sale, where it is known.
+pub struct Operation<C = stock::Call, A = stock::Answer> {
+    /// The sale or product, where it is known.
     pub pool: Option<String>,
     /// Its key; reads have none.
     pub key: Option<String>,
     /// What was asked.
-    pub call: Call,
+    pub call: C,
     /// When it was first asked.
     pub called: u64,
     /// How it ended.
-    pub ended: Ended,
+    pub ended: Ended<A>,
     /// Whether this is an early refusal: a read of what an order would have been told.
     pub early: bool,
+    /// Whether this is a read of what its node had applied, however old.
+    pub local: bool,
 }
 
-#[derive(Deserialize)]
-struct SaleAsk {
-    units: u64,
-    limit: u64,
-}
+/// An operation of a specification.
+pub type OperationOf<S> = Operation<<S as Specification>::Call, <S as Specification>::Answer>;
 
-#[derive(Deserialize)]
-struct OrderAsk {
-    customer: String,
-    qty: u64,
-}
-
-#[derive(Deserialize)]
-struct OrderRef {
-    order: String,
-}
-
-/// Reads what an attempt asked for.
-pub fn call_of(attempt: &Attempt) -> anyhow::Result<Call> {
-    let asked = || attempt.asked.clone();
-    Ok(match attempt.f.as_str() {
-        "sale" => {
-            let SaleAsk { units, limit } = serde_json::from_value(asked())?;
-            Call::Sale { units, limit }
+impl<C, A> Operation<C, A> {
+    /// What was decided, with its revision.
+    pub const fn decided(&self) -> Option<(u64, &A)> {
+        match &self.ended {
+            Ended::Decided { rev, answer, .. } => Some((*rev, answer)),
+            Ended::Never | Ended::Unknown => None,
         }
-        "order" => {
-            let OrderAsk { customer, qty } = serde_json::from_value(asked())?;
-            Call::Order { customer, quantity: qty }
-        }
-        "settle" => Call::Settle { order: serde_json::from_value::<OrderRef>(asked())?.order },
-        "cancel" => Call::Cancel { order: serde_json::from_value::<OrderRef>(asked())?.order },
-        "stock" => Call::Stock,
-        other => bail!("unknown operation {other:?}"),
-    })
-}
-
-/// Reads what an attempt was told.
-pub fn answer_of(f: &str, value: &Value) -> anyhow::Result<Answer> {
-    let text = |name: &str| -> anyhow::Result<String> {
-        let field = value.get(name).and_then(Value::as_str);
-        Ok(field.with_context(|| format!("answer to {f} without {name}"))?.to_owned())
-    };
-    if value.get("refused").is_some() {
-        return Ok(Answer::Refused(text("refused")?));
     }
-    Ok(match f {
-        "sale" => Answer::Sale { sale: text("sale")? },
-        "order" => Answer::Ordered {
-            order: text("order")?,
-            pay_by: value.get("pay_by").and_then(Value::as_str).map(str::to_owned),
-        },
-        "settle" | "cancel" => Answer::Status(text("status")?),
-        "stock" => Answer::Stock(serde_json::from_value::<Accounts>(value.clone())?),
-        other => bail!("unknown operation {other:?}"),
-    })
+}
+
+/// Whether an attempt is a read of what its node had applied.
+pub fn is_local(asked: &Value) -> bool {
+    asked.get("local").is_some_and(|local| local == true)
 }
 
 /// Collapses the attempts of a history by key.
-pub fn collapse(history: &History) -> anyhow::Result<Vec<Operation>> {
-    let mut operations: Vec<Operation> = Vec::new();
+pub fn collapse<S: Specification>(history: &History) -> anyhow::Result<Vec<OperationOf<S>>> {
+    let mut operations: Vec<OperationOf<S>> = Vec::new();
     let mut by_key: BTreeMap<&str, usize> = BTreeMap::new();
     for attempt in &history.attempts {
-        let call = call_of(attempt)
-            .with_context(|| format!("process {} at {} ns", attempt.process, attempt.called))?;
-        let ended = match &attempt.end {
-            End::Ok { at, value, rev, .. } => {
-                let answer = answer_of(&attempt.f, value)?;
-                Ended::Decided { at: *at, rev: *rev, answer }
-            }
-            End::Fail => Ended::Never,
-            End::Info { .. } => Ended::Unknown,
+        let place = || format!("process {} at {} ns", attempt.process, attempt.called);
+        let Some(call) = S::call(&attempt.f, &attempt.asked).with_context(place)? else {
+            continue;
         };
-        if is_reuse(&ended) {
+        if is_reuse(attempt) {
             continue; // Another body under a used key: its own request, refused; `once` judges it.
         }
         let operation = Operation {
@@ -127,12 +85,13 @@ pub fn collapse(history: &History) -> anyhow::Result<Vec<Operation>> {
             key: attempt.key.clone(),
             call,
             called: attempt.called,
-            ended,
+            ended: ended::<S>(attempt).with_context(place)?,
             early: matches!(attempt.end, End::Ok { early: true, .. }),
+            local: is_local(&attempt.asked),
         };
         let known = attempt.key.as_deref().and_then(|key| by_key.get(key).copied());
         match known.and_then(|at| operations.get_mut(at)) {
-            Some(first) if !operation.early => merge(first, operation.ended),
+            Some(first) if !operation.early => merge(&mut first.ended, operation.ended),
             _ => {
                 if let (Some(key), false) = (attempt.key.as_deref(), operation.early) {
                     by_key.insert(key, operations.len());
@@ -144,19 +103,30 @@ pub fn collapse(history: &History) -> anyhow::Result<Vec<Operation>> {
     Ok(operations)
 }
 
-fn is_reuse(ended: &Ended) -> bool {
-    let Ended::Decided { answer: Answer::Refused(code), .. } = ended else { return false };
-    code == "idempotency_key_reused"
+fn ended<S: Specification>(attempt: &Attempt) -> anyhow::Result<Ended<S::Answer>> {
+    Ok(match &attempt.end {
+        End::Ok { at, value, rev, .. } => {
+            Ended::Decided { at: *at, rev: *rev, answer: S::answer(&attempt.f, value)? }
+        }
+        End::Fail => Ended::Never,
+        End::Info { .. } => Ended::Unknown,
+    })
+}
+
+/// Whether an attempt was refused because its key had been used with another body.
+pub fn is_reuse(attempt: &Attempt) -> bool {
+    let End::Ok { value, .. } = &attempt.end else { return false };
+    value.get("refused").is_some_and(|code| code == "idempotency_key_reused")
 }
 
 /// The first decision stands; doubt outlives a `fail` of another attempt.
-fn merge(first: &mut Operation, next: Ended) {
-    let better = match (&first.ended, &next) {
+fn merge<A>(first: &mut Ended<A>, next: Ended<A>) {
+    let better = match (&*first, &next) {
         (Ended::Decided { at: old, .. }, Ended::Decided { at: new, .. }) => new < old,
         (_, Ended::Decided { .. }) | (Ended::Never, Ended::Unknown) => true,
         _ => false,
     };
     if better {
-        first.ended = next;
+        *first = next;
     }
 }

@@ -88,7 +88,9 @@ pub fn sha256(path: &Path) -> anyhow::Result<String> {
             Ok(0) => return Ok(format!("{:x}", hasher.finalize())),
             Ok(count) => hasher.update(block.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot read {path:?}")),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
         }
     }
 }
@@ -128,6 +130,21 @@ pub fn utc_now() -> anyhow::Result<String> {
     Ok(utc(unix_ms()? / 1_000))
 }
 
+/// The same for people: `2026-11-22 21:45:00 UTC`.
+pub fn utc_text(unix_seconds: u64) -> String {
+    let text = utc(unix_seconds);
+    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    format!(
+        "{}-{}-{} {}:{}:{} UTC",
+        part(0, 4),
+        part(4, 6),
+        part(6, 8),
+        part(9, 11),
+        part(11, 13),
+        part(13, 15)
+    )
+}
+
 /// An instant as `20261122T214500Z`.
 pub fn utc(unix_seconds: u64) -> String {
     let at = i64::try_from(unix_seconds).ok();
@@ -152,6 +169,7 @@ mod tests {
     fn directories_are_named_by_utc() {
         assert_eq!(utc(1_795_383_900), "20261122T214500Z");
         assert_eq!(utc(0), "19700101T000000Z");
+        assert_eq!(utc_text(1_795_383_900), "2026-11-22 21:45:00 UTC");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::report;
 use crate::seed::Seed;
 use crate::segment;
 use crate::teller::{Stage, Teller, tellers};
-use crate::workload::{self, Sale, Setting, Workload};
+use crate::workload::{self, Setting, Workload};
 
 /// Customers of one client; lost answers use some up.
 const CUSTOMERS: usize = 150;
@@ -69,7 +69,7 @@ pub struct Plan {
 /// Runs and judges; answers the run directory too.
 pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let binary_sha256 = origin::sha256(&plan.binary)
-        .context("no binary to test; build it with `cargo build --release`, or name --binary")?;
+        .context("no binary to test; build it with `cargo build --release` or name it: --binary")?;
     let dir = directory(plan)?;
     let mut cluster = Cluster::prepare(&plan.binary, &dir, plan.nodes)?;
     if let Some(previous) = &plan.previous {
@@ -111,8 +111,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
             stage.say(RECOVERED, json!({"ms": took.as_millis().to_string()}));
             thread::sleep(Duration::from_secs(plan.calm_seconds));
             close(plan, &stage, &workload);
-            let sales = workload.lock().unwrap_or_else(PoisonError::into_inner).sales();
-            finish(&stage, &mut desk, &sales, &fresh, &dir, test.baseline);
+            let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
+            finish(&stage, &mut desk, workload.as_ref(), &fresh, &dir, test.baseline);
         }
         Err(error) => stage.say(NOT_RECOVERED, json!(format!("{error:#}"))),
     }
@@ -133,15 +133,16 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
 fn finish(
     stage: &Stage,
     desk: &mut Desk,
-    sales: &[Sale],
+    workload: &dyn Workload,
     fresh: &[Customer],
     dir: &Path,
     baseline: u64,
 ) {
-    if let Err(error) = closing::sell_out(stage, desk, sales, fresh) {
+    let (sales, products) = (workload.sales(), workload.products());
+    if let Err(error) = closing::sell_out(stage, desk, &sales, fresh) {
         stage.say("sell_out_failed", json!(format!("{error:#}")));
     }
-    if let Err(error) = closing::dump(stage, desk, sales, dir, baseline) {
+    if let Err(error) = closing::dump(stage, desk, &sales, &products, dir, baseline) {
         stage.say("dump_failed", json!(format!("{error:#}")));
     }
 }

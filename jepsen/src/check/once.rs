@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{EARLY_AGE_NS, Evidence, Finding};
 use crate::history::{Attempt, End};
 use crate::model::stock::{Answer, Call};
-use crate::operation::{Ended, Operation};
+use crate::operation::{Ended, Operation, is_reuse};
 
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
@@ -27,11 +27,13 @@ pub fn check(evidence: &Evidence) -> Finding {
 
 fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
     let mut first: Option<(&Attempt, u64, &serde_json::Value, u64)> = None;
+    let mut decided_now = 0_u64;
     for attempt in attempts {
-        let End::Ok { at, value, rev, early: false, .. } = &attempt.end else { continue };
-        if value.get("refused").is_some_and(|code| code == "idempotency_key_reused") {
+        let End::Ok { at, value, rev, early: false, replayed } = &attempt.end else { continue };
+        if is_reuse(attempt) {
             continue;
         }
+        decided_now += u64::from(!replayed);
         let Some((told, _, answer, decided)) = first else {
             first = Some((attempt, *at, value, *rev));
             continue;
@@ -44,8 +46,14 @@ fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
             ));
         }
     }
-    let Some((_, at, answer, _)) = first else { return };
+    let Some((told, at, answer, _)) = first else { return };
+    if decided_now > 1 {
+        finding.wrong(format!("{key}: {decided_now} answers say that they were the first"));
+    }
     for attempt in attempts {
+        if is_reuse(attempt) && attempt.asked == told.asked {
+            finding.wrong(format!("{key}: answered {answer}, and refused as used otherwise"));
+        }
         let early = matches!(attempt.end, End::Ok { early: true, .. });
         if early && attempt.called > at.saturating_add(EARLY_AGE_NS) {
             finding.wrong(format!("{key}: answered {answer}, later refused from a read"));
@@ -76,13 +84,15 @@ fn nothing_unasked(evidence: &Evidence, finding: &mut Finding) {
     }
     for event in &evidence.effects.unasked {
         let denied = denied(&evidence.operations, |operation| {
-            matches!(&operation.call,
-                Call::Settle { order } | Call::Cancel { order } if *order == event.order)
+            operation.call.order() == Some(&event.order) && !operation.call.is_read()
         });
         finding.wrong(format!(
             "{} of {} at revision {}: {denied}",
             event.name, event.order, event.revision
         ));
+    }
+    for (product, version) in &evidence.edits.orphans {
+        finding.wrong(format!("nobody made version {version} of {product}"));
     }
 }
 

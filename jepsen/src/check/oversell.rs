@@ -16,14 +16,11 @@ pub fn check(evidence: &Evidence) -> Finding {
     let (taken, untold) = effects::taken(&evidence.operations, &evidence.effects);
     for (sale, taken) in &taken {
         finding.looked_at += 1;
-        for (revision, sum) in &taken.steps {
-            if *sum > taken.units && !untold.contains(sale) {
-                finding.wrong(format!(
-                    "{sale} had {sum} of {} units taken at revision {revision}",
-                    taken.units
-                ));
-                break;
-            }
+        if let Some((revision, units, sum)) = taken.overdrawn()
+            && !untold.contains(sale)
+        {
+            finding
+                .wrong(format!("{sale} had {sum} of {units} units taken at revision {revision}"));
         }
     }
     for sale in &untold {

@@ -29,7 +29,8 @@ pub fn check(evidence: &Evidence) -> Finding {
         }
         let Some(taken) = taken.get(sale) else { continue };
         finding.looked_at += 1;
-        let left = taken.units.saturating_sub(taken.before(*rev));
+        let (units, taken) = taken.before(*rev);
+        let left = units.saturating_sub(taken);
         if left >= *quantity {
             finding.wrong(format!(
                 "revision {rev}: {sale} refused {quantity} as sold out with {left} left"

@@ -1,32 +1,34 @@
-//! The second opinion: is there any order at all, sale by sale, in which every answer is right?
+//! The second opinion: is there any order at all, sale by sale and product by product, in which
+//! every answer is right?
 //!
 //! Revisions are not looked at, so a wrong label cannot mislead it; where the witness fails, this
-//! tells a wrong result from a wrong label. It looks at sales one at a time: an answer that hangs
-//! on other sales is left out, and so are early refusals, which may be older than their call.
-//! Sales that are too large for a search, or whose units come back without a request, are skipped
-//! and counted.
+//! tells a wrong result from a wrong label. It looks at one object at a time: an answer that hangs
+//! on others is left out, and so are reads that may be older than their call (early refusals and
+//! local ones). Objects that are too large for a search, or whose units move without a request
+//! about them, are skipped and counted.
 
+mod object;
 pub mod search;
-mod stock;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::witness::Resolved;
 use super::{Evidence, Finding, Judgement, Verdict};
-use crate::model::stock::{Answer, Call, Model};
-use crate::operation::{Ended, Operation};
-use search::{Outcome, Sequential, Span, Stuck, search};
-use stock::{Asked, Pool};
+use crate::model::{register, stock};
+use crate::operation::{Ended, OperationOf};
+use object::{Asked, Object, Searchable};
+use search::{Outcome, Sequential as _, Span, Stuck, search};
 
-/// The most operations of one sale.
+/// The most operations of one object.
 const OPERATIONS_MAX: usize = 400;
 /// The most that were open at once.
 const CONCURRENT_MAX: usize = 12;
 /// As many lost answers are too many: each doubles the search.
 const LOST_MAX: usize = 10;
-/// Tries for one sale; an easy one needs about three for each operation.
-const STEPS_MAX: u64 = 200_000;
+/// Tries for one object; an easy one needs about three for each operation.
+const STEPS_MAX: u64 = 20_000;
 /// Tries for a whole run, so that judging ends.
-const STEPS_ALL: u64 = 4_000_000;
+const STEPS_ALL: u64 = 1_000_000;
 /// Refusals that are decided by what the customer does elsewhere.
 const ELSEWHERE: &[&str] = &["too_many_pending_orders"];
 /// Events by which units come back without a request.
@@ -34,12 +36,13 @@ const UNASKED: &[&str] = &["order.expired", "order.payment_failed"];
 /// How much of the prefix is told.
 const TAIL: usize = 12;
 
-type Spans = Vec<Span<Asked, Answer>>;
+type Spans<S> = Vec<SpanOf<S>>;
+type SpanOf<S> = Span<Asked<S>, <S as crate::model::Specification>::Answer>;
 
-/// A sale without any right order, for a reader.
+/// A sale or product without any right order, for a reader.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StuckPool {
-    /// The sale.
+    /// Its id.
     pub pool: String,
     /// How many operations the longest prefix has.
     pub placed: usize,
@@ -49,7 +52,7 @@ pub struct StuckPool {
     pub window: Vec<Told>,
 }
 
-/// One operation of a stuck sale.
+/// One operation of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Told {
     /// When it was asked, ns.
@@ -64,42 +67,61 @@ pub struct Told {
     pub model: String,
 }
 
+/// What the searches of a run cost and could not do.
+#[derive(Default)]
+struct Effort {
+    steps: u64,
+    given_up: u64,
+    skipped: BTreeMap<&'static str, u64>,
+}
+
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("wgl");
-    let mut steps = 0;
-    let (mut given_up, mut skipped) = (0_u64, BTreeMap::new());
-    for (id, spans) in sales(evidence) {
+    let mut effort = Effort::default();
+    judge(sales(evidence), &mut effort, &mut finding);
+    judge(products(evidence), &mut effort, &mut finding);
+    if finding.looked_at == 0 {
+        finding.tell("nothing was small and quiet enough to be searched");
+    }
+    if effort.given_up > 0 {
+        finding.unsure(format!("{} were given up: too many orders to try", effort.given_up));
+    }
+    for (why, count) in effort.skipped {
+        finding.tell(format!("{count} skipped: {why}"));
+    }
+    finding
+}
+
+fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &mut Finding) {
+    for (id, spans) in objects {
         let spans = match spans {
             Ok(spans) => spans,
             Err(why) => {
-                *skipped.entry(why).or_insert(0_u64) += 1;
+                *effort.skipped.entry(why).or_default() += 1;
                 continue;
             }
         };
-        let searched =
-            search(&Pool { id: id.to_owned() }, &spans, STEPS_MAX.min(STEPS_ALL - steps));
-        steps += searched.steps;
+        let steps_max = STEPS_MAX.min(STEPS_ALL - effort.steps);
+        let searched = search(&Object::<S>::new(id), &spans, steps_max);
+        effort.steps += searched.steps;
         match searched.outcome {
             Outcome::Linearizable(_) => finding.looked_at += 1,
-            Outcome::GaveUp => given_up += 1,
+            Outcome::GaveUp => effort.given_up += 1,
             Outcome::Stuck(stuck) => {
                 finding.looked_at += 1;
                 let first = stuck.window.iter().filter_map(|at| Some(spans.get(*at)?.called)).min();
-                finding.wrong_at(first.unwrap_or_default(), refusal(id, &stuck, &spans));
+                let note = format!(
+                    "{id}: no order of its {} operations explains the answers; after {} of them \
+                     none of {} open ones can come next",
+                    spans.len(),
+                    stuck.prefix.len(),
+                    stuck.window.len()
+                );
+                finding.wrong_at(first.unwrap_or_default(), note);
             }
         }
     }
-    if finding.looked_at == 0 {
-        finding.unsure("no sale was small enough to be searched");
-    }
-    if given_up > 0 {
-        finding.unsure(format!("{given_up} sales were given up: too many orders to try"));
-    }
-    for (why, count) in skipped {
-        finding.tell(format!("{count} sales skipped: {why}"));
-    }
-    finding
 }
 
 /// Where the witness fails: was the result wrong, or only the label?
@@ -123,50 +145,46 @@ pub(super) fn tell_label_from_result(judgement: &mut Judgement) {
     }
 }
 
-fn refusal(id: &str, stuck: &Stuck, spans: &Spans) -> String {
-    format!(
-        "{id}: no order of its {} operations explains the answers; after {} of them none of {} \
-         open ones can come next",
-        spans.len(),
-        stuck.prefix.len(),
-        stuck.window.len()
-    )
-}
-
-/// Every sale that has no right order, with the end of the longest prefix and the state of the
+/// Every object that has no right order, with the end of the longest prefix and the state of the
 /// model after each step of it.
 pub fn stuck(evidence: &Evidence) -> Vec<StuckPool> {
+    let mut found = stuck_of(sales(evidence));
+    found.extend(stuck_of(products(evidence)));
+    found
+}
+
+fn stuck_of<S: Searchable>(objects: Objects<'_, S>) -> Vec<StuckPool> {
     let mut found = Vec::new();
-    for (id, spans) in sales(evidence) {
+    for (id, spans) in objects {
         let Ok(spans) = spans else { continue };
-        let pool = Pool { id: id.to_owned() };
-        if let Outcome::Stuck(stuck) = search(&pool, &spans, STEPS_MAX).outcome {
-            found.push(explain(&pool, &spans, &stuck));
+        let object = Object::new(id);
+        if let Outcome::Stuck(stuck) = search(&object, &spans, STEPS_MAX).outcome {
+            found.push(explain(&object, &spans, &stuck));
         }
     }
     found
 }
 
-fn explain(pool: &Pool, spans: &Spans, stuck: &Stuck) -> StuckPool {
-    let mut state = pool.start();
+fn explain<S: Searchable>(object: &Object<S>, spans: &Spans<S>, stuck: &Stuck) -> StuckPool {
+    let mut state = object.start();
     let mut prefix = Vec::new();
     for span in stuck.prefix.iter().filter_map(|at| spans.get(*at)) {
-        state = pool.step(&state, &span.call, span.answer.as_ref()).unwrap_or(state);
-        prefix.push(told(span, show(&state, &pool.id)));
+        state = object.step(&state, &span.call, span.answer.as_ref()).unwrap_or(state);
+        prefix.push(told(span, state.show(&object.id)));
     }
     let window = stuck.window.iter().filter_map(|at| spans.get(*at)).map(|span| {
-        let expected = pool.expected(&state, &span.call, span.answer.as_ref());
+        let expected = object.expected(&state, &span.call, span.answer.as_ref());
         told(span, format!("{expected:?}"))
     });
     StuckPool {
-        pool: pool.id.clone(),
+        pool: object.id.clone(),
         placed: prefix.len(),
         window: window.collect(),
         prefix: prefix.split_off(prefix.len().saturating_sub(TAIL)),
     }
 }
 
-fn told(span: &Span<Asked, Answer>, model: String) -> Told {
+fn told<S: Searchable>(span: &SpanOf<S>, model: String) -> Told {
     Told {
         called: span.called,
         returned: span.returned,
@@ -176,63 +194,77 @@ fn told(span: &Span<Asked, Answer>, model: String) -> Told {
     }
 }
 
-fn show(state: &Model, pool: &str) -> String {
-    state.accounts(pool).map_or_else(
-        || "no such sale".into(),
-        |a| format!("available {}, held {}, sold {}", a.available, a.held, a.sold),
-    )
-}
+/// The operations of every object, or why they are not searched.
+type Objects<'a, S> = BTreeMap<&'a str, Result<Spans<S>, &'static str>>;
 
-/// The operations of every sale, or why they are not searched.
-fn sales(evidence: &Evidence) -> BTreeMap<&str, Result<Spans, &'static str>> {
-    let lost: BTreeMap<usize, &Answer> =
-        evidence.effects.resolved.iter().map(|r| (r.operation, &r.answer)).collect();
-    let mut sales: BTreeMap<&str, Spans> = BTreeMap::new();
-    for (at, operation) in evidence.operations.iter().enumerate() {
-        if let Some(id) = pool_of(operation)
-            && let Some(span) = span(at, operation, lost.get(&at).copied())
-        {
-            sales.entry(id).or_default().push(span);
+fn sales(evidence: &Evidence) -> Objects<'_, stock::Model> {
+    let mut sales = objects(&evidence.operations, &evidence.effects.resolved);
+    // A product that is judged as a register has no stock to be judged.
+    let edited: BTreeSet<&str> =
+        evidence.edits.operations.iter().filter_map(|o| object_of::<register::Model>(o)).collect();
+    sales.retain(|id, _| !edited.contains(id));
+    for id in restless(evidence) {
+        if let Some(spans) = sales.get_mut(id).filter(|spans| spans.is_ok()) {
+            *spans = Err("units came back without a request");
         }
     }
-    let restless = restless(evidence);
-    let judged = |(id, spans)| {
-        let spans = match too_hard(&spans) {
-            Some(why) => Err(why),
-            None if restless.contains(id) => Err("units came back without a request"),
-            None => Ok(spans),
-        };
-        (id, spans)
-    };
-    sales.into_iter().map(judged).collect()
+    sales
 }
 
-/// The sale an operation is about; a new one is named by its answer.
-fn pool_of(operation: &Operation) -> Option<&str> {
-    match &operation.ended {
-        Ended::Decided { answer: Answer::Sale { sale }, .. } => Some(sale),
-        _ => operation.pool.as_deref(),
+fn products(evidence: &Evidence) -> Objects<'_, register::Model> {
+    objects(&evidence.edits.operations, &evidence.edits.resolved)
+}
+
+fn objects<'a, S: Searchable>(
+    operations: &'a [OperationOf<S>],
+    resolved: &[Resolved<S::Answer>],
+) -> Objects<'a, S> {
+    let lost: BTreeMap<usize, &S::Answer> =
+        resolved.iter().map(|resolved| (resolved.operation, &resolved.answer)).collect();
+    let mut found: BTreeMap<&str, Spans<S>> = BTreeMap::new();
+    for (at, operation) in operations.iter().enumerate() {
+        if let Some(id) = object_of::<S>(operation)
+            && let Some(span) = span::<S>(at, operation, lost.get(&at).copied())
+        {
+            found.entry(id).or_default().push(span);
+        }
     }
+    let judged = |(id, spans)| match too_hard::<S>(&spans) {
+        Some(why) => (id, Err(why)),
+        None => (id, Ok(spans)),
+    };
+    found.into_iter().map(judged).collect()
 }
 
-fn span(at: usize, operation: &Operation, lost: Option<&Answer>) -> Option<Span<Asked, Answer>> {
+/// What an operation is about; a new object is named by its answer.
+fn object_of<S: Searchable>(operation: &OperationOf<S>) -> Option<&str> {
+    let created = operation.decided().and_then(|(_, answer)| S::created(answer));
+    created.or(operation.pool.as_deref())
+}
+
+fn span<S: Searchable>(
+    at: usize,
+    operation: &OperationOf<S>,
+    lost: Option<&S::Answer>,
+) -> Option<SpanOf<S>> {
     let (answer, returned) = match &operation.ended {
-        _ if operation.early => return None,
+        _ if operation.early || operation.local => return None,
         Ended::Never => return None,
-        Ended::Decided { answer: Answer::Refused(code), .. } if ELSEWHERE.contains(&&**code) => {
+        Ended::Decided { answer, .. }
+            if S::refused(answer).is_some_and(|code| ELSEWHERE.contains(&code)) =>
+        {
             return None;
         }
         Ended::Decided { at, answer, .. } => (Some(answer.clone()), Some(*at)),
         Ended::Unknown => (lost.cloned(), None),
     };
-    let asked = Asked { call: operation.call.clone(), unseen: format!("unseen {at}") };
-    Some(Span { call: asked, answer, called: operation.called, returned })
+    let call = Asked { call: operation.call.clone(), unseen: S::unseen(at) };
+    Some(Span { call, answer, called: operation.called, returned })
 }
 
-fn too_hard(spans: &Spans) -> Option<&'static str> {
-    let creates = |span: &Span<Asked, Answer>| matches!(span.call.call, Call::Sale { .. });
-    if !spans.iter().any(creates) {
-        Some("nobody was told of its creation")
+fn too_hard<S: Searchable>(spans: &Spans<S>) -> Option<&'static str> {
+    if !spans.iter().any(|span| S::creates(&span.call.call)) {
+        Some("its units are those of another, or nobody was told of its creation")
     } else if spans.len() > OPERATIONS_MAX {
         Some("more than 400 operations")
     } else if spans.iter().filter(|span| span.returned.is_none()).count() >= LOST_MAX {
@@ -244,7 +276,7 @@ fn too_hard(spans: &Spans) -> Option<&'static str> {
     }
 }
 
-fn concurrent(spans: &Spans) -> usize {
+fn concurrent<C, A>(spans: &[Span<C, A>]) -> usize {
     let mut edges: Vec<(u64, bool)> = Vec::new();
     for span in spans {
         if let Some(returned) = span.returned {

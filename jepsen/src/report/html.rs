@@ -250,7 +250,7 @@ fn parameters(contents: &Contents<'_>) -> String {
     let unknown = |text: &str| if text.is_empty() { "not recorded".into() } else { escape(text) };
     let started = match test.started_unix_ms {
         0 => "not recorded".to_owned(),
-        ms => crate::origin::utc(ms / 1_000),
+        ms => crate::origin::utc_text(ms / 1_000),
     };
     let rows = [
         ("run", escape(&contents.evidence.history.run)),
@@ -370,11 +370,27 @@ fn excerpt(contents: &Contents<'_>, at: u64) -> String {
             "<tr><td>{}</td><td class=count>{}</td><td class=count>{offset}</td><td>{}</td></tr>",
             escape(&line.node),
             line.number,
-            escape(&line.text)
+            escape(&shortened(&line.text))
         );
     }
     format!(
         "<h3>Node logs from 2 s before to 2 s after</h3><table class=mono><tr><th>node\
          <th class=count>line<th class=count>offset<th>text</tr>{rows}</table>"
     )
+}
+
+/// Level and message of a JSON line, with its other fields; other lines as they are.
+fn shortened(text: &str) -> String {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_str(text) else {
+        return text.to_owned();
+    };
+    let mut take = |name: &str| match fields.remove(name) {
+        Some(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    };
+    let (level, message) = (take("level"), take("msg"));
+    take("node");
+    take("ts");
+    let rest = fields.iter().map(|(name, value)| format!(" {name}={value}"));
+    format!("{level}: {message}{}", rest.collect::<String>())
 }

@@ -4,6 +4,12 @@
 //! Reading order: [`summary`] (what is said), [`plot`] and [`timeline`] (what is drawn), [`html`]
 //! (the page).
 
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a page is put together once; `write!` would only add results that cannot fail"
+)]
+
 mod html;
 mod plot;
 mod summary;

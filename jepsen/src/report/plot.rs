@@ -13,8 +13,8 @@ pub(super) const LEFT: f64 = 58.0;
 pub(super) const WIDTH: f64 = 1_080.0;
 const HEIGHT: f64 = 190.0;
 const TOP: f64 = 20.0;
-/// Words by which the nemesis ends what it began.
-const ENDS: &[&str] = &["restart", "heal", "resume", "end", "healed", "mended"];
+/// Words by which a nemesis without phases ends what it began.
+const ENDS: &[&str] = &["restart", "heal", "resume"];
 /// What the harness itself says.
 const PHASES: &[(&str, &str)] = &[
     ("recovered", "all nodes ready"),
@@ -29,7 +29,10 @@ const PHASES: &[(&str, &str)] = &[
 pub(super) struct Band {
     pub(super) from: u64,
     pub(super) to: u64,
-    pub(super) label: String,
+    /// The fault and its mode.
+    pub(super) kind: String,
+    /// On which nodes.
+    pub(super) nodes: String,
     pub(super) took_effect: bool,
 }
 
@@ -85,56 +88,56 @@ pub(super) fn whole(evidence: &Evidence) -> Axis {
     Axis { from: 0, to: attempts.chain(faults).max().unwrap_or(1), width: WIDTH }
 }
 
-/// Bands of all faults: from what the nemesis broke to what it says ends it, on the same node if
-/// both name one.
+/// Bands of all faults, from their beginning to their end. A nemesis numbers its faults and tells
+/// both phases; without a number the end belongs to the fault on the same node.
 pub(super) fn bands(evidence: &Evidence) -> Vec<Band> {
-    let last = whole(evidence).to;
-    let healed = evidence.history.faults.iter().find(|fault| fault.f == "recovered");
-    let limit = healed.map_or(last, |fault| fault.t);
+    let faults = &evidence.history.faults;
+    let healed = faults.iter().find(|fault| fault.f == "recovered").map(|fault| fault.t);
+    let limit = healed.unwrap_or_else(|| whole(evidence).to);
     let mut bands: Vec<Band> = Vec::new();
     let mut open: Vec<(usize, String)> = Vec::new();
-    for fault in &evidence.history.faults {
-        if PHASES.iter().any(|(word, _)| *word == fault.f) {
+    for fault in faults {
+        let left_out = fault.value.get("left_out").is_some();
+        let is_phase = PHASES.iter().any(|(word, _)| *word == fault.f);
+        if left_out || is_phase || fault.f.ends_with("_begun") || fault.f.starts_with("nemesis_") {
             continue;
         }
-        let target = target(fault);
+        let name = name(fault);
         if is_end(fault) {
-            let matching = |(_, of): &(usize, String)| target.is_empty() || *of == target;
-            let found =
-                open.iter().position(matching).or(if open.is_empty() { None } else { Some(0) });
-            if let Some(band) = found.map(|at| open.remove(at).0).and_then(|at| bands.get_mut(at)) {
+            if let Some(place) = open.iter().position(|(_, of)| *of == name)
+                && let Some(band) = bands.get_mut(open.remove(place).0)
+            {
                 band.to = fault.t;
-                band.took_effect |= took_effect(fault) == Some(true);
+                band.took_effect |= took_effect(fault);
             }
             continue;
         }
-        open.push((bands.len(), target.clone()));
+        open.push((bands.len(), name));
         let mode = fault.value.get("mode").and_then(|mode| mode.as_str()).unwrap_or_default();
-        let parts = [fault.f.as_str(), mode, &target].into_iter().filter(|part| !part.is_empty());
         bands.push(Band {
             from: fault.t,
             to: limit.max(fault.t),
-            label: parts.collect::<Vec<_>>().join(" "),
-            took_effect: took_effect(fault) == Some(true),
+            kind: format!("{} {mode}", fault.f).trim().to_owned(),
+            nodes: target(fault),
+            took_effect: took_effect(fault),
         });
     }
     bands
 }
 
-pub(super) fn took_effect(fault: &Event) -> Option<bool> {
-    fault.value.get("took_effect").and_then(serde_json::Value::as_bool)
+fn took_effect(fault: &Event) -> bool {
+    fault.value.get("took_effect").is_some_and(|took| took == true)
+}
+
+/// What tells one open fault from another.
+fn name(fault: &Event) -> String {
+    fault.value.get("number").map_or_else(|| target(fault), ToString::to_string)
 }
 
 /// Whether the nemesis says that something is over.
 fn is_end(fault: &Event) -> bool {
     let phase = fault.value.get("phase").and_then(|phase| phase.as_str());
     ENDS.contains(&fault.f.as_str()) || phase.is_some_and(|phase| phase == "end")
-}
-
-/// Faults as the nemesis began them, without what ended them and what the harness said.
-pub(super) fn begun(evidence: &Evidence) -> impl Iterator<Item = &Event> {
-    let is_phase = |fault: &Event| PHASES.iter().any(|(word, _)| *word == fault.f);
-    evidence.history.faults.iter().filter(move |fault| !is_phase(fault) && !is_end(fault))
 }
 
 fn target(fault: &Event) -> String {
@@ -154,11 +157,12 @@ pub(super) fn draw_bands(bands: &[Band], axis: &Axis, top: f64, bottom: f64) -> 
         let (x, end) = (axis.x(band.from), axis.x(band.to));
         let class = if band.took_effect { "fault" } else { "fault idle" };
         out += &format!(
-            "<rect class=\"{class}\" x={x:.1} y={top} width={:.1} height={:.1}><title>{} from {} \
+            "<rect class=\"{class}\" x={x:.1} y={top} width={:.1} height={:.1}><title>{} {} from {} \
              to {}{}</title></rect>",
             (end - x).max(1.5),
             bottom - top,
-            escape(&band.label),
+            escape(&band.kind),
+            escape(&band.nodes),
             seconds(band.from),
             seconds(band.to),
             if band.took_effect { "" } else { " (no effect seen)" }

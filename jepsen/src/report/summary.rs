@@ -7,7 +7,7 @@ use crate::check::{Evidence, Finding, Judgement, Verdict};
 use crate::history::End;
 
 use super::html::{number, seconds};
-use super::plot::{begun, took_effect, whole};
+use super::plot::{bands, whole};
 
 /// The claims, and the checkers that look for the opposite.
 pub(super) const CLAIMS: &[(&str, &str, &[&str])] = &[
@@ -58,8 +58,8 @@ pub(super) fn meaning(checker: &str) -> &'static str {
              model, and checks that this order respects real time."
         }
         "wgl" => {
-            "Searches for any order, sale by sale, that explains the answers; does not trust \
-             revisions."
+            "Searches for any order, sale by sale and product by product, that explains the \
+             answers; does not trust revisions."
         }
         "once" => "One key, one effect, one answer; what was refused as not run did not run.",
         "oversell" => "Never more units held and sold than there are; no customer over the limit.",
@@ -122,7 +122,7 @@ pub(super) const fn consequence(verdict: Verdict) -> &'static str {
 }
 
 fn under(evidence: &Evidence) -> String {
-    let took = begun(evidence).filter(|fault| took_effect(fault) == Some(true)).count();
+    let took = bands(evidence).iter().filter(|band| band.took_effect).count();
     match (evidence.test.nemesis.as_str(), took) {
         ("none", _) => ", with nothing broken on purpose,".to_owned(),
         (nemesis, took) => format!(", through {took} faults of the kind {nemesis},"),
@@ -187,11 +187,10 @@ pub(super) fn operations(evidence: &Evidence) -> (BTreeMap<&str, Counts>, BTreeM
 /// Faults by kind: how many were begun, and how many are known to have taken effect.
 pub(super) fn faults(evidence: &Evidence) -> BTreeMap<String, (u64, u64)> {
     let mut counted: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for fault in begun(evidence) {
-        let mode = fault.value.get("mode").and_then(|mode| mode.as_str()).unwrap_or_default();
-        let count = counted.entry(format!("{} {mode}", fault.f).trim().to_owned()).or_default();
+    for band in bands(evidence) {
+        let count = counted.entry(band.kind).or_default();
         count.0 += 1;
-        count.1 += u64::from(took_effect(fault) == Some(true));
+        count.1 += u64::from(band.took_effect);
     }
     counted
 }

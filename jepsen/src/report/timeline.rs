@@ -24,7 +24,7 @@ pub(super) fn draw(evidence: &Evidence, first_error: Option<u64>) -> (String, St
     let attempts = &evidence.history.attempts;
     let shown = part(evidence, first_error);
     let from = shown.iter().map(|attempt| attempt.called).min().unwrap_or(0);
-    let to = shown.iter().map(|attempt| end_of(attempt)).max().unwrap_or(from + 1);
+    let to = shown.iter().map(end_of).max().unwrap_or(from + 1);
     let axis = Axis { from, to: to.max(from + 1), width: WIDTH };
     let mut rows: BTreeMap<u64, Vec<&Attempt>> = BTreeMap::new();
     for attempt in shown {
@@ -61,9 +61,7 @@ pub(super) fn draw(evidence: &Evidence, first_error: Option<u64>) -> (String, St
 /// The requests around the first error, or else around the first fault.
 fn part(evidence: &Evidence, first_error: Option<u64>) -> &[Attempt] {
     let attempts = &evidence.history.attempts;
-    let middle = first_error
-        .or_else(|| super::plot::begun(evidence).map(|fault| fault.t).next())
-        .unwrap_or(0);
+    let middle = first_error.or_else(|| bands(evidence).first().map(|band| band.from)).unwrap_or(0);
     let at = attempts.partition_point(|attempt| attempt.called < middle);
     let from = at.saturating_sub(OPERATIONS_MAX / 2);
     let to = (from + OPERATIONS_MAX).min(attempts.len());

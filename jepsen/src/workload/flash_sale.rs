@@ -5,40 +5,24 @@
 //! lost, half of the time the same key is sent again to other nodes until the outcome is known,
 //! and otherwise the customer retires.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{At, Keys, Retry, Sale, Setting, Step, Workload};
-use crate::ask::{self, Ask, Customer, NewSale, Told};
+use super::customers::{Customers, Mine};
+use super::errand::{Errands, Patience};
+use super::shelf::Shelf;
+use super::{At, IDLE, Keys, PAY_WITHIN_SECONDS, Sale, Setting, Step, Workload, draw};
+use crate::ask::{self, Ask, Customer, Told};
 use crate::seed::Seed;
-
-/// Customers a client uses in turn.
-const ACTIVE: usize = 3;
-/// Longer than any run, so that no hold ends.
-const PAY_WITHIN_SECONDS: u64 = 3600;
-/// How long a client waits that has nothing to do.
-const IDLE: Duration = Duration::from_millis(2);
 
 /// The workload.
 #[derive(Debug)]
 pub(super) struct FlashSale {
     setting: Setting,
     keys: Keys,
-    seed: Seed,
     buyers: Vec<Buyer>,
-    /// The sale being created, by the client after the buyers.
-    making: Option<(Retry, u64)>,
-    wants_sale: bool,
-    sales: Vec<Sale>,
+    errands: Errands<Busy>,
+    shelf: Shelf,
     closing: bool,
-}
-
-/// An order that still has to be brought to an end.
-#[derive(Clone, Debug)]
-struct Mine {
-    sale: String,
-    order: String,
-    customer: Customer,
 }
 
 /// What a buyer waits for.
@@ -52,85 +36,47 @@ enum Busy {
 #[derive(Debug)]
 struct Buyer {
     seed: Seed,
-    customers: VecDeque<Customer>,
+    customers: Customers,
     unpaid: Vec<Mine>,
     ended: Vec<Mine>,
-    busy: Option<Busy>,
-    retry: Option<Retry>,
+}
+
+/// Half of the sales are tiny: their edge is reached at once and often.
+fn size(seed: &mut Seed) -> (u64, u64) {
+    let tiny = seed.below(2) == 0;
+    let units = if tiny { seed.between(1, 8) } else { seed.between(9, 100) };
+    (units, seed.between(1, 3))
 }
 
 impl FlashSale {
     pub(super) fn new(mut setting: Setting) -> Self {
-        let buyers = setting.buyers();
-        let mut customers = std::mem::take(&mut setting.customers);
-        let each = customers.len() / buyers.max(1);
-        let buyers = (0..buyers)
-            .map(|at| Buyer {
-                seed: Seed::of(setting.seed, at as u64),
-                customers: customers.split_off(customers.len().saturating_sub(each)).into(),
-                unpaid: Vec::new(),
-                ended: Vec::new(),
-                busy: None,
-                retry: None,
-            })
-            .collect();
+        let customers = std::mem::take(&mut setting.customers);
+        let shares = Customers::shared_out(customers, setting.buyers());
+        let buyer = |(at, customers)| Buyer {
+            seed: Seed::of(setting.seed, at),
+            customers,
+            unpaid: Vec::new(),
+            ended: Vec::new(),
+        };
+        let buyers: Vec<Buyer> = (0_u64..).zip(shares).map(buyer).collect();
         Self {
-            seed: Seed::of(setting.seed, 999),
+            errands: Errands::new(buyers.len()),
+            shelf: Shelf::new(&setting, PAY_WITHIN_SECONDS),
             setting,
             keys: Keys::default(),
             buyers,
-            making: None,
-            wants_sale: true,
-            sales: Vec::new(),
             closing: false,
-        }
-    }
-
-    /// Staff: a sale whenever the last is sold out.
-    fn make_sale(&mut self) -> Step {
-        if let Some((retry, _)) = &self.making {
-            return Step::Ask(retry.ask.clone(), At::Other);
-        }
-        if self.closing {
-            return Step::Done;
-        }
-        if !std::mem::take(&mut self.wants_sale) {
-            return Step::Wait(IDLE);
-        }
-        // Half of the sales are tiny: their edge is reached at once and often.
-        let tiny = self.seed.below(2) == 0;
-        let units = if tiny { self.seed.between(1, 8) } else { self.seed.between(9, 100) };
-        let new = NewSale {
-            product: self.setting.product.clone(),
-            units,
-            limit: self.seed.between(1, 3),
-            opens_at: self.setting.opens_at.clone(),
-            pay_within_seconds: PAY_WITHIN_SECONDS,
-        };
-        let ask = ask::sale(&self.setting.staff, &self.keys.next(), &new);
-        self.making = Some((Retry::new(ask.clone()), new.limit));
-        Step::Ask(ask, At::Home)
-    }
-
-    fn made_sale(&mut self, told: &Told) {
-        let Some((mut retry, limit)) = self.making.take() else { return };
-        match retry.told(told) {
-            None => self.making = Some((retry, limit)),
-            Some(told) => match told.text("sale") {
-                Some(id) => self.sales.push(Sale { id: id.to_owned(), limit }),
-                None => self.wants_sale = true,
-            },
         }
     }
 
     /// What an idle buyer begins.
     fn begin(&mut self, client: usize) -> Option<(Ask, Busy)> {
-        let current = self.sales.last()?.clone();
+        let current = self.shelf.current()?.clone();
         let staff = &self.setting.staff;
         let buyer = self.buyers.get_mut(client)?;
         let (ask, busy) = match buyer.seed.below(100) {
             0..45 => {
-                let customer = buyer.customer()?;
+                let customer = buyer.customers.take(&mut buyer.seed)?;
                 let over = u64::from(buyer.seed.below(20) == 0);
                 let quantity = buyer.seed.between(1, current.limit) + over;
                 let ask = ask::order(&customer, &self.keys.next(), &current.id, quantity);
@@ -159,38 +105,35 @@ impl Workload for FlashSale {
     }
 
     fn next(&mut self, client: usize, _: Duration) -> Step {
-        let Some(buyer) = self.buyers.get(client) else { return self.make_sale() };
-        if let Some(retry) = &buyer.retry {
-            return Step::Ask(retry.ask.clone(), At::Other);
+        if client >= self.buyers.len() {
+            let product = (self.setting.product.as_str(), false);
+            return self.shelf.next(&mut self.keys, self.closing, product, size);
+        }
+        if let Some(step) = self.errands.open(client) {
+            return step;
         }
         if self.closing {
             return Step::Done;
         }
-        let Some((ask, busy)) = self.begin(client) else { return Step::Wait(IDLE) };
-        if let Some(buyer) = self.buyers.get_mut(client) {
-            buyer.busy = Some(busy);
-        }
-        Step::Ask(ask, At::Home)
+        let Some(begun) = self.begin(client) else { return Step::Wait(IDLE) };
+        // Half of the lost answers stay lost: their traces must tell.
+        let patient = self.buyers.get_mut(client).is_some_and(|buyer| buyer.seed.below(2) == 0);
+        let patience = if patient && !matches!(begun.1, Busy::Stock) {
+            Patience::Patient
+        } else {
+            Patience::Once
+        };
+        self.errands.begin(client, begun, patience, At::Home)
     }
 
-    fn told(&mut self, client: usize, ask: &Ask, told: &Told) {
-        let Some(buyer) = self.buyers.get_mut(client) else { return self.made_sale(told) };
-        let told = match &mut buyer.retry {
-            Some(retry) => retry.told(told),
-            None if *told == Told::Unknown && buyer.seed.below(2) == 0 => {
-                let mut retry = Retry::new(ask.clone());
-                let known = retry.told(told);
-                buyer.retry = Some(retry);
-                known
-            }
-            None => Some(told.clone()),
+    fn told(&mut self, client: usize, _: &Ask, told: &Told) {
+        let Some(buyer) = self.buyers.get_mut(client) else {
+            self.shelf.told(told);
+            return;
         };
-        let Some(told) = told else { return };
-        buyer.retry = None;
-        if let Some(sold_out) = buyer.take(told)
-            && self.sales.last() == Some(&sold_out)
-        {
-            self.wants_sale = self.making.is_none();
+        let Some((busy, told)) = self.errands.told(client, told) else { return };
+        if let Some(sold_out) = buyer.take(busy, &told) {
+            self.shelf.ended(&sold_out);
         }
     }
 
@@ -199,52 +142,35 @@ impl Workload for FlashSale {
     }
 
     fn sales(&self) -> Vec<Sale> {
-        self.sales.clone()
+        self.shelf.sales.clone()
     }
 }
 
 impl Buyer {
-    fn customer(&mut self) -> Option<Customer> {
-        let place = self.seed.below(ACTIVE.min(self.customers.len()) as u64);
-        self.customers.remove(usize::try_from(place).unwrap_or(0))
-    }
-
     /// Draws an order to end: mostly an unpaid one, sometimes one that has ended.
     fn draw(&mut self, from_ended: u64) -> Option<Mine> {
         let ended = self.seed.below(10) < from_ended;
         let list = if ended { &mut self.ended } else { &mut self.unpaid };
-        let place = self.seed.below(list.len() as u64);
-        let place = usize::try_from(place).ok().filter(|place| *place < list.len())?;
+        let place = draw(&mut self.seed, list)?;
         Some(list.swap_remove(place))
     }
 
     /// Takes what is known in the end; answers the sale that was found sold out.
-    fn take(&mut self, told: Told) -> Option<Sale> {
-        match (self.busy.take()?, told) {
+    fn take(&mut self, busy: Busy, told: &Told) -> Option<Sale> {
+        match (busy, told) {
             // The customer of a lost answer is retired.
-            (Busy::Stock, _) | (Busy::Order { .. } | Busy::End(_), Told::Unknown) => None,
-            (Busy::End(mine), Told::Never) => {
-                self.unpaid.push(mine);
-                None
-            }
-            (Busy::End(mine), _) => {
-                self.ended.push(mine);
-                None
-            }
+            (Busy::Stock, _) | (Busy::Order { .. } | Busy::End(_), Told::Unknown) => {}
+            (Busy::End(mine), Told::Never) => self.unpaid.push(mine),
+            (Busy::End(mine), _) => self.ended.push(mine),
             (Busy::Order { customer, sale }, told) => {
                 if let Some(order) = told.text("order") {
                     let (sale, order) = (sale.id.clone(), order.to_owned());
                     self.unpaid.push(Mine { sale, order, customer: customer.clone() });
                 }
-                // Half of the time the next one is a stranger, so that a sale ends in spite of
-                // its limit.
-                if self.seed.below(2) == 0 {
-                    self.customers.push_back(customer);
-                } else {
-                    self.customers.push_front(customer);
-                }
-                (told.refused() == Some("sold_out")).then_some(sale)
+                self.customers.put_back(&mut self.seed, customer);
+                return (told.refused() == Some("sold_out")).then_some(sale);
             }
         }
+        None
     }
 }

@@ -4,7 +4,17 @@
 //! opens no socket and reads no clock, so a live run and the simulation drive the same one.
 //! A client asks one thing after another; what it asks at is its own node, or any.
 
+mod conservation;
+mod customers;
+mod deadline;
+mod errand;
 mod flash_sale;
+mod instant;
+mod order_set;
+mod orders_once;
+mod register;
+mod sessions;
+mod shelf;
 
 use std::time::Duration;
 
@@ -12,13 +22,16 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::ask::{Ask, Customer, Told};
+use crate::seed::Seed;
 
 /// Clients pinned to each node.
 pub const PINNED: usize = 2;
 /// Clients that roam.
 pub const ROAMING: usize = 2;
-/// How often one key is sent before its client gives up.
-const SENDS_MAX: usize = 20;
+/// How long a client waits that has nothing to do.
+const IDLE: Duration = Duration::from_millis(2);
+/// Longer than any run, so that no hold ends.
+const PAY_WITHIN_SECONDS: u64 = 3600;
 
 /// What the clients do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
@@ -27,6 +40,20 @@ const SENDS_MAX: usize = 20;
 pub enum Kind {
     /// Order, then settle or cancel, on sales of 1 to 100 units; no hold ends by itself.
     FlashSale,
+    /// Order and settle, every key until its outcome is known; duplicates, and keys used twice.
+    OrdersOnce,
+    /// Add orders to sales and list them.
+    OrderSet,
+    /// Write and read what was written, on any node.
+    Sessions,
+    /// Read products and change the price of the version that was seen.
+    Register,
+    /// Everything that moves units.
+    Conservation,
+    /// Settle and cancel when holds end; only in runs of more than a minute of log time.
+    Deadline,
+    /// As `order_set`, slowly: for faults that take the whole cluster down.
+    ColdStart,
 }
 
 impl Kind {
@@ -34,6 +61,13 @@ impl Kind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::FlashSale => "flash_sale",
+            Self::OrdersOnce => "orders_once",
+            Self::OrderSet => "order_set",
+            Self::Sessions => "sessions",
+            Self::Register => "register",
+            Self::Conservation => "conservation",
+            Self::Deadline => "deadline",
+            Self::ColdStart => "cold_start",
         }
     }
 
@@ -41,6 +75,13 @@ impl Kind {
     pub fn workload(self, setting: Setting) -> Box<dyn Workload> {
         match self {
             Self::FlashSale => Box::new(flash_sale::FlashSale::new(setting)),
+            Self::OrdersOnce => Box::new(orders_once::OrdersOnce::new(setting)),
+            Self::OrderSet => Box::new(order_set::OrderSet::new(setting, order_set::Pace::Fast)),
+            Self::Sessions => Box::new(sessions::Sessions::new(setting)),
+            Self::Register => Box::new(register::Register::new(setting)),
+            Self::Conservation => Box::new(conservation::Conservation::new(setting)),
+            Self::Deadline => Box::new(deadline::Deadline::new(setting)),
+            Self::ColdStart => Box::new(order_set::OrderSet::new(setting, order_set::Pace::Slow)),
         }
     }
 }
@@ -87,6 +128,7 @@ pub enum At {
 
 /// What a client does next.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a step lives until it is taken")]
 pub enum Step {
     /// Ask this there.
     Ask(Ask, At),
@@ -117,6 +159,10 @@ pub trait Workload: Send {
     fn close(&mut self);
     /// Every sale that was made, to be sold out in the end.
     fn sales(&self) -> Vec<Sale>;
+    /// Every product that was made and is judged, to be shown in the end.
+    fn products(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Gives out idempotency keys.
@@ -130,28 +176,8 @@ impl Keys {
     }
 }
 
-/// One ask that goes to node after node until its outcome is known.
-#[derive(Clone, Debug)]
-struct Retry {
-    ask: Ask,
-    sends: usize,
-    /// Some attempt may have taken effect.
-    doubt: bool,
-}
-
-impl Retry {
-    const fn new(ask: Ask) -> Self {
-        Self { ask, sends: 1, doubt: false }
-    }
-
-    /// Takes the answer to the latest attempt: what is known now, or `None` to send again.
-    fn told(&mut self, told: &Told) -> Option<Told> {
-        self.doubt |= *told == Told::Unknown;
-        if told.is_known() {
-            return Some(told.clone());
-        }
-        self.sends += 1;
-        let given_up = if self.doubt { Told::Unknown } else { Told::Never };
-        (self.sends > SENDS_MAX).then_some(given_up)
-    }
+/// Draws a place in a list; `None` when it is empty.
+fn draw<T>(seed: &mut Seed, list: &[T]) -> Option<usize> {
+    let place = seed.below(list.len() as u64);
+    usize::try_from(place).ok().filter(|place| *place < list.len())
 }

@@ -1,6 +1,10 @@
 //! The judges judged, and the rules of the repository.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod harness;
 mod regressions;
+mod rehearsal;
 mod search;
+mod shop;
 mod tidy;

@@ -7,14 +7,30 @@
 //! 4. Everything is sorted by revision, sweeps before writes before reads, and replayed through
 //!    the model; every answer must be the model's. In the end the dumps must be the model's too.
 //! 5. If A returned before B was called, B sorts after A; a read may share A's revision. An early
-//!    refusal is a read that must include what returned more than 200 ms before its call.
+//!    refusal is a read that must include what returned more than 200 ms before its call; a local
+//!    read promises no age at all (`session` judges what it promises).
 //!
-//! If all hold, that order is a linearization: sound, and no search.
+//! If all hold, that order is a linearization: sound, and no search. The steps are the same for
+//! every specification and stand here; what differs (where lost answers left their traces, what
+//! no client sent, what a dump shows) stands in a front of its own for each.
+
+mod register;
+mod stock;
 
 use super::{EARLY_AGE_NS, Evidence, Finding};
-use crate::dump::Dump;
-use crate::model::stock::{Answer, Call, Model};
-use crate::operation::{Ended, Operation};
+use crate::model::Specification;
+use crate::operation::{Ended, OperationOf};
+
+/// A write of unknown outcome that did take effect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resolved<A = crate::model::stock::Answer> {
+    /// Place of the operation in the list of operations.
+    pub operation: usize,
+    /// The revision that decided it.
+    pub revision: u64,
+    /// What was decided.
+    pub answer: A,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Rank {
@@ -23,15 +39,22 @@ enum Rank {
     Read,
 }
 
-enum What<'a> {
-    Expiry { order: &'a str, at: Option<&'a str> },
-    Asked { operation: &'a Operation, answer: &'a Answer },
+/// Changes the state, or says why that was not legal.
+type Change<'a, S> = Box<dyn Fn(&mut S) -> Result<(), String> + 'a>;
+
+enum What<'a, S: Specification> {
+    /// Asked by nobody.
+    Given(Change<'a, S>),
+    Asked {
+        operation: &'a OperationOf<S>,
+        answer: &'a S::Answer,
+    },
 }
 
-struct Entry<'a> {
+struct Entry<'a, S: Specification> {
     revision: u64,
     rank: Rank,
-    what: What<'a>,
+    what: What<'a, S>,
     /// Called and returned; a sweep has neither, a lost answer never returned.
     span: Option<(u64, u64)>,
 }
@@ -43,28 +66,20 @@ pub fn check(evidence: &Evidence) -> Finding {
         finding.unsure("no node was dumped, so lost answers cannot be placed");
         return finding;
     }
-    let mut entries = entries(evidence);
-    entries.sort_by_key(|entry| (entry.revision, entry.rank));
-    finding.looked_at = entries.len() as u64;
-    if evidence.effects.events.is_none() && has_lost_ends(&evidence.operations) {
-        finding.unsure("answers to settle or cancel were lost and no node lists its events");
-        return finding;
-    }
-    one_write_each(&entries, &mut finding);
-    if let Some(model) = replay(&entries, &mut finding) {
-        for dump in &evidence.dumps {
-            compare_dump(&model, dump, &mut finding);
-        }
-    }
-    real_time(&entries, &mut finding);
+    stock::check(evidence, &mut finding);
+    register::check(evidence, &mut finding);
     finding
 }
 
-fn entries(evidence: &Evidence) -> Vec<Entry<'_>> {
-    let mut entries = Vec::with_capacity(evidence.operations.len());
-    for operation in &evidence.operations {
+/// What was answered, and what was found to have happened.
+fn entries<'a, S: Specification>(
+    operations: &'a [OperationOf<S>],
+    resolved: &'a [Resolved<S::Answer>],
+) -> Vec<Entry<'a, S>> {
+    let mut entries = Vec::with_capacity(operations.len());
+    for operation in operations {
         if let Ended::Decided { at, rev, answer } = &operation.ended {
-            let read = operation.early || operation.call == Call::Stock;
+            let read = operation.early || S::is_read(&operation.call);
             entries.push(Entry {
                 revision: *rev,
                 rank: if read { Rank::Read } else { Rank::Write },
@@ -73,8 +88,8 @@ fn entries(evidence: &Evidence) -> Vec<Entry<'_>> {
             });
         }
     }
-    for resolved in &evidence.effects.resolved {
-        if let Some(operation) = evidence.operations.get(resolved.operation) {
+    for resolved in resolved {
+        if let Some(operation) = operations.get(resolved.operation) {
             entries.push(Entry {
                 revision: resolved.revision,
                 rank: Rank::Write,
@@ -83,28 +98,21 @@ fn entries(evidence: &Evidence) -> Vec<Entry<'_>> {
             });
         }
     }
-    for event in evidence.effects.events.iter().flatten() {
-        if event.name == "order.expired" {
-            entries.push(Entry {
-                revision: event.revision,
-                rank: Rank::Sweep,
-                what: What::Expiry { order: &event.order, at: event.at.as_deref() },
-                span: None,
-            });
-        }
-    }
     entries
 }
 
-fn has_lost_ends(operations: &[Operation]) -> bool {
-    operations.iter().any(|operation| {
-        operation.ended == Ended::Unknown
-            && matches!(operation.call, Call::Settle { .. } | Call::Cancel { .. })
-    })
+/// Steps 4 and 5; answers the state in the end, if the replay came that far.
+fn replayed<S: Specification>(mut entries: Vec<Entry<'_, S>>, finding: &mut Finding) -> Option<S> {
+    entries.sort_by_key(|entry| (entry.revision, entry.rank));
+    finding.looked_at += entries.len() as u64;
+    one_write_each(&entries, finding);
+    let state = replay(&entries, finding);
+    real_time(&entries, finding);
+    state
 }
 
 /// One log entry carries one command.
-fn one_write_each(entries: &[Entry<'_>], finding: &mut Finding) {
+fn one_write_each<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) {
     let writes: Vec<u64> =
         entries.iter().filter(|e| e.rank == Rank::Write).map(|e| e.revision).collect();
     for pair in writes.windows(2) {
@@ -117,22 +125,18 @@ fn one_write_each(entries: &[Entry<'_>], finding: &mut Finding) {
 }
 
 /// Replays in label order; stops at the first answer that differs, as nothing after it counts.
-fn replay(entries: &[Entry<'_>], finding: &mut Finding) -> Option<Model> {
-    let mut model = Model::default();
+fn replay<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) -> Option<S> {
+    let mut model = S::default();
     for entry in entries {
         match &entry.what {
-            What::Expiry { order, at } => {
-                if let Err(why) = model.expire(order, *at) {
+            What::Given(change) => {
+                if let Err(why) = change(&mut model) {
                     finding.wrong(format!("revision {}: {why}", entry.revision));
                     return None;
                 }
             }
             What::Asked { operation, answer } => {
-                let created = match answer {
-                    Answer::Sale { sale } => Some(sale.as_str()),
-                    _ => None,
-                };
-                let pool = operation.pool.as_deref().or(created).unwrap_or_default();
+                let pool = operation.pool.as_deref().unwrap_or_default();
                 let expected = match entry.rank {
                     Rank::Read => model.predict(pool, &operation.call, answer),
                     _ => model.step(pool, operation.key.as_deref(), &operation.call, answer),
@@ -152,36 +156,8 @@ fn replay(entries: &[Entry<'_>], finding: &mut Finding) -> Option<Model> {
     Some(model)
 }
 
-/// Every order the model knows is on the node as the model says; no order is there besides; and
-/// the accounts are equal.
-fn compare_dump(model: &Model, dump: &Dump, finding: &mut Finding) {
-    let node = &dump.node;
-    let rows: std::collections::BTreeMap<&str, &str> =
-        dump.orders.iter().map(|row| (row.id.as_str(), row.status.as_str())).collect();
-    let mut known = 0;
-    for (id, status) in model.orders() {
-        match rows.get(id) {
-            Some(shown) if *shown == status.word() => known += 1,
-            Some(shown) => {
-                finding.wrong(format!("{node} shows {id} as {shown}, not {}", status.word()));
-            }
-            None => finding.wrong(format!("{node} has lost {id} ({})", status.word())),
-        }
-    }
-    if finding.notes.is_empty() && known < rows.len() {
-        finding.wrong(format!("{node} shows {} orders nobody made", rows.len() - known));
-    }
-    for (pool, shown) in &dump.pools {
-        if let Some(accounts) = model.accounts(pool)
-            && accounts != *shown
-        {
-            finding.wrong(format!("{node} shows {pool} as {shown:?}, not {accounts:?}"));
-        }
-    }
-}
-
 /// Nothing sorts before what had returned when it was called.
-fn real_time(entries: &[Entry<'_>], finding: &mut Finding) {
+fn real_time<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) {
     let mut returned: Vec<(u64, u64)> =
         entries.iter().filter_map(|e| Some((e.span?.1, e.revision))).collect();
     returned.sort_unstable();
@@ -195,6 +171,9 @@ fn real_time(entries: &[Entry<'_>], finding: &mut Finding) {
         let (Some((called, _)), What::Asked { operation, .. }) = (entry.span, &entry.what) else {
             continue;
         };
+        if operation.local {
+            continue;
+        }
         let since = if operation.early { called.saturating_sub(EARLY_AGE_NS) } else { called };
         let count = returned.partition_point(|(at, _)| *at < since);
         let seen = count.checked_sub(1).and_then(|last| returned.get(last)).map_or(0, |r| r.1);

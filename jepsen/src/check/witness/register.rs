@@ -1,0 +1,32 @@
+//! The front for products: every version and price of every dump must be the model's.
+//!
+//! Lost answers are placed by the versions they made, see [`crate::check::edits`].
+
+use super::{entries, replayed};
+use crate::check::{Evidence, Finding};
+use crate::model::register::Model;
+use crate::operation::Ended;
+
+pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
+    let edits = &evidence.edits;
+    let lost = edits.operations.iter().any(|operation| operation.ended == Ended::Unknown);
+    if lost && evidence.dumps.iter().all(|dump| dump.edits.is_empty()) {
+        finding.unsure("answers about products were lost and no node lists its events");
+        return;
+    }
+    let entries = entries::<Model>(&edits.operations, &edits.resolved);
+    let Some(model) = replayed(entries, finding) else { return };
+    for dump in &evidence.dumps {
+        for (product, row) in &dump.products {
+            let shown = (row.price, row.version);
+            if let Some(value) = model.value(product)
+                && value != shown
+            {
+                let node = &dump.node;
+                finding.wrong(format!(
+                    "{node} shows {product} with price and version {shown:?}, not {value:?}"
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The front for stock: orders that expired are given, and every order and account of every dump
+//! must be the model's.
+//!
+//! Traces of lost answers: the list of orders for an order, the events for what became of one.
+//! Sales, corrections, allotments and closings leave none that names the request, so workloads send
+//! them until their outcome is known; if one stays open all the same, nothing can be said.
+
+use std::collections::BTreeMap;
+
+use super::{Entry, Rank, What, entries, replayed};
+use crate::check::{Evidence, Finding};
+use crate::dump::{Dump, EventRow};
+use crate::model::stock::{Call, Model};
+use crate::operation::{Ended, Operation};
+
+pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
+    if let Some(why) = unplaced(evidence) {
+        finding.unsure(why);
+        return;
+    }
+    let mut entries = entries::<Model>(&evidence.operations, &evidence.effects.resolved);
+    let events = || evidence.effects.events.iter().flatten();
+    entries.extend(events().filter(|event| event.name == "order.expired").map(expiry));
+    if let Some(model) = replayed(entries, finding) {
+        for dump in &evidence.dumps {
+            compare_dump(&model, dump, finding);
+        }
+    }
+    in_time(events(), finding);
+}
+
+fn expiry(event: &EventRow) -> Entry<'_, Model> {
+    Entry {
+        revision: event.revision,
+        rank: Rank::Sweep,
+        what: What::Given(Box::new(|model: &mut Model| {
+            model.expire(&event.order, event.at.as_deref())
+        })),
+        span: None,
+    }
+}
+
+/// Why lost answers cannot be placed, if they cannot.
+fn unplaced(evidence: &Evidence) -> Option<String> {
+    let lost = |is: fn(&Operation) -> bool| {
+        evidence.operations.iter().find(|o| o.ended == Ended::Unknown && is(o))
+    };
+    let end = lost(|operation| operation.call.enters().is_some());
+    if end.is_some() && evidence.effects.events.is_none() {
+        return Some("answers about orders were lost and no node lists its events".into());
+    }
+    let traceless = lost(|operation| {
+        matches!(
+            operation.call,
+            Call::Sale { product: Some(_), .. }
+                | Call::Adjust { .. }
+                | Call::Allot { .. }
+                | Call::Close
+        )
+    })?;
+    Some(format!("nobody knows what became of {:?} on {:?}", traceless.call, traceless.pool))
+}
+
+/// Every order the model knows is on the node as the model says; no order is there besides; and
+/// the accounts are equal.
+fn compare_dump(model: &Model, dump: &Dump, finding: &mut Finding) {
+    let node = &dump.node;
+    let rows: BTreeMap<&str, &str> =
+        dump.orders.iter().map(|row| (row.id.as_str(), row.status.as_str())).collect();
+    let mut known = 0;
+    for (id, status) in model.orders() {
+        match rows.get(id) {
+            Some(shown) if *shown == status.word() => known += 1,
+            Some(shown) => {
+                finding.wrong(format!("{node} shows {id} as {shown}, not {}", status.word()));
+            }
+            None => finding.wrong(format!("{node} has lost {id} ({})", status.word())),
+        }
+    }
+    if finding.notes.is_empty() && known < rows.len() {
+        finding.wrong(format!("{node} shows {} orders nobody made", rows.len() - known));
+    }
+    let products = dump.products.iter().map(|(id, row)| (id, &row.accounts));
+    for (pool, shown) in dump.pools.iter().chain(products) {
+        if let Some(accounts) = model.accounts(pool)
+            && accounts != *shown
+        {
+            finding.wrong(format!("{node} shows {pool} as {shown:?}, not {accounts:?}"));
+        }
+    }
+}
+
+/// A hold ends at its instant: nothing is paid or called off at or after `pay_by` by log time.
+fn in_time<'a>(events: impl Iterator<Item = &'a EventRow>, finding: &mut Finding) {
+    let mut pay_by: BTreeMap<&str, &str> = BTreeMap::new();
+    for event in events {
+        if let Some(by) = &event.pay_by {
+            pay_by.insert(&event.order, by);
+        }
+        let left_pending = event.from.as_deref() == Some("payment_pending");
+        if let (Some(at), Some(by)) = (event.at.as_deref(), pay_by.get(event.order.as_str()))
+            && left_pending
+            && event.name != "order.expired"
+            && at >= *by
+        {
+            finding.wrong(format!(
+                "revision {}: {} of {} at {at}, but its time was over at {by}",
+                event.revision, event.name, event.order
+            ));
+        }
+    }
+}
