@@ -86,6 +86,8 @@ pub(super) struct Object<S> {
 pub(super) struct Asked<S: Specification> {
     pub(super) call: S::Call,
     pub(super) unseen: S::Answer,
+    /// The label, for the order that is tried when the search gives up.
+    pub(super) revision: Option<u64>,
 }
 
 impl<S: Searchable> Object<S> {
