@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::check::{Evidence, Judgement, Verdict, judge};
 use crate::nemesis::Nemesis;
+use crate::nemesis::means::Means;
 use crate::run::{self, Plan};
 use crate::workload;
 
@@ -49,6 +50,8 @@ enum Verb {
         /// Where all randomness comes from.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        #[command(flatten)]
+        means: Means,
     },
     /// Judges a recorded run again.
     Check {
@@ -69,8 +72,20 @@ pub fn main() -> ExitCode {
         }
     };
     let judged = match arguments.verb {
-        Verb::Run { workload, nemesis, nodes, seconds, binary, store, seed } => {
-            run::run(&Plan { binary, workload, nemesis, nodes: nodes.into(), seconds, seed, store })
+        Verb::Run { workload, nemesis, nodes, seconds, binary, store, seed, means } => {
+            run::run(&Plan {
+                binary,
+                workload,
+                nemesis,
+                nodes: nodes.into(),
+                seconds,
+                calm_seconds: 10,
+                seed,
+                store,
+                means,
+                keep: false,
+                previous: None,
+            })
         }
         Verb::Check { dir } => {
             Evidence::read(&dir).map(|evidence| judge(&evidence)).map(|judgement| (dir, judgement))

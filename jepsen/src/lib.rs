@@ -7,9 +7,10 @@
 //! any verdict can be taken again: `jepsen check DIR`.
 //!
 //! Reading order: [`history`] (what is written down), [`client`] (how an answer becomes an event),
-//! [`operation`] and [`dump`] (what the checkers read), [`model`], [`check`]; then [`ask`] and
-//! [`workload`] (what clients do, without sockets or clocks), [`recorder`] and [`teller`] (doing
-//! it), [`nemesis`], [`cluster`], and [`run`], which brings them together.
+//! [`operation`], [`dump`], [`nodelog`] and [`inspect`] (what the checkers read), [`model`],
+//! [`check`], [`report`] (the same for people); then [`ask`] and [`workload`] (what clients do,
+//! without sockets or clocks), [`recorder`] and [`teller`] (doing it), [`nemesis`], [`cluster`],
+//! and [`run`], which brings them together.
 
 pub mod ask;
 pub mod check;
@@ -20,10 +21,14 @@ pub mod command;
 pub mod desk;
 pub mod dump;
 pub mod history;
+pub mod inspect;
 pub mod model;
 pub mod nemesis;
+pub mod nodelog;
 pub mod operation;
+pub mod origin;
 pub mod recorder;
+pub mod report;
 pub mod run;
 pub mod seed;
 pub mod teller;

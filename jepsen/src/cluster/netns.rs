@@ -37,8 +37,9 @@ pub struct Netns {
 /// Why namespaces cannot be used here; `None`: they can.
 pub fn unavailable() -> Option<String> {
     for program in ["ip", "iptables"] {
-        let found = Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null());
-        if !found.status().is_ok_and(|status| status.success()) {
+        let asked =
+            Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !asked.is_ok_and(|status| status.success()) {
             return Some(format!("netns needs the program {program}"));
         }
     }
@@ -102,12 +103,16 @@ impl Network for Netns {
 
     fn cut(&mut self, from: usize, to: usize, how: How) -> anyhow::Result<()> {
         let source = address(self.run, from);
-        self.add(from, to, match how {
-            How::Blackhole => format!("-s {source} -j DROP"),
-            How::Refuse | How::Reset => {
-                format!("-s {source} -p tcp -j REJECT --reject-with tcp-reset")
-            }
-        })
+        self.add(
+            from,
+            to,
+            match how {
+                How::Blackhole => format!("-s {source} -j DROP"),
+                How::Refuse | How::Reset => {
+                    format!("-s {source} -p tcp -j REJECT --reject-with tcp-reset")
+                }
+            },
+        )
     }
 
     fn shape(&mut self, from: usize, to: usize, shape: Shape) -> anyhow::Result<()> {
@@ -117,7 +122,8 @@ impl Network for Netns {
         }
         let (source, percent) = (address(self.run, from), shape.loss_percent);
         let probability = format!("0.{percent:02}");
-        let rule = format!("-s {source} -m statistic --mode random --probability {probability} -j DROP");
+        let rule =
+            format!("-s {source} -m statistic --mode random --probability {probability} -j DROP");
         self.add(from, to, rule)
     }
 

@@ -133,7 +133,8 @@ impl Cluster {
             let (name, api, peer) = (format!("n{}", at + 1), address.api, address.peer);
             let line = format!("  {{ name = \"{name}\", api = \"{api}\", peer = \"{peer}\" }},\n");
             let is_founder = at < parts.founders;
-            let config = dir.join(if is_founder { "cluster" } else { &name }).with_extension("toml");
+            let config =
+                dir.join(if is_founder { "cluster" } else { &name }).with_extension("toml");
             if is_founder {
                 lines.push(line);
             } else {
@@ -142,7 +143,7 @@ impl Cluster {
             let place = dir.join("data").join(&name);
             let disk = parts.small_disks.then(|| Tmpfs::mount(&place)).transpose()?;
             nodes.push(Node {
-                data_dir: disk.as_ref().map_or(place, Tmpfs::data_dir),
+                data_dir: place,
                 build: Build::Current,
                 is_wanted: is_founder,
                 bootstrap: is_founder,
@@ -247,9 +248,10 @@ impl Cluster {
         }
         command.env("FIRSTCOME_MASTER_KEY_FILE", &self.key_file);
         command.env("FIRSTCOME_FAULT_SOCKET", &node.socket);
-        let environment = self.environment.iter().map(|(name, value)| {
-            (name, value.replace("{node}", &node.name))
-        });
+        let environment = self
+            .environment
+            .iter()
+            .map(|(name, value)| (name, value.replace("{node}", &node.name)));
         let child = command
             .envs(environment)
             .stdout(log.try_clone()?)
@@ -352,8 +354,13 @@ impl Cluster {
     pub fn wipe(&mut self, at: usize) -> anyhow::Result<()> {
         let node = self.node_mut(at)?;
         ensure!(node.child.is_none(), "{} runs; its files are not touched", node.name);
-        if node.data_dir.exists() {
+        if node.disk.is_none() && node.data_dir.exists() {
             fs::remove_dir_all(&node.data_dir)?;
+        } else if node.disk.is_some() {
+            // The folder itself is where the disk is mounted.
+            for entry in fs::read_dir(&node.data_dir)? {
+                fs::remove_file(entry?.path())?;
+            }
         }
         node.bootstrap = false;
         Ok(())
@@ -385,7 +392,10 @@ impl Cluster {
             while !is_ready(client.send(api, &request)) {
                 let log = log.display();
                 ensure!(self.is_running(at)?, "{name} has ended; see {log}");
-                ensure!(started.elapsed() < limit, "{name} is not ready after {limit:?}; see {log}");
+                ensure!(
+                    started.elapsed() < limit,
+                    "{name} is not ready after {limit:?}; see {log}"
+                );
                 thread::sleep(LOOK_EVERY);
             }
         }

@@ -177,7 +177,10 @@ impl Network for Proxy {
     }
 
     fn shape(&mut self, from: usize, to: usize, shape: Shape) -> anyhow::Result<()> {
-        anyhow::ensure!(shape.loss_percent == 0, "a proxy cannot lose packets: use --network netns");
+        anyhow::ensure!(
+            shape.loss_percent == 0,
+            "a proxy cannot lose packets: use --network netns"
+        );
         self.lane(from, to)?.change(|rules| {
             rules.shape = shape;
             rules.shaped = 0;

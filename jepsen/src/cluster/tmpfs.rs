@@ -61,11 +61,6 @@ impl Tmpfs {
         Ok(())
     }
 
-    /// The data directory lies beside what fills the disk.
-    pub fn data_dir(&self) -> PathBuf {
-        self.place.join("data")
-    }
-
     fn ballast(&self) -> PathBuf {
         self.place.join(BALLAST)
     }

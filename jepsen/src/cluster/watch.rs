@@ -60,7 +60,8 @@ pub fn views(cluster: &Cluster, token: &str) -> BTreeMap<String, View> {
 /// The leader of the highest term that anybody tells, by place.
 pub fn leader(cluster: &Cluster, token: &str) -> Option<usize> {
     let views = views(cluster, token);
-    let newest = views.values().filter(|view| view.leader.is_some()).max_by_key(|view| view.term)?;
+    let newest =
+        views.values().filter(|view| view.leader.is_some()).max_by_key(|view| view.term)?;
     cluster.nodes.iter().position(|node| Some(&node.name) == newest.leader.as_ref())
 }
 
@@ -110,7 +111,8 @@ pub fn metric(api: SocketAddr, name: &str) -> Option<i64> {
 }
 
 fn value_of(text: &str, name: &str) -> Option<i64> {
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("firstcome_")?.split_once(' '));
+    let mut lines =
+        text.lines().filter_map(|line| line.strip_prefix("firstcome_")?.split_once(' '));
     lines.find(|(known, _)| *known == name)?.1.trim().parse().ok()
 }
 

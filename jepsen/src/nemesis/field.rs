@@ -184,7 +184,8 @@ impl<'a> Field<'a> {
 
     /// How often the nodes' logs say that something was done.
     pub(super) fn told(&self, text: &str) -> usize {
-        let logs = self.cluster.nodes.iter().map(|node| self.dir.join(format!("{}.log", node.name)));
+        let logs =
+            self.cluster.nodes.iter().map(|node| self.dir.join(format!("{}.log", node.name)));
         logs.map(|log| std::fs::read_to_string(log).unwrap_or_default().matches(text).count()).sum()
     }
 }

@@ -124,14 +124,11 @@ pub(super) fn faketime_file(dir: &Path, node: &str) -> PathBuf {
     dir.join(format!("faketime-{node}"))
 }
 
-fn lying_clock(
-    library: &Path,
-    dir: &Path,
-    nodes: usize,
-) -> anyhow::Result<Vec<(String, String)>> {
+fn lying_clock(library: &Path, dir: &Path, nodes: usize) -> anyhow::Result<Vec<(String, String)>> {
     for at in 0..nodes {
         let file = faketime_file(dir, &format!("n{}", at + 1));
-        std::fs::write(&file, "+0\n").with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(&file, "+0\n")
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
     let file = faketime_file(dir, "{node}");
     let pairs = [

@@ -62,9 +62,8 @@ fn promote(field: &mut Field<'_>, at: usize, limit: Duration) -> anyhow::Result<
 
 /// Takes a member out.
 fn remove(field: &mut Field<'_>, name: &str, id: u64, limit: Duration) -> anyhow::Result<bool> {
-    let verb = |field: &Field<'_>| {
-        Some(field.verb("DELETE", format!("/v1/cluster/members/{id}"), None))
-    };
+    let verb =
+        |field: &Field<'_>| Some(field.verb("DELETE", format!("/v1/cluster/members/{id}"), None));
     let gone = |members: &[Member]| named(members, name).is_none_or(|member| member.id != id);
     field.change(limit, verb, gone)
 }

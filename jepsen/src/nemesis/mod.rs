@@ -46,9 +46,7 @@ use self::field::Field;
 use self::plan::{Fault, Planned};
 
 /// What is broken.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum Nemesis {

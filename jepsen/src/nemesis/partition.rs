@@ -89,7 +89,8 @@ fn grudges(cut: Cut, nodes: &[usize], leader: Option<usize>, node: usize) -> Gru
     };
     let ring: Vec<usize> = nodes.iter().cycle().skip(first).take(count).copied().collect();
     let minority = count.saturating_sub(1) / 2;
-    let pairs = || ring.iter().enumerate().flat_map(|a| ring.iter().enumerate().map(move |b| (a, b)));
+    let pairs =
+        || ring.iter().enumerate().flat_map(|a| ring.iter().enumerate().map(move |b| (a, b)));
     // Places in the ring, which begins with the node that is meant.
     let deaf = |(from, to): (usize, usize)| match cut {
         Cut::One | Cut::LeaderAlone => (from == 0) != (to == 0),
@@ -104,7 +105,10 @@ fn grudges(cut: Cut, nodes: &[usize], leader: Option<usize>, node: usize) -> Gru
         }
     };
     let other = pairs().filter(|((a, _), (b, _))| a != b);
-    other.filter(|((a, _), (b, _))| deaf((*a, *b))).map(|((_, from), (_, to))| (*from, *to)).collect()
+    other
+        .filter(|((a, _), (b, _))| deaf((*a, *b)))
+        .map(|((_, from), (_, to))| (*from, *to))
+        .collect()
 }
 
 #[cfg(test)]

@@ -443,7 +443,8 @@ fn track(order: &Order, kinds: &[Nemesis], mut seed: Seed, drawn: &mut Drawn) {
         if !can.is_empty() {
             // The leader's turn comes first; where to go on is drawn.
             let turn = usize::try_from(seed.below(can.len() as u64)).unwrap_or(0);
-            can.get_mut(1..).unwrap_or_default().rotate_left(turn.min(can.len() - 1));
+            let others = can.get_mut(1..).unwrap_or_default();
+            others.rotate_left(turn.min(others.len()));
             able.push((kind, can));
         }
     }
@@ -464,8 +465,8 @@ fn track(order: &Order, kinds: &[Nemesis], mut seed: Seed, drawn: &mut Drawn) {
             drawn.required.push(required);
         }
         let gap = seed.between(GAP_MS.0, GAP_MS.1);
-        at_ms += if *kind == Nemesis::Cold { gap / 2 } else { gap }
-            .max(planned.lasts_ms + BREATH_MS);
+        at_ms +=
+            if *kind == Nemesis::Cold { gap / 2 } else { gap }.max(planned.lasts_ms + BREATH_MS);
         drawn.faults.push(planned);
     }
 }

@@ -41,8 +41,8 @@ impl Rolling {
         let api = field.cluster.node(at)?.api;
         let mut client = Client::new(Duration::from_secs(1));
         let ready = Request::get("/readyz", "");
-        let is_ready =
-            field.wait(READY_LIMIT, |_| Ok(client.send(api, &ready).is_ok_and(|a| a.status == 200)))?;
+        let is_ready = field
+            .wait(READY_LIMIT, |_| Ok(client.send(api, &ready).is_ok_and(|a| a.status == 200)))?;
         if !is_ready {
             field.finding(&format!("{name} is not ready on its {:?} binary", self.to));
         }
