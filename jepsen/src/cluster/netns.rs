@@ -223,7 +223,7 @@ fn remove_leftovers() -> anyhow::Result<()> {
 fn bridges() -> anyhow::Result<String> {
     let listed = sh(&["ip", "-o", "link", "show", "type", "bridge"])?;
     let names = listed.lines().filter_map(|line| line.split(": ").nth(1));
-    Ok(names.map(|name| format!("{name}\n")).collect())
+    Ok(names.flat_map(|name| [name, "\n"]).collect())
 }
 
 /// Removes the namespaces of a run, with their ends of the wires, and its bridge.

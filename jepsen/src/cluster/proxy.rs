@@ -62,8 +62,10 @@ struct Shared {
 /// Two ends of one dialled connection.
 #[derive(Debug)]
 struct Pair {
-    caller: TcpStream,
-    called: TcpStream,
+    /// Of the node that dialled.
+    near: TcpStream,
+    /// Of the node that was dialled.
+    far: TcpStream,
     /// Bytes were lost: its ends no longer agree.
     tainted: AtomicBool,
     /// It is to end with a reset: no polite end first.
@@ -166,11 +168,11 @@ impl Network for Proxy {
     fn cut(&mut self, from: usize, to: usize, how: How) -> anyhow::Result<()> {
         self.lane(from, to)?.change(|rules| rules.cut = Some(how));
         let link = self.links.get(&(from, to)).context("no such link")?;
-        if how != How::Blackhole {
-            link.wake();
-        }
         if how == How::Refuse {
-            link.shared.end(|_| true);
+            // Attempts that nobody takes cannot be counted; connections that end can.
+            link.wake();
+            let ended = link.shared.end(|_| true);
+            self.lane(from, to)?.change(|rules| rules.traffic.lost += ended);
         }
         self.journal.write(&json!({"event": "cut", "link": link.shared.name, "how": how}));
         Ok(())
@@ -258,32 +260,27 @@ fn listen_on(shared: &Arc<Shared>, at: SocketAddr, first: TcpListener) {
             }
             continue;
         };
-        let Ok((caller, _)) = open.accept() else { continue };
-        let mut rules = shared.there.rules();
-        let cut = rules.cut;
-        if matches!(cut, Some(How::Refuse | How::Reset)) {
-            rules.traffic.lost += 1;
-        }
-        drop(rules);
+        let Ok((near, _)) = open.accept() else { continue };
+        let cut = shared.there.rules().cut;
         match cut {
             Some(How::Refuse) => listener = None,
             // Closed before its first byte is read: that byte is answered by a reset.
-            Some(How::Reset) => {}
-            Some(How::Blackhole) | None => shared.carry(caller),
+            Some(How::Reset) => shared.there.change(|rules| rules.traffic.lost += 1),
+            Some(How::Blackhole) | None => shared.carry(near),
         }
     }
 }
 
 impl Shared {
-    /// Connects the caller to the node, and carries both ways.
-    fn carry(self: &Arc<Self>, caller: TcpStream) {
-        let Ok(called) = TcpStream::connect_timeout(&self.to, CONNECT_LIMIT) else { return };
-        if caller.set_nodelay(true).is_err() || called.set_nodelay(true).is_err() {
+    /// Connects the near end to the node, and carries both ways.
+    fn carry(self: &Arc<Self>, near: TcpStream) {
+        let Ok(far) = TcpStream::connect_timeout(&self.to, CONNECT_LIMIT) else { return };
+        if near.set_nodelay(true).is_err() || far.set_nodelay(true).is_err() {
             return;
         }
         let pair = Arc::new(Pair {
-            caller,
-            called,
+            near,
+            far,
             tainted: AtomicBool::new(false),
             reset: AtomicBool::new(false),
         });
@@ -293,34 +290,33 @@ impl Shared {
             pairs.push(Arc::downgrade(&pair));
         }
         self.journal.write(&json!({"event": "open", "link": self.name}));
-        let (one, other) = (Arc::clone(self), Arc::clone(self));
-        let (there, back) = (Arc::clone(&pair), pair);
+        let (outward, homeward) = (Arc::clone(self), Arc::clone(self));
+        let (first, second) = (Arc::clone(&pair), pair);
         // A thread that cannot be made drops its end, and with it the connection.
         let started = [
             thread::Builder::new().spawn(move || {
-                pump(&one.there, &there, &there.caller, &there.called);
-                one.journal.write(&json!({"event": "close", "link": one.name}));
+                pump(&outward.there, &first, &first.near, &first.far);
+                outward.journal.write(&json!({"event": "close", "link": outward.name}));
             }),
             thread::Builder::new()
-                .spawn(move || pump(&other.back, &back, &back.called, &back.caller)),
+                .spawn(move || pump(&homeward.back, &second, &second.far, &second.near)),
         ];
         drop(started);
     }
 
-    /// Closes the connections that are meant.
-    fn end(&self, meant: impl Fn(&Pair) -> bool) {
+    /// Closes the connections that are meant; answers how many.
+    fn end(&self, meant: impl Fn(&Pair) -> bool) -> u64 {
         let pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        for pair in pairs.iter().filter_map(Weak::upgrade).filter(|pair| meant(pair)) {
-            pair.close();
-        }
+        let open = pairs.iter().filter_map(Weak::upgrade).filter(|pair| meant(pair));
+        open.map(|pair| pair.close()).count() as u64
     }
 }
 
 impl Pair {
     fn close(&self) {
         // Either may be gone already.
-        _ = self.caller.shutdown(Shutdown::Both);
-        _ = self.called.shutdown(Shutdown::Both);
+        _ = self.near.shutdown(Shutdown::Both);
+        _ = self.far.shutdown(Shutdown::Both);
     }
 }
 

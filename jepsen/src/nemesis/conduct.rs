@@ -69,7 +69,11 @@ fn conduct(
         while let Some(at) = open.iter().position(|fault| fault.until <= Instant::now()) {
             end(open.remove(at), field);
         }
-        let due = |planned: &Planned| started.elapsed() >= Duration::from_millis(planned.at_ms);
+        // What was slow to begin holds up the next of its kind: they must not overlap.
+        let due = |planned: &Planned| {
+            started.elapsed() >= Duration::from_millis(planned.at_ms)
+                && open.iter().all(|fault| fault.planned.kind() != planned.kind())
+        };
         if let Some((number, planned)) = left.next_if(|(_, planned)| due(planned)) {
             let ends = started.elapsed() + Duration::from_millis(planned.lasts_ms);
             if ends < limit && !field.stage.done.load(Ordering::Relaxed) {
@@ -97,19 +101,19 @@ fn begin(number: usize, planned: &Planned, field: &mut Field<'_>, open: &mut Vec
     nodes.retain(|at| !busy(at));
     let (kind, mode) = (planned.kind().word(), planned.mode());
     let names = field.names(&nodes);
-    let say = |value: Value| {
-        let said = json!({"phase": "begin", "number": number, "mode": mode,
-            "target": planned.target.word(), "nodes": names, "done": value});
-        field.stage.say(kind, said);
-    };
+    let mut said = json!({"phase": "begin", "number": number, "mode": mode,
+        "target": planned.target.word(), "nodes": names});
     let homeless = field.cluster.founders().iter().any(|node| !node.is_wanted);
     if nodes.is_empty() || planned.destroys() && homeless {
-        return say(json!("left out: its nodes bear another fault"));
+        if let Some(said) = said.as_object_mut() {
+            said.insert("left_out".to_owned(), json!("its nodes bear another fault"));
+        }
+        return field.stage.say(kind, said);
     }
+    field.stage.say(kind, said);
     let affliction = affliction(planned, &nodes);
     let until = Instant::now() + Duration::from_millis(planned.lasts_ms);
     let planned = planned.clone();
-    say(Value::Null);
     let mut fault = Open { number, planned, nodes, until, affliction, troubles: vec![] };
     let begun = fault.affliction.begin(field);
     match begun {

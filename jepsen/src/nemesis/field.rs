@@ -155,24 +155,25 @@ impl<'a> Field<'a> {
     ) -> anyhow::Result<bool> {
         self.touched_members = true;
         let mut client = Client::new(VERB_LIMIT);
-        let mut last = Instant::now() - VERB_PAUSE;
+        let mut next = Instant::now();
         let mut turn = 0;
         self.wait(limit, |field| {
             if field.members().is_some_and(|members| holds(&members)) {
                 return Ok(true);
             }
-            if field.cluster.is_silent() || last.elapsed() < VERB_PAUSE {
+            if field.cluster.is_silent() || Instant::now() < next {
                 return Ok(false);
             }
-            let founders = field.cluster.founders();
-            let node = founders.iter().cycle().skip(turn % founders.len().max(1));
-            let up: Vec<_> = node.take(founders.len()).filter(|node| node.is_started()).collect();
-            if let (Some(node), Some(request)) = (up.first(), verb(field)) {
+            // A node that waits to be a member is up, and answers nothing.
+            let views = field.views();
+            let nodes = field.cluster.nodes.iter().filter(|node| views.contains_key(&node.name));
+            let asked = nodes.cycle().nth(turn % views.len().max(1));
+            if let (Some(node), Some(request)) = (asked, verb(field)) {
                 // Refused and lost are alike: what counts is what the members are afterwards.
                 _ = client.send(node.api, &request);
             }
             turn += 1;
-            last = Instant::now();
+            next = Instant::now() + VERB_PAUSE;
             Ok(false)
         })
     }

@@ -21,7 +21,7 @@ const FAKETIME: &[&str] = &[
 /// Nodes that wait to be members.
 const SPARES: usize = 2;
 /// Small enough for several snapshots within a minute, and for a node that was away to need one.
-const TEST_SIZES: &[&str] = &["snapshot.entries=300", "snapshot.retain_entries=100"];
+const TEST_SIZES: &[&str] = &["snapshot.entries=100", "snapshot.retain_entries=50"];
 
 /// What a person says about the ground of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Default, clap::Args)]

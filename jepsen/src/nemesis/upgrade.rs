@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::field::Field;
 use super::{Affliction, Outcome};
 use crate::client::{Client, Request};
-use crate::cluster::process::Build;
+use crate::cluster::process::{Build, Node};
 
 /// An operator waits for a node before the next one.
 const READY_LIMIT: Duration = Duration::from_secs(15);
@@ -51,7 +51,7 @@ impl Rolling {
 
     /// Programs that run now, by the kernel's word.
     fn programs(field: &Field<'_>) -> BTreeSet<PathBuf> {
-        let pids = field.cluster.nodes.iter().filter_map(|node| node.pid());
+        let pids = field.cluster.nodes.iter().filter_map(Node::pid);
         pids.filter_map(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok()).collect()
     }
 }

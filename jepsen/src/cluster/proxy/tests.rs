@@ -64,7 +64,7 @@ fn until(mut holds: impl FnMut() -> bool) {
 #[test]
 fn a_healthy_link_carries_both_ways_and_counts() {
     let (_dir, mut proxy) = two_nodes();
-    echoes(&mut call(&proxy), &[7; 200_000]);
+    echoes(&mut call(&proxy), &vec![7; 200_000]);
     assert_eq!(proxy.traffic(0, 1).unwrap().carried, 200_000);
     assert_eq!(proxy.traffic(1, 0).unwrap().carried, 200_000);
 }
