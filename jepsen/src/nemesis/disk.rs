@@ -16,6 +16,7 @@ use super::plan::Spoiled;
 use super::process::fired;
 use super::{Affliction, Outcome};
 use crate::client::{Client, Request};
+use crate::seed::Seed;
 
 /// The operating system refused.
 const EXIT_IO: i32 = 74;
@@ -23,11 +24,13 @@ const EXIT_IO: i32 = 74;
 const EXIT_CORRUPT: i32 = 65;
 /// Pieces of a file among which the damaged one is drawn.
 const PAGE_BYTES: usize = 4096;
+/// So many pages are damaged at once, when it is not one.
+const PAGES_MAX: usize = 24;
 
 /// Who spoils the disks of these nodes.
 pub(super) fn affliction(mode: Spoiled, nodes: Vec<usize>, draw: u64) -> Box<dyn Affliction> {
     match mode {
-        Spoiled::BitFlip => Box::new(BitFlip { nodes, draw, was_harmless: false, refused: false }),
+        Spoiled::BitFlip => Box::new(BitFlip::new(nodes, draw)),
         mode => Box::new(Bad { nodes, mode, before: Vec::new() }),
     }
 }
@@ -100,12 +103,32 @@ impl Affliction for Bad {
     }
 }
 
-/// A bit of a stopped node's file is another.
+/// A bit of a stopped node's file is another, or a bit in each of several pages.
+///
+/// Most pages are never read again, so a node may well go on: then it must show the state of the
+/// others, and what its clients read is judged like any other answer.
 struct BitFlip {
     nodes: Vec<usize>,
     draw: u64,
+    file: &'static str,
+    /// Where, and what stands there now.
+    flipped: Vec<(usize, u8)>,
     refused: bool,
-    was_harmless: bool,
+    same_hash: bool,
+}
+
+impl BitFlip {
+    const fn new(nodes: Vec<usize>, draw: u64) -> Self {
+        let file = if draw.is_multiple_of(2) { "state.redb" } else { "log.redb" };
+        Self { nodes, draw, file, flipped: Vec::new(), refused: false, same_hash: false }
+    }
+
+    /// How many of the flipped bits are still on disk.
+    fn left(&self, field: &Field<'_>, at: usize) -> anyhow::Result<usize> {
+        let bytes = fs::read(field.cluster.node(at)?.data_dir.join(self.file))?;
+        let still = |(place, byte): &&(usize, u8)| bytes.get(*place) == Some(byte);
+        Ok(self.flipped.iter().filter(still).count())
+    }
 }
 
 impl Affliction for BitFlip {
@@ -116,23 +139,25 @@ impl Affliction for BitFlip {
         if field.cluster.is_silent() {
             return Ok(Value::Null);
         }
-        let file = if self.draw.is_multiple_of(2) { "state.redb" } else { "log.redb" };
-        let path = field.cluster.node(at)?.data_dir.join(file);
+        let path = field.cluster.node(at)?.data_dir.join(self.file);
         let mut bytes =
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        // Revisions differ from run to run, so does the page; the history says which it was.
-        let draw = self.draw.wrapping_mul(0x9E37_79B9).wrapping_add(bytes.len() as u64);
-        let place = flip(&mut bytes, draw)?;
+        // Revisions differ from run to run, so do the pages; the history says which they were.
+        let mut seed = Seed::of(self.draw, bytes.len() as u64);
+        for _ in 0..if seed.below(2) == 0 { 1 } else { PAGES_MAX } {
+            let place = flip(&mut bytes, seed.draw())?;
+            self.flipped.push((place, bytes.get(place).copied().unwrap_or(0)));
+        }
         fs::write(&path, bytes)?;
         field.start(at)?;
-        Ok(json!({"file": file, "byte": place}))
+        Ok(json!({"file": self.file, "flipped": self.flipped}))
     }
 
     fn watch(&mut self, field: &mut Field<'_>) -> anyhow::Result<()> {
         let Some(at) = self.nodes.first() else { return Ok(()) };
         self.refused |= field.exits.get(at) == Some(&EXIT_CORRUPT);
         if !self.refused && !field.cluster.is_silent() {
-            self.was_harmless |= compare(field, *at)?;
+            self.same_hash |= compare(field, *at)?;
         }
         Ok(())
     }
@@ -141,10 +166,18 @@ impl Affliction for BitFlip {
         let &at = self.nodes.first().context("no node")?;
         self.watch(field)?;
         field.expect_to_run(at)?;
-        let back = field.cluster.is_silent() || membership::replace(field, at)?;
-        let seen = json!({"refused": self.refused, "same_hash_as_others": self.was_harmless,
+        if field.cluster.is_silent() {
+            return Ok(Outcome::default());
+        }
+        field.cluster.put_down(at)?;
+        let left = self.left(field, at)?;
+        let data_dir = field.cluster.node(at)?.data_dir.to_string_lossy().into_owned();
+        let check = field.cluster.run(&["inspect", "check", "--data-dir", &data_dir]);
+        let back = membership::replace(field, at)?;
+        let seen = json!({"refused": self.refused, "same_hash_as_others": self.same_hash,
+            "left_on_disk": left, "inspect_check": check.err().map(|error| format!("{error:#}")),
             "replaced": back});
-        Ok(Outcome { took_effect: self.refused, seen })
+        Ok(Outcome { took_effect: self.refused || self.same_hash && left > 0, seen })
     }
 }
 
