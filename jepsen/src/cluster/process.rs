@@ -368,12 +368,18 @@ impl Cluster {
 
     /// Asks every node to stop (SIGTERM), and waits for it.
     pub fn stop(&mut self) -> anyhow::Result<()> {
+        let mut wrong = Vec::new();
         for at in 0..self.nodes.len() {
-            let name = self.node(at)?.name.clone();
-            if let Some(status) = self.see_off(at)? {
-                ensure!(status.success(), "{name} ended with {status} after SIGTERM");
+            match self.see_off(at) {
+                Ok(Some(status)) if !status.success() => {
+                    let name = &self.node(at)?.name;
+                    wrong.push(format!("{name} ended with {status} after SIGTERM"));
+                }
+                Ok(_) => {}
+                Err(error) => wrong.push(format!("{error:#}")),
             }
         }
+        ensure!(wrong.is_empty(), "{}", wrong.join("; "));
         Ok(())
     }
 
@@ -437,3 +443,6 @@ fn signal(pid: u32, name: &str) -> anyhow::Result<()> {
     ensure!(sent.success(), "cannot send {name} to process {pid}");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

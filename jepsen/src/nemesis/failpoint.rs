@@ -16,8 +16,8 @@ use super::{Affliction, Outcome};
 
 /// A panic is a bug to the product.
 const EXIT_BUG: i32 = 70;
-/// Away long enough to need a snapshot under the settings of a run.
-const AWAY: Duration = Duration::from_secs(2);
+/// By then a node that is away needs a snapshot, under the settings of a run.
+const AWAY_MAX: Duration = Duration::from_secs(3);
 /// The control socket is there before the node serves.
 const SOCKET_LIMIT: Duration = Duration::from_secs(3);
 
@@ -27,14 +27,16 @@ pub(super) struct Failpoint {
     name: String,
     act: Act,
     ms: u64,
-    /// The node is away and comes back armed.
-    back_at: Option<Instant>,
+    /// The node is away since then and comes back armed.
+    away: Option<Instant>,
+    /// How far it was.
+    applied: i64,
     fired: u64,
 }
 
 impl Failpoint {
     pub(super) fn new(nodes: Vec<usize>, name: &str, act: Act, ms: u64) -> Self {
-        Self { nodes, name: name.to_owned(), act, ms, back_at: None, fired: 0 }
+        Self { nodes, name: name.to_owned(), act, ms, away: None, applied: 0, fired: 0 }
     }
 
     fn arm(&self, field: &mut Field<'_>, at: usize) -> anyhow::Result<()> {
@@ -53,6 +55,14 @@ impl Failpoint {
         Ok(())
     }
 
+    /// Whether the log that the node lacks is gone; the leader is asked to forget it.
+    fn needs_snapshot(&self, field: &Field<'_>) -> bool {
+        let Some(leader) = field.leader() else { return false };
+        // Refused while a snapshot is on its way: asked again at the next look.
+        _ = field.cluster.control(leader, &json!({"do": "snapshot"}));
+        field.metric(leader, "raft_purged_index").is_some_and(|purged| purged > self.applied)
+    }
+
     fn look(&mut self, field: &Field<'_>) {
         for &at in &self.nodes {
             self.fired = self.fired.max(fired(field, at, "failpoints", &self.name).unwrap_or(0));
@@ -67,9 +77,10 @@ impl Affliction for Failpoint {
         }
         if self.name.starts_with("snapshot") {
             for &at in &self.nodes {
+                self.applied = field.metric(at, "raft_applied_index").unwrap_or(0);
                 field.cluster.kill(at)?;
             }
-            self.back_at = Some(Instant::now() + AWAY);
+            self.away = Some(Instant::now());
         } else {
             for &at in &self.nodes.clone() {
                 self.arm(field, at)?;
@@ -82,8 +93,10 @@ impl Affliction for Failpoint {
     }
 
     fn watch(&mut self, field: &mut Field<'_>) -> anyhow::Result<()> {
-        if self.back_at.is_some_and(|at| at <= Instant::now()) {
-            self.back_at = None;
+        if let Some(since) = self.away
+            && (self.needs_snapshot(field) || since.elapsed() >= AWAY_MAX)
+        {
+            self.away = None;
             for &at in &self.nodes.clone() {
                 field.start(at)?;
                 self.arm(field, at)?;

@@ -413,6 +413,10 @@ pub fn draw(order: &Order) -> Drawn {
         let seed = Seed::of(seed.draw(), number);
         track(order, &kinds, seed, &mut drawn);
     }
+    if let (Nemesis::Chaos, Some(why)) = (order.nemesis, &order.abilities.no_network) {
+        // Asked for by name, so not something that chaos just does without.
+        drawn.missing.push(format!("partition and link: {why}"));
+    }
     if order.advances {
         let mut seed = order.seed.clone();
         match order.abilities.lacks(Nemesis::Clock, "advance") {
@@ -538,10 +542,11 @@ fn make(
             (target, (2_500, 4_000), Fault::Disk { mode: spoiled })
         }
         Nemesis::Failpoint => {
-            let name = POINTS.get((node + round) % POINTS.len()).copied().unwrap_or_default();
+            let point = usize::try_from(seed.below(POINTS.len() as u64)).unwrap_or(0);
+            let name = POINTS.get(point).copied().unwrap_or_default();
             let action = if mode == "panic" { Act::Panic } else { Act::Sleep };
             let (name, ms) = (name.to_owned(), seed.between(50, 1_500));
-            (Target::One, (4_000, 5_000), Fault::Failpoint { name, action, ms })
+            (Target::One, (4_500, 5_500), Fault::Failpoint { name, action, ms })
         }
         Nemesis::Clock => (leader_mostly, (3_000, 4_500), lie(mode, order, seed)),
         Nemesis::Membership => {
@@ -711,6 +716,10 @@ mod tests {
         let chaos = draw(&plain(Nemesis::Chaos));
         assert!(chaos.missing.is_empty());
         assert!(chaos.faults.iter().all(|planned| planned.kind() != Nemesis::Power));
+        let no_network = Some("netns needs root".to_owned());
+        let abilities = Abilities { network: Backend::Netns, no_network, ..Abilities::default() };
+        let unrooted = draw(&Order { abilities, ..order(Nemesis::Chaos, 60, 1) });
+        assert_eq!(unrooted.missing.len(), 1, "{:?}", unrooted.missing);
         let holds = Order { advances: true, ..plain(Nemesis::Kill) };
         assert_eq!(draw(&holds).missing.len(), 1);
         let moved = draw(&Order { advances: true, ..order(Nemesis::Kill, 60, 1) });
