@@ -80,7 +80,8 @@ impl Affliction for Wrong {
         self.look(field);
         self.turns += 1;
         if self.lie == Lie::Strobe {
-            let offset_ms = if self.turns.is_multiple_of(2) { self.offset_ms } else { 0 };
+            // Wrong for longer than a node takes to look at its clock, then right again.
+            let offset_ms = if self.turns % 5 < 3 { self.offset_ms } else { 0 };
             for &at in &self.nodes {
                 set(field, at, offset_ms, 0)?;
             }

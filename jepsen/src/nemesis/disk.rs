@@ -92,7 +92,7 @@ impl Affliction for Bad {
                 _ = field.cluster.control(at, &json!({"do": "disk", "action": "off"}));
             }
             field.expect_to_run(at)?;
-            codes.extend(field.exits.get(&at).copied());
+            codes.extend(field.exits.remove(&at));
             field.start(at)?;
         }
         let took_effect = match self.mode {

@@ -115,7 +115,7 @@ impl Affliction for Failpoint {
             // A node that has ended is off by itself.
             _ = field.cluster.control(at, &off);
             field.expect_to_run(at)?;
-            codes.extend(field.exits.get(&at).copied());
+            codes.extend(field.exits.remove(&at));
             field.start(at)?;
         }
         if self.name.starts_with("membership") {
