@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,16 @@ pub fn machine() -> String {
         memory.as_deref().and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{cores} cores, {} GiB, Linux {}", kib.unwrap_or(0) >> 20, kernel.trim())
+}
+
+/// The wall clock, in ms since 1970.
+pub fn unix_ms() -> anyhow::Result<u64> {
+    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+}
+
+/// This instant as `20261122T214500Z`.
+pub fn utc_now() -> anyhow::Result<String> {
+    Ok(utc(unix_ms()? / 1_000))
 }
 
 /// An instant as `20261122T214500Z`.

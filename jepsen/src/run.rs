@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use base64::Engine as _;
@@ -26,6 +26,7 @@ use crate::origin::{self, Test};
 use crate::recorder::Recorder;
 use crate::report;
 use crate::seed::Seed;
+use crate::segment;
 use crate::teller::{Stage, Teller, tellers};
 use crate::workload::{self, Sale, Setting, Workload};
 
@@ -75,7 +76,9 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let dir = directory(plan)?;
     let (mut cluster, abilities) =
         nemesis::means::prepare(plan.nemesis, &plan.means, &plan.binary, plan.nodes, &dir)?;
-    anyhow::ensure!(plan.previous.is_none(), "going on with an earlier run is not there yet");
+    if let Some(previous) = &plan.previous {
+        segment::take_over(previous, &dir)?;
+    }
     let drawn = nemesis::plan::draw(&nemesis::plan::Order {
         nemesis: plan.nemesis,
         advances: ["conservation", "deadline"].contains(&plan.workload.word()),
@@ -107,7 +110,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let (product, opens_at) = desk.set_up(api)?;
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let recorder = Recorder::new(BufWriter::new(File::create(dir.join("history.jsonl"))?), &name)?;
-    test.started_unix_ms = unix_ms()?;
+    test.started_unix_ms = origin::unix_ms()?;
     write_json(&dir.join("test.json"), &test)?;
     let stage = Stage { recorder, nodes, staff: staff.clone(), done: AtomicBool::new(false) };
     let setting =
@@ -123,7 +126,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
             thread::sleep(Duration::from_secs(plan.calm_seconds));
             close(plan, &stage, &workload);
             let sales = workload.lock().unwrap_or_else(PoisonError::into_inner).sales();
-            finish(&stage, &mut desk, &sales, &fresh, &dir);
+            finish(&stage, &mut desk, &sales, &fresh, &dir, test.baseline);
         }
         Err(error) => stage.say(NOT_RECOVERED, json!(format!("{error:#}"))),
     }
@@ -142,11 +145,18 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
 
 /// Sells out and dumps. What cannot be finished is said and judged: a broken cluster is a finding,
 /// not a failure of the harness.
-fn finish(stage: &Stage, desk: &mut Desk, sales: &[Sale], fresh: &[Customer], dir: &Path) {
+fn finish(
+    stage: &Stage,
+    desk: &mut Desk,
+    sales: &[Sale],
+    fresh: &[Customer],
+    dir: &Path,
+    baseline: u64,
+) {
     if let Err(error) = closing::sell_out(stage, desk, sales, fresh) {
         stage.say("sell_out_failed", json!(format!("{error:#}")));
     }
-    if let Err(error) = closing::dump(stage, desk, sales, dir) {
+    if let Err(error) = closing::dump(stage, desk, sales, dir, baseline) {
         stage.say("dump_failed", json!(format!("{error:#}")));
     }
 }
@@ -183,12 +193,8 @@ fn describe(plan: &Plan, cluster: &Cluster, binary_sha256: String) -> anyhow::Re
     })
 }
 
-fn unix_ms() -> anyhow::Result<u64> {
-    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
-}
-
 fn directory(plan: &Plan) -> anyhow::Result<PathBuf> {
-    let now = origin::utc(unix_ms()? / 1_000);
+    let now = origin::utc_now()?;
     let (workload, nemesis) = (plan.workload.word(), plan.nemesis.word());
     let dir = plan.store.join(format!("{now}-{workload}-{nemesis}-{}", plan.seed));
     fs::create_dir_all(&plan.store)

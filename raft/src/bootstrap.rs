@@ -7,8 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use firstcome_fault::{Bug, armed};
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::{DataDir, Identity, Log};
 
@@ -36,6 +38,10 @@ fn identity(uuid: &str, incarnation: u32, node_id: u64, name: &str) -> Identity 
     }
 }
 
+fn create(options: &Options, identity: &Identity) -> Result<DataDir, StartError> {
+    Ok(DataDir::create_on(Arc::clone(&options.disk), &options.data_dir, identity)?)
+}
+
 /// Whether a log was ever written: then the node takes part in a cluster.
 pub(crate) fn is_initialized(log: &Log) -> bool {
     log.last_index().is_some() || log.vote().is_some()
@@ -49,7 +55,7 @@ pub(crate) async fn first_start(
     let alone = options.peers.len() <= 1;
     let Some(listener) = listener.filter(|_| !(alone && options.bootstrap)) else {
         let uuid = uuid::Uuid::new_v4().to_string();
-        return Ok(DataDir::create(&options.data_dir, &identity(&uuid, 0, 1, &options.name))?);
+        return create(options, &identity(&uuid, 0, 1, &options.name));
     };
     if options.bootstrap && options.peers.first().is_some_and(|p| p.name == options.name) {
         tokio::select! {
@@ -142,7 +148,7 @@ async fn found(options: &Options) -> Result<DataDir, StartError> {
             }
         }
     }
-    Ok(DataDir::create(&options.data_dir, &identity(&uuid, 0, 1, &options.name))?)
+    create(options, &identity(&uuid, 0, 1, &options.name))
 }
 
 /// One question to a node whose identity is not known yet.
@@ -220,7 +226,7 @@ async fn wait_for_adoption(
                         return ContactReply::Refused(format!("its name is {}", options.name));
                     }
                     let identity = identity(&cluster_uuid, incarnation, node_id, &name);
-                    let (reply, dir) = match DataDir::create(&options.data_dir, &identity) {
+                    let (reply, dir) = match create(options, &identity) {
                         Ok(dir) => (ContactReply::Adopted, Ok(dir)),
                         Err(error) => (ContactReply::Refused(error.to_string()), Err(error)),
                     };
@@ -233,29 +239,39 @@ async fn wait_for_adoption(
                 tracing::debug!(%error, "a contact ended");
             }
             if let Some(dir) = made {
-                return dir.map_err(StartError::from);
+                return dir;
             }
         }
     };
     tokio::select! {
         dir = adopted => dir,
-        wiped = refuse_if_running(options), if options.bootstrap => Err(wiped),
+        wiped = refuse_if_running(options), if options.bootstrap => wiped,
     }
 }
 
 /// A node that lost its disk must not wait for a first start that already was.
-async fn refuse_if_running(options: &Options) -> StartError {
+async fn refuse_if_running(options: &Options) -> Result<DataDir, StartError> {
     loop {
         for peer in options.peers.iter().filter(|p| p.name != options.name) {
             let reply = contact(options, peer, &Contact::Probe).await;
             if let Ok(ContactReply::Taken { name, cluster_uuid, initialized: true, .. }) = reply {
-                return StartError::Bootstrap(format!(
+                if armed(Bug::WipedNodeKeepsId) {
+                    return come_back(options, &cluster_uuid);
+                }
+                return Err(StartError::Bootstrap(format!(
                     "{name} already runs cluster {cluster_uuid}, but this directory is empty; if \
                      its disk was lost, remove the old member and add this node with `firstcome \
                      cluster add`, started without --bootstrap"
-                ));
+                )));
             }
         }
         tokio::time::sleep(ROUND_PAUSE * 4).await;
     }
+}
+
+/// What [`Bug::WipedNodeKeepsId`] makes of an empty directory: the member it was.
+fn come_back(options: &Options, cluster_uuid: &str) -> Result<DataDir, StartError> {
+    let own = founders(options).into_iter().find(|(_, address)| address.name == options.name);
+    let id = own.map_or(1, |(id, _)| id);
+    Ok(DataDir::create(&options.data_dir, &identity(cluster_uuid, 0, id, &options.name))?)
 }

@@ -5,7 +5,9 @@
 //! than `max_ms` against it is not used until the voters' median confirms it. Source:
 //! `operations.md`, durability rule 9.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
+#[cfg(not(simulation))]
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use firstcome_domain::Millis;
 use parking_lot::Mutex;
@@ -31,7 +33,7 @@ impl Clock {
 
     /// What the machine's clock says, believed or not.
     pub(crate) fn wall(&self) -> i64 {
-        wall_ms() + self.offset_ms
+        wall_ms() + self.offset_ms + firstcome_fault::clock_offset_ms()
     }
 
     /// The time to stamp with.
@@ -56,6 +58,10 @@ impl Clock {
     }
 }
 
+#[cfg(simulation)]
+use crate::simulation::wall_ms;
+
+#[cfg(not(simulation))]
 fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -14,6 +14,9 @@ mod bootstrap;
 mod clock;
 mod core;
 mod failure;
+mod files;
+#[doc(hidden)]
+pub mod fuzz;
 mod log_store;
 mod members;
 mod metrics;
@@ -22,6 +25,8 @@ pub mod node;
 pub mod options;
 mod propose;
 mod read_index;
+#[cfg(simulation)]
+pub mod simulation;
 mod state_machine;
 pub mod status;
 #[cfg(test)]

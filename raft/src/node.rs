@@ -1,14 +1,18 @@
 //! One node: proposes, forwards, reads, and tells what it knows.
 
+#[cfg(test)]
+mod tests;
+
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use firstcome_domain::{Command, Millis, Outcome, Revision, Stamp};
+use firstcome_fault::Trigger;
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::query::ReadView;
-use firstcome_storage::{DataDir, Identity, Log, LogOptions, State, StateOptions};
+use firstcome_storage::{DataDir, Identity};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -16,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::core::{self, Core, Counters};
 use crate::failure::{FailureSlot, exit};
+use crate::files;
 use crate::log_store::LogStore;
 use crate::members::Members;
 use crate::network::peer::Factory;
@@ -109,7 +114,7 @@ pub enum StartError {
 /// A running node; cheap to clone.
 #[derive(Clone)]
 pub struct Node {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -125,19 +130,13 @@ impl Node {
                 })?),
                 None => None,
             };
-        let dir = if DataDir::is_vacant(&options.data_dir)? {
+        let dir = if DataDir::is_vacant_on(&*options.disk, &options.data_dir)? {
             bootstrap::first_start(&options, listener.as_ref()).await?
         } else {
-            DataDir::open(&options.data_dir)?
+            DataDir::open_on(Arc::clone(&options.disk), &options.data_dir)?
         };
         let identity = check_identity(&dir, &options)?;
-        let log = Log::open(&dir, LogOptions { cache_bytes: options.log_cache_bytes })?;
-        let state_options = StateOptions {
-            cache_bytes: options.state_cache_bytes,
-            checkpoint_interval: options.checkpoint_interval,
-            checkpoint_bytes: options.checkpoint_bytes,
-        };
-        let state = State::open(&dir, state_options, log.clone())?;
+        let (log, state) = files::open(&dir, &options)?;
 
         let failure = FailureSlot::default();
         let hook = failure.clone();
@@ -201,6 +200,9 @@ impl Node {
             tasks.push(tokio::spawn(server::run(Arc::clone(&core), listener)));
         }
         let node = Self { core, tasks: Arc::new(Mutex::new(tasks)) };
+        if firstcome_fault::IS_FAULT_BUILD {
+            node.obey();
+        }
         let core = &node.core;
         bootstrap::initialize(&core.options, core.id(), &core.log, &core.raft).await?;
         tracing::info!(
@@ -210,6 +212,23 @@ impl Node {
             "node started"
         );
         Ok(node)
+    }
+
+    /// Does what the control socket of a fault build asks for, for as long as the node lives.
+    fn obey(&self) {
+        let (runtime, core) = (tokio::runtime::Handle::current(), Arc::downgrade(&self.core));
+        let node = move || {
+            let core = core.upgrade().ok_or("the node has ended")?;
+            Ok::<_, String>(Self { core, tasks: Arc::default() })
+        };
+        let (handle, found) = (runtime.clone(), node.clone());
+        firstcome_fault::on_trigger(Trigger::Elect, move || {
+            let elected = handle.block_on(found()?.core.raft.trigger().elect(false));
+            elected.map_err(|error| error.to_string())
+        });
+        firstcome_fault::on_trigger(Trigger::Snapshot, move || {
+            runtime.block_on(node()?.snapshot()).map(drop).map_err(|error| error.to_string())
+        });
     }
 
     /// Proposes a command through whoever leads; answers after a majority made it durable and
@@ -331,7 +350,7 @@ impl Node {
     /// allows; answers the mark.
     pub async fn snapshot(&self) -> Result<Revision, Failure> {
         let state = self.core.state.clone();
-        let saved = tokio::task::spawn_blocking(move || state.checkpoint()).await;
+        let saved = files::apart(move || state.checkpoint()).await;
         let stopped = || core::not_executed(FailureReason::Draining);
         let saved = saved.map_err(|_| stopped())?.map_err(|error| {
             self.core.failure.set_storage(&error);
@@ -366,7 +385,7 @@ impl Node {
             task.abort();
         }
         let (state, log) = (core.state.clone(), core.log.clone());
-        let closed = tokio::task::spawn_blocking(move || {
+        let closed = files::apart(move || {
             let closed = state.close();
             log.close();
             closed

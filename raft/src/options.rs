@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use firstcome_storage::{Disk, RealDisk};
 
 /// A configured node: first contact and bootstrap only; afterwards membership lives in the log.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Options {
     pub cluster_name: String,
     /// Where the two files are.
     pub data_dir: PathBuf,
+    /// What `data_dir` is on: this machine's files, unless a test has its own.
+    pub disk: Arc<dyn Disk>,
     /// What this node tells others about itself.
     pub api: String,
     /// What this node tells others about itself.
@@ -81,6 +86,7 @@ impl Options {
             name: name.to_owned(),
             cluster_name: "firstcome".to_owned(),
             data_dir,
+            disk: Arc::new(RealDisk),
             api: String::new(),
             peer: String::new(),
             peer_listen: None,

@@ -8,7 +8,7 @@
 //! claims faults with it must not count.
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
@@ -195,9 +195,17 @@ pub(super) fn loopback(nodes: usize) -> anyhow::Result<Vec<Addresses>> {
     Ok(pairs.collect())
 }
 
+/// An address of loopback for this process alone. A node that is down must find its port free
+/// again, and outgoing connections of this machine take ports of 127.0.0.1 only.
+pub(super) fn own_loopback() -> IpAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    // 127.0.0.1 itself is never made: the second part is at least 64.
+    IpAddr::V4(Ipv4Addr::new(127, 64 | high, middle, low))
+}
+
 /// Ports that were free a moment ago: bound at 0, read back, released together.
 fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let any = || TcpListener::bind((own_loopback(), 0));
+    let listeners: Vec<TcpListener> = (0..count).map(|_| any()).collect::<Result<_, _>>()?;
     Ok(listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?)
 }

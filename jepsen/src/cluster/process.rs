@@ -242,9 +242,10 @@ impl Cluster {
             command.args(["--set", setting]);
         }
         for (to, other) in self.nodes.iter().enumerate() {
-            if let Some(address) = self.network.dial(at, to) {
-                command.args(["--set", &format!("network.dial.{}={address}", other.name)]);
-            }
+            // Also when nothing stands between: members may know each other by the addresses of
+            // an earlier run.
+            let address = self.network.dial(at, to).unwrap_or(other.peer);
+            command.args(["--set", &format!("network.dial.{}={address}", other.name)]);
         }
         command.env("FIRSTCOME_MASTER_KEY_FILE", &self.key_file);
         command.env("FIRSTCOME_FAULT_SOCKET", &node.socket);

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::network::{Addresses, How, Network, Shape, Traffic, loopback};
+use super::network::{Addresses, How, Network, Shape, Traffic, loopback, own_loopback};
 use crate::seed::Seed;
 
 /// Largest piece that is carried at once.
@@ -231,7 +231,7 @@ impl Drop for Proxy {
 
 impl Link {
     fn open(shared: Shared) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let listener = TcpListener::bind((own_loopback(), 0))?;
         let listen = listener.local_addr()?;
         let shared = Arc::new(shared);
         let theirs = Arc::clone(&shared);

@@ -18,7 +18,9 @@ use crate::teller::Stage;
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A change of members is one commit; beyond this it is asked again, or given up.
-const VERB_LIMIT: Duration = Duration::from_secs(4);
+const VERB_LIMIT: Duration = Duration::from_secs(2);
+/// So long without a leader, nothing can be changed: other faults must be mended first.
+const LEADERLESS_MAX: Duration = Duration::from_secs(2);
 /// Between two requests for the same change.
 const VERB_PAUSE: Duration = Duration::from_millis(250);
 
@@ -156,9 +158,15 @@ impl<'a> Field<'a> {
         self.touched_members = true;
         let mut client = Client::new(VERB_LIMIT);
         let mut next = Instant::now();
+        let mut led = Instant::now();
+        let mut held = false;
         let mut turn = 0;
         self.wait(limit, |field| {
-            if field.members().is_some_and(|members| holds(&members)) {
+            held = field.members().is_some_and(|members| holds(&members));
+            if field.leader().is_some() {
+                led = Instant::now();
+            }
+            if held || led.elapsed() > LEADERLESS_MAX {
                 return Ok(true);
             }
             if field.cluster.is_silent() || Instant::now() < next {
@@ -175,7 +183,8 @@ impl<'a> Field<'a> {
             turn += 1;
             next = Instant::now() + VERB_PAUSE;
             Ok(false)
-        })
+        })?;
+        Ok(held)
     }
 
     /// A request of an admin about the cluster.

@@ -140,7 +140,9 @@ pub(super) fn restore(field: &mut Field<'_>) -> anyhow::Result<()> {
     }
     for at in 0..field.cluster.founders {
         let name = field.cluster.node(at)?.name.clone();
-        field.wait(RESTORE_LIMIT, |field| Ok(field.members().is_some()))?;
+        field.wait(RESTORE_LIMIT, |field| {
+            Ok(field.leader().is_some() && field.members().is_some())
+        })?;
         let member = field.member(&name);
         let is_back = match &member {
             Some(member) if field.cluster.node(at)?.is_wanted => {

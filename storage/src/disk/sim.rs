@@ -4,6 +4,9 @@
 //! the journal call by call; at each point, [`CrashPoint::crash`] gives the disk that a machine
 //! could find after losing power there, under a [`Policy`] that says which unsynced calls
 //! survived. One run of a script is so enough to crash it everywhere.
+//!
+//! A long run needs no journal of everything: [`SimDisk::running`] forgets what became durable, and
+//! [`SimDisk::crash_now`] loses power here and now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -127,6 +130,10 @@ struct Inner {
     /// Content at the beginning of the journal; all durable.
     origin: Image,
     journal: Vec<Call>,
+    /// Whether the journal forgets what became durable.
+    forgets: bool,
+    /// Whether the machine is off: nothing changes any more.
+    off: bool,
     inodes: Inode,
     calls: u64,
     fault: Option<Fault>,
@@ -139,9 +146,21 @@ impl Inner {
         if let Some(fault) = self.fault.filter(|fault| fault.call == self.calls) {
             return Err(io::Error::from_raw_os_error(fault.error));
         }
+        if self.off {
+            return Err(io::Error::other("the machine is off"));
+        }
         self.image.apply(&call);
-        self.journal.push(call);
+        match &call {
+            Call::Sync(inode) if self.forgets => self.settle(|call| call.is_of_file(*inode)),
+            Call::SyncDir(dir) if self.forgets => self.settle(|call| call.is_of_dir(dir)),
+            _ => self.journal.push(call),
+        }
         Ok(())
+    }
+
+    /// Moves durable calls from the journal into the origin.
+    fn settle(&mut self, is_durable: impl Fn(&Call) -> bool) {
+        settle(&mut self.origin, &mut self.journal, is_durable);
     }
 
     fn inode(&self, path: &Path) -> io::Result<Inode> {
@@ -159,6 +178,50 @@ impl SimDisk {
     /// An empty disk.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same content on a disk for a long run: its journal holds only what is not durable, so
+    /// [`SimDisk::crash_points`] of it says nothing and [`SimDisk::crash_now`] does.
+    #[must_use]
+    pub fn running(&self) -> Self {
+        let copy = self.copy();
+        copy.inner.lock().forgets = true;
+        copy
+    }
+
+    /// The disk as it may be found after losing power now. This one is off from now on: whoever
+    /// still has it open changes nothing any more.
+    #[must_use]
+    pub fn crash_now(&self, policy: Policy) -> Self {
+        let mut inner = self.inner.lock();
+        inner.off = true;
+        let point = CrashPoint {
+            durable: inner.origin.clone(),
+            dirs: inner.dirs.clone(),
+            unsynced: inner.journal.clone(),
+            journal: Vec::new(),
+            at: 0,
+        };
+        drop(inner);
+        point.crash(policy)
+    }
+
+    /// The disk as the next process finds it when this one was killed: nothing is lost, and nothing
+    /// more is durable. This one is off from now on.
+    #[must_use]
+    pub fn hand_over(&self) -> Self {
+        let mut inner = self.inner.lock();
+        inner.off = true;
+        let next = Inner {
+            image: inner.image.clone(),
+            dirs: inner.dirs.clone(),
+            origin: inner.origin.clone(),
+            journal: inner.journal.clone(),
+            forgets: inner.forgets,
+            inodes: inner.inodes,
+            ..Inner::default()
+        };
+        Self { inner: Arc::new(Mutex::new(next)) }
     }
 
     /// How many changing calls there were so far.
@@ -252,14 +315,7 @@ impl CrashPoint {
     }
 
     fn settle(&mut self, is_durable: impl Fn(&Call) -> bool) {
-        let durable = &mut self.durable;
-        self.unsynced.retain(|call| {
-            let settled = is_durable(call);
-            if settled {
-                durable.apply(call);
-            }
-            !settled
-        });
+        settle(&mut self.durable, &mut self.unsynced, is_durable);
     }
 
     /// The disk as it may be found after losing power here.
@@ -302,6 +358,17 @@ impl CrashPoint {
             Policy::HoldNames => all().filter(|call| !call.is_of_name()).collect(),
         }
     }
+}
+
+/// Makes calls durable: from the unsynced ones into the image.
+fn settle(durable: &mut Image, unsynced: &mut Vec<Call>, is_durable: impl Fn(&Call) -> bool) {
+    unsynced.retain(|call| {
+        let settled = is_durable(call);
+        if settled {
+            durable.apply(call);
+        }
+        !settled
+    });
 }
 
 /// Small repeatable random numbers: `SplitMix64`, as published by Steele, Lea and Flood.

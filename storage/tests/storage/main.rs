@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod running;
 mod shop;
 
 mod apply;
@@ -14,3 +15,4 @@ mod inspect;
 mod lists;
 mod log;
 mod snapshot;
+mod volatile;

@@ -1,0 +1,158 @@
+//! How a run ends: what is open is settled, every sale is sold out to fresh buyers, every node is
+//! dumped for the judge. The same as a live run's end, over the simulated clients.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use firstcome_jepsen::ask::{self, Customer, Told};
+use firstcome_jepsen::client::Request;
+use firstcome_jepsen::dump::{Dump, EventRow, OrderRow};
+use firstcome_jepsen::run::write_json;
+use firstcome_jepsen::workload::Sale;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+
+/// General stock that the sales are cut from.
+const STOCK: u64 = 1_000_000;
+
+/// Creates the product; answers its id and an instant at which its sales have opened.
+pub async fn set_up(client: &mut Client, staff: &str) -> anyhow::Result<(String, String)> {
+    let time = client.insist(0, &Request::get("/v1/time", staff)).await?;
+    let now = time.get("now").and_then(Value::as_str).context("no now in /v1/time")?;
+    let body = json!({"name": "simulated", "price": {"amount": 1000, "currency": "KRW"},
+        "stock": STOCK, "no_shipping": true});
+    let request = Request::post("/v1/admin/products", staff, "set-up", body);
+    let product = client.insist(0, &request).await?;
+    let id = product.get("id").and_then(Value::as_str).context("a product without id")?;
+    Ok((id.to_owned(), now.to_owned()))
+}
+
+/// Settles what is unpaid.
+pub async fn settle_all(client: &mut Client, staff: &str) -> anyhow::Result<()> {
+    for row in client.list(0, staff, "/v1/admin/orders?status=payment_pending").await? {
+        let row = order_row(&row)?;
+        let key = format!("settle-{}", row.id);
+        client.until_known(&ask::settle(staff, &key, &row.pool, &row.id)).await;
+    }
+    Ok(())
+}
+
+/// Lets fresh buyers have every unit that is left of these sales.
+pub async fn sell_out(
+    client: &mut Client,
+    staff: &str,
+    sales: &[Sale],
+    fresh: &[Customer],
+) -> anyhow::Result<()> {
+    for sale in sales {
+        let mut number = 0;
+        let mut key = || {
+            number += 1;
+            format!("end-{}-{number}", sale.id)
+        };
+        for customer in fresh {
+            let stock = ask::stock(staff, &sale.id);
+            let Told::Done { value: stock, .. } = client.until_known(&stock).await else {
+                bail!("the stock of {} cannot be read", sale.id);
+            };
+            let left = stock.get("available").and_then(Value::as_u64).unwrap_or(0);
+            let order = ask::order(customer, &key(), &sale.id, left.clamp(1, sale.limit));
+            let told = client.until_known(&order).await;
+            if let Some(order) = told.text("order") {
+                client.until_known(&ask::settle(staff, &key(), &sale.id, order)).await;
+            } else if told.refused() == Some("sold_out") {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes what every node shows in the end.
+pub async fn dump(
+    client: &mut Client,
+    staff: &str,
+    nodes: usize,
+    sales: &[Sale],
+    dir: &Path,
+) -> anyhow::Result<()> {
+    let place = dir.join("dump");
+    std::fs::create_dir_all(&place)?;
+    let (revision, hashes) = hashes(client, staff, nodes).await?;
+    for at in 0..nodes {
+        let name = format!("n{}", at + 1);
+        let mut pools = BTreeMap::new();
+        for sale in sales {
+            let request = Request::get(format!("/v1/sales/{}/stock", sale.id), staff);
+            let body = client.insist(at, &request).await?;
+            let read = ask::accounts(&body).with_context(|| format!("no accounts in {body}"))?;
+            pools.insert(sale.id.clone(), serde_json::from_value(read)?);
+        }
+        let orders = client.list(at, staff, "/v1/admin/orders").await?;
+        let events = client.list(at, staff, "/v1/admin/events").await;
+        let dump = Dump {
+            hash: hashes.get(&name).cloned(),
+            node: name.clone(),
+            revision,
+            orders: orders.iter().map(order_row).collect::<anyhow::Result<_>>()?,
+            pools,
+            events: events.ok().map(|rows| rows.iter().filter_map(event_row).collect()),
+        };
+        write_json(&place.join(format!("{name}.json")), &dump)?;
+    }
+    Ok(())
+}
+
+/// The state hash of every node at one revision, once all tell it.
+async fn hashes(
+    client: &mut Client,
+    staff: &str,
+    nodes: usize,
+) -> anyhow::Result<(u64, BTreeMap<String, String>)> {
+    for _ in 0..40 {
+        let body = client.insist(0, &Request::get("/v1/cluster/hash", staff)).await?;
+        let revision = body.get("revision").and_then(Value::as_u64).context("no revision")?;
+        let rows = body.get("nodes").and_then(Value::as_array).context("no nodes")?;
+        let told: BTreeMap<String, String> = rows
+            .iter()
+            .filter_map(|node| {
+                let text = |name: &str| node.get(name)?.as_str().map(str::to_owned);
+                Some((text("name")?, text("hash")?))
+            })
+            .collect();
+        if told.len() >= nodes {
+            return Ok((revision, told));
+        }
+    }
+    ensure!(nodes == 0, "not every node tells its hash");
+    bail!("no nodes")
+}
+
+fn order_row(row: &Value) -> anyhow::Result<OrderRow> {
+    let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
+    let line = row.get("lines").and_then(|lines| lines.get(0));
+    let shortened = || {
+        Some(OrderRow {
+            id: text("id")?,
+            customer: text("customer_id")?,
+            pool: line?.get("sale_id").and_then(Value::as_str)?.to_owned(),
+            quantity: line?.get("quantity").and_then(Value::as_u64)?,
+            status: text("status")?,
+            revision: row.get("ticket").and_then(Value::as_u64)?,
+        })
+    };
+    shortened().with_context(|| format!("not an order: {row}"))
+}
+
+fn event_row(row: &Value) -> Option<EventRow> {
+    let text =
+        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let name = text(row, "type").or_else(|| text(row, "event"))?;
+    let data = row.get("data").unwrap_or(row);
+    let order = text(data, "order_id").or_else(|| text(data, "order"));
+    let revision = row.get("revision").and_then(Value::as_u64)?;
+    let at = text(row, "at").or_else(|| text(row, "created_at"));
+    name.starts_with("order.").then_some(EventRow { revision, name, order: order?, at })
+}
