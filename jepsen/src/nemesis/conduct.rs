@@ -103,8 +103,11 @@ fn begin(number: usize, planned: &Planned, field: &mut Field<'_>, open: &mut Vec
     let names = field.names(&nodes);
     let mut said = json!({"phase": "begin", "number": number, "mode": mode,
         "target": planned.target.word(), "nodes": names});
-    let homeless = field.cluster.founders().iter().any(|node| !node.is_wanted);
-    if nodes.is_empty() || planned.destroys() && homeless {
+    // Disks that are lost at once stay a minority: of three nodes one, and of five one as well.
+    let one_is_lost = !field.destroyed.is_empty()
+        || field.cluster.founders().iter().any(|node| !node.is_wanted)
+        || open.iter().any(|fault| fault.planned.destroys());
+    if nodes.is_empty() || planned.destroys() && one_is_lost {
         if let Some(said) = said.as_object_mut() {
             said.insert("left_out".to_owned(), json!("its nodes bear another fault"));
         }

@@ -148,6 +148,7 @@ impl Affliction for BitFlip {
             let place = flip(&mut bytes, seed.draw())?;
             self.flipped.push((place, bytes.get(place).copied().unwrap_or(0)));
         }
+        field.destroyed.insert(at);
         fs::write(&path, bytes)?;
         field.start(at)?;
         Ok(json!({"file": self.file, "flipped": self.flipped}))

@@ -34,6 +34,8 @@ pub(super) struct Field<'a> {
     pub(super) exits: BTreeMap<usize, i32>,
     /// Members were changed: at the end they have to be looked at.
     pub(super) touched_members: bool,
+    /// Nodes whose disks are lost, and that are not yet back as new members.
+    pub(super) destroyed: BTreeSet<usize>,
     /// Exit codes that a fault at work explains.
     excused: BTreeMap<usize, Vec<i32>>,
     /// Nodes that fell and stay down: findings.
@@ -48,6 +50,7 @@ impl<'a> Field<'a> {
             dir,
             exits: BTreeMap::new(),
             touched_members: false,
+            destroyed: BTreeSet::new(),
             excused: BTreeMap::new(),
             given_up: BTreeSet::new(),
         }

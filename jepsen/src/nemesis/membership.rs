@@ -82,7 +82,10 @@ fn join(field: &mut Field<'_>, at: usize, limit: Duration) -> anyhow::Result<boo
     say(field, "add", &name, added);
     let promoted = added && promote(field, at, limit)?;
     say(field, "promote", &name, promoted);
-    field.cluster.node_mut(at)?.is_wanted |= promoted;
+    if promoted {
+        field.cluster.node_mut(at)?.is_wanted = true;
+        field.destroyed.remove(&at);
+    }
     Ok(promoted)
 }
 
@@ -110,6 +113,7 @@ fn part(field: &mut Field<'_>, at: usize, limit: Duration) -> anyhow::Result<boo
 /// A node whose disk is lost comes back as a new member; answers whether it is one.
 pub(super) fn replace(field: &mut Field<'_>, at: usize) -> anyhow::Result<bool> {
     field.excuse(at, &[EXIT_REMOVED, EXIT_DONE]);
+    field.destroyed.insert(at);
     field.cluster.put_down(at)?;
     field.cluster.wipe(at)?;
     Ok(part(field, at, CHANGE_LIMIT)? && join(field, at, CHANGE_LIMIT)?)
@@ -145,7 +149,7 @@ pub(super) fn restore(field: &mut Field<'_>) -> anyhow::Result<()> {
         })?;
         let member = field.member(&name);
         let is_back = match &member {
-            Some(member) if field.cluster.node(at)?.is_wanted => {
+            Some(member) if !field.destroyed.contains(&at) && field.cluster.node(at)?.is_wanted => {
                 member.is_voter || promote(field, at, RESTORE_LIMIT)?
             }
             _ => part(field, at, RESTORE_LIMIT)? && join(field, at, RESTORE_LIMIT)?,
@@ -237,6 +241,7 @@ impl Affliction for Replaced {
         let &at = self.nodes.first().context("no node")?;
         field.cluster.kill(at)?;
         if !field.cluster.is_silent() {
+            field.destroyed.insert(at);
             field.cluster.wipe(at)?;
         }
         Ok(Value::Null)

@@ -45,11 +45,11 @@ impl Affliction for Partition {
         let nodes = field.wanted();
         let grudges = grudges(self.cut, &nodes, self.leader, self.node);
         for &(from, to) in &grudges {
+            // What ends with the cut is lost by it; what was carried until it is not of interest.
+            let lost = field.cluster.network.traffic(from, to)?.lost;
             field.cluster.network.cut(from, to, self.how)?;
-        }
-        for &(from, to) in &grudges {
-            let before = field.cluster.network.traffic(from, to)?;
-            self.lanes.push(((from, to), before));
+            let carried = field.cluster.network.traffic(from, to)?.carried;
+            self.lanes.push(((from, to), Traffic { carried, lost, slowed: 0 }));
         }
         let deaf: Vec<String> =
             grudges.iter().map(|(from, to)| format!("n{}->n{}", from + 1, to + 1)).collect();
