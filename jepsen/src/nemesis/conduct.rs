@@ -21,6 +21,8 @@ use crate::teller::Stage;
 const TICK: Duration = Duration::from_millis(50);
 /// How often what is broken is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// Other faults may keep members from changing; those must get their turn to end.
+const PATIENCE_IN_CHAOS: Duration = Duration::from_secs(4);
 /// What the nemesis says at its end.
 const NOTES: &str = "nemesis_notes";
 
@@ -43,6 +45,11 @@ pub fn carry_out(
     dir: &Path,
 ) -> anyhow::Result<()> {
     let mut field = Field::new(cluster, stage, dir.to_owned());
+    let mut kinds = plan.iter().map(Planned::kind);
+    let first = kinds.next();
+    if kinds.any(|kind| Some(kind) != first) {
+        field.patience = PATIENCE_IN_CHAOS;
+    }
     let mut open = Vec::new();
     let conducted = conduct(plan, limit, &mut field, &mut open);
     while let Some(fault) = open.pop() {

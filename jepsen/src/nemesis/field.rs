@@ -32,6 +32,8 @@ pub(super) struct Field<'a> {
     pub(super) dir: PathBuf,
     /// How each node ended, if it did so by itself.
     pub(super) exits: BTreeMap<usize, i32>,
+    /// How long a change of members may take, while other faults wait for their turn.
+    pub(super) patience: Duration,
     /// Members were changed: at the end they have to be looked at.
     pub(super) touched_members: bool,
     /// Nodes whose disks are lost, and that are not yet back as new members.
@@ -49,6 +51,7 @@ impl<'a> Field<'a> {
             stage,
             dir,
             exits: BTreeMap::new(),
+            patience: Duration::from_secs(10),
             touched_members: false,
             destroyed: BTreeSet::new(),
             excused: BTreeMap::new(),

@@ -14,8 +14,6 @@ use super::plan::Step;
 use super::{Affliction, Outcome};
 use crate::cluster::watch::Member;
 
-/// Under load, and under other faults, one change takes a while.
-const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 /// After the last fault nothing stands in the way.
 const RESTORE_LIMIT: Duration = Duration::from_secs(20);
 /// A removed node notices it by itself.
@@ -116,14 +114,14 @@ pub(super) fn replace(field: &mut Field<'_>, at: usize) -> anyhow::Result<bool> 
     field.destroyed.insert(at);
     field.cluster.put_down(at)?;
     field.cluster.wipe(at)?;
-    Ok(part(field, at, CHANGE_LIMIT)? && join(field, at, CHANGE_LIMIT)?)
+    Ok(part(field, at, field.patience)? && join(field, at, field.patience)?)
 }
 
 /// The first spare becomes a learner: a new membership for everybody to apply.
 pub(super) fn come_as_learner(field: &mut Field<'_>) -> anyhow::Result<()> {
     let spare = field.cluster.founders;
     field.start(spare)?;
-    let (name, added) = (field.names(&[spare]).concat(), add(field, spare, CHANGE_LIMIT)?);
+    let (name, added) = (field.names(&[spare]).concat(), add(field, spare, field.patience)?);
     say(field, "add", &name, added);
     Ok(())
 }
@@ -131,7 +129,7 @@ pub(super) fn come_as_learner(field: &mut Field<'_>) -> anyhow::Result<()> {
 /// It leaves again.
 pub(super) fn leave(field: &mut Field<'_>) -> anyhow::Result<()> {
     let spare = field.cluster.founders;
-    part(field, spare, CHANGE_LIMIT).map(drop)
+    part(field, spare, field.patience).map(drop)
 }
 
 /// The founders are the only members, and all of them vote.
@@ -183,7 +181,7 @@ impl Grow {
 impl Affliction for Grow {
     fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
         for at in Self::spares(field) {
-            self.joined += usize::from(join(field, at, CHANGE_LIMIT)?);
+            self.joined += usize::from(join(field, at, field.patience)?);
         }
         let voters = field.members().map(|all| all.iter().filter(|m| m.is_voter).count());
         Ok(json!({"joined": self.joined, "voters": voters}))
@@ -191,7 +189,7 @@ impl Affliction for Grow {
 
     fn end(&mut self, field: &mut Field<'_>) -> anyhow::Result<Outcome> {
         for at in Self::spares(field) {
-            self.left += usize::from(part(field, at, CHANGE_LIMIT)?);
+            self.left += usize::from(part(field, at, field.patience)?);
         }
         let all = Self::spares(field).len();
         let took_effect = all > 0 && self.joined == all && self.left == all;
@@ -213,7 +211,7 @@ impl Affliction for Removed {
         self.was_leader = field.leader() == Some(at);
         let id = field.member(&name).context("it is no member")?.id;
         field.excuse(at, &[EXIT_REMOVED]);
-        self.gone = remove(field, &name, id, CHANGE_LIMIT)?;
+        self.gone = remove(field, &name, id, field.patience)?;
         say(field, "remove", &name, self.gone);
         Ok(json!({"id": id, "was_leader": self.was_leader, "gone": self.gone}))
     }
