@@ -463,7 +463,9 @@ fn track(order: &Order, kinds: &[Nemesis], mut seed: Seed, drawn: &mut Drawn) {
         if at_ms + planned.lasts_ms + CALM_MS > order.seconds * 1_000 {
             return;
         }
-        if turn < all.min(floor.max(1)) {
+        // A disk is not destroyed while another one is lost: chaos cannot promise that one is.
+        let may_be_left_out = in_chaos && modes.as_slice() == ["bit_flip"];
+        if turn < all.min(floor.max(1)) && !may_be_left_out {
             let kind = kind.word();
             let required = if in_chaos { kind.to_owned() } else { format!("{kind}/{mode}") };
             drawn.required.push(required);
@@ -542,8 +544,14 @@ fn make(
             (target, (2_500, 4_000), Fault::Disk { mode: spoiled })
         }
         Nemesis::Failpoint => {
-            let point = usize::try_from(seed.below(POINTS.len() as u64)).unwrap_or(0);
-            let name = POINTS.get(point).copied().unwrap_or_default();
+            // In chaos nobody helps a node to a snapshot or to new members just now.
+            let by_itself = |name: &&str| {
+                order.nemesis != Nemesis::Chaos
+                    || !(name.starts_with("snapshot") || name.starts_with("membership"))
+            };
+            let points: Vec<&str> = POINTS.iter().copied().filter(by_itself).collect();
+            let point = usize::try_from(seed.below(points.len() as u64)).unwrap_or(0);
+            let name = points.get(point).copied().unwrap_or_default();
             let action = if mode == "panic" { Act::Panic } else { Act::Sleep };
             let (name, ms) = (name.to_owned(), seed.between(50, 1_500));
             (Target::One, (4_500, 5_500), Fault::Failpoint { name, action, ms })
