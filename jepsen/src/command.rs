@@ -14,6 +14,7 @@ use crate::check::{Evidence, Judgement, Verdict, judge};
 use crate::child::Word;
 use crate::matrix::{self, Grid};
 use crate::nemesis::Nemesis;
+use crate::nemesis::means::Means;
 use crate::run::{self, Plan};
 use crate::soak::{self, Soak};
 use crate::{edn, report, workload};
@@ -113,6 +114,8 @@ struct Run {
     /// Goes on with the data directories of this run, which must have been kept.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
+    #[command(flatten)]
+    means: Means,
 }
 
 #[derive(Args, Debug)]
@@ -215,7 +218,8 @@ const fn word_of(verdict: Verdict) -> Word {
 }
 
 fn start(run: Run) -> anyhow::Result<Word> {
-    let Run { workload, nemesis, nodes, seconds, calm, binary, store, seed, keep, resume } = run;
+    let Run { workload, nemesis, nodes, seconds, calm, binary, store, seed, keep, resume, means } =
+        run;
     let (dir, judgement) = run::run(&Plan {
         binary,
         workload,
@@ -225,6 +229,7 @@ fn start(run: Run) -> anyhow::Result<Word> {
         calm_seconds: calm,
         seed,
         store,
+        means,
         keep,
         previous: resume,
     })?;

@@ -24,6 +24,15 @@ pub struct Test {
     pub seed: u64,
     /// How many nodes.
     pub nodes: usize,
+    /// What the ways between the nodes were made of: `proxy` or `netns`.
+    #[serde(default)]
+    pub network: String,
+    /// Faults that must have taken effect once: `kill/leader`.
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// Faults that belong to the nemesis and could not be carried out, with what they need.
+    #[serde(default)]
+    pub missing: Vec<String>,
     /// How long nothing was asked after the last fault.
     #[serde(default)]
     pub calm_seconds: u64,

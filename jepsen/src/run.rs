@@ -60,6 +60,8 @@ pub struct Plan {
     pub seed: u64,
     /// Where run directories go.
     pub store: PathBuf,
+    /// What the nemesis has to work with.
+    pub means: nemesis::means::Means,
     /// Keeps the data directories of a run that is true, too.
     pub keep: bool,
     /// Goes on with the data directories of this run, which lose them.
@@ -68,15 +70,26 @@ pub struct Plan {
 
 /// Runs and judges; answers the run directory too.
 pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
-    let binary_sha256 = origin::sha256(&plan.binary)
+    let binary = plan.means.fault_binary.as_ref().unwrap_or(&plan.binary);
+    let binary_sha256 = origin::sha256(binary)
         .context("no binary to test; build it with `cargo build --release` or name it: --binary")?;
     let dir = directory(plan)?;
-    let mut cluster = Cluster::prepare(&plan.binary, &dir, plan.nodes)?;
+    let (mut cluster, abilities) =
+        nemesis::means::prepare(plan.nemesis, &plan.means, &plan.binary, plan.nodes, &dir)?;
     if let Some(previous) = &plan.previous {
         segment::take_over(previous, &dir)?;
     }
-    let faults = nemesis::plan(plan.nemesis, plan.seconds, plan.nodes, Seed::of(plan.seed, 1_000));
+    let drawn = nemesis::plan::draw(&nemesis::plan::Order {
+        nemesis: plan.nemesis,
+        advances: ["conservation", "deadline"].contains(&plan.workload.word()),
+        seconds: plan.seconds,
+        nodes: plan.nodes,
+        abilities,
+        seed: Seed::of(plan.seed, 1_000),
+    });
+    let faults = drawn.faults;
     let mut test = describe(plan, &cluster, binary_sha256)?;
+    (test.required, test.missing) = (drawn.required, drawn.missing);
     write_json(&dir.join("test.json"), &test)?;
     write_json(&dir.join("plan.json"), &faults)?;
     let staff = cluster.run(&["token", "--role", "admin", "--ttl", "7200"])?.trim().to_owned();
@@ -87,7 +100,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         cluster.start(at)?;
     }
     cluster.wait_ready(START_LIMIT).context("the cluster did not start")?;
-    let nodes: Vec<_> = cluster.nodes.iter().map(|node| (node.name.clone(), node.api)).collect();
+    let nodes: Vec<_> =
+        cluster.founders().iter().map(|node| (node.name.clone(), node.api)).collect();
     let mut desk = Desk::new(staff.clone());
     let api = nodes.first().context("no node")?.1;
     if plan.previous.is_some() {
@@ -103,7 +117,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         Setting { seed: plan.seed, nodes: plan.nodes, customers, staff, product, opens_at };
     let workload = Mutex::new(plan.workload.workload(setting));
 
-    let carried_out = chaos(plan, &faults, &mut cluster, &stage, &workload);
+    let carried_out = chaos(plan, &faults, &mut cluster, &stage, &workload, &dir);
     stage.recorder.close()?;
     carried_out?;
     match cluster.wait_ready(RECOVERY_LIMIT) {
@@ -123,6 +137,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let judgement = rejudge(&dir)?;
     stopped?;
     if judgement.verdict == Verdict::True && !plan.keep {
+        drop(cluster); // A disk of its own goes with it.
         fs::remove_dir_all(dir.join("data")).context("cannot remove the data directories")?;
     }
     Ok((dir, judgement))
@@ -164,7 +179,10 @@ fn describe(plan: &Plan, cluster: &Cluster, binary_sha256: String) -> anyhow::Re
         seed: plan.seed,
         nodes: plan.nodes,
         calm_seconds: plan.calm_seconds,
-        binary: plan.binary.display().to_string(),
+        binary: plan.means.fault_binary.as_ref().unwrap_or(&plan.binary).display().to_string(),
+        network: plan.means.network.word().into(),
+        required: Vec::new(),
+        missing: Vec::new(),
         version: cluster.run(&["--version"])?.trim().to_owned(),
         binary_sha256,
         commit: origin::commit(),
@@ -213,10 +231,11 @@ fn customer(token: &str) -> anyhow::Result<Customer> {
 /// Clients and nemesis, side by side, until the time is over and everything is healed.
 fn chaos(
     plan: &Plan,
-    faults: &[nemesis::Fault],
+    faults: &[nemesis::plan::Planned],
     cluster: &mut Cluster,
     stage: &Stage,
     workload: &Mutex<Box<dyn Workload>>,
+    dir: &Path,
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let clients = workload.lock().unwrap_or_else(PoisonError::into_inner).clients();
@@ -224,8 +243,8 @@ fn chaos(
         for (client, mut teller) in tellers(stage, clients, plan.seed).into_iter().enumerate() {
             scope.spawn(move || teller.work(workload, client, &stage.done));
         }
-        let carried_out = nemesis::carry_out(faults, cluster, stage);
         let end = Duration::from_secs(plan.seconds);
+        let carried_out = nemesis::conduct::carry_out(faults, end, cluster, stage, dir);
         if carried_out.is_ok() {
             thread::sleep(end.saturating_sub(started.elapsed()));
         }

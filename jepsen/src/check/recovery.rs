@@ -1,4 +1,5 @@
-//! It comes back: after the last fault every node serves again within 30 s, without help.
+//! It comes back: after the last fault every node serves again within 30 s, without help. A node
+//! that ended though no fault explains it, or that ended badly when asked to stop, needed help.
 
 use super::{Evidence, Finding};
 
@@ -6,12 +7,25 @@ use super::{Evidence, Finding};
 pub const RECOVERED: &str = "recovered";
 /// What it says when one was not within the time.
 pub const NOT_RECOVERED: &str = "not_recovered";
+/// What the nemesis says when a node ended by itself.
+pub const FALLEN: &str = "fallen";
+/// What it says when a node did something that no fault explains.
+pub const FINDING: &str = "finding";
 
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("recovery");
-    let said = |name: &str| evidence.history.faults.iter().find(|fault| fault.f == name);
+    let faults = &evidence.history.faults;
+    let said = |name: &str| faults.iter().find(|fault| fault.f == name);
     finding.looked_at = evidence.test.nodes as u64;
+    for fault in faults {
+        let unexplained = fault.value.get("explained").is_none_or(|explained| explained != true);
+        if fault.f == FALLEN && unexplained {
+            finding.wrong(format!("a node ended, and no fault explains it: {}", fault.value));
+        } else if fault.f == FINDING {
+            finding.wrong(format!("no fault explains it: {}", fault.value));
+        }
+    }
     if let Some(fault) = said(NOT_RECOVERED) {
         finding.wrong(format!("not every node was ready within 30 s: {}", fault.value));
     } else if said(RECOVERED).is_none() {

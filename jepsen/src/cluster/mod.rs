@@ -1,3 +1,9 @@
-//! Real nodes: processes of the product's binary on loopback, seen only from outside.
+//! Real nodes: processes of the product's binary, seen and broken only from outside.
 
+pub mod control;
+pub mod netns;
+pub mod network;
 pub mod process;
+pub mod proxy;
+pub mod tmpfs;
+pub mod watch;

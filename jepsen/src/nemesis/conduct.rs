@@ -1,0 +1,169 @@
+//! Carries a plan out, one thread beside the clients, and heals whatever happens.
+//!
+//! Every fault is said twice: as it begins (`"phase": "begin"`) and as it ends, with what was seen
+//! of it. Faults that came too late to end in time are left out; those whose nodes all bear
+//! another fault say so. Healing goes backwards, also when a step fails.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::field::Field;
+use super::plan::{Fault, Planned};
+use super::{Affliction, Outcome, affliction, membership};
+use crate::cluster::process::Cluster;
+use crate::teller::Stage;
+
+/// How often the clock of the plan is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How often what is broken is looked at.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// Other faults may keep members from changing; those must get their turn to end.
+const PATIENCE_IN_CHAOS: Duration = Duration::from_secs(4);
+/// What the nemesis says at its end.
+const NOTES: &str = "nemesis_notes";
+
+/// A fault at work.
+struct Open {
+    number: usize,
+    planned: Planned,
+    nodes: Vec<usize>,
+    until: Instant,
+    affliction: Box<dyn Affliction>,
+    troubles: Vec<String>,
+}
+
+/// Carries the plan out within this time; everything that was broken is mended.
+pub fn carry_out(
+    plan: &[Planned],
+    limit: Duration,
+    cluster: &mut Cluster,
+    stage: &Stage,
+    dir: &Path,
+) -> anyhow::Result<()> {
+    let mut field = Field::new(cluster, stage, dir.to_owned());
+    let mut kinds = plan.iter().map(Planned::kind);
+    let first = kinds.next();
+    if kinds.any(|kind| Some(kind) != first) {
+        field.patience = PATIENCE_IN_CHAOS;
+    }
+    let mut open = Vec::new();
+    let conducted = conduct(plan, limit, &mut field, &mut open);
+    while let Some(fault) = open.pop() {
+        end(fault, &mut field);
+    }
+    let healed = heal(&mut field);
+    let snapshots = field.told("sending a snapshot");
+    field.stage.say(NOTES, json!({"snapshots_sent": snapshots}));
+    conducted.and(healed)
+}
+
+fn conduct(
+    plan: &[Planned],
+    limit: Duration,
+    field: &mut Field<'_>,
+    open: &mut Vec<Open>,
+) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut watched = started;
+    let mut left = plan.iter().enumerate().peekable();
+    while left.peek().is_some() || !open.is_empty() {
+        thread::sleep(TICK);
+        field.look_for_fallen()?;
+        while let Some(at) = open.iter().position(|fault| fault.until <= Instant::now()) {
+            end(open.remove(at), field);
+        }
+        // What was slow to begin holds up the next of its kind: they must not overlap.
+        let due = |planned: &Planned| {
+            started.elapsed() >= Duration::from_millis(planned.at_ms)
+                && open.iter().all(|fault| fault.planned.kind() != planned.kind())
+        };
+        if let Some((number, planned)) = left.next_if(|(_, planned)| due(planned)) {
+            let ends = started.elapsed() + Duration::from_millis(planned.lasts_ms);
+            if ends < limit && !field.stage.done.load(Ordering::Relaxed) {
+                begin(number, planned, field, open);
+            }
+        }
+        if watched.elapsed() >= WATCH_EVERY {
+            watched = Instant::now();
+            for fault in open.iter_mut() {
+                if let Err(error) = fault.affliction.watch(field) {
+                    fault.troubles.push(format!("{error:#}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn begin(number: usize, planned: &Planned, field: &mut Field<'_>, open: &mut Vec<Open>) {
+    let busy = |at: &usize| {
+        planned.holds_nodes()
+            && open.iter().any(|fault| fault.planned.holds_nodes() && fault.nodes.contains(at))
+    };
+    let mut nodes = planned.target.resolve(&field.wanted(), field.leader(), planned.node);
+    nodes.retain(|at| !busy(at));
+    let (kind, mode) = (planned.kind().word(), planned.mode());
+    let names = field.names(&nodes);
+    let mut said = json!({"phase": "begin", "number": number, "mode": mode,
+        "target": planned.target.word(), "nodes": names});
+    // Disks that are lost at once stay a minority: of three nodes one, and of five one as well.
+    let one_is_lost = !field.destroyed.is_empty()
+        || field.cluster.founders().iter().any(|node| !node.is_wanted)
+        || open.iter().any(|fault| fault.planned.destroys());
+    if nodes.is_empty() || planned.destroys() && one_is_lost {
+        if let Some(said) = said.as_object_mut() {
+            said.insert("left_out".to_owned(), json!("its nodes bear another fault"));
+        }
+        return field.stage.say(kind, said);
+    }
+    field.stage.say(kind, said);
+    let affliction = affliction(planned, &nodes);
+    let until = Instant::now() + Duration::from_millis(planned.lasts_ms);
+    let planned = planned.clone();
+    let mut fault = Open { number, planned, nodes, until, affliction, troubles: vec![] };
+    let begun = fault.affliction.begin(field);
+    match begun {
+        Ok(Value::Null) => {}
+        Ok(done) => field.stage.say(
+            &format!("{kind}_begun"),
+            json!({"number": number, "mode": fault.planned.mode(), "done": done}),
+        ),
+        Err(error) => fault.troubles.push(format!("{error:#}")),
+    }
+    // What began slowly still lasts as long as planned, unless its end is what counts.
+    if !matches!(fault.planned.fault, Fault::Pause { .. }) {
+        fault.until = Instant::now() + Duration::from_millis(fault.planned.lasts_ms);
+    }
+    open.push(fault);
+}
+
+fn end(mut fault: Open, field: &mut Field<'_>) {
+    let outcome = fault.affliction.end(field).unwrap_or_else(|error| {
+        fault.troubles.push(format!("{error:#}"));
+        Outcome::default()
+    });
+    let names = field.names(&fault.nodes);
+    let mut said = json!({"phase": "end", "number": fault.number, "mode": fault.planned.mode(),
+        "nodes": names, "took_effect": outcome.took_effect, "seen": outcome.seen});
+    if let Some(said) = said.as_object_mut()
+        && !fault.troubles.is_empty()
+    {
+        said.insert("troubles".to_owned(), json!(fault.troubles));
+    }
+    field.stage.say(fault.planned.kind().word(), said);
+}
+
+/// After the last fault: no way is cut, the members are the founders, and all of them run.
+fn heal(field: &mut Field<'_>) -> anyhow::Result<()> {
+    let ways = field.cluster.network.heal_all();
+    let members = if field.touched_members { membership::restore(field) } else { Ok(()) };
+    for at in field.wanted() {
+        field.cluster.freeze(at, false)?;
+        field.start(at)?;
+    }
+    ways.and(members)
+}

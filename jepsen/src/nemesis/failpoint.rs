@@ -1,0 +1,131 @@
+//! Something happens at a named point of the product: a fault build, by its control socket.
+//!
+//! Points that a busy node passes by itself are armed as they are. A snapshot is received by a
+//! node that was away long enough, and members are applied when there is a new one, so for those
+//! points the fault makes that happen too.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::field::Field;
+use super::membership;
+use super::plan::Act;
+use super::process::fired;
+use super::{Affliction, Outcome};
+
+/// A panic is a bug to the product.
+const EXIT_BUG: i32 = 70;
+/// By then a node that is away needs a snapshot, under the settings of a run.
+const AWAY_MAX: Duration = Duration::from_secs(3);
+/// The control socket is there before the node serves.
+const SOCKET_LIMIT: Duration = Duration::from_secs(3);
+
+/// Armed nodes.
+pub(super) struct Failpoint {
+    nodes: Vec<usize>,
+    name: String,
+    act: Act,
+    ms: u64,
+    /// The node is away since then and comes back armed.
+    away: Option<Instant>,
+    /// How far it was.
+    applied: i64,
+    fired: u64,
+}
+
+impl Failpoint {
+    pub(super) fn new(nodes: Vec<usize>, name: &str, act: Act, ms: u64) -> Self {
+        Self { nodes, name: name.to_owned(), act, ms, away: None, applied: 0, fired: 0 }
+    }
+
+    fn arm(&self, field: &mut Field<'_>, at: usize) -> anyhow::Result<()> {
+        let request = match self.act {
+            Act::Panic => json!({"do": "failpoint", "name": self.name, "action": "panic"}),
+            Act::Sleep => {
+                json!({"do": "failpoint", "name": self.name, "action": "sleep", "ms": self.ms})
+            }
+        };
+        let mut last = None;
+        let armed = field.wait(SOCKET_LIMIT, |field| {
+            last = field.cluster.control(at, &request).err();
+            Ok(last.is_none())
+        })?;
+        anyhow::ensure!(armed, "{last:?}");
+        Ok(())
+    }
+
+    /// Whether the log that the node lacks is gone; the leader is asked to forget it.
+    fn needs_snapshot(&self, field: &Field<'_>) -> bool {
+        let Some(leader) = field.leader() else { return false };
+        // Refused while a snapshot is on its way: asked again at the next look.
+        _ = field.cluster.control(leader, &json!({"do": "snapshot"}));
+        field.metric(leader, "raft_purged_index").is_some_and(|purged| purged > self.applied)
+    }
+
+    fn look(&mut self, field: &Field<'_>) {
+        for &at in &self.nodes {
+            self.fired = self.fired.max(fired(field, at, "failpoints", &self.name).unwrap_or(0));
+        }
+    }
+}
+
+impl Affliction for Failpoint {
+    fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
+        for &at in &self.nodes {
+            field.excuse(at, &[EXIT_BUG]);
+        }
+        if self.name.starts_with("snapshot") {
+            for &at in &self.nodes {
+                self.applied = field.metric(at, "raft_applied_index").unwrap_or(0);
+                field.cluster.kill(at)?;
+            }
+            self.away = Some(Instant::now());
+        } else {
+            for &at in &self.nodes.clone() {
+                self.arm(field, at)?;
+            }
+            if self.name.starts_with("membership") {
+                membership::come_as_learner(field)?;
+            }
+        }
+        Ok(json!({"point": self.name, "action": self.act, "ms": self.ms}))
+    }
+
+    fn watch(&mut self, field: &mut Field<'_>) -> anyhow::Result<()> {
+        if let Some(since) = self.away
+            && (self.needs_snapshot(field) || since.elapsed() >= AWAY_MAX)
+        {
+            self.away = None;
+            for &at in &self.nodes.clone() {
+                field.start(at)?;
+                self.arm(field, at)?;
+            }
+        }
+        self.look(field);
+        Ok(())
+    }
+
+    fn end(&mut self, field: &mut Field<'_>) -> anyhow::Result<Outcome> {
+        field.look_for_fallen()?;
+        self.look(field);
+        let mut codes = Vec::new();
+        for &at in &self.nodes {
+            let off = json!({"do": "failpoint", "name": self.name, "action": "off"});
+            // A node that has ended is off by itself.
+            _ = field.cluster.control(at, &off);
+            field.expect_to_run(at)?;
+            codes.extend(field.exits.remove(&at));
+            field.start(at)?;
+        }
+        if self.name.starts_with("membership") {
+            membership::leave(field)?;
+        }
+        let took_effect = match self.act {
+            Act::Panic => codes.contains(&EXIT_BUG),
+            Act::Sleep => self.fired > 0,
+        };
+        let seen = json!({"point": self.name, "exit": codes, "fired": self.fired});
+        Ok(Outcome { took_effect, seen })
+    }
+}

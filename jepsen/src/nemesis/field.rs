@@ -1,0 +1,207 @@
+//! What every fault may touch: the nodes, the ways between them, and the history.
+//!
+//! A node that ends by itself is a finding, unless a fault at work explains it by its exit code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::check::recovery::{FALLEN, FINDING};
+use crate::client::{Client, Request};
+use crate::cluster::process::Cluster;
+use crate::cluster::watch::{self, Member, View};
+use crate::teller::Stage;
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A change of members is one commit; beyond this it is asked again, or given up.
+const VERB_LIMIT: Duration = Duration::from_secs(2);
+/// So long without a leader, nothing can be changed: other faults must be mended first.
+const LEADERLESS_MAX: Duration = Duration::from_secs(2);
+/// Between two requests for the same change.
+const VERB_PAUSE: Duration = Duration::from_millis(250);
+
+/// The ground of a run, while faults are carried out.
+pub(super) struct Field<'a> {
+    pub(super) cluster: &'a mut Cluster,
+    pub(super) stage: &'a Stage,
+    /// Files of this run that belong to the nemesis.
+    pub(super) dir: PathBuf,
+    /// How each node ended, if it did so by itself.
+    pub(super) exits: BTreeMap<usize, i32>,
+    /// How long a change of members may take, while other faults wait for their turn.
+    pub(super) patience: Duration,
+    /// Members were changed: at the end they have to be looked at.
+    pub(super) touched_members: bool,
+    /// Nodes whose disks are lost, and that are not yet back as new members.
+    pub(super) destroyed: BTreeSet<usize>,
+    /// Exit codes that a fault at work explains.
+    excused: BTreeMap<usize, Vec<i32>>,
+    /// Nodes that fell and stay down: findings.
+    given_up: BTreeSet<usize>,
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn new(cluster: &'a mut Cluster, stage: &'a Stage, dir: PathBuf) -> Self {
+        Self {
+            cluster,
+            stage,
+            dir,
+            exits: BTreeMap::new(),
+            patience: Duration::from_secs(10),
+            touched_members: false,
+            destroyed: BTreeSet::new(),
+            excused: BTreeMap::new(),
+            given_up: BTreeSet::new(),
+        }
+    }
+
+    /// The places of the nodes that belong to the cluster.
+    pub(super) fn wanted(&self) -> Vec<usize> {
+        let nodes = self.cluster.nodes.iter().enumerate();
+        nodes.filter(|(_, node)| node.is_wanted).map(|(at, _)| at).collect()
+    }
+
+    pub(super) fn names(&self, nodes: &[usize]) -> Vec<String> {
+        let name = |at: &usize| self.cluster.nodes.get(*at).map(|node| node.name.clone());
+        nodes.iter().filter_map(name).collect()
+    }
+
+    pub(super) fn leader(&self) -> Option<usize> {
+        self.cluster.leader(&self.stage.staff)
+    }
+
+    pub(super) fn views(&self) -> BTreeMap<String, View> {
+        watch::views(self.cluster, &self.stage.staff)
+    }
+
+    pub(super) fn metric(&self, at: usize, name: &str) -> Option<i64> {
+        watch::metric(self.cluster.nodes.get(at)?.api, name)
+    }
+
+    /// Something that no fault explains.
+    pub(super) fn finding(&self, what: &str) {
+        self.stage.say(FINDING, json!({"what": what}));
+    }
+
+    /// From now on this node may end with one of these codes.
+    pub(super) fn excuse(&mut self, at: usize, codes: &[i32]) {
+        self.exits.remove(&at);
+        self.excused.insert(at, codes.to_vec());
+    }
+
+    /// No longer.
+    pub(super) fn expect_to_run(&mut self, at: usize) -> anyhow::Result<()> {
+        self.look_for_fallen()?;
+        self.excused.remove(&at);
+        Ok(())
+    }
+
+    /// Notes the nodes that ended by themselves since the last look.
+    pub(super) fn look_for_fallen(&mut self) -> anyhow::Result<()> {
+        for (at, status) in self.cluster.fallen()? {
+            // By a signal: 128 and its number, as a shell has it.
+            let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+            let code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0));
+            let explained = self.excused.get(&at).is_some_and(|codes| codes.contains(&code));
+            self.exits.insert(at, code);
+            if !explained {
+                self.given_up.insert(at);
+            }
+            let node = self.cluster.node(at)?.name.clone();
+            self.stage.say(FALLEN, json!({"node": node, "exit": code, "explained": explained}));
+        }
+        Ok(())
+    }
+
+    /// Starts a node, unless it fell for no known reason: then it stays as it is, to be looked at.
+    pub(super) fn start(&mut self, at: usize) -> anyhow::Result<()> {
+        self.look_for_fallen()?;
+        if self.given_up.contains(&at) { Ok(()) } else { self.cluster.start(at) }
+    }
+
+    /// Looks until something holds, or the time is over; answers whether it held.
+    pub(super) fn wait(
+        &mut self,
+        limit: Duration,
+        mut holds: impl FnMut(&mut Self) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<bool> {
+        let until = Instant::now() + limit;
+        loop {
+            self.look_for_fallen()?;
+            if holds(self)? {
+                return Ok(true);
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// The members as the most advanced node that answers has them.
+    pub(super) fn members(&self) -> Option<Vec<Member>> {
+        let views = self.views();
+        let (name, _) = views.iter().max_by_key(|(_, view)| (view.term, view.revision))?;
+        let node = self.cluster.nodes.iter().find(|node| node.name == *name)?;
+        watch::members(node.api, &self.stage.staff)
+    }
+
+    pub(super) fn member(&self, name: &str) -> Option<Member> {
+        self.members()?.into_iter().find(|member| member.name == name)
+    }
+
+    /// Asks for a change of members, at node after node, until `holds` is seen or time is over.
+    pub(super) fn change(
+        &mut self,
+        limit: Duration,
+        mut verb: impl FnMut(&Self) -> Option<Request>,
+        holds: impl Fn(&[Member]) -> bool,
+    ) -> anyhow::Result<bool> {
+        self.touched_members = true;
+        let mut client = Client::new(VERB_LIMIT);
+        let mut next = Instant::now();
+        let mut led = Instant::now();
+        let mut held = false;
+        let mut turn = 0;
+        self.wait(limit, |field| {
+            held = field.members().is_some_and(|members| holds(&members));
+            if field.leader().is_some() {
+                led = Instant::now();
+            }
+            if held || led.elapsed() > LEADERLESS_MAX {
+                return Ok(true);
+            }
+            if field.cluster.is_silent() || Instant::now() < next {
+                return Ok(false);
+            }
+            // A node that waits to be a member is up, and answers nothing.
+            let views = field.views();
+            let nodes = field.cluster.nodes.iter().filter(|node| views.contains_key(&node.name));
+            let asked = nodes.cycle().nth(turn % views.len().max(1));
+            if let (Some(node), Some(request)) = (asked, verb(field)) {
+                // Refused and lost are alike: what counts is what the members are afterwards.
+                _ = client.send(node.api, &request);
+            }
+            turn += 1;
+            next = Instant::now() + VERB_PAUSE;
+            Ok(false)
+        })?;
+        Ok(held)
+    }
+
+    /// A request of an admin about the cluster.
+    pub(super) fn verb(&self, method: &'static str, path: String, body: Option<Value>) -> Request {
+        Request { method, path, token: Some(self.stage.staff.clone()), key: None, body }
+    }
+
+    /// How often the nodes' logs say that something was done.
+    pub(super) fn told(&self, text: &str) -> usize {
+        let logs =
+            self.cluster.nodes.iter().map(|node| self.dir.join(format!("{}.log", node.name)));
+        logs.map(|log| std::fs::read_to_string(log).unwrap_or_default().matches(text).count()).sum()
+    }
+}

@@ -1,0 +1,164 @@
+//! Faults of processes: killed, asked to stop, or stopped where they stand.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::field::Field;
+use super::{Affliction, Outcome};
+use crate::cluster::control;
+
+/// A signal is carried out within this time.
+const SIGNAL_LIMIT: Duration = Duration::from_secs(2);
+
+/// Nodes without a process.
+pub(super) struct Down {
+    nodes: Vec<usize>,
+    needs_fault_build: bool,
+    ran: bool,
+    gone: bool,
+    leader: Option<usize>,
+}
+
+impl Down {
+    /// SIGKILL: what was written stays.
+    pub(super) const fn killed(nodes: Vec<usize>) -> Self {
+        Self { nodes, needs_fault_build: false, ran: false, gone: false, leader: None }
+    }
+
+    /// SIGKILL of fault builds: what was not synced is lost.
+    pub(super) const fn without_power(nodes: Vec<usize>) -> Self {
+        Self { nodes, needs_fault_build: true, ran: false, gone: false, leader: None }
+    }
+}
+
+impl Affliction for Down {
+    fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
+        self.leader = field.leader();
+        self.ran = true;
+        for &at in &self.nodes {
+            self.ran &= field.cluster.is_running(at)?;
+            if self.needs_fault_build {
+                let status = field.cluster.control(at, &json!({"do": "status"}))?;
+                anyhow::ensure!(status.get("build").is_some(), "not a fault build: {status}");
+            }
+        }
+        let pids: Vec<_> =
+            self.nodes.iter().filter_map(|at| field.cluster.node(*at).ok()?.pid()).collect();
+        for &at in &self.nodes {
+            field.cluster.kill(at)?;
+        }
+        // By the kernel's word: not one of the processes is left.
+        let left = pids.iter().filter(|pid| is_alive(**pid)).count();
+        self.gone = left == 0;
+        let hit_leader = self.leader.is_some_and(|leader| self.nodes.contains(&leader));
+        Ok(json!({"pids": pids, "left": left, "hit_leader": hit_leader}))
+    }
+
+    fn end(&mut self, field: &mut Field<'_>) -> anyhow::Result<Outcome> {
+        let leader = field.leader();
+        for &at in &self.nodes {
+            field.start(at)?;
+        }
+        let seen = json!({"ran": self.ran, "gone": self.gone,
+            "leader_changed": leader != self.leader});
+        Ok(Outcome { took_effect: self.ran && self.gone, seen })
+    }
+}
+
+fn is_alive(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Nodes that were asked to stop.
+pub(super) struct Stopped {
+    nodes: Vec<usize>,
+    codes: Vec<Option<i32>>,
+}
+
+impl Stopped {
+    pub(super) const fn new(nodes: Vec<usize>) -> Self {
+        Self { nodes, codes: Vec::new() }
+    }
+}
+
+impl Affliction for Stopped {
+    fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
+        for &at in &self.nodes {
+            let name = field.cluster.node(at)?.name.clone();
+            match field.cluster.terminate(at) {
+                Ok(Some(status)) => {
+                    if !status.success() {
+                        field.finding(&format!("{name} ended with {status} after SIGTERM"));
+                    }
+                    self.codes.push(status.code());
+                }
+                Ok(None) => {}
+                Err(error) => field.finding(&format!("{error:#}")),
+            }
+        }
+        Ok(json!({"exit": self.codes}))
+    }
+
+    fn end(&mut self, field: &mut Field<'_>) -> anyhow::Result<Outcome> {
+        for &at in &self.nodes {
+            field.start(at)?;
+        }
+        let took_effect = !self.codes.is_empty() && self.codes.len() == self.nodes.len();
+        Ok(Outcome { took_effect, seen: json!({"exit": self.codes}) })
+    }
+}
+
+/// Nodes that stand still and keep their connections.
+pub(super) struct Paused {
+    nodes: Vec<usize>,
+    leader: Option<usize>,
+    froze: bool,
+}
+
+impl Paused {
+    pub(super) const fn new(nodes: Vec<usize>) -> Self {
+        Self { nodes, leader: None, froze: false }
+    }
+
+    fn are(&self, field: &Field<'_>, frozen: bool) -> anyhow::Result<bool> {
+        let mut all = true;
+        for &at in &self.nodes {
+            all &= field.cluster.is_frozen(at)? == frozen;
+        }
+        Ok(all)
+    }
+}
+
+impl Affliction for Paused {
+    fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
+        self.leader = field.leader();
+        for &at in &self.nodes {
+            field.cluster.freeze(at, true)?;
+        }
+        if !field.cluster.is_silent() {
+            self.froze = field.wait(SIGNAL_LIMIT, |field| self.are(field, true))?;
+        }
+        let hit_leader = self.leader.is_some_and(|leader| self.nodes.contains(&leader));
+        Ok(json!({"hit_leader": hit_leader}))
+    }
+
+    fn end(&mut self, field: &mut Field<'_>) -> anyhow::Result<Outcome> {
+        // Asked only when somebody is awake to answer before a short pause would be a long one.
+        let still_frozen = self.are(field, true)?;
+        for &at in &self.nodes {
+            field.cluster.freeze(at, false)?;
+        }
+        let goes_on = field.wait(SIGNAL_LIMIT, |field| self.are(field, false))?;
+        let leader_changed = field.leader() != self.leader;
+        let seen = json!({"froze": self.froze, "still_frozen": still_frozen, "goes_on": goes_on,
+            "leader_changed": leader_changed});
+        Ok(Outcome { took_effect: self.froze && still_frozen && goes_on, seen })
+    }
+}
+
+/// How often something fired in a node that may be gone by now.
+pub(super) fn fired(field: &Field<'_>, at: usize, group: &str, name: &str) -> Option<u64> {
+    let status = field.cluster.control(at, &json!({"do": "status"})).ok()?;
+    Some(control::fired(&status, group, name))
+}
