@@ -1,4 +1,4 @@
-//! The command line: `jepsen run` and `jepsen check`.
+//! The command line: `jepsen run`, `jepsen prove` and `jepsen check`.
 //!
 //! Exit codes: 0 true, 1 false, 2 unknown, 3 the harness failed, 64 usage.
 
@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::check::{Evidence, Judgement, Verdict, judge};
 use crate::nemesis::Nemesis;
+use crate::prove;
 use crate::run::{self, Plan};
 
 const HARNESS_FAILED: u8 = 3;
@@ -46,6 +47,18 @@ enum Verb {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Arms one seeded bug after the other, and wants the tests to notice each.
+    Prove {
+        /// Only what tests of the rules and of storage must notice.
+        #[arg(long)]
+        quick: bool,
+        /// Where the fault build goes.
+        #[arg(long, default_value = "target/fault")]
+        target_dir: PathBuf,
+        /// Where the table goes.
+        #[arg(long, default_value = "jepsen/store/prove.json")]
+        out: PathBuf,
+    },
     /// Judges a recorded run again.
     Check {
         /// The run directory.
@@ -71,6 +84,10 @@ pub fn main() -> ExitCode {
         }
     };
     let judged = match arguments.verb {
+        Verb::Prove { quick, target_dir, out } => {
+            let options = prove::Options { top: PathBuf::from("."), target_dir, out, quick };
+            return exit(prove::run(&options));
+        }
         Verb::Run { workload: Workload::FlashSale, nemesis, seconds, binary, store, seed } => {
             run::run(&Plan { binary, nemesis, seconds, seed, store })
         }
@@ -78,10 +95,15 @@ pub fn main() -> ExitCode {
             Evidence::read(&dir).map(|evidence| judge(&evidence)).map(|judgement| (dir, judgement))
         }
     };
-    match judged.and_then(|(dir, judgement)| {
+    exit(judged.and_then(|(dir, judgement)| {
         print(&dir, &judgement)?;
         Ok(judgement.verdict)
-    }) {
+    }))
+}
+
+/// The exit code of a verdict.
+fn exit(verdict: anyhow::Result<Verdict>) -> ExitCode {
+    match verdict {
         Ok(Verdict::True) => ExitCode::SUCCESS,
         Ok(Verdict::False) => ExitCode::from(1),
         Ok(Verdict::Unknown) => ExitCode::from(2),

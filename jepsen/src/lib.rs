@@ -19,6 +19,7 @@ pub mod history;
 pub mod model;
 pub mod nemesis;
 pub mod operation;
+pub mod prove;
 pub mod run;
 pub mod seed;
 pub mod workload;
