@@ -15,6 +15,8 @@ use crate::child::Word;
 use crate::matrix::{self, Grid};
 use crate::nemesis::Nemesis;
 use crate::nemesis::means::Means;
+use crate::prove;
+use crate::prove;
 use crate::run::{self, Plan};
 use crate::soak::{self, Soak};
 use crate::{edn, report, workload};
@@ -36,6 +38,18 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
+    /// Arms one seeded bug after the other, and wants the tests to notice each.
+    Prove {
+        /// Only what tests of the rules and of storage must notice.
+        #[arg(long)]
+        quick: bool,
+        /// Where the fault build goes.
+        #[arg(long, default_value = "target/fault")]
+        target_dir: PathBuf,
+        /// Where the table goes.
+        #[arg(long, default_value = "jepsen/store/prove.json")]
+        out: PathBuf,
+    },
     /// Starts nodes, lets clients ask and faults happen, and judges the run.
     #[command(after_help = "Examples:\n  \
         jepsen run                                         30 s of flash_sale under kill\n  \
@@ -199,6 +213,10 @@ pub fn main() -> ExitCode {
         Verb::History { edn: _, dir } => export(&dir),
         Verb::Matrix(matrix) => start_matrix(matrix),
         Verb::Soak(soak) => start_soak(soak),
+        Verb::Prove { quick, target_dir, out } => {
+            let top = PathBuf::from(".");
+            prove::run(&prove::Options { top, target_dir, out, quick }).map(Word::from)
+        }
     };
     match word {
         Ok(word) => ExitCode::from(word.code()),

@@ -30,6 +30,7 @@ pub mod nemesis;
 pub mod nodelog;
 pub mod operation;
 pub mod origin;
+pub mod prove;
 pub mod recorder;
 pub mod report;
 pub mod run;

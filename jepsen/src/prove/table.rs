@@ -1,0 +1,199 @@
+//! Which bug must be noticed by what: data, and nothing else.
+//!
+//! A row of L1 or L2 names one test; `jepsen prove` runs it with the bug armed and wants to see it
+//! fail. A row of L3 or L4 names the checker that must say false, in the simulation or on real
+//! nodes. One bug may have rows on several layers: the lowest that can see it is the cheapest.
+
+/// Where a bug is noticed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layer {
+    /// The rules alone, in memory.
+    L1,
+    /// One node's storage, on a disk that crashes.
+    L2,
+    /// A whole cluster in one process, in virtual time.
+    L3,
+    /// Real processes.
+    L4,
+}
+
+impl Layer {
+    /// As tables print it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::L1 => "L1",
+            Self::L2 => "L2",
+            Self::L3 => "L3",
+            Self::L4 => "L4",
+        }
+    }
+}
+
+/// Who must notice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Catcher {
+    /// A test of a package, by its folder, its target and its name.
+    Test {
+        /// Folder of the package.
+        package: &'static str,
+        /// Test target, or library for unit tests.
+        target: &'static str,
+        /// Full name.
+        name: &'static str,
+    },
+    /// A check of the simulation.
+    Simulation(&'static str),
+    /// Workload, nemesis and checker on real nodes.
+    Live {
+        /// What clients do.
+        workload: &'static str,
+        /// What is broken meanwhile.
+        nemesis: &'static str,
+        /// Who must say false.
+        checker: &'static str,
+    },
+}
+
+impl Catcher {
+    /// As tables print it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Test { name, .. } => (*name).to_owned(),
+            Self::Simulation(check) => format!("simulation: {check}"),
+            Self::Live { workload, nemesis, checker } => {
+                format!("{workload} x {nemesis}: {checker}")
+            }
+        }
+    }
+}
+
+/// One bug on one layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// As `FIRSTCOME_FAULT_BUG` names it.
+    pub bug: &'static str,
+    /// Where.
+    pub layer: Layer,
+    /// Who.
+    pub catcher: Catcher,
+}
+
+const fn rule(bug: &'static str, name: &'static str) -> Row {
+    let catcher = Catcher::Test { package: "domain", target: "rules", name };
+    Row { bug, layer: Layer::L1, catcher }
+}
+
+const fn disk(bug: &'static str, name: &'static str) -> Row {
+    let catcher = Catcher::Test { package: "storage", target: "storage", name };
+    Row { bug, layer: Layer::L2, catcher }
+}
+
+const fn simulated(bug: &'static str, check: &'static str) -> Row {
+    Row { bug, layer: Layer::L3, catcher: Catcher::Simulation(check) }
+}
+
+const fn live(
+    bug: &'static str,
+    workload: &'static str,
+    nemesis: &'static str,
+    checker: &'static str,
+) -> Row {
+    Row { bug, layer: Layer::L4, catcher: Catcher::Live { workload, nemesis, checker } }
+}
+
+const MODEL: &str = "properties::decide_agrees_with_a_naive_model";
+const P01: &str = "properties::p01_replay_is_identical";
+const P02: &str = "properties::p02_duplicate_any_command";
+const P04: &str = "properties::p04_invariants_hold_after_every_command";
+const P05: &str = "properties::p05_enough_demand_sells_every_unit";
+const TIME: &str = "properties::log_time_never_goes_back";
+const CRASH: &str = "crash::crash_everywhere";
+const FAILING: &str = "crash::a_failing_call_is_an_error_never_an_acknowledgement";
+const BARRIER: &str = "crash::checkpoint_never_runs_ahead_of_the_log";
+const REPLAY: &str = "apply::replay_after_a_restart_reaches_the_same_hash";
+
+/// All rows.
+pub const ROWS: &[Row] = &[
+    rule("oversell_off_by_one", MODEL),
+    live("oversell_off_by_one", "flash_sale", "kill", "oversell"),
+    rule("expiry_loses_unit", P05),
+    live("expiry_loses_unit", "conservation", "clock", "undersell"),
+    rule("cancel_and_expire_both_release", P04),
+    rule("late_capture_revives_order", MODEL),
+    live("late_capture_revives_order", "deadline", "clock", "witness"),
+    rule("limit_before_receipt", P02),
+    live("limit_before_receipt", "orders_once", "kill", "once"),
+    rule("no_receipt", P02),
+    live("no_receipt", "orders_once", "kill", "once"),
+    rule("receipt_ignores_body", MODEL),
+    live("receipt_ignores_body", "orders_once", "kill", "once"),
+    disk("receipt_not_in_snapshot", "snapshot::a_used_key_is_known_after_a_snapshot"),
+    simulated("receipt_not_in_snapshot", "once"),
+    rule("refund_forgotten", P04),
+    rule("stamp_goes_back", TIME),
+    simulated("stamp_goes_back", "clock"),
+    simulated("expire_by_local_time", "hash"),
+    disk("apply_reads_wall_clock", REPLAY),
+    simulated("apply_reads_wall_clock", "hash"),
+    rule("unordered_iteration", P01),
+    disk("unordered_iteration", REPLAY),
+    simulated("unordered_iteration", "hash"),
+    disk("ack_before_fsync", CRASH),
+    live("ack_before_fsync", "orders_once", "power", "once"),
+    disk("vote_not_synced", CRASH),
+    simulated("vote_not_synced", "monotonic vote"),
+    Row {
+        bug: "truncate_skipped",
+        layer: Layer::L2,
+        catcher: Catcher::Test {
+            package: "raft",
+            target: "firstcome_raft",
+            name: "suite::openraft_storage_suite_passes_on_real_files",
+        },
+    },
+    disk("applied_index_in_second_transaction", CRASH),
+    disk("checkpoint_ahead_of_log", BARRIER),
+    simulated("checkpoint_ahead_of_log", "applied <= last log"),
+    disk("rename_without_dir_sync", CRASH),
+    live("rename_without_dir_sync", "orders_once", "power", "recovery"),
+    disk("purge_too_far", CRASH),
+    simulated("purge_too_far", "restart"),
+    simulated("snapshot_meta_ahead", "hash"),
+    disk("io_error_ignored", FAILING),
+    live("io_error_ignored", "orders_once", "disk", "once"),
+    simulated("stale_follower_read", "witness"),
+    live("stale_follower_read", "register", "partition", "witness"),
+    live("lease_read_after_pause", "register", "pause", "witness"),
+    live("early_refusal_too_old", "flash_sale", "pause", "witness"),
+    simulated("maybe_reported_as_no", "once"),
+    live("maybe_reported_as_no", "orders_once", "kill", "once"),
+    live("blind_retry_without_key", "order_set", "kill", "once"),
+    live("forward_drops_key", "orders_once", "kill", "once"),
+    simulated("wiped_node_keeps_id", "membership"),
+    simulated("commit_without_quorum", "committed on a durable quorum"),
+];
+
+/// Bugs of the plan that the product has no code for yet.
+pub const NOT_YET: &[(&str, &str)] = &[("waiter_overtaken", "there is no waiting list")];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The names are written twice, because this crate must not depend on what it proves.
+    #[test]
+    fn every_seeded_bug_has_a_row_and_every_row_a_bug() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fault/src/lib.rs");
+        let source = std::fs::read_to_string(source).unwrap();
+        let bugs = source.split("    Bug {").nth(1).unwrap().split("\n    }").next().unwrap();
+        let names = bugs.lines().filter_map(|line| line.split_once(" = \"")?.1.split('"').next());
+        let seeded: BTreeSet<&str> = names.collect();
+        let rows: BTreeSet<&str> = ROWS.iter().map(|row| row.bug).collect();
+        assert_eq!(seeded, rows);
+        assert!(seeded.len() >= 30, "{seeded:?}");
+        assert!(NOT_YET.iter().all(|(bug, _)| !seeded.contains(bug)));
+    }
+}
