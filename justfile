@@ -20,6 +20,10 @@ cluster:
 jepsen:
     cargo build --release --workspace && target/release/jepsen run
 
+# The whole cluster in one process, in virtual time: 64 seeds.
+sim:
+    cd jepsen/sim && cargo run -- sweep --seeds 1..65 --jobs 2
+
 # Purchases per second on a cluster of its own.
 bench:
     cargo run --release -- bench

@@ -3,6 +3,7 @@
 //! A node lives in a runtime of its own, so that a crash is the end of that runtime: every task of
 //! the node is gone at once, wherever it was. Each turn lasts one tick of virtual time.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,6 +55,15 @@ pub enum Ended {
     NotStarted(StartError),
     /// It stopped by itself: exit code and reason.
     Failed(i32, String),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted(error) => write!(f, "did not start: {error:?}"),
+            Self::Failed(code, reason) => write!(f, "stopped with {code}: {reason}"),
+        }
+    }
 }
 
 /// One machine.

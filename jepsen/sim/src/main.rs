@@ -92,7 +92,7 @@ struct SweepArgs {
     #[arg(long, default_value_t = 2)]
     jobs: usize,
     /// Real seconds a seed may take.
-    #[arg(long, default_value_t = 300.0)]
+    #[arg(long, default_value_t = 900.0)]
     limit_seconds: f64,
     /// Where run directories go.
     #[arg(long, default_value = "store")]

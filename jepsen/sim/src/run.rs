@@ -50,7 +50,7 @@ const FRESH: usize = 100;
 /// Clients that sell what is left.
 const SELLERS: usize = 8;
 /// Rows are checked against the domain's invariants so often, one node after the other.
-const INSPECT_EVERY: Duration = Duration::from_secs(2);
+const INSPECT_EVERY: Duration = Duration::from_secs(4);
 /// The key all nodes share; nothing here is secret.
 const MASTER_KEY: &str = "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
@@ -301,9 +301,9 @@ impl Run {
             Ended::NotStarted(_) => false,
             Ended::Failed(code, _) => (told && *code == EXIT_IO) || *code == EXIT_REMOVED,
         };
-        self.trace.event(&name, &format!("ended: {ended:?}"));
+        self.trace.event(&name, &ended.to_string());
         if !fine {
-            self.trace.violated(format!("{name} stopped without a reason: {ended:?}"));
+            self.trace.violated(format!("{name} stopped without a reason: {ended}"));
         }
         let removed = matches!(
             ended,
