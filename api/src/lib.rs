@@ -17,6 +17,8 @@ mod budget;
 mod call;
 mod edge;
 mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 mod instant;
 mod keys;
 mod metrics;

@@ -14,6 +14,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
 use self::settings::{PLANNED, Raw, SETTINGS, Settings};
+use self::value::quote;
 use crate::exit::Stop;
 
 /// Begins every environment variable that is a setting: `FIRSTCOME_RAFT__HEARTBEAT`.
@@ -66,7 +67,12 @@ impl Config {
     pub fn read_file(&mut self, path: &Path) -> Result<(), Stop> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Stop::config(format!("cannot read {}: {error}", path.display())))?;
-        file::File::read(path, &text, self)
+        self.read_text(path, &text)
+    }
+
+    /// Takes the text of a `cluster.toml`; `path` is for complaints.
+    pub fn read_text(&mut self, path: &Path, text: &str) -> Result<(), Stop> {
+        file::File::read(path, text, self)
     }
 
     /// Takes settings out of environment variables; others of ours are left alone.
@@ -116,15 +122,18 @@ impl Config {
         let mut lines = Vec::new();
         for node in &self.settings.nodes {
             let value = format!(
-                "{{ name = {:?}, api = {:?}, peer = {:?}, zone = {:?} }}",
-                node.name, node.api, node.peer, node.zone
+                "{{ name = {}, api = {}, peer = {}, zone = {} }}",
+                quote(&node.name),
+                quote(&node.api),
+                quote(&node.peer),
+                quote(&node.zone)
             );
             let key = "cluster.nodes".to_owned();
             lines.push(Shown { origin: origin(&key), key, value });
         }
         for (name, address) in &self.settings.dial {
             let key = format!("network.dial.{name}");
-            lines.push(Shown { origin: origin(&key), key, value: format!("{address:?}") });
+            lines.push(Shown { origin: origin(&key), key, value: quote(address) });
         }
         for setting in SETTINGS {
             let key = setting.key.to_owned();

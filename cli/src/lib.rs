@@ -36,17 +36,28 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::command::Cli;
-use crate::exit::Exit;
+use crate::exit::{Exit, Stop};
 
 /// Which release, from which commit, built how.
-pub const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (",
-    env!("FIRSTCOME_COMMIT"),
-    ", ",
-    env!("FIRSTCOME_PROFILE"),
-    ")"
-);
+pub const VERSION: &str = if firstcome_fault::IS_FAULT_BUILD {
+    concat!(
+        env!("CARGO_PKG_VERSION"),
+        "+fault (",
+        env!("FIRSTCOME_COMMIT"),
+        ", ",
+        env!("FIRSTCOME_PROFILE"),
+        ")"
+    )
+} else {
+    concat!(
+        env!("CARGO_PKG_VERSION"),
+        " (",
+        env!("FIRSTCOME_COMMIT"),
+        ", ",
+        env!("FIRSTCOME_PROFILE"),
+        ")"
+    )
+};
 
 /// Runs the command that the command line names.
 pub fn main() -> ExitCode {
@@ -56,7 +67,10 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error).into(),
     };
     let json = cli.json;
-    match cli.run() {
+    let ended = firstcome_fault::start()
+        .map_err(|wrong| Stop::new(Exit::Usage, wrong).into())
+        .and_then(|()| cli.run());
+    match ended {
         Ok(exit) => exit.into(),
         Err(error) => {
             let exit = Exit::of(&error);

@@ -4,6 +4,8 @@
 //! writes of both. Those writes stay even when the command is refused or replayed. A rule checks
 //! everything before it writes anything, so a refusal leaves no trace but its receipt.
 
+use firstcome_fault::{Bug, armed};
+
 use crate::change::Change;
 use crate::command::{Action, Actor, Command};
 use crate::draft::Draft;
@@ -38,8 +40,13 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
         return refuse(draft, Refusal::PermissionDenied);
     }
     let key = receipt_key(command);
+    if armed(Bug::LimitBeforeReceipt)
+        && let Some(refusal) = limit(&mut draft, command)
+    {
+        return refuse(draft, refusal);
+    }
     if let Some((key, receipt)) = key.and_then(|key| live_receipt(&draft, key)) {
-        if receipt.key.fingerprint != key.fingerprint {
+        if receipt.key.fingerprint != key.fingerprint && !armed(Bug::ReceiptIgnoresBody) {
             return refuse(draft, Refusal::IdempotencyKeyReused);
         }
         let changes = draft.finish(None);
@@ -54,7 +61,7 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
             Outcome::Refused(refusal)
         }
     };
-    let receipt = key.map(|key| {
+    let receipt = key.filter(|_| !armed(Bug::NoReceipt)).map(|key| {
         let expires_at = stamp.now.plus(draft.settings().receipt_retention_ms);
         Receipt { key, outcome: outcome.clone(), stamp, expires_at }
     });
@@ -140,6 +147,16 @@ fn receipt_key(command: &Command) -> Option<ReceiptKey> {
 fn live_receipt<V: View>(draft: &Draft<'_, V>, key: ReceiptKey) -> Option<(ReceiptKey, Receipt)> {
     let receipt = draft.receipt(key.scope)?;
     (draft.now() < receipt.expires_at).then_some((key, receipt))
+}
+
+/// What [`Bug::LimitBeforeReceipt`] looks at too early.
+fn limit<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Option<Refusal> {
+    let (Action::OrderCreate(ask), Ok(customer)) = (&command.action, user(command.actor)) else {
+        return None;
+    };
+    order::refusal(draft, customer, ask).filter(|refusal| {
+        matches!(refusal, Refusal::AlreadyHolding { .. } | Refusal::LimitReached { .. })
+    })
 }
 
 fn user(actor: Actor) -> Result<UserId, Refusal> {

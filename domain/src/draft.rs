@@ -10,6 +10,8 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use firstcome_fault::{Bug, armed};
+
 use crate::change::Change;
 use crate::command::Actor;
 use crate::event::{Events, Fact, SaleFact};
@@ -446,13 +448,17 @@ impl<'a, V: View> Draft<'a, V> {
     fn assert_orders_move_forward(&self) {
         for (id, before, now) in self.orders.written() {
             if let Some(before) = before {
-                let stays = !before.status.is_terminal() || before.status == now.status;
+                let stays = !before.status.is_terminal()
+                    || before.status == now.status
+                    || armed(Bug::LateCaptureRevivesOrder);
                 assert!(stays, "S9: terminal order {id} changed status");
                 let revived =
                     before.status != Status::PaymentPending && now.status == Status::PaymentPending;
                 assert!(!revived, "S9: order {id} holds its units a second time");
             }
-            let waits = !now.status.is_terminal() || now.due_at.is_none();
+            let waits = !now.status.is_terminal()
+                || now.due_at.is_none()
+                || armed(Bug::CancelAndExpireBothRelease);
             assert!(waits, "S9: terminal order {id} has a timer");
         }
     }

@@ -52,7 +52,7 @@ impl Memory {
     /// time is clamped as storage clamps it: it never goes back.
     pub fn step(&mut self, command: &Command, now: Millis) -> Decision {
         let revision = Revision::new(self.last.revision.get().saturating_add(1));
-        let stamp = Stamp { revision, now: now.max(self.last.now) };
+        let stamp = Stamp { revision, now: self.last.now.log_time(now) };
         let decision = decide(self, command, stamp);
         self.apply(stamp, &decision.changes);
         decision

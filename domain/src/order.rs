@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use firstcome_fault::{Bug, armed};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{
@@ -428,7 +429,10 @@ fn check<V: View>(
     }
     check_customer(draft, customer, wanted)?;
     for line in wanted {
-        let available = draft.pool_of(line.pool).accounts.available;
+        let mut available = draft.pool_of(line.pool).accounts.available;
+        if armed(Bug::OversellOffByOne) {
+            available = available.saturating_add(1);
+        }
         if available < u64::from(line.quantity) {
             let sale = line.sale.as_ref();
             let exact = sale.is_none_or(|sale| sale.disclosure == Disclosure::Exact);
@@ -588,6 +592,7 @@ pub(crate) fn when_due<V: View>(draft: &mut Draft<'_, V>, id: OrderId) {
     let Some(order) = draft.order(id).map(|row| (*row).clone()) else { return };
     match order.status {
         Status::PaymentPending => expire(draft, order),
+        Status::Canceled if armed(Bug::CancelAndExpireBothRelease) => expire(draft, order),
         Status::Paid => drop(enter(draft, order, Status::Shipping)),
         Status::Shipping => drop(enter(draft, order, Status::Delivered)),
         Status::Delivered => drop(enter(draft, order, Status::Confirmed)),
@@ -602,7 +607,11 @@ pub(crate) fn when_due<V: View>(draft: &mut Draft<'_, V>, id: OrderId) {
 
 fn expire<V: View>(draft: &mut Draft<'_, V>, mut order: Order) {
     order.reason = Some(EndReason::Unpaid);
-    give_back(draft, &order, Reason::Release);
+    if armed(Bug::ExpiryLosesUnit) {
+        order.lines.iter().for_each(|line| change_usage(draft, &order, line, line.quantity.into()));
+    } else {
+        give_back(draft, &order, Reason::Release);
+    }
     payment::call_off(draft, &mut order);
     enter(draft, order, Status::Expired);
 }
@@ -627,6 +636,26 @@ pub(crate) fn pay<V: View>(draft: &mut Draft<'_, V>, order: Order) -> Rc<Order> 
         change_usage(draft, &order, line, 0);
     }
     enter(draft, order, Status::Paid)
+}
+
+/// What [`Bug::LateCaptureRevivesOrder`] does before it pays: an expired order holds its units
+/// again, as far as there are any.
+pub(crate) fn revive<V: View>(draft: &mut Draft<'_, V>, order: &Order) -> bool {
+    let mut covered =
+        |line: &Line| draft.pool_of(line.pool).accounts.available >= u64::from(line.quantity);
+    if order.status != Status::Expired || !order.lines.iter().all(&mut covered) {
+        return false;
+    }
+    for line in &order.lines {
+        let quantity = u64::from(line.quantity);
+        shift(draft, line.pool, Reason::Hold, quantity, Cause::order(order.id));
+        if let PoolId::Sale(sale) = line.pool
+            && let Some(usage) = draft.usage(sale, order.customer)
+        {
+            draft.put_usage(Usage { used: usage.used.saturating_add(quantity), ..*usage });
+        }
+    }
+    true
 }
 
 /// Moves the order's units out of held or sold; they no longer count for its customer.
@@ -656,6 +685,9 @@ fn enter<V: View>(draft: &mut Draft<'_, V>, mut order: Order, to: Status) -> Rc<
     order.status = to;
     order.entered_at = draft.now();
     order.due_at = timer(&draft.settings(), to).map(|span_ms| draft.now().plus(span_ms));
+    if armed(Bug::CancelAndExpireBothRelease) && to == Status::Canceled {
+        order.due_at = order.pay_by;
+    }
     let order = draft.put_order(order);
     draft.publish(Fact::OrderStatus {
         order: order.id,

@@ -4,6 +4,8 @@
 //! number of due rows (*sweep*), then whatever due row the command itself touches (*settle*), so
 //! that no backlog ever changes an answer. What stays due is done by later entries.
 
+use firstcome_fault::{Bug, armed};
+
 use crate::change::Change;
 use crate::command::{Action, Actor, Adjustment, Allotment, Command, OrderCreate, SaleCommand};
 use crate::draft::Draft;
@@ -37,7 +39,11 @@ pub(crate) fn sweep<V: View>(draft: &mut Draft<'_, V>, command: &Command) {
     }
     let is_tick = command.action == Action::Tick && command.actor == Actor::Node;
     let limit = if is_tick { TICK_ROWS_MAX } else { AHEAD_ROWS_MAX };
-    for row in draft.due(limit) {
+    let mut rows = draft.due(limit);
+    if armed(Bug::UnorderedIteration) {
+        firstcome_fault::shuffle(&mut rows);
+    }
+    for row in rows {
         if !has_room(draft) {
             return;
         }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use firstcome_fault::{Bug, armed};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
@@ -32,6 +33,12 @@ impl Millis {
     #[must_use]
     pub fn plus(self, span_ms: i64) -> Self {
         Self(self.0.saturating_add(span_ms)).min(Self::MAX)
+    }
+
+    /// Log time after the last one, when the leader stamped this: it never goes back.
+    #[must_use]
+    pub fn log_time(self, stamped: Self) -> Self {
+        if armed(Bug::StampGoesBack) { stamped } else { self.max(stamped) }
     }
 
     /// Whether rows and commands may carry this instant: from 1970 to [`Millis::MAX`].

@@ -53,8 +53,15 @@ pub fn sell_out(
     Ok(())
 }
 
-/// Writes what every node shows in the end.
-pub fn dump(stage: &Stage, desk: &mut Desk, sales: &[Sale], dir: &Path) -> anyhow::Result<()> {
+/// Writes what every node shows in the end. Of a run that went on with older data (`baseline` is
+/// its last revision) only the rows of its own sales and events are asked for.
+pub fn dump(
+    stage: &Stage,
+    desk: &mut Desk,
+    sales: &[Sale],
+    dir: &Path,
+    baseline: u64,
+) -> anyhow::Result<()> {
     let place = dir.join("dump");
     fs::create_dir_all(&place)?;
     let api = stage.nodes.first().context("no node")?.1;
@@ -67,8 +74,15 @@ pub fn dump(stage: &Stage, desk: &mut Desk, sales: &[Sale], dir: &Path) -> anyho
                 ask::accounts(&body).with_context(|| format!("{name}: no accounts in {body}"))?;
             pools.insert(sale.id.clone(), serde_json::from_value(read)?);
         }
-        let orders = desk.list(*api, "/v1/admin/orders")?;
-        let events = desk.list(*api, "/v1/admin/events");
+        let mut orders = Vec::new();
+        if baseline == 0 {
+            orders = desk.list(*api, "/v1/admin/orders")?;
+        } else {
+            for sale in sales {
+                orders.extend(desk.list(*api, &format!("/v1/admin/orders?sale_id={}", sale.id))?);
+            }
+        }
+        let events = desk.list(*api, &format!("/v1/admin/events?after={baseline}"));
         let dump = Dump {
             node: name.clone(),
             revision,

@@ -1,24 +1,33 @@
-//! The command line: `jepsen run` and `jepsen check`.
+//! The command line of `jepsen`.
 //!
 //! Exit codes: 0 true, 1 false, 2 unknown, 3 the harness failed, 64 usage.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::{Context, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::check::{Evidence, Judgement, Verdict, judge};
+use crate::child::Word;
+use crate::matrix::{self, Grid};
 use crate::nemesis::Nemesis;
 use crate::run::{self, Plan};
-use crate::workload;
+use crate::soak::{self, Soak};
+use crate::{edn, report, workload};
 
-const HARNESS_FAILED: u8 = 3;
 const USAGE: u8 = 64;
 
 /// Runs real nodes under faults and judges what their clients saw.
 #[derive(Parser, Debug)]
-#[command(name = "jepsen", version)]
+#[command(
+    name = "jepsen",
+    version,
+    after_help = "Exit codes: 0 true, 1 false, 2 unknown, 3 the harness failed, 64 usage.\n\
+                  A first run: jepsen run, then open the report it names."
+)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -26,35 +35,147 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Starts three nodes, sells on them under faults, and judges the run.
-    Run {
-        /// What the clients do.
-        #[arg(long, value_enum, default_value_t = workload::Kind::FlashSale)]
-        workload: workload::Kind,
-        /// What is broken meanwhile.
-        #[arg(long, value_enum, default_value_t = Nemesis::Kill)]
-        nemesis: Nemesis,
-        /// How many nodes.
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
-        nodes: u8,
-        /// How long the clients run; at least 8, so that a fault fits.
-        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(8..=3600))]
-        seconds: u64,
-        /// The product's binary.
-        #[arg(long, default_value = "target/release/firstcome")]
-        binary: PathBuf,
-        /// Where run directories go.
-        #[arg(long, default_value = "jepsen/store")]
-        store: PathBuf,
-        /// Where all randomness comes from.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
-    /// Judges a recorded run again.
+    /// Starts nodes, lets clients ask and faults happen, and judges the run.
+    #[command(after_help = "Examples:\n  \
+        jepsen run                                         30 s of flash_sale under kill\n  \
+        jepsen run --nemesis none --seconds 10 --keep      keep the data directories\n\n\
+        The run directory holds all that is judged, and report.html for people.")]
+    Run(Run),
+    /// Judges recorded runs again, and writes their results.json and report.html anew.
+    #[command(after_help = "Example:\n  jepsen check jepsen/store/*-kill-*\n\n\
+        The verdict is a function of the directory: the same every time.")]
     Check {
+        /// Run directories.
+        #[arg(required = true)]
+        dirs: Vec<PathBuf>,
+        /// Only prints: nothing is written into the directories.
+        #[arg(long)]
+        no_write: bool,
+    },
+    /// Writes report.html of a recorded run, and says where it is.
+    Report {
         /// The run directory.
         dir: PathBuf,
     },
+    /// Prints the history of a recorded run for other checkers.
+    History {
+        /// As EDN, one map a line, as Jepsen writes them; the only format so far.
+        #[arg(long, required = true)]
+        edn: bool,
+        /// The run directory.
+        dir: PathBuf,
+    },
+    /// Runs every workload under every nemesis, one run after another, and counts the verdicts.
+    #[command(after_help = "Examples:\n  \
+        jepsen matrix --seconds 60\n  \
+        jepsen matrix --workloads flash_sale --nemeses none,kill --times 3 --seconds 20\n  \
+        jepsen matrix --alternate='--nodes 3' --alternate='--nodes 5'    in turn\n\n\
+        What follows `--` is given to every `jepsen run`. The table is also written to\n\
+        matrix-<utc>.json in the store, after every run.")]
+    Matrix(Matrix),
+    /// Runs one workload for long, in segments that go on with the data of the last.
+    #[command(after_help = "Example:\n  jepsen soak --minutes 30 --nodes 5\n\n\
+        What follows `--` is given to every `jepsen run`. It ends at the first segment that is\n\
+        false or fails; soak-<utc>.json in the store tells of every segment.")]
+    Soak(Soaking),
+}
+
+#[derive(Args, Debug)]
+struct Run {
+    /// What the clients do.
+    #[arg(long, value_enum, default_value_t = workload::Kind::FlashSale)]
+    workload: workload::Kind,
+    /// What is broken meanwhile.
+    #[arg(long, value_enum, default_value_t = Nemesis::Kill)]
+    nemesis: Nemesis,
+    /// How many nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    /// How long the clients ask; at least 8, so that a fault fits.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(8..=3600))]
+    seconds: u64,
+    /// How many seconds nothing is asked after the last fault.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(0..=600))]
+    calm: u64,
+    /// The product's binary.
+    #[arg(long, default_value = "target/release/firstcome")]
+    binary: PathBuf,
+    /// Where run directories go.
+    #[arg(long, default_value = "jepsen/store")]
+    store: PathBuf,
+    /// Where all randomness comes from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Keeps the data directories even if the run is true.
+    #[arg(long)]
+    keep: bool,
+    /// Goes on with the data directories of this run, which must have been kept.
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct Matrix {
+    /// Workloads, separated by commas; all of them unless given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    workloads: Vec<workload::Kind>,
+    /// Nemeses, separated by commas; all but `none` unless given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    nemeses: Vec<Nemesis>,
+    /// How often each cell is run.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    times: u64,
+    /// Arguments of `jepsen run` that are given in turn; may be repeated.
+    #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
+    alternate: Vec<String>,
+    #[command(flatten)]
+    every: Every,
+    /// How long the clients of each run ask.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(8..=3600))]
+    seconds: u64,
+}
+
+#[derive(Args, Debug)]
+struct Soaking {
+    /// What the clients do.
+    #[arg(long, value_enum, default_value_t = workload::Kind::FlashSale)]
+    workload: workload::Kind,
+    /// What is broken meanwhile.
+    #[arg(long, value_enum, default_value_t = Nemesis::Kill)]
+    nemesis: Nemesis,
+    /// How long the clients ask, all segments together.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+    /// How many segments; each ends with a sell-out, a stop and a verdict.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=200))]
+    segments: u64,
+    /// How many nodes.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    #[command(flatten)]
+    every: Every,
+}
+
+/// What matrix and soak have in common.
+#[derive(Args, Debug)]
+struct Every {
+    /// The product's binary.
+    #[arg(long, default_value = "target/release/firstcome")]
+    binary: PathBuf,
+    /// Where run directories go.
+    #[arg(long, default_value = "jepsen/store")]
+    store: PathBuf,
+    /// The seed of the first run; each next one has the next seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seconds nothing is asked after the last fault of each run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(0..=600))]
+    calm: u64,
+    /// Further arguments of every `jepsen run`.
+    #[arg(last = true)]
+    further: Vec<String>,
 }
 
 /// Runs the command line of this process.
@@ -68,34 +189,137 @@ pub fn main() -> ExitCode {
             return if wrong { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let judged = match arguments.verb {
-        Verb::Run { workload, nemesis, nodes, seconds, binary, store, seed } => {
-            run::run(&Plan { binary, workload, nemesis, nodes: nodes.into(), seconds, seed, store })
-        }
-        Verb::Check { dir } => {
-            Evidence::read(&dir).map(|evidence| judge(&evidence)).map(|judgement| (dir, judgement))
-        }
+    let word = match arguments.verb {
+        Verb::Run(run) => start(run),
+        Verb::Check { dirs, no_write } => check(&dirs, !no_write),
+        Verb::Report { dir } => write_report(&dir),
+        Verb::History { edn: _, dir } => export(&dir),
+        Verb::Matrix(matrix) => start_matrix(matrix),
+        Verb::Soak(soak) => start_soak(soak),
     };
-    match judged.and_then(|(dir, judgement)| {
-        print(&dir, &judgement)?;
-        Ok(judgement.verdict)
-    }) {
-        Ok(Verdict::True) => ExitCode::SUCCESS,
-        Ok(Verdict::False) => ExitCode::from(1),
-        Ok(Verdict::Unknown) => ExitCode::from(2),
+    match word {
+        Ok(word) => ExitCode::from(word.code()),
         Err(error) => {
             _ = writeln!(io::stderr(), "jepsen: {error:#}");
-            ExitCode::from(HARNESS_FAILED)
+            ExitCode::from(Word::HarnessFailed.code())
         }
     }
 }
 
-const fn word(verdict: Verdict) -> &'static str {
+const fn word_of(verdict: Verdict) -> Word {
     match verdict {
-        Verdict::True => "true",
-        Verdict::Unknown => "unknown",
-        Verdict::False => "FALSE",
+        Verdict::True => Word::True,
+        Verdict::Unknown => Word::Unknown,
+        Verdict::False => Word::False,
     }
+}
+
+fn start(run: Run) -> anyhow::Result<Word> {
+    let Run { workload, nemesis, nodes, seconds, calm, binary, store, seed, keep, resume } = run;
+    let (dir, judgement) = run::run(&Plan {
+        binary,
+        workload,
+        nemesis,
+        nodes: nodes.into(),
+        seconds,
+        calm_seconds: calm,
+        seed,
+        store,
+        keep,
+        previous: resume,
+    })?;
+    print(&dir, &judgement)?;
+    Ok(word_of(judgement.verdict))
+}
+
+fn check(dirs: &[PathBuf], writes: bool) -> anyhow::Result<Word> {
+    let mut worst = Word::True;
+    for dir in dirs {
+        let judged =
+            if writes { run::rejudge(dir) } else { Evidence::read(dir).map(|e| judge(&e)) };
+        // One directory that cannot be read must not hide the verdicts of the others.
+        match judged {
+            Ok(judgement) => {
+                print(dir, &judgement)?;
+                worst = worst.max(word_of(judgement.verdict));
+            }
+            Err(error) => {
+                writeln!(io::stderr(), "jepsen: {}: {error:#}", dir.display())?;
+                worst = worst.max(Word::HarnessFailed);
+            }
+        }
+    }
+    Ok(worst)
+}
+
+fn write_report(dir: &Path) -> anyhow::Result<Word> {
+    let evidence = Evidence::read(dir)?;
+    let place = report::write(dir, &evidence, &judge(&evidence))?;
+    writeln!(io::stdout(), "{}", place.display())?;
+    Ok(Word::True)
+}
+
+fn export(dir: &Path) -> anyhow::Result<Word> {
+    let place = dir.join("history.jsonl");
+    let file = File::open(&place)
+        .with_context(|| format!("cannot open {}; is this a run directory?", place.display()))?;
+    edn::export(BufReader::new(file), &mut io::BufWriter::new(io::stdout().lock()))?;
+    Ok(Word::True)
+}
+
+/// Says what is missing before the first of many runs fails over it.
+fn look_at(every: &Every) -> anyhow::Result<Vec<String>> {
+    ensure!(
+        every.binary.is_file(),
+        "{} is not there; build it with `cargo build --release`, or name --binary",
+        every.binary.display()
+    );
+    let own = ["--binary", &every.binary.to_string_lossy(), "--calm", &every.calm.to_string()]
+        .map(str::to_owned);
+    Ok(own.into_iter().chain(every.further.iter().cloned()).collect())
+}
+
+fn start_matrix(matrix: Matrix) -> anyhow::Result<Word> {
+    let Matrix { workloads, nemeses, times, alternate, every, seconds } = matrix;
+    let workloads =
+        if workloads.is_empty() { workload::Kind::value_variants().to_vec() } else { workloads };
+    let nemeses = if nemeses.is_empty() {
+        let all = Nemesis::value_variants().iter().copied();
+        all.filter(|nemesis| *nemesis != Nemesis::None).collect()
+    } else {
+        nemeses
+    };
+    let further = look_at(&every)?;
+    let grid = Grid {
+        workloads: workloads.iter().map(|workload| workload.word().to_owned()).collect(),
+        nemeses: nemeses.iter().map(|nemesis| nemesis.word().to_owned()).collect(),
+        times,
+        seconds,
+        seed: every.seed,
+        store: every.store,
+        further,
+        alternate,
+    };
+    let mut out = io::stdout().lock();
+    let (matrix, place) = matrix::run(&grid, &mut out)?;
+    write!(out, "\n{}\n{}\n", matrix::table(&matrix), place.display())?;
+    Ok(matrix.worst())
+}
+
+fn start_soak(soak: Soaking) -> anyhow::Result<Word> {
+    let Soaking { workload, nemesis, minutes, segments, nodes, every } = soak;
+    let own = ["--workload", workload.word(), "--nemesis", nemesis.word(), "--nodes"];
+    let mut further: Vec<String> = own.map(str::to_owned).into();
+    further.push(nodes.to_string());
+    further.extend(look_at(&every)?);
+    let seconds = (minutes * 60).div_ceil(segments).max(8);
+    let soak = Soak { segments, seconds, seed: every.seed, store: every.store, further };
+    let mut out = io::stdout().lock();
+    let (soaked, place) = soak::run(&soak, &mut out)?;
+    writeln!(out)?;
+    soak::table(&soaked, &mut out)?;
+    writeln!(out, "{}\n{}", soaked.worst().text(), place.display())?;
+    Ok(soaked.worst())
 }
 
 fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
@@ -105,12 +329,16 @@ fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
             out,
             "{:<12} {:<8} looked at {}",
             finding.checker,
-            word(finding.verdict),
+            word_of(finding.verdict).text(),
             finding.looked_at
         )?;
         for note in &finding.notes {
             writeln!(out, "             - {note}")?;
         }
     }
-    writeln!(out, "verdict: {} ({})", word(judgement.verdict), dir.display())
+    let report = dir.join("report.html");
+    if report.is_file() {
+        writeln!(out, "report: {}", report.display())?;
+    }
+    writeln!(out, "verdict: {} ({})", word_of(judgement.verdict).text(), dir.display())
 }

@@ -69,6 +69,16 @@ pub struct Dump {
     pub events: Option<Vec<EventRow>>,
 }
 
+impl Dump {
+    /// Forgets the orders and events of earlier runs on the same data: those up to `revision`.
+    pub fn since(&mut self, revision: u64) {
+        self.orders.retain(|row| row.revision > revision);
+        if let Some(events) = &mut self.events {
+            events.retain(|row| row.revision > revision);
+        }
+    }
+}
+
 /// Reads every dump of a run directory, by node name.
 pub fn read_all(dir: &Path) -> anyhow::Result<Vec<Dump>> {
     let place = dir.join("dump");

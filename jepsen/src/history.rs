@@ -146,6 +146,10 @@ pub struct Attempt {
     pub asked: Value,
     /// When it was asked.
     pub called: u64,
+    /// The node it was sent to.
+    pub node: Option<String>,
+    /// When it ended, in whatever way.
+    pub ended: Option<u64>,
     /// How it ended.
     pub end: End,
 }
@@ -232,6 +236,8 @@ impl Pairing {
             key: event.key,
             asked: event.value,
             called: event.t,
+            node: event.node,
+            ended: None,
             end: End::Info { value: Value::Null },
         });
         Ok(())
@@ -247,6 +253,7 @@ impl Pairing {
             attempt.f,
             event.f
         );
+        attempt.ended = Some(event.t);
         attempt.end = match event.kind {
             Kind::Ok => End::Ok {
                 at: event.t,

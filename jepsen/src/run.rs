@@ -1,4 +1,5 @@
-//! One run: real nodes, clients and a nemesis side by side; then heal, close, dump and judge.
+//! One run: real nodes, clients and a nemesis side by side; then heal, calm, close, dump, look into
+//! the files of the stopped nodes, and judge.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use base64::Engine as _;
@@ -15,15 +16,19 @@ use serde_json::{Value, json};
 
 use crate::ask::Customer;
 use crate::check::recovery::{NOT_RECOVERED, RECOVERED};
-use crate::check::{Evidence, Judgement, Test, judge};
+use crate::check::{Evidence, Judgement, Verdict, judge};
 use crate::closing;
 use crate::cluster::process::Cluster;
 use crate::desk::Desk;
+use crate::inspect;
 use crate::nemesis::{self, Nemesis};
+use crate::origin::{self, Test};
 use crate::recorder::Recorder;
+use crate::report;
 use crate::seed::Seed;
+use crate::segment;
 use crate::teller::{Stage, Teller, tellers};
-use crate::workload::{self, Setting, Workload};
+use crate::workload::{self, Sale, Setting, Workload};
 
 /// Customers of one client; lost answers use some up.
 const CUSTOMERS: usize = 150;
@@ -49,26 +54,29 @@ pub struct Plan {
     pub nodes: usize,
     /// How long the clients run.
     pub seconds: u64,
+    /// How long nothing is asked between the last fault and the closing.
+    pub calm_seconds: u64,
     /// Where all randomness comes from.
     pub seed: u64,
     /// Where run directories go.
     pub store: PathBuf,
+    /// Keeps the data directories of a run that is true, too.
+    pub keep: bool,
+    /// Goes on with the data directories of this run, which lose them.
+    pub previous: Option<PathBuf>,
 }
 
 /// Runs and judges; answers the run directory too.
 pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
+    let binary_sha256 = origin::sha256(&plan.binary)
+        .context("no binary to test; build it with `cargo build --release`, or name --binary")?;
     let dir = directory(plan)?;
     let mut cluster = Cluster::prepare(&plan.binary, &dir, plan.nodes)?;
+    if let Some(previous) = &plan.previous {
+        segment::take_over(previous, &dir)?;
+    }
     let faults = nemesis::plan(plan.nemesis, plan.seconds, plan.nodes, Seed::of(plan.seed, 1_000));
-    let test = Test {
-        workload: plan.workload.word().into(),
-        nemesis: plan.nemesis.word().into(),
-        seconds: plan.seconds,
-        seed: plan.seed,
-        nodes: plan.nodes,
-        binary: plan.binary.display().to_string(),
-        version: cluster.run(&["--version"])?.trim().to_owned(),
-    };
+    let mut test = describe(plan, &cluster, binary_sha256)?;
     write_json(&dir.join("test.json"), &test)?;
     write_json(&dir.join("plan.json"), &faults)?;
     let staff = cluster.run(&["token", "--role", "admin", "--ttl", "7200"])?.trim().to_owned();
@@ -81,9 +89,15 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     cluster.wait_ready(START_LIMIT).context("the cluster did not start")?;
     let nodes: Vec<_> = cluster.nodes.iter().map(|node| (node.name.clone(), node.api)).collect();
     let mut desk = Desk::new(staff.clone());
-    let (product, opens_at) = desk.set_up(nodes.first().context("no node")?.1)?;
+    let api = nodes.first().context("no node")?.1;
+    if plan.previous.is_some() {
+        test.baseline = desk.hashes(api, plan.nodes)?.0;
+    }
+    let (product, opens_at) = desk.set_up(api)?;
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let recorder = Recorder::new(BufWriter::new(File::create(dir.join("history.jsonl"))?), &name)?;
+    test.started_unix_ms = origin::unix_ms()?;
+    write_json(&dir.join("test.json"), &test)?;
     let stage = Stage { recorder, nodes, staff: staff.clone(), done: AtomicBool::new(false) };
     let setting =
         Setting { seed: plan.seed, nodes: plan.nodes, customers, staff, product, opens_at };
@@ -95,33 +109,79 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     match cluster.wait_ready(RECOVERY_LIMIT) {
         Ok(took) => {
             stage.say(RECOVERED, json!({"ms": took.as_millis().to_string()}));
+            thread::sleep(Duration::from_secs(plan.calm_seconds));
             close(plan, &stage, &workload);
             let sales = workload.lock().unwrap_or_else(PoisonError::into_inner).sales();
-            // What cannot be finished is said and judged: a broken cluster is a finding, not a
-            // failure of the harness.
-            if let Err(error) = closing::sell_out(&stage, &mut desk, &sales, &fresh) {
-                stage.say("sell_out_failed", json!(format!("{error:#}")));
-            }
-            if let Err(error) = closing::dump(&stage, &mut desk, &sales, &dir) {
-                stage.say("dump_failed", json!(format!("{error:#}")));
-            }
+            finish(&stage, &mut desk, &sales, &fresh, &dir, test.baseline);
         }
         Err(error) => stage.say(NOT_RECOVERED, json!(format!("{error:#}"))),
     }
     fs::create_dir_all(dir.join("dump"))?;
     stage.recorder.close()?;
     let stopped = cluster.stop();
-    let judgement = judge(&Evidence::read(&dir)?);
-    write_json(&dir.join("results.json"), &judgement)?;
+    inspect::inspect(&cluster, &dir)?;
+    let judgement = rejudge(&dir)?;
     stopped?;
+    if judgement.verdict == Verdict::True && !plan.keep {
+        fs::remove_dir_all(dir.join("data")).context("cannot remove the data directories")?;
+    }
     Ok((dir, judgement))
 }
 
+/// Sells out and dumps. What cannot be finished is said and judged: a broken cluster is a finding,
+/// not a failure of the harness.
+fn finish(
+    stage: &Stage,
+    desk: &mut Desk,
+    sales: &[Sale],
+    fresh: &[Customer],
+    dir: &Path,
+    baseline: u64,
+) {
+    if let Err(error) = closing::sell_out(stage, desk, sales, fresh) {
+        stage.say("sell_out_failed", json!(format!("{error:#}")));
+    }
+    if let Err(error) = closing::dump(stage, desk, sales, dir, baseline) {
+        stage.say("dump_failed", json!(format!("{error:#}")));
+    }
+}
+
+/// Judges a run directory, and writes `results.json` and `report.html` into it.
+pub fn rejudge(dir: &Path) -> anyhow::Result<Judgement> {
+    let evidence = Evidence::read(dir)?;
+    let judgement = judge(&evidence);
+    write_json(&dir.join("results.json"), &judgement)?;
+    report::write(dir, &evidence, &judgement)?;
+    Ok(judgement)
+}
+
+fn describe(plan: &Plan, cluster: &Cluster, binary_sha256: String) -> anyhow::Result<Test> {
+    Ok(Test {
+        workload: plan.workload.word().into(),
+        nemesis: plan.nemesis.word().into(),
+        seconds: plan.seconds,
+        seed: plan.seed,
+        nodes: plan.nodes,
+        calm_seconds: plan.calm_seconds,
+        binary: plan.binary.display().to_string(),
+        version: cluster.run(&["--version"])?.trim().to_owned(),
+        binary_sha256,
+        commit: origin::commit(),
+        jepsen: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: origin::machine(),
+        previous: plan.previous.as_deref().map(|dir| dir.display().to_string()),
+        started_unix_ms: 0,
+        baseline: 0,
+    })
+}
+
 fn directory(plan: &Plan) -> anyhow::Result<PathBuf> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let now = origin::utc_now()?;
     let (workload, nemesis) = (plan.workload.word(), plan.nemesis.word());
     let dir = plan.store.join(format!("{now}-{workload}-{nemesis}-{}", plan.seed));
-    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    fs::create_dir_all(&plan.store)
+        .with_context(|| format!("cannot create {}", plan.store.display()))?;
+    fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     Ok(fs::canonicalize(dir)?)
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use openraft::ChangeMembers;
-use openraft::raft::Precondition;
+use openraft::raft::{Precondition, VoteRequest};
 
 use crate::bootstrap;
 use crate::core::{Core, not_executed};
@@ -19,7 +19,7 @@ use crate::network::rpc::CallError;
 use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Peer;
 use crate::status::{ClusterStatus, Member, MemberRole, NodeHash};
-use crate::types::{Address, StoredMembership, TypeConfig};
+use crate::types::{Address, LeaderId, StoredMembership, TypeConfig, Vote};
 use crate::wire::{Admin, Contact, ContactReply, Failed, Progress, Request, Response};
 use firstcome_domain::Revision;
 
@@ -269,13 +269,26 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
         Ok(true) => Ok(target),
         Ok(false) => Err(Failed::Unknown),
         Err(_) if core.metrics.borrow_watched().current_leader == Some(core.id()) => {
-            // openraft stops writing while a transfer is under way, and never gives up by itself:
-            // an election ends the half-done transfer.
-            core.raft.trigger().elect(false).await.map_err(|_| Failed::Unknown)?;
+            give_up_transfer(core, target).await?;
             Err(rejected(format!("member {target} did not take over in time")))
         }
         Err(_) => Err(rejected(format!("member {target} did not take over in time"))),
     }
+}
+
+/// Ends a transfer that `target` accepted and did not carry out.
+///
+/// openraft takes no writes while a transfer is under way, does not give up by itself, and refuses
+/// an election on a leader. So this node gives `target` its vote of the next term, as if it had
+/// asked: that ends leadership here, and whoever is fit stands for election as usual.
+async fn give_up_transfer(core: &Core, target: u64) -> Result<(), Failed> {
+    let seen =
+        core.raft.with_raft_state(|state| (*state.vote_ref(), state.log_ids.last().copied()));
+    let (vote, last) = seen.await.map_err(|_| Failed::Unknown)?;
+    let leader_id = LeaderId { term: vote.leader_id.term + 1, node_id: target };
+    let mut ask = VoteRequest::new(Vote { leader_id, committed: false }, last);
+    ask.leadership_transfer = true;
+    core.raft.vote(ask).await.map(drop).map_err(|_| Failed::Unknown)
 }
 
 /// How far this node is.

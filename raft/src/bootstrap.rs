@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use firstcome_fault::{Bug, armed};
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::{DataDir, Identity, Log};
 
@@ -244,23 +245,33 @@ async fn wait_for_adoption(
     };
     tokio::select! {
         dir = adopted => dir,
-        wiped = refuse_if_running(options), if options.bootstrap => Err(wiped),
+        wiped = refuse_if_running(options), if options.bootstrap => wiped,
     }
 }
 
 /// A node that lost its disk must not wait for a first start that already was.
-async fn refuse_if_running(options: &Options) -> StartError {
+async fn refuse_if_running(options: &Options) -> Result<DataDir, StartError> {
     loop {
         for peer in options.peers.iter().filter(|p| p.name != options.name) {
             let reply = contact(options, peer, &Contact::Probe).await;
             if let Ok(ContactReply::Taken { name, cluster_uuid, initialized: true, .. }) = reply {
-                return StartError::Bootstrap(format!(
+                if armed(Bug::WipedNodeKeepsId) {
+                    return come_back(options, &cluster_uuid);
+                }
+                return Err(StartError::Bootstrap(format!(
                     "{name} already runs cluster {cluster_uuid}, but this directory is empty; if \
                      its disk was lost, remove the old member and add this node with `firstcome \
                      cluster add`, started without --bootstrap"
-                ));
+                )));
             }
         }
         tokio::time::sleep(ROUND_PAUSE * 4).await;
     }
+}
+
+/// What [`Bug::WipedNodeKeepsId`] makes of an empty directory: the member it was.
+fn come_back(options: &Options, cluster_uuid: &str) -> Result<DataDir, StartError> {
+    let own = founders(options).into_iter().find(|(_, address)| address.name == options.name);
+    let id = own.map_or(1, |(id, _)| id);
+    Ok(DataDir::create(&options.data_dir, &identity(cluster_uuid, 0, id, &options.name))?)
 }

@@ -33,7 +33,7 @@ impl Clock {
 
     /// What the machine's clock says, believed or not.
     pub(crate) fn wall(&self) -> i64 {
-        wall_ms() + self.offset_ms
+        wall_ms() + self.offset_ms + firstcome_fault::clock_offset_ms()
     }
 
     /// The time to stamp with.

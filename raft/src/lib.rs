@@ -15,6 +15,8 @@ mod clock;
 mod core;
 mod failure;
 mod files;
+#[doc(hidden)]
+pub mod fuzz;
 mod log_store;
 mod members;
 mod metrics;

@@ -47,6 +47,11 @@ impl Members {
         Some(forward)
     }
 
+    /// Drops the connections to everybody but these; what waits for an answer still gets it.
+    pub(crate) fn keep(&self, is_member: impl Fn(u64) -> bool) {
+        self.links.lock().retain(|id, _| is_member(*id));
+    }
+
     fn open(&self, id: u64, address: &Address) -> Links {
         let open = |channel| {
             let (name, peer) = (address.name.clone(), address.peer.clone());

@@ -1,11 +1,15 @@
 //! One node: proposes, forwards, reads, and tells what it knows.
 
+#[cfg(test)]
+mod tests;
+
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use firstcome_domain::{Command, Millis, Outcome, Revision, Stamp};
+use firstcome_fault::Trigger;
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::query::ReadView;
 use firstcome_storage::{DataDir, Identity};
@@ -196,6 +200,9 @@ impl Node {
             tasks.push(tokio::spawn(server::run(Arc::clone(&core), listener)));
         }
         let node = Self { core, tasks: Arc::new(Mutex::new(tasks)) };
+        if firstcome_fault::IS_FAULT_BUILD {
+            node.obey();
+        }
         let core = &node.core;
         bootstrap::initialize(&core.options, core.id(), &core.log, &core.raft).await?;
         tracing::info!(
@@ -205,6 +212,23 @@ impl Node {
             "node started"
         );
         Ok(node)
+    }
+
+    /// Does what the control socket of a fault build asks for, for as long as the node lives.
+    fn obey(&self) {
+        let (runtime, core) = (tokio::runtime::Handle::current(), Arc::downgrade(&self.core));
+        let node = move || {
+            let core = core.upgrade().ok_or("the node has ended")?;
+            Ok::<_, String>(Self { core, tasks: Arc::default() })
+        };
+        let (handle, found) = (runtime.clone(), node.clone());
+        firstcome_fault::on_trigger(Trigger::Elect, move || {
+            let elected = handle.block_on(found()?.core.raft.trigger().elect(false));
+            elected.map_err(|error| error.to_string())
+        });
+        firstcome_fault::on_trigger(Trigger::Snapshot, move || {
+            runtime.block_on(node()?.snapshot()).map(drop).map_err(|error| error.to_string())
+        });
     }
 
     /// Proposes a command through whoever leads; answers after a majority made it durable and

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use firstcome_domain::{Action, Command, Outcome, decide};
+use firstcome_fault::{Bug, armed};
 use firstcome_storage::codec;
 use openraft::errors::ClientWriteError;
 use tokio::sync::oneshot;
@@ -97,8 +98,11 @@ pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decisio
         };
         let reason = match failed {
             Failed::Unknown => {
-                perhaps = true;
-                if !keyed {
+                perhaps = !armed(Bug::MaybeReportedAsNo);
+                if !perhaps {
+                    return Err(not_executed(FailureReason::NoQuorum));
+                }
+                if !keyed && !armed(Bug::BlindRetryWithoutKey) {
                     return Err(outcome_unknown());
                 }
                 FailureReason::OutcomeUnknown
@@ -138,11 +142,20 @@ async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Dec
     };
     Counters::add(&core.counters.forwarded);
     let limit = left.min(core.options.forward_timeout);
+    let command = if armed(Bug::ForwardDropsKey) { without_key(command) } else { command };
     match forward.call(Request::Propose(command), limit).await {
         Ok(Response::Decided(decision)) => Ok(decision),
         Ok(Response::Failed(failed)) => Err(failed),
         Ok(_) | Err(CallError::Lost) => Err(Failed::Unknown),
         Err(CallError::NotSent) => Err(Failed::NotLeader),
+    }
+}
+
+/// What [`Bug::ForwardDropsKey`] sends to the leader.
+fn without_key(command: Bytes) -> Bytes {
+    match codec::decode::<Command>(&command) {
+        Ok(decoded) => Bytes::from(codec::encode(&Command { receipt: None, ..decoded })),
+        Err(_) => command,
     }
 }
 
@@ -219,7 +232,9 @@ async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
     // Taken before the rows are read: they are at least as new as this.
     let mut known_at = *core.fresh_since.lock();
     let mut found = refusal()?;
-    let is_fresh = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < EARLY_AGE_MAX);
+    let is_fresh = |at: Option<Instant>| {
+        armed(Bug::EarlyRefusalTooOld) || at.is_some_and(|at| at.elapsed() < EARLY_AGE_MAX)
+    };
     if !is_fresh(known_at) {
         crate::read_index::linearize(core).await.ok()?;
         known_at = *core.fresh_since.lock();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firstcome_domain::Revision;
+use firstcome_fault::{Bug, armed};
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy;
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +25,9 @@ pub(crate) struct Ask(oneshot::Sender<Result<(u64, Instant), Failure>>);
 
 /// Makes sure that reads from now on see everything decided before the call.
 pub(crate) async fn linearize(core: &Arc<Core>) -> Result<Revision, Failure> {
+    if armed(Bug::StaleFollowerRead) && !core.is_leader() {
+        return Ok(core.state.applied().revision.unwrap_or_default());
+    }
     let (tx, rx) = oneshot::channel();
     let gone = || not_executed(FailureReason::Draining);
     core.read_index.send(Ask(tx)).map_err(|_| gone())?;
@@ -72,6 +76,9 @@ async fn confirmed_index(core: &Arc<Core>) -> Result<u64, Failure> {
 
 /// The read index of this node as the leader, confirmed by a majority.
 pub(crate) async fn local_index(core: &Core) -> Result<u64, Failed> {
+    if armed(Bug::LeaseReadAfterPause) && core.is_leader() {
+        return Ok(*core.applied.borrow());
+    }
     match core.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
         Ok(linearizer) => Ok(linearizer.read_log_id().index()),
         Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {

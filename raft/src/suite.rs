@@ -11,7 +11,8 @@ use crate::log_store::LogStore;
 use crate::state_machine::StateMachine;
 use crate::types::TypeConfig;
 
-struct OnDisk;
+/// Log and state on files of their own.
+pub(crate) struct OnDisk;
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, DataDir)> for OnDisk {
     async fn build(

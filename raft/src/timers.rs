@@ -177,7 +177,8 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
 /// How often Raft's own state is looked at when nothing else changes.
 const WATCH_PERIOD: Duration = Duration::from_millis(200);
 
-/// Counts voters, and ends the node when Raft has stopped or the node was removed.
+/// Counts voters, lets go of those who left, and ends the node when Raft has stopped or the node
+/// was removed.
 pub(crate) async fn run_watch(core: Arc<Core>) {
     let mut server = core.server.clone();
     let mut seen_membership = None;
@@ -186,6 +187,8 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
             let now = server.borrow_and_update();
             let voters = now.membership_config.voter_ids().count();
             core.voters.store(voters, Ordering::Relaxed);
+            // Each time: a question that was on its way may have opened a link again.
+            core.members.keep(|id| now.membership_config.get_node(&id).is_some());
             now.committed_membership_config.log_id().as_ref().map(wire::LogId::from)
         };
         if membership != seen_membership {

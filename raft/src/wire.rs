@@ -34,8 +34,16 @@ pub(crate) struct Address {
     pub(crate) peer: String,
 }
 
+/// Voters and all members; one that openraft would not take is not decoded.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedMembership")]
 pub(crate) struct Membership {
+    configs: Vec<BTreeSet<u64>>,
+    nodes: BTreeMap<u64, Address>,
+}
+
+#[derive(Deserialize)]
+struct UncheckedMembership {
     configs: Vec<BTreeSet<u64>>,
     nodes: BTreeMap<u64, Address>,
 }
@@ -315,12 +323,25 @@ impl From<&types::Membership> for Membership {
     }
 }
 
+impl TryFrom<UncheckedMembership> for Membership {
+    type Error = &'static str;
+
+    fn try_from(sent: UncheckedMembership) -> Result<Self, Self::Error> {
+        if sent.configs.iter().any(BTreeSet::is_empty) {
+            return Err("a membership without voters");
+        }
+        if sent.configs.iter().flatten().any(|voter| !sent.nodes.contains_key(voter)) {
+            return Err("a voter without an address");
+        }
+        Ok(Self { configs: sent.configs, nodes: sent.nodes })
+    }
+}
+
 impl Membership {
     fn into_raft(self) -> types::Membership {
         let nodes: BTreeMap<u64, types::Address> =
             self.nodes.into_iter().map(|(id, node)| (id, node.into_raft())).collect();
-        types::Membership::new(self.configs, nodes)
-            .expect("only memberships that openraft accepted are stored and sent")
+        types::Membership::new(self.configs, nodes).expect("checked when it was decoded")
     }
 }
 

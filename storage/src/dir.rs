@@ -18,10 +18,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use firstcome_fault::{Bug, Point, armed, reach};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::disk::{Disk, DiskLock, RealDisk};
+use crate::disk::{self, Disk, DiskLock};
 use crate::file::{self, Backend, FileIdentity};
 
 /// Format of the directory that this release reads and writes.
@@ -100,7 +101,12 @@ impl NewState {
     /// Gives it the state file's name; durable when this returns.
     pub(crate) fn swap_in(self) -> Result<(), Error> {
         let (place, file) = (&self.place, self.place.file(STATE_FILE));
+        reach(Point::SnapshotRenameBefore);
         place.disk.rename(&self.path, &file).map_err(|error| Error::io(&file, error))?;
+        reach(Point::SnapshotRenameAfter);
+        if armed(Bug::RenameWithoutDirSync) {
+            return Ok(());
+        }
         place.disk.sync_dir(&place.path).map_err(|error| Error::io(&place.path, error))
     }
 }
@@ -131,7 +137,7 @@ impl DataDir {
     /// Whether there is nothing of ours at `path` (missing or empty directory, or one whose
     /// making was cut short).
     pub fn is_vacant(path: &Path) -> Result<bool, Error> {
-        Self::is_vacant_on(&RealDisk, path)
+        Self::is_vacant_on(&*disk::system(), path)
     }
 
     /// [`DataDir::is_vacant`] on any disk.
@@ -146,7 +152,7 @@ impl DataDir {
 
     /// Makes a new directory for a node that never ran: identity, both files, all synced.
     pub fn create(path: &Path, identity: &Identity) -> Result<Self, Error> {
-        Self::create_on(Arc::new(RealDisk), path, identity)
+        Self::create_on(disk::system(), path, identity)
     }
 
     /// [`DataDir::create`] on any disk.
@@ -182,7 +188,7 @@ impl DataDir {
 
     /// Opens and locks an existing one; checks that `node.json` and both files agree.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_on(Arc::new(RealDisk), path)
+        Self::open_on(disk::system(), path)
     }
 
     /// [`DataDir::open`] on any disk.

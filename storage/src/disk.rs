@@ -3,7 +3,8 @@
 //! Everything that touches a directory goes through [`Disk`]: both redb files, `node.json`,
 //! renames, directory syncs and the lock. [`RealDisk`] is the operating system. `SimDisk` (cargo
 //! feature `sim`) keeps files in memory and loses what was not synced, so that a test can crash
-//! at every call.
+//! at every call. `VolatileDisk` stands over the operating system in a fault build and loses what
+//! was not synced when the process is killed.
 //!
 //! Contract: what [`DiskFile::write_at`] and [`DiskFile::set_len`] did is durable after
 //! [`DiskFile::sync`]; that a name exists, is gone or was renamed is durable after
@@ -12,6 +13,8 @@
 mod real;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(any(feature = "sim", feature = "volatile"))]
+pub mod volatile;
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -20,6 +23,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use real::RealDisk;
+
+/// The disk of a node: the machine's, and in a fault build one that loses what was not synced.
+#[cfg(not(feature = "volatile"))]
+pub(crate) fn system() -> Arc<dyn Disk> {
+    Arc::new(RealDisk)
+}
+
+/// The disk of a node in a fault build; one per process, because names are kept in it.
+#[cfg(feature = "volatile")]
+pub(crate) fn system() -> Arc<dyn Disk> {
+    static DISK: std::sync::OnceLock<volatile::VolatileDisk> = std::sync::OnceLock::new();
+    let make = || volatile::VolatileDisk::new(Arc::new(RealDisk), firstcome_fault::seed());
+    Arc::new(DISK.get_or_init(make).clone())
+}
 
 /// Held while a directory is in use; dropping it lets go.
 pub trait DiskLock: Send + Sync + Debug {}

@@ -15,6 +15,8 @@ pub mod codec;
 pub mod dir;
 pub mod disk;
 mod file;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod inspect;
 mod key;
 pub mod log;

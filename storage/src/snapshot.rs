@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
+use firstcome_fault::{Bug, armed};
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -128,6 +129,9 @@ impl SnapshotReader {
         last: &[u8],
     ) -> Result<Option<(Table, Vec<u8>)>, Error> {
         let after = Table::from_number(table.number() + 1).map(|next| (next, Vec::new()));
+        if table == Table::ReceiptScopes && armed(Bug::ReceiptNotInSnapshot) {
+            return Ok(after);
+        }
         let rows = match self.txn.open_table(table.definition()) {
             Ok(rows) => rows,
             Err(TableError::TableDoesNotExist(_)) => return Ok(after),

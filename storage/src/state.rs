@@ -10,6 +10,8 @@
 //! the hook given to [`State::on_failure`] stops the node.
 
 pub(crate) mod checkpoint;
+#[cfg(test)]
+mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use firstcome_domain::{Command, Decision, Millis, Outcome, Revision, Stamp};
+use firstcome_fault::{Bug, Point, armed, reach};
 use parking_lot::{Condvar, Mutex, RwLock};
 use redb::Database;
 
@@ -227,6 +230,7 @@ impl State {
     pub fn apply(&self, entries: &[Committed], meta: Bytes) -> Result<Vec<Decided>, Error> {
         let shared = self.shared();
         shared.wait_for_room(self.owner.thread.is_some());
+        reach(Point::ApplyCommitBefore);
         let mut core = shared.core.write();
         shared.check()?;
         let result = apply_all(&mut core, entries, meta);
@@ -235,6 +239,7 @@ impl State {
         shared.unsaved_bytes.store(unsaved, Ordering::Relaxed);
         drop(core);
         let decided = result.map_err(|error| shared.fail(error))?;
+        reach(Point::ApplyCommitAfter);
         if unsaved >= shared.options.checkpoint_bytes {
             if self.owner.thread.is_some() {
                 shared.want_checkpoint();
@@ -339,7 +344,10 @@ fn apply_all(core: &mut Core, entries: &[Committed], meta: Bytes) -> Result<Vec<
             )));
         }
         if let Some(command) = &entry.command {
-            let now = core.meta.now.max(entry.stamp.now);
+            let mut now = core.meta.now.log_time(entry.stamp.now);
+            if armed(Bug::ApplyReadsWallClock) {
+                now = now.max(Millis::new(firstcome_fault::wall_ms()));
+            }
             let stamp = Stamp { revision, now };
             let (decision, absent) = decide(core, command, stamp)?;
             core.absent = absent;

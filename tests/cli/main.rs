@@ -3,8 +3,11 @@
 mod cluster;
 mod command_line;
 mod documents;
+mod fault_build;
 mod faults;
 mod http;
+#[path = "../fault/markers.rs"]
+mod markers;
 mod node;
 mod process;
 mod settings;

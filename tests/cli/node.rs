@@ -4,15 +4,22 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 
 use crate::process::{Running, code, firstcome, run, stderr, stdout};
 
+const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json"];
+
 /// Starts a development node on a free port and waits until it serves; its REST address.
 fn development_node(directory: &Path) -> (Running, String) {
-    let mut command =
-        firstcome(directory, &["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json"]);
+    let (running, address, _log) = serving(firstcome(directory, SERVE));
+    (running, address)
+}
+
+/// Starts a node and waits until it serves: the process, its REST address, the rest of its log.
+fn serving(mut command: Command) -> (Running, String, JoinHandle<Vec<String>>) {
     let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
     let log = BufReader::new(child.stderr.take().expect("its log"));
     let running = Running(child);
@@ -23,8 +30,7 @@ fn development_node(directory: &Path) -> (Running, String) {
         if event["msg"] == "serving" {
             let address = event["address"].as_str().expect("an address").to_owned();
             // Keeps the pipe empty, so that the node never waits for its log.
-            std::thread::spawn(move || lines.for_each(drop));
-            return (running, address);
+            return (running, address, std::thread::spawn(move || lines.collect()));
         }
         seen.push(line);
     }
@@ -90,6 +96,39 @@ fn development_node_sells_stops_and_starts_again() {
             serde_json::from_str::<Value>(line).expect("JSON lines");
         }
     }
+}
+
+/// Story: a log that failed ended the process with 70, as if it were a bug; whoever reads exit
+/// codes looked for the wrong cause (issue 2).
+#[test]
+fn log_that_cannot_be_written_is_74() {
+    let here = tempfile::tempdir().expect("a directory");
+    // A write beyond the limit below is then an error, not a signal. Only the log is written
+    // meanwhile: no checkpoint is due before the end of this test.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+    let node = firstcome(here.path(), SERVE);
+    command.arg(node.get_program()).args(node.get_args()).current_dir(here.path());
+    command.args(["--set", "storage.checkpoint_interval=1h"]).stdin(Stdio::null());
+    for (name, value) in node.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let (mut node, address, log) = serving(command);
+    let id = node.0.id().to_string();
+    let limited = Command::new("prlimit").args(["--pid", &id, "--fsize=4096"]).status();
+    assert!(limited.expect("prlimit runs").success());
+    let url = format!("http://{address}");
+    let product =
+        ["product", "create", "--name", "Lamp", "--price", "1KRW", "--stock", "5", "--url", &url];
+    let refused = run(here.path(), &product);
+    assert_ne!(code(&refused), 0, "acknowledged without a log: {}", stdout(&refused));
+    let ended = node.0.wait().expect("the node ends").code();
+    let log = log.join().expect("its log").join("\n");
+    assert_eq!(ended, Some(74), "{log}");
+    assert!(log.contains("node failed: ") && log.contains("log.redb"), "{log}");
 }
 
 #[test]

@@ -80,6 +80,7 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
         print(&config, json);
         return Ok(Exit::Done);
     }
+    firstcome_fault::listen().map_err(|wrong| Stop::new(Exit::Usage, wrong))?;
     let (level, as_json) = config.settings.log();
     let on_terminal = config.origin("log.format") == Origin::Default && io::stderr().is_terminal();
     logging::start(config.settings.node_name(), level, as_json && !on_terminal)?;

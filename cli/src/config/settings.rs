@@ -10,7 +10,7 @@ use std::time::Duration;
 use firstcome_api::{ApiOptions, Consistency};
 use firstcome_raft::Options;
 
-use super::value::{format_duration, format_size, parse_duration, parse_size};
+use super::value::{format_duration, format_size, parse_duration, parse_size, quote};
 
 /// A node of `cluster.nodes`: first contact and `--bootstrap` only.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -335,7 +335,7 @@ impl Field<'_> {
     /// The value as `cluster.toml` writes it.
     pub(super) fn show(&self) -> String {
         match self {
-            Self::Text(text) | Self::Word(text, _) => format!("{text:?}"),
+            Self::Text(text) | Self::Word(text, _) => quote(text),
             Self::Span(span, _) => format!("\"{}\"", format_duration(**span)),
             Self::Bytes(size, _) => format!("\"{}\"", format_size(**size)),
             Self::Count(number, _) => number.to_string(),

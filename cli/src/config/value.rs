@@ -33,6 +33,20 @@ pub fn format_size(bytes: u64) -> String {
     whole(bytes, &SIZE).unwrap_or_else(|| format!("{bytes}B"))
 }
 
+/// Writes a text in quotes, as TOML reads it.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
@@ -58,6 +72,17 @@ mod tests {
         assert_eq!(format_duration(Duration::ZERO), "0ms");
         for bad in ["", "5", "s", "1.5s", "-1s", "1w", "1 month", "99999999999999999999s"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Story: control characters were shown as Rust writes them, which TOML does not read. Found
+    /// by the fuzz target `cluster_toml`.
+    #[test]
+    fn quoted_text_is_toml() {
+        for text in ["", "n1", "a \"b\" \\ c", "\u{1}\t\n\u{7f}\u{85}\u{200b}", "\u{d55c}"] {
+            let line = format!("x = {}", quote(text));
+            let table: toml::Table = line.parse().expect(&line);
+            assert_eq!(table["x"].as_str(), Some(text), "{line}");
         }
     }
 

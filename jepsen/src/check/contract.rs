@@ -14,7 +14,8 @@ pub fn check(evidence: &Evidence) -> Finding {
         if let End::Info { value } = &attempt.end
             && let Some(breach) = value.get(BREACH)
         {
-            finding.wrong(format!("{} at {} ns: {breach}", attempt.f, attempt.called));
+            let note = format!("{} at {} ns: {breach}", attempt.f, attempt.called);
+            finding.wrong_at(attempt.called, note);
         }
     }
     finding

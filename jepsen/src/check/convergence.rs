@@ -1,4 +1,5 @@
-//! Same state everywhere: nodes at one revision have one hash and show the same rows.
+//! Same state everywhere: nodes at one revision have one hash and show the same rows; what they
+//! leave on disk has the hash they told, and its rows keep every invariant.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,62 @@ pub fn check(evidence: &Evidence) -> Finding {
             by_revision.len()
         ));
     }
+    on_disk(evidence, &mut finding);
     finding
+}
+
+/// The files of the stopped nodes against each other and against what the nodes told.
+fn on_disk(evidence: &Evidence, finding: &mut Finding) {
+    let online = evidence.dumps.iter().filter_map(|dump| {
+        Some((dump.revision, (format!("{} online", dump.node), dump.hash.clone()?)))
+    });
+    let mut known: BTreeMap<u64, (String, String)> = online.collect();
+    for inspected in &evidence.inspected {
+        let node = &inspected.node;
+        if injected(evidence, node) {
+            finding.tell(format!("{node} was given corrupt files: not compared"));
+            continue;
+        }
+        if let Some(why) = &inspected.wrong {
+            finding.wrong(format!("{node} on disk: {why}"));
+        }
+        let (Some(revision), Some(stored), Some(recomputed)) =
+            (inspected.revision, &inspected.stored, &inspected.recomputed)
+        else {
+            let why = inspected.unread.as_deref().unwrap_or("no hash");
+            finding.unsure(format!("{node} on disk: {why}"));
+            continue;
+        };
+        finding.looked_at += 1;
+        if stored != recomputed {
+            finding.wrong(format!(
+                "revision {revision}: {node} keeps hash {stored}, its rows have {recomputed}"
+            ));
+        }
+        let own = (format!("{node} on disk"), recomputed.clone());
+        let (other, hash) = known.entry(revision).or_insert(own);
+        if hash != recomputed {
+            finding.wrong(format!(
+                "revision {revision}: {other} has hash {hash}, {node} on disk has {recomputed}"
+            ));
+        }
+    }
+    let is_live = !evidence.test.binary.is_empty();
+    if is_live && evidence.inspected.len() < evidence.test.nodes {
+        finding.unsure(format!(
+            "{} of {} data directories were looked at after the stop",
+            evidence.inspected.len(),
+            evidence.test.nodes
+        ));
+    }
+}
+
+/// Whether the nemesis spoilt the files of this node.
+fn injected(evidence: &Evidence, node: &str) -> bool {
+    evidence.history.faults.iter().any(|fault| {
+        let said = format!("{} {}", fault.f, fault.value);
+        (said.contains("flip") || said.contains("corrupt")) && said.contains(&format!("\"{node}\""))
+    })
 }
 
 fn compare(revision: u64, a: &Dump, b: &Dump, finding: &mut Finding) {

@@ -7,10 +7,12 @@ pub mod contract;
 pub mod convergence;
 pub mod coverage;
 pub mod effects;
+pub mod log_scan;
 pub mod once;
 pub mod oversell;
 pub mod recovery;
 pub mod undersell;
+pub mod wgl;
 pub mod witness;
 
 use std::fs::File;
@@ -22,7 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::dump::{self, Dump};
 use crate::history::{self, History};
+use crate::inspect::{self, Inspected};
+use crate::nodelog::{self, Scan};
 use crate::operation::{self, Operation};
+pub use crate::origin::Test;
 use effects::Effects;
 
 /// An early refusal may be this much older than its call: 200 ms, in nanoseconds.
@@ -54,17 +59,37 @@ pub struct Finding {
     pub looked_at: u64,
     /// What it found, the first ten.
     pub notes: Vec<String>,
+    /// When the first wrong thing was asked, in ns of the history, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_at: Option<u64>,
 }
 
 impl Finding {
     /// A finding that starts as true.
     pub fn new(checker: &str) -> Self {
-        Self { checker: checker.into(), verdict: Verdict::True, looked_at: 0, notes: Vec::new() }
+        Self {
+            checker: checker.into(),
+            verdict: Verdict::True,
+            looked_at: 0,
+            notes: Vec::new(),
+            first_at: None,
+        }
     }
 
     /// Something is wrong.
     pub fn wrong(&mut self, note: impl Into<String>) {
         self.note(Verdict::False, note.into());
+    }
+
+    /// Something that was asked at this time is wrong.
+    pub fn wrong_at(&mut self, at: u64, note: impl Into<String>) {
+        self.first_at = Some(self.first_at.map_or(at, |first| first.min(at)));
+        self.wrong(note);
+    }
+
+    /// Something worth knowing that is neither.
+    pub fn tell(&mut self, note: impl Into<String>) {
+        self.note(Verdict::True, note.into());
     }
 
     /// Something could not be told.
@@ -80,27 +105,6 @@ impl Finding {
     }
 }
 
-/// What a run was meant to be: `test.json`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Test {
-    /// `flash_sale`.
-    pub workload: String,
-    /// `kill` or `none`.
-    pub nemesis: String,
-    /// How long the clients ran.
-    pub seconds: u64,
-    /// Where all randomness came from.
-    pub seed: u64,
-    /// How many nodes.
-    pub nodes: usize,
-    /// The product binary.
-    #[serde(default)]
-    pub binary: String,
-    /// What the binary calls itself.
-    #[serde(default)]
-    pub version: String,
-}
-
 /// All that is known about a run.
 #[derive(Debug)]
 pub struct Evidence {
@@ -114,6 +118,10 @@ pub struct Evidence {
     pub dumps: Vec<Dump>,
     /// What took effect, according to the dumps.
     pub effects: Effects,
+    /// What the nodes logged and should not have.
+    pub logs: Scan,
+    /// What the stopped nodes left on disk.
+    pub inspected: Vec<Inspected>,
 }
 
 /// The verdict over a run, with its reasons.
@@ -132,7 +140,7 @@ impl Evidence {
         let description = std::fs::read_to_string(&place).with_context(|| {
             format!("cannot read {}; is this a run directory?", place.display())
         })?;
-        let test = serde_json::from_str(&description)
+        let test: Test = serde_json::from_str(&description)
             .with_context(|| format!("{} does not describe a run", place.display()))?;
         let place = dir.join("history.jsonl");
         let file =
@@ -140,9 +148,13 @@ impl Evidence {
         let history = history::read(BufReader::new(file))
             .with_context(|| format!("in {}", place.display()))?;
         let operations = operation::collapse(&history)?;
-        let dumps = dump::read_all(dir)?;
+        let mut dumps = dump::read_all(dir)?;
+        for dump in &mut dumps {
+            dump.since(test.baseline);
+        }
         let effects = Effects::of(&operations, &dumps);
-        Ok(Self { test, history, operations, dumps, effects })
+        let (logs, inspected) = (nodelog::scan(dir)?, inspect::read(dir)?);
+        Ok(Self { test, history, operations, dumps, effects, logs, inspected })
     }
 }
 
@@ -177,12 +189,14 @@ const fn checker(
 /// Every checker, in the order of the report.
 pub const CHECKERS: &[Checker] = &[
     checker("witness", always, witness::check),
+    checker("wgl", sells, wgl::check),
     checker("once", always, once::check),
     checker("oversell", sells, oversell::check),
     checker("undersell", sells, undersell::check),
     checker("convergence", always, convergence::check),
     checker("recovery", always, recovery::check),
     checker("contract", always, contract::check),
+    checker("log_scan", always, log_scan::check),
     checker("coverage", always, coverage::check),
 ];
 
@@ -191,7 +205,9 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     let asked = CHECKERS.iter().filter(|checker| (checker.applies)(&evidence.test));
     let findings: Vec<Finding> = asked.map(|checker| (checker.check)(evidence)).collect();
     let verdict = findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Unknown);
-    Judgement { verdict, findings }
+    let mut judgement = Judgement { verdict, findings };
+    wgl::tell_label_from_result(&mut judgement);
+    judgement
 }
 
 #[cfg(test)]

@@ -138,11 +138,12 @@ fn replay(entries: &[Entry<'_>], finding: &mut Finding) -> Option<Model> {
                     _ => model.step(pool, operation.key.as_deref(), &operation.call, answer),
                 };
                 if expected != **answer {
-                    finding.wrong(format!(
+                    let note = format!(
                         "revision {}: {:?} on {pool} was answered {answer:?}, the model says \
                          {expected:?}",
                         entry.revision, operation.call
-                    ));
+                    );
+                    finding.wrong_at(operation.called, note);
                     return None;
                 }
             }
@@ -200,11 +201,12 @@ fn real_time(entries: &[Entry<'_>], finding: &mut Finding) {
         let late =
             if entry.rank == Rank::Read { entry.revision < seen } else { entry.revision <= seen };
         if late && seen > 0 {
-            finding.wrong(format!(
+            let note = format!(
                 "{:?} called at {called} ns carries revision {}, but revision {seen} had already \
                  been answered",
                 operation.call, entry.revision
-            ));
+            );
+            finding.wrong_at(called, note);
         }
     }
 }

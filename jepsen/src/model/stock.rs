@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 const PENDING_MAX: usize = 10;
 
 /// The accounts of a sale, as read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Accounts {
     /// All units.
     pub stocked: u64,
@@ -28,7 +28,7 @@ pub struct Accounts {
 }
 
 /// What is asked.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Call {
     /// Create a sale.
     Sale {
@@ -59,7 +59,7 @@ pub enum Call {
 }
 
 /// What is answered.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Answer {
     /// The new sale.
     Sale {
@@ -82,7 +82,7 @@ pub enum Answer {
 }
 
 /// Where an order is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Status {
     /// Holds its units.
     Pending,
@@ -106,13 +106,13 @@ impl Status {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Sale {
     limit: u64,
     accounts: Accounts,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Order {
     sale: String,
     customer: String,
@@ -122,7 +122,7 @@ struct Order {
 }
 
 /// All sales and orders after some prefix of the log.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Model {
     sales: BTreeMap<String, Sale>,
     orders: BTreeMap<String, Order>,

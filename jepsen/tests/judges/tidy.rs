@@ -166,7 +166,11 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("api", &["clap", "openraft", "redb", "firstcome-cli"]),
     ("cli", &["openraft", "redb"]),
     ("jepsen", &["firstcome-"]),
+    ("jepsen/fault", &["firstcome-", "rand", "tokio"]),
 ];
+
+/// The one crate of ours below all others: it may be asked from anywhere but `jepsen/`.
+const FAULT: &str = "firstcome-fault";
 
 /// Names under `[dependencies]` of a manifest.
 fn dependencies(manifest: &str) -> Vec<&str> {
@@ -188,10 +192,49 @@ fn no_crate_depends_on_what_stands_to_its_left() {
             looked_at += 1;
             let breaks =
                 |ban: &&str| other == *ban || (ban.ends_with('-') && other.starts_with(*ban));
-            assert!(!banned.iter().any(breaks), "{name}/Cargo.toml must not name {other}");
+            let is_let_off = other == FAULT && !name.starts_with("jepsen");
+            let is_banned = banned.iter().any(breaks) && !is_let_off;
+            assert!(!is_banned, "{name}/Cargo.toml must not name {other}");
         }
     }
     assert!(looked_at >= BORDERS.len(), "read {looked_at} dependencies");
+}
+
+/// A build that can be broken on demand is asked for by name: no dependency and no default
+/// feature may turn it on, in any manifest.
+#[test]
+fn only_the_feature_of_the_root_package_makes_a_fault_build() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let allowed = [
+        ("Cargo.toml", "fault = [\"firstcome-fault/armed\", \"firstcome-storage/volatile\"]"),
+        ("Cargo.toml", "required-features = [\"fault\"]"),
+        ("Cargo.toml", "name = \"fault\""),
+        ("jepsen/fault/Cargo.toml", "armed = [\"dep:serde_json\"]"),
+        ("storage/Cargo.toml", "volatile = []"),
+    ];
+    let mut seen = 0;
+    for (name, text) in files(top).iter().filter(|(name, _)| name.ends_with("Cargo.toml")) {
+        for line in text.lines().filter(|line| turns_faults_on(line)) {
+            let known = allowed.contains(&(name.as_str(), line));
+            assert!(known, "{name} must not turn on the fault build: {line}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, allowed.len(), "the feature is where it was");
+    assert!(turns_faults_on("firstcome-fault = { workspace = true, features = [\"armed\"] }"));
+    assert!(turns_faults_on("default = [\"fault\"]"));
+    assert!(!turns_faults_on("firstcome-fault = { workspace = true }"));
+}
+
+/// Whether a line of a manifest, less its comment, names a feature of the fault build.
+fn turns_faults_on(line: &str) -> bool {
+    let line = line.split('#').next().unwrap_or_default();
+    let quoted = line.split('"').skip(1).step_by(2);
+    let key = line.split('=').next().unwrap_or_default().trim();
+    let names = ["armed", "fault", "volatile"];
+    let is_feature = |text: &str| names.contains(&text.rsplit('/').next().unwrap_or(text));
+    let is_path = |text: &str| text == "jepsen/fault";
+    names.contains(&key) || quoted.filter(|text| !is_path(text)).any(is_feature)
 }
 
 /// Targets of the relative links of a page.

@@ -7,6 +7,10 @@ pub(crate) mod peer;
 pub(crate) mod rpc;
 pub(crate) mod server;
 pub(crate) mod stream;
+#[cfg(test)]
+pub(crate) mod stub;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -69,7 +69,7 @@ impl FrameReader {
     /// The next frame's body; `None` when the peer closed between frames.
     pub(crate) async fn read_bytes(&mut self) -> io::Result<Option<Bytes>> {
         loop {
-            if let Some(frame) = self.take()? {
+            if let Some(frame) = take_frame(&mut self.buffer)? {
                 return Ok(Some(frame));
             }
             if self.half.read_buf(&mut self.buffer).await? == 0 {
@@ -96,28 +96,29 @@ impl FrameReader {
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))??
             .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
+}
 
-    fn take(&mut self) -> io::Result<Option<Bytes>> {
-        let Some((head, _)) = self.buffer.split_first_chunk::<HEAD_BYTES>() else {
-            return Ok(None);
-        };
-        let mut head = &head[..];
-        let length = head.get_u32_le() as usize;
-        let wanted = head.get_u32_le();
-        if length > FRAME_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too large"));
-        }
-        if self.buffer.len() < HEAD_BYTES + length {
-            self.buffer.reserve(HEAD_BYTES + length - self.buffer.len());
-            return Ok(None);
-        }
-        self.buffer.advance(HEAD_BYTES);
-        let body = self.buffer.split_to(length).freeze();
-        if checksum(&body) != wanted {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "frame with a bad checksum"));
-        }
-        Ok(Some(body))
+/// Takes the next whole frame off the front; `None` if there is none yet.
+pub(crate) fn take_frame(buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
+    let Some((head, _)) = buffer.split_first_chunk::<HEAD_BYTES>() else {
+        return Ok(None);
+    };
+    let mut head = &head[..];
+    let length = head.get_u32_le() as usize;
+    let wanted = head.get_u32_le();
+    if length > FRAME_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too large"));
     }
+    if buffer.len() < HEAD_BYTES + length {
+        buffer.reserve(HEAD_BYTES + length - buffer.len());
+        return Ok(None);
+    }
+    buffer.advance(HEAD_BYTES);
+    let body = buffer.split_to(length).freeze();
+    if checksum(&body) != wanted {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "frame with a bad checksum"));
+    }
+    Ok(Some(body))
 }
 
 impl FrameWriter {
@@ -128,15 +129,8 @@ impl FrameWriter {
 
     /// Writes one frame with this body, at once.
     pub(crate) async fn write_bytes(&mut self, body: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= FRAME_BYTES_MAX);
-        let Some(length) = length else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "frame too large"));
-        };
         self.buffer.clear();
-        self.buffer.reserve(HEAD_BYTES + body.len());
-        self.buffer.put_u32_le(length);
-        self.buffer.put_u32_le(checksum(body));
-        self.buffer.put_slice(body);
+        put_frame(&mut self.buffer, body)?;
         self.half.write_all(&self.buffer).await
     }
 
@@ -150,4 +144,17 @@ impl FrameWriter {
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "peer does not read"))?
     }
+}
+
+/// Appends one frame with this body.
+pub(crate) fn put_frame(buffer: &mut BytesMut, body: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= FRAME_BYTES_MAX);
+    let Some(length) = length else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "frame too large"));
+    };
+    buffer.reserve(HEAD_BYTES + body.len());
+    buffer.put_u32_le(length);
+    buffer.put_u32_le(checksum(body));
+    buffer.put_slice(body);
+    Ok(())
 }

@@ -15,6 +15,7 @@ use firstcome_domain::{
 };
 use firstcome_raft::{Failure, Node, Options, Peer, Reply};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 /// Longest wait for anything in these tests; a healthy run needs a fraction of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -53,6 +54,12 @@ fn address() -> String {
 
 impl Cluster {
     pub(crate) async fn start(size: usize, tune: fn(&mut Options)) -> Self {
+        Self::start_on(&vec![Handle::current(); size], tune).await
+    }
+
+    /// Each node on a runtime of its own: one can stand still while the others go on.
+    pub(crate) async fn start_on(runtimes: &[Handle], tune: fn(&mut Options)) -> Self {
+        let size = runtimes.len();
         let peers = (1..=size)
             .map(|n| Peer {
                 name: format!("n{n}"),
@@ -62,8 +69,11 @@ impl Cluster {
             .collect();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut cluster = Self { folder, peers, nodes: Vec::new(), tune };
-        let starting: Vec<_> =
-            (0..size).map(|i| tokio::spawn(Node::start(cluster.options(i)))).collect();
+        let starting: Vec<_> = runtimes
+            .iter()
+            .enumerate()
+            .map(|(i, runtime)| runtime.spawn(Node::start(cluster.options(i))))
+            .collect();
         for node in starting {
             let node = node.await.expect("no panic").expect("a node");
             cluster.nodes.push(Some(node));

@@ -1,6 +1,7 @@
 //! Nodes in one process, over real sockets and files: forming, failing, catching up.
 
 mod cluster;
+mod early;
 mod membership;
 mod sale;
 mod time;

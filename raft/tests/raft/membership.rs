@@ -1,6 +1,9 @@
 //! Growing, shrinking, handing over.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use firstcome_raft::{FailureReason, MemberRole, Node, StartError};
+use futures_util::future::join_all;
 
 use crate::cluster::{Cluster, accounts, eventually, insist, open_sale, order};
 
@@ -83,6 +86,50 @@ async fn leadership_is_handed_over_from_any_node() {
     open_sale(&cluster.node(leader), 5).await;
     let failure = asked.transfer_leader(Some(9)).await.expect_err("no such member");
     assert!(matches!(failure.reason, FailureReason::Rejected(_)), "{failure:?}");
+}
+
+/// Buyers on every node, as many as `buying` lets.
+async fn buy_until_told(cluster: &Cluster, from: u128, stop: &AtomicBool, bought: &AtomicUsize) {
+    let node = cluster.node(usize::try_from(from % 3).expect("small"));
+    let mut buyer = from;
+    while !stop.load(Ordering::Relaxed) {
+        buyer += 3;
+        insist(&node, order(buyer)).await;
+        bought.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_sticks_while_everybody_buys() {
+    let cluster = Cluster::start(3, |_| ()).await;
+    open_sale(&cluster.node(0), 1_000_000).await;
+    let (stop, bought) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let buyers =
+        join_all((0..12).map(|n| buy_until_told(&cluster, n * 10_000_000, &stop, &bought)));
+    let transfers = async {
+        for _ in 0..4 {
+            let leader = cluster.leader().await;
+            let target = (leader + 1) % 3;
+            let asked = cluster.node((leader + 2) % 3);
+            let before = bought.load(Ordering::Relaxed);
+            let now = eventually("a transfer", || async {
+                asked.transfer_leader(Some(target as u64 + 1)).await.ok()
+            })
+            .await;
+            assert_eq!(now, target as u64 + 1);
+            assert_eq!(cluster.leader().await, target, "the asked node leads");
+            eventually("the sale goes on", || async {
+                (bought.load(Ordering::Relaxed) > before + 50).then_some(())
+            })
+            .await;
+            assert_eq!(cluster.leader().await, target, "and still does after 50 orders");
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(buyers, transfers);
+    let held = accounts(&cluster.node(cluster.leader().await)).held;
+    assert_eq!(usize::try_from(held).expect("small"), bought.load(Ordering::Relaxed));
+    cluster.assert_equal_hashes().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,7 +39,7 @@ pub(crate) struct Marks {
 }
 
 /// Packs entries that follow each other into the bytes of one row.
-fn pack(entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn pack(entries: &[Entry]) -> Vec<u8> {
     let size: usize = entries.iter().map(|entry| entry.bytes.len() + 4).sum();
     let mut row = Vec::with_capacity(size + 1);
     row.push(FORMAT);
@@ -51,7 +51,7 @@ fn pack(entries: &[Entry]) -> Vec<u8> {
 }
 
 /// Takes a row apart again.
-fn unpack(path: &Path, first: u64, row: &[u8]) -> Result<Vec<Entry>, Error> {
+pub(crate) fn unpack(path: &Path, first: u64, row: &[u8]) -> Result<Vec<Entry>, Error> {
     let damaged = |detail: &str| Error::corrupt(path, format!("entry row {first}: {detail}"));
     let Some((&FORMAT, mut rest)) = row.split_first() else {
         return Err(damaged("unknown format"));
@@ -63,7 +63,7 @@ fn unpack(path: &Path, first: u64, row: &[u8]) -> Result<Vec<Entry>, Error> {
         let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
         let (bytes, tail) = tail.split_at_checked(len).ok_or_else(|| damaged("cut short"))?;
         entries.push(Entry { index, bytes: Bytes::copy_from_slice(bytes) });
-        index += 1;
+        index = index.checked_add(1).ok_or_else(|| damaged("no index is left"))?;
         rest = tail;
     }
     if entries.is_empty() { Err(damaged("no entries")) } else { Ok(entries) }

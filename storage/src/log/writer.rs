@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
+use firstcome_fault::{Bug, Point, armed, reach};
 use redb::Durability;
 
 use super::queue::Op;
@@ -17,6 +18,9 @@ const PURGE_ROWS_MAX: usize = 4096;
 
 /// Entries drained into one commit at most: bounds the transaction, not the throughput.
 const BATCH_OPS_MAX: usize = 4096;
+
+/// Entries that [`Bug::PurgeTooFar`] takes away besides.
+const PURGED_TOO_FAR: u64 = 20;
 
 /// State of the writer between commits.
 #[derive(Default)]
@@ -43,8 +47,13 @@ impl Writer {
         let batch = Self::drain(shared);
         let seq = batch.seq;
         let started = Instant::now();
+        reach(Point::LogAppendBefore);
         let mut done: Vec<(Done, Option<Bytes>)> = Vec::with_capacity(batch.ops.len());
-        let result = self.commit(shared, batch, &mut done);
+        let mut result = self.commit(shared, batch, &mut done);
+        reach(Point::LogAppendAfter);
+        if armed(Bug::IoErrorIgnored) {
+            result = Ok(());
+        }
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let error = match result {
             Ok(()) => {
@@ -66,6 +75,7 @@ impl Writer {
         counters.commit_micros_last.store(micros, Ordering::Relaxed);
         counters.commit_micros_total.fetch_add(micros, Ordering::Relaxed);
         shared.settled.notify_all();
+        reach(Point::FlushCallback);
         for (done, _) in done {
             done(error.as_ref().map_or(Ok(()), |error| Err(crate::same_io_error(error))));
         }
@@ -94,11 +104,11 @@ impl Writer {
         done: &mut Vec<(Done, Option<Bytes>)>,
     ) -> Result<(), Error> {
         let path = &shared.path;
+        let durability = durability(&batch.ops);
         let mut ops = batch.ops.into_iter();
         let mut work = || -> Result<(), Error> {
             let mut txn = shared.db.begin_write().map_err(|error| failed(path, error))?;
-            txn.set_durability(Durability::Immediate)
-                .map_err(|error| Error::Invariant(error.to_string()))?;
+            txn.set_durability(durability).map_err(|error| Error::Invariant(error.to_string()))?;
             if let Some(mark) = &batch.committed {
                 row::put_mark(path, &txn, COMMITTED, mark)?;
             }
@@ -127,7 +137,8 @@ impl Writer {
                         Op::Purge(mark, callback) => {
                             done.push((callback, None));
                             row::put_mark(path, &txn, PURGED, &row::encode_mark(&mark))?;
-                            self.purging = self.purging.max(Some(mark.index));
+                            let extra = if armed(Bug::PurgeTooFar) { PURGED_TOO_FAR } else { 0 };
+                            self.purging = self.purging.max(Some(mark.index + extra));
                         }
                     }
                 }
@@ -144,6 +155,14 @@ impl Writer {
         done.extend(ops.map(|op| (op.into_done(), None)));
         result
     }
+}
+
+/// Whatever is in a commit, it is synced before anybody hears of it.
+fn durability(ops: &[Op]) -> Durability {
+    let has = |wanted: fn(&Op) -> bool| ops.iter().any(wanted);
+    let early = has(|op| matches!(op, Op::Append(..))) && armed(Bug::AckBeforeFsync)
+        || has(|op| matches!(op, Op::Vote(..))) && armed(Bug::VoteNotSynced);
+    if early { Durability::None } else { Durability::Immediate }
 }
 
 fn count(shared: &Shared, entries: &[Entry]) {

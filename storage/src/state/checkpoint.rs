@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use firstcome_fault::{Bug, Point, armed, reach};
 use redb::{Database, Durability, ReadableDatabase, TableError};
 
 use super::{Applied, Saved, Shared};
@@ -56,7 +57,7 @@ pub(crate) fn begin_durable(db: &Database, path: &Path) -> Result<redb::WriteTra
 }
 
 fn write_rows(db: &Database, path: &Path, rows: &Memtable, meta: &StateMeta) -> Result<(), Error> {
-    let txn = begin_durable(db, path)?;
+    let mut txn = begin_durable(db, path)?;
     for table in Table::ALL {
         let mut changed = rows.rows(table).peekable();
         if changed.peek().is_none() {
@@ -70,6 +71,10 @@ fn write_rows(db: &Database, path: &Path, rows: &Memtable, meta: &StateMeta) -> 
             }
             .map_err(|error| failed(path, error))?;
         }
+    }
+    if armed(Bug::AppliedIndexInSecondTransaction) {
+        txn.commit().map_err(|error| failed(path, error))?;
+        txn = begin_durable(db, path)?;
     }
     put_meta(&txn, path, meta)?;
     txn.commit().map_err(|error| failed(path, error))
@@ -108,8 +113,12 @@ impl Shared {
             self.taken.notify_all();
         }
         // The barrier: a state ahead of its own log cannot start after a power loss.
-        self.log.wait_durable()?;
+        if !armed(Bug::CheckpointAheadOfLog) {
+            self.log.wait_durable()?;
+        }
+        reach(Point::CheckpointBefore);
         write_rows(&saved.db, &self.path, &rows, &meta)?;
+        reach(Point::CheckpointAfter);
         let base = Base::open(&saved.db, &self.path)?;
         {
             let mut core = self.core.write();

@@ -15,3 +15,4 @@ mod inspect;
 mod lists;
 mod log;
 mod snapshot;
+mod volatile;

@@ -1,0 +1,25 @@
+//! A door for fuzz targets: the idempotency header and the identity of a request. No API.
+
+use firstcome_domain::UserId;
+use firstcome_domain::receipt::ReceiptKey;
+use http::{HeaderMap, HeaderValue};
+
+use crate::keys::Keys;
+use crate::receipt;
+use crate::route::order::CREATE;
+use crate::spec::KeyRule;
+
+/// What placing an order makes of these `Idempotency-Key` headers: the key, or the error's code.
+/// `None` when HTTP itself does not carry such a value.
+pub fn idempotency_key(sent: &[&[u8]]) -> Option<Result<Option<String>, &'static str>> {
+    let mut headers = HeaderMap::new();
+    for value in sent {
+        headers.append("idempotency-key", HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(receipt::header(&headers, KeyRule::Required).map_err(|problem| problem.code().as_str()))
+}
+
+/// Scope and fingerprint of an order with this key and body.
+pub fn receipt_key(keys: &Keys, caller: u128, key: &str, body: &[u8]) -> ReceiptKey {
+    receipt::receipt_key(keys, UserId::new(caller), &CREATE, key, "", body)
+}

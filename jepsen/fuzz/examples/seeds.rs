@@ -1,0 +1,439 @@
+//! Writes the corpus: valid encodings of every kind, and some that are wrong in a telling way.
+//!
+//! Run it when a format changes: `cargo run -p firstcome-fuzz --features sim --example seeds`. It replaces
+//! its own files and leaves what a fuzzer has found.
+
+use std::fs;
+use std::path::Path;
+
+use firstcome_domain::command::{Action, Adjustment, Allotment, Settlement};
+use firstcome_domain::{Millis, Revision, Stamp};
+use firstcome_fuzz::{checked_chunks, shop};
+use firstcome_storage::codec;
+use firstcome_storage::log::Entry;
+use firstcome_storage::state::Committed;
+use serde::Serialize;
+
+fn main() -> std::io::Result<()> {
+    peer_frames()?;
+    commands()?;
+    log_entries()?;
+    snapshots()?;
+    requests()?;
+    settings()?;
+    operations()?;
+    histories()?;
+    keys()
+}
+
+fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name), bytes)
+}
+
+/// A part of an encoding: without the format byte. A struct is a tuple, an enum its number and
+/// its fields.
+fn part<T: Serialize>(value: &T) -> Vec<u8> {
+    codec::encode(value).split_off(1)
+}
+
+fn whole(parts: &[Vec<u8>]) -> Vec<u8> {
+    [vec![1], parts.concat()].concat()
+}
+
+fn addresses(ids: &[u64]) -> Vec<u8> {
+    let address = |n: &u64| (format!("n{n}"), format!("h{n}:8081"), format!("h{n}:9091"));
+    part(&ids.iter().map(|n| (*n, address(n))).collect::<Vec<_>>())
+}
+
+/// An order, as proposals carry it.
+fn order() -> Vec<u8> {
+    let order = shop::order(77, &[(shop::POOLS[1], 1)]);
+    codec::encode(&firstcome_domain::Command {
+        receipt: Some(shop::key(1, 1)),
+        ..shop::by(shop::customer(1), order)
+    })
+}
+
+/// Log entries by name: a blank one, a command, memberships.
+fn entries() -> Vec<(&'static str, Vec<u8>)> {
+    let id = part(&(3_u64, 1_u64, 70_000_u64));
+    let membership = |configs: &[Vec<u64>], nodes: &[u64]| {
+        [id.clone(), part(&2_u32), part(&configs), addresses(nodes)].concat()
+    };
+    vec![
+        ("blank", [id.clone(), part(&0_u32)].concat()),
+        ("order", [id.clone(), part(&(1_u32, 1_700_000_000_000_i64, order()))].concat()),
+        ("members", membership(&[vec![1, 2, 3]], &[1, 2, 3, 4])),
+        ("joint", membership(&[vec![1, 2, 3], vec![1, 2, 4]], &[1, 2, 3, 4])),
+        ("membership_without_voters_ended_the_node", membership(&[vec![]], &[1])),
+        ("voter_without_address_ended_the_node", membership(&[vec![1, 9]], &[1])),
+        ("unknown_payload", [id.clone(), part(&9_u32)].concat()),
+    ]
+}
+
+fn peer_frames() -> std::io::Result<()> {
+    let uuid = "0192f0c1-2345-7abc-8def-0123456789ab";
+    let vote = part(&(3_u64, 1_u64, true));
+    let id = part(&Some((3_u64, 1_u64, 70_000_u64)));
+    let none = part(&None::<(u64, u64, u64)>);
+    let mut frames = vec![
+        (0, "hello", part(&(1_u16, uuid, 0_u32, 1_u64, 2_u64, 2_u32))),
+        (0, "hello_on_no_channel", part(&(1_u16, uuid, 0_u32, 1_u64, 2_u64, 9_u32))),
+        (1, "welcome", part(&0_u32)),
+        (1, "turned_away", part(&(1_u32, "peer protocol 1 is spoken here"))),
+        (1, "removed", part(&2_u32)),
+        (2, "probe", part(&0_u32)),
+        (2, "adopt", part(&(1_u32, uuid, 0_u32, 3_u64, "n3"))),
+        (3, "vacant", part(&(0_u32, "n3", true))),
+        (3, "taken", part(&(1_u32, "n3", uuid, 3_u64, false))),
+        (3, "adopted", part(&2_u32)),
+        (4, "heartbeat", [vote.clone(), id.clone(), id.clone(), part(&0_u8)].concat()),
+        (5, "matches", [part(&0_u32), id.clone()].concat()),
+        (5, "conflict", part(&(1_u32, (2_u64, 1_u64, 9_u64)))),
+        (5, "higher_vote", part(&(2_u32, (9_u64, 2_u64, false)))),
+        (5, "stopped", part(&3_u32)),
+        (6, "questions", questions(&vote, &id)),
+        (7, "answers", answers(&vote, &id)),
+        (9, "vote", vote.clone()),
+        (9, "vote_with_more_behind", [vote.clone(), vec![0]].concat()),
+    ];
+    for (name, entry) in entries() {
+        let append = [vote.clone(), id.clone(), none.clone(), part(&1_u8), entry.clone()];
+        frames.push((4, name, append.concat()));
+        frames.push((10, name, entry));
+    }
+    let members =
+        [part(&1_u8), part(&[vec![1_u64, 2, 3]].to_vec()), addresses(&[1, 2, 3])].concat();
+    let meta = [id.clone(), id.clone(), members, part(&4_u64)].concat();
+    frames.push((8, "snapshot_head", [vote, meta.clone()].concat()));
+    frames.push((11, "meta", meta));
+    frames.push((11, "meta_of_nothing", [none.clone(), none, part(&0_u8), part(&0_u64)].concat()));
+    let mut stream = Vec::new();
+    for (kind, name, body) in frames {
+        let body = whole(&[body]);
+        let framed = firstcome_raft::fuzz::frame(&body)?;
+        stream.extend_from_slice(&framed);
+        let label = firstcome_raft::fuzz::KINDS[usize::from(kind)];
+        write("peer_frame", &format!("{label}_{name}"), [vec![kind], body].concat())?;
+    }
+    write("peer_frame", "stream", [vec![99], stream.clone()].concat())?;
+    write(
+        "peer_frame",
+        "stream_cut_short",
+        [vec![99], stream[..stream.len() - 3].to_vec()].concat(),
+    )?;
+    let mut flipped = stream;
+    flipped[20] ^= 1;
+    write("peer_frame", "stream_with_a_flipped_bit", [vec![99], flipped].concat())?;
+    write("peer_frame", "stream_of_a_forged_length", [99, 0, 0, 0, 1, 0, 0, 0, 0])?;
+    write("peer_frame", "stream_of_too_long_a_frame", [99, 1, 0, 0, 1, 0, 0, 0, 0])?;
+    write("peer_frame", "requests_of_a_forged_count", [6, 1, 253, 0, 0, 0, 0, 0, 0, 0, 128])
+}
+
+fn questions(vote: &[u8], id: &[u8]) -> Vec<u8> {
+    let question = |n: u64, rest: Vec<u8>| [part(&n), rest].concat();
+    let all = [
+        [part(&0_u32), vote.to_vec(), id.to_vec(), part(&(false, true))].concat(),
+        [part(&1_u32), vote.to_vec(), part(&2_u64), id.to_vec()].concat(),
+        part(&2_u32),
+        part(&3_u32),
+        part(&4_u32),
+        part(&(5_u32, 70_000_u64)),
+        part(&(6_u32, order())),
+        part(&(7_u32, 0_u32, ("n4", "h4:8081", "h4:9091"))),
+        part(&(7_u32, 3_u32, Some(2_u64))),
+    ];
+    let count = part(&(all.len() as u64));
+    [count, all.into_iter().zip(1..).flat_map(|(rest, n)| question(n, rest)).collect()].concat()
+}
+
+fn answers(vote: &[u8], id: &[u8]) -> Vec<u8> {
+    let mut memory = shop::memory();
+    let order: firstcome_domain::Command = codec::decode(&order()).expect("an order");
+    let decision = memory.step(&order, Millis::new(0));
+    let all = [
+        [part(&0_u32), vote.to_vec(), part(&true), id.to_vec()].concat(),
+        part(&(1_u32, Some("its vote is higher"))),
+        part(&(2_u32, 70_000_u64)),
+        part(&(3_u32, 1_700_000_000_000_i64)),
+        part(&(4_u32, 9_u64, 10_u64, true)),
+        part(&(5_u32, Some(u128::MAX))),
+        part(&(6_u32, decision.outcome, decision.decided, false)),
+        part(&(7_u32, 4_u64)),
+        part(&(8_u32, 3_u32, "member 9 is not a voter")),
+        part(&(8_u32, 5_u32)),
+    ];
+    let count = part(&(all.len() as u64));
+    let one = |(rest, n): (Vec<u8>, u64)| [part(&n), rest].concat();
+    [count, all.into_iter().zip(1..).flat_map(one).collect()].concat()
+}
+
+/// One command of most kinds.
+fn actions() -> Vec<(&'static str, firstcome_domain::Actor, Action)> {
+    let staff = shop::STAFF;
+    let captured = Settlement::Captured { attempt: 0, provider_ref: "p-1".into(), amount: 15_000 };
+    let declined = Settlement::Declined { attempt: 1, code: "no_funds".into(), last: true };
+    let paid = Settlement::PaidOutside { reference: Some("bank".into()) };
+    let node = firstcome_domain::Actor::Node;
+    vec![
+        ("product", staff, shop::product(5)),
+        ("sale", staff, shop::sale(9, 2, 5, Some(99))),
+        ("order", shop::customer(4), shop::order(9, &[(shop::POOLS[1], 2), (shop::POOLS[0], 1)])),
+        ("order_of_nothing", shop::customer(4), shop::order(9, &[])),
+        ("order_of_too_many", shop::customer(4), shop::order(9, &[(shop::POOLS[0], u32::MAX)])),
+        ("cancel", shop::customer(2), shop::cancel(2)),
+        ("captured", node, shop::settle(2, captured)),
+        ("declined", node, shop::settle(3, declined)),
+        ("paid_outside", staff, shop::settle(3, paid)),
+        ("stock_in", staff, shop::adjust(shop::POOLS[0], Adjustment::In, 1_000_000_000)),
+        ("stock_of_everything", staff, shop::adjust(shop::POOLS[0], Adjustment::In, u64::MAX)),
+        ("scrap", staff, shop::adjust(shop::POOLS[1], Adjustment::Scrap, 1)),
+        ("allot", staff, shop::allot(1, Allotment::UpFromNew, 3)),
+        ("pause", staff, Action::SalePause(shop::sale_command(1))),
+        ("close", staff, Action::SaleClose(shop::sale_command(1))),
+        ("close_by_a_customer", shop::customer(1), Action::SaleClose(shop::sale_command(1))),
+        ("tick", node, Action::Tick),
+    ]
+}
+
+fn commands() -> std::io::Result<()> {
+    for (name, actor, action) in actions() {
+        write("command_bytes", name, codec::encode(&shop::by(actor, action)))?;
+    }
+    write("command_bytes", "order_with_a_key", order())?;
+    let mut other_format = order();
+    other_format[0] = 2;
+    write("command_bytes", "another_format", other_format)?;
+    write("command_bytes", "cut_short", &order()[..20])?;
+    write("command_bytes", "more_behind", [order(), vec![0]].concat())
+}
+
+fn log_entries() -> std::io::Result<()> {
+    for (name, entry) in entries() {
+        write("log_entry_bytes", &format!("entry_{name}"), [vec![0], whole(&[entry])].concat())?;
+    }
+    let known: Vec<Entry> = (5..)
+        .zip(entries())
+        .map(|(index, (_, bytes))| Entry { index, bytes: bytes.into() })
+        .collect();
+    let row = firstcome_storage::fuzz::pack_entries(&known);
+    let at =
+        |index: u64, row: &[u8]| [vec![1], index.to_be_bytes().to_vec(), row.to_vec()].concat();
+    write("log_entry_bytes", "row", at(5, &row))?;
+    write("log_entry_bytes", "row_at_the_end_of_all_indexes", at(u64::MAX, &row))?;
+    write("log_entry_bytes", "row_cut_short", at(5, &row[..row.len() - 1]))?;
+    write("log_entry_bytes", "row_of_nothing", at(5, &row[..1]))?;
+    write("log_entry_bytes", "row_of_a_forged_length", at(5, &[1, 255, 255, 255, 255, 0]))
+}
+
+fn snapshots() -> std::io::Result<()> {
+    let entry = |revision, command| Committed {
+        stamp: Stamp { revision: Revision::new(revision), now: Millis::new(0) },
+        command,
+    };
+    let mut entries = vec![entry(0, None)];
+    let opening = [shop::product(9), shop::sale(1, 3, 0, None)];
+    for (revision, action) in (1..).zip(opening) {
+        entries.push(entry(revision, Some(shop::by(shop::STAFF, action))));
+    }
+    entries.push(entry(3, Some(codec::decode(&order()).expect("an order"))));
+    let empty = checked_chunks(&entries[..1]);
+    let shop = checked_chunks(&entries);
+    write("snapshot_bytes", "nothing", &empty)?;
+    write("snapshot_bytes", "product", checked_chunks(&entries[..2]))?;
+    write("snapshot_bytes", "shop_with_an_order", &shop)?;
+    write("snapshot_bytes", "nothing_after_its_trailer", [&empty[..], &empty[1..]].concat())?;
+    let mut raw = empty.clone();
+    raw[0] = 0;
+    write("snapshot_bytes", "without_its_checksum", raw)?;
+    let mut flipped = shop.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    write("snapshot_bytes", "row_with_a_flipped_bit", flipped)?;
+    let mut short = shop[..shop.len() - 20].to_vec();
+    let length = u16::try_from(short.len() - 3).expect("a small shop").to_le_bytes();
+    short[1..3].copy_from_slice(&length);
+    write("snapshot_bytes", "without_its_trailer", short)
+}
+
+fn requests() -> std::io::Result<()> {
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    let send = |method: &str, path: &str, who: &str, key: &str, body: &str| {
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {who}\r\n{key}\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            // Words stand for ids of 30 characters.
+            body.replace("$SALE", &"0".repeat(30)).replace("$PRODUCT", &"0".repeat(30)).len()
+        )
+    };
+    let key = "idempotency-key: k-1\r\n";
+    let order = r#"{"lines":[{"sale_id":"$SALE","quantity":1}]}"#;
+    let product = r#"{"name":"cup","stock":3,"price":{"amount":5,"currency":"KRW"}}"#;
+    let sale =
+        r#"{"product_id":"$PRODUCT","title":"drop","units":1,"opens_at":"2026-01-01T00:00:00Z"}"#;
+    let all = [
+        ("time", get("/v1/time")),
+        ("alive", get("/livez")),
+        ("openapi", get("/openapi.json")),
+        ("products", get("/v1/products?limit=2")),
+        ("sale", get("/v1/sales/$SALE")),
+        ("stock_read_locally", get("/v1/sales/$SALE/stock?consistency=local")),
+        ("unknown_parameter", get("/v1/products?limits=2")),
+        ("cursor_of_a_stranger", get("/v1/products?cursor=AAAA")),
+        ("no_route", get("/v1/nothing")),
+        ("no_method", "BREW /v1/orders HTTP/1.1\r\nhost: x\r\n\r\n".to_owned()),
+        ("no_http", "hello\r\n\r\n".to_owned()),
+        ("half_a_head", "GET /v1/time HTTP/1.1\r\nhost: ".to_owned()),
+        ("order", send("POST", "/v1/orders", "$CUSTOMER", key, order)),
+        ("order_without_key", send("POST", "/v1/orders", "$CUSTOMER", "", order)),
+        ("order_without_token", send("POST", "/v1/orders", "", key, order)),
+        ("order_of_nothing", send("POST", "/v1/orders", "$CUSTOMER", key, r#"{"lines":[]}"#)),
+        ("order_of_minus_one", send("POST", "/v1/orders", "$CUSTOMER", key, &order.replace(":1", ":-1"))),
+        ("order_that_is_no_json", send("POST", "/v1/orders", "$CUSTOMER", key, "{")),
+        ("order_by_array", send("POST", "/v1/orders", "$CUSTOMER", key, "[[]]")),
+        ("own_orders", "GET /v1/orders HTTP/1.1\r\nhost: x\r\nauthorization: Bearer $CUSTOMER\r\n\r\n".to_owned()),
+        ("new_product", send("POST", "/v1/admin/products", "$OPERATOR", "", product)),
+        ("new_product_by_a_customer", send("POST", "/v1/admin/products", "$CUSTOMER", "", product)),
+        ("new_sale", send("POST", "/v1/admin/sales", "$OPERATOR", "", sale)),
+        ("price_change", send("PATCH", "/v1/admin/products/$PRODUCT", "$OPERATOR", "if-match: \"1\"\r\n", r#"{"price":{"amount":7,"currency":"KRW"}}"#)),
+        ("pause", send("POST", "/v1/admin/sales/$SALE/pauses", "$OPERATOR", "", "{}")),
+        ("settings", send("PATCH", "/v1/admin/settings", "$ADMIN", "if-match: \"0\"\r\n", r#"{"pay_attempts":2}"#)),
+        ("chunked_order", format!("POST /v1/orders HTTP/1.1\r\nhost: x\r\nauthorization: Bearer $CUSTOMER\r\n{key}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n")),
+        ("two_lengths", "POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}".to_owned()),
+    ];
+    for (name, request) in all {
+        write("http_request", name, request)?;
+    }
+    Ok(())
+}
+
+fn settings() -> std::io::Result<()> {
+    let example = include_str!("../../../cluster.toml");
+    let all = [
+        ("example", example),
+        ("nothing", ""),
+        (
+            "sections",
+            "[raft]\nheartbeat = \"50ms\"\nelection_min = \"200ms\"\n[log]\nlevel = \"warn\"\n",
+        ),
+        ("dial", "network.dial = { n2 = \"127.0.0.1:1\", \"n 3\" = \"\" }"),
+        ("open_address", "cluster.nodes = [{ name = \"a\", api = \"0.0.0.0:1\", peer = \"b:2\" }]"),
+        ("typing_error", "[raft]\n\nhartbeat = \"50ms\""),
+        ("wrong_kind", "raft.heartbeat = 50"),
+        ("planned", "disk.low = \"1GiB\""),
+        ("no_toml", "a = = b"),
+        (
+            "two_nodes_of_one_name",
+            "cluster.nodes = [{ name = \"a\", api = \"b\", peer = \"c\" }, { name = \"a\", api = \"b\", peer = \"c\" }]",
+        ),
+        ("beats_that_contradict", "raft.heartbeat = \"500ms\""),
+        (
+            "sizes",
+            "storage.state_cache = \"3GiB\"\nstorage.checkpoint_bytes = \"4096B\"\nsnapshot.entries = 10",
+        ),
+        ("longest_span", "raft.heartbeat = \"9223372036854775807h\""),
+        (
+            "span_of_centuries",
+            "raft.heartbeat = \"18446744073709551615s\"\nraft.election_max = \"18446744073709551615s\"",
+        ),
+        ("control_characters", "node.name = \"\\u0001\\u007f\\u200b \\\"\""),
+    ];
+    for (name, text) in all {
+        write("cluster_toml", name, text)?;
+    }
+    Ok(())
+}
+
+fn operations() -> std::io::Result<()> {
+    // what, which, how much, time
+    let decide: &[(&str, &[[u8; 4]])] = &[
+        ("two_buyers", &[[0, 1, 1, 0], [0, 4, 1, 0], [9, 3, 0, 0], [15, 0, 0, 0]]),
+        ("sold_out", &[[0, 1, 2, 0], [0, 4, 2, 0], [0, 7, 2, 0], [0, 10, 2, 0]]),
+        ("repeated_key", &[[128, 1, 1, 0], [128, 1, 1, 0], [129, 1, 1, 0], [128, 1, 1, 7]]),
+        ("expiry", &[[0, 1, 2, 0], [15, 0, 0, 6], [0, 4, 2, 0], [8, 3, 1, 5], [15, 0, 0, 7]]),
+        ("late_money", &[[0, 4, 1, 0], [15, 0, 0, 7], [8, 3, 0, 0], [8, 3, 241, 0]]),
+        (
+            "corrections",
+            &[[11, 0, 3, 0], [11, 0, 7, 0], [11, 1, 9, 0], [12, 0, 6, 0], [12, 1, 10, 0]],
+        ),
+        ("closed", &[[13, 0, 1, 0], [0, 1, 1, 0], [13, 0, 200, 0], [14, 0, 0, 0], [0, 1, 1, 0]]),
+        ("cancelled", &[[6, 1, 0, 0], [7, 1, 0, 0], [7, 4, 0, 0], [15, 1, 1, 1]]),
+        ("only_ticks", &[[15, 0, 0, 7], [15, 0, 0, 7]]),
+    ];
+    for (name, steps) in decide {
+        write("decide_ops", name, steps.concat())?;
+    }
+    // 0 append, 3 truncate, 4 purge, 5 vote, 6 work, 7 apply, 8 checkpoint, 9 crash, 10 fault
+    let storage: &[(&str, &[[u8; 2]])] = &[
+        ("append_and_crash", &[[0, 3], [6, 0], [0, 2], [9, 1], [11, 0], [0, 1], [6, 0], [9, 3]]),
+        ("vote", &[[5, 7], [11, 0], [6, 0], [5, 8], [9, 0], [11, 0]]),
+        ("truncate", &[[0, 3], [0, 3], [6, 0], [3, 2], [0, 7], [6, 0], [9, 4]]),
+        ("checkpoint", &[[0, 3], [7, 3], [8, 0], [0, 3], [7, 2], [9, 1], [7, 3], [8, 0], [9, 3]]),
+        (
+            "purge",
+            &[[0, 3], [0, 3], [7, 3], [7, 3], [8, 0], [4, 1], [6, 0], [9, 2], [0, 1], [6, 0]],
+        ),
+        ("failing_commit", &[[0, 3], [6, 0], [0, 3], [10, 1], [6, 0]]),
+        ("failing_checkpoint", &[[0, 3], [6, 0], [7, 3], [10, 4], [8, 0]]),
+        ("nothing_acknowledged", &[[0, 3], [9, 0]]),
+    ];
+    for (name, steps) in storage {
+        write("storage_ops", name, steps.concat())?;
+    }
+    Ok(())
+}
+
+fn histories() -> std::io::Result<()> {
+    let header = r#"{"i":0,"type":"header","format":1,"run":"r"}"#;
+    let ask = r#"{"i":1,"t":5,"p":1,"type":"invoke","f":"order","pool":"sal_1","key":"k","value":{"qty":1},"node":"n1"}"#;
+    let ok = r#"{"i":2,"t":6,"p":1,"type":"ok","f":"order","pool":"sal_1","key":"k","value":{"order":"ord_1"},"node":"n1","rev":9}"#;
+    let lost = r#"{"i":2,"t":6,"p":1,"type":"info","f":"order","key":"k"}"#;
+    let fault = r#"{"i":1,"t":5,"p":"nemesis","type":"info","f":"kill","value":{"nodes":["n1"]}}"#;
+    let all: &[(&str, &[&str])] = &[
+        ("order", &[header, ask, ok]),
+        ("lost", &[header, ask, lost]),
+        ("fault", &[header, fault]),
+        ("header_alone", &[header]),
+        ("nothing", &[]),
+        ("no_header", &[ask]),
+        ("another_format", &[r#"{"i":0,"type":"header","format":2,"run":"r"}"#]),
+        ("gap", &[header, ok]),
+        ("answer_to_nobody", &[header, &ok.replace("\"i\":2", "\"i\":1")]),
+        ("asks_twice", &[header, ask, &ask.replace("\"i\":1", "\"i\":2")]),
+        ("time_goes_back", &[header, ask, &lost.replace("\"t\":6", "\"t\":4")]),
+        ("unknown_member", &[header, r#"{"i":1,"t":1,"p":1,"type":"invoke","f":"x","more":1}"#]),
+        ("no_revision", &[header, ask, &ok.replace(",\"rev\":9", "")]),
+        ("fraction", &[header, &ask.replace("\"qty\":1", "\"qty\":1.1e-7")]),
+    ];
+    for (name, lines) in all {
+        write("history_jsonl", name, lines.join("\n"))?;
+    }
+    Ok(())
+}
+
+fn keys() -> std::io::Result<()> {
+    let long = "x".repeat(255);
+    let longer = "x".repeat(256);
+    let all = [
+        ("key", "k-912"),
+        ("uuid", "018f6b2e-1111-7abc-8def-0123456789ab"),
+        ("longest", long.as_str()),
+        ("too_long", longer.as_str()),
+        ("none", ""),
+        ("space", "k 912"),
+        ("two_headers", "one\ntwo"),
+        ("empty_header", "\n"),
+        ("not_ascii", "k\u{e9}"),
+        ("with_body", "k\0{\"a\":[1,{\"b\":null}],\"c\":\"x\"}"),
+        ("with_other_order", "k\0{\"c\":\"x\",\"a\":[1,{\"b\":null}]}"),
+        ("with_fraction", "k\0{\"a\":1.5e300}"),
+        ("with_doubled_member", "k\0{\"a\":1,\"a\":2}"),
+        ("with_no_json", "k\0{"),
+    ];
+    for (name, text) in all {
+        write("idempotency_header", name, text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,4 @@
+#![no_main]
+//! `command_bytes` under libFuzzer.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(firstcome_fuzz::command_bytes(data)));

@@ -1,0 +1,4 @@
+#![no_main]
+//! `decide_ops` under libFuzzer.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(firstcome_fuzz::decide_ops(data)));

@@ -1,0 +1,4 @@
+#![no_main]
+//! `history_jsonl` under libFuzzer.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(firstcome_fuzz::history_jsonl(data)));

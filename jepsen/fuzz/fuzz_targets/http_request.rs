@@ -1,0 +1,4 @@
+#![no_main]
+//! `http_request` under libFuzzer.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(firstcome_fuzz::http_request(data)));

@@ -1,0 +1,4 @@
+#![no_main]
+//! `idempotency_header` under libFuzzer.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(firstcome_fuzz::idempotency_header(data)));

@@ -1,0 +1,4 @@
+#![no_main]
+//! `log_entry_bytes` under libFuzzer.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(firstcome_fuzz::log_entry_bytes(data)));

@@ -1,0 +1,4 @@
+#![no_main]
+//! `peer_frame` under libFuzzer.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(firstcome_fuzz::peer_frame(data)));

@@ -1,0 +1,4 @@
+#![no_main]
+//! `storage_ops` under libFuzzer.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(firstcome_fuzz::storage_ops(data)));

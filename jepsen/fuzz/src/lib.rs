@@ -1,0 +1,63 @@
+//! Fuzz targets as plain functions: any bytes in, a promise checked, never a panic.
+//!
+//! Each target takes what a stranger, a peer, a damaged file or an operator may hand to the
+//! program, and asserts more than that it survives: what is decoded is encoded and decoded to the
+//! same, limits hold, a second and simpler opinion agrees. It says which side it reached, so that
+//! the replay of the corpus (`tests/replay`) can show that both were.
+//!
+//! The programs under `fuzz_targets/` run these under libFuzzer; `docs/testing.md` has the
+//! commands. `examples/seeds.rs` writes the corpus anew when a format changes.
+
+mod command;
+mod decide;
+mod history;
+mod http;
+mod idempotency;
+mod log_entry;
+mod peer;
+pub mod shop;
+#[cfg(feature = "sim")]
+mod snapshot;
+#[cfg(feature = "sim")]
+mod storage;
+mod toml;
+
+pub use command::command_bytes;
+pub use decide::decide_ops;
+pub use history::history_jsonl;
+pub use http::http_request;
+pub use idempotency::idempotency_header;
+pub use log_entry::log_entry_bytes;
+pub use peer::peer_frame;
+#[cfg(feature = "sim")]
+pub use snapshot::{checked_chunks, snapshot_bytes, snapshot_of};
+#[cfg(feature = "sim")]
+pub use storage::storage_ops;
+pub use toml::cluster_toml;
+
+/// Which side of a target an input reached.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Reached {
+    /// It was taken for what it claims to be.
+    Accepted,
+    /// It was refused.
+    Refused,
+}
+
+/// One target.
+pub type Target = fn(&[u8]) -> Reached;
+
+/// All targets by name.
+#[cfg(feature = "sim")]
+pub const TARGETS: &[(&str, Target)] = &[
+    ("peer_frame", peer_frame),
+    ("command_bytes", command_bytes),
+    ("log_entry_bytes", log_entry_bytes),
+    ("snapshot_bytes", snapshot_bytes),
+    ("http_request", http_request),
+    ("cluster_toml", cluster_toml),
+    ("decide_ops", decide_ops),
+    ("storage_ops", storage_ops),
+    ("history_jsonl", history_jsonl),
+    ("idempotency_header", idempotency_header),
+];

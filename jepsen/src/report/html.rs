@@ -1,0 +1,380 @@
+//! The page itself: plain HTML with its style and drawings inside.
+
+use crate::check::wgl::{StuckPool, Told};
+use crate::check::{Evidence, Finding, Judgement, Verdict};
+use crate::nodelog::Line;
+
+use super::{plot, summary, timeline};
+
+const STYLE: &str = include_str!("style.css");
+
+/// What goes into a page.
+pub(super) struct Contents<'a> {
+    pub(super) evidence: &'a Evidence,
+    pub(super) judgement: &'a Judgement,
+    /// When the first wrong thing was asked, where that is known.
+    pub(super) first_error: Option<u64>,
+    pub(super) stuck: Vec<StuckPool>,
+    /// What the nodes logged around the first error.
+    pub(super) excerpt: Vec<Line>,
+}
+
+/// The whole page.
+pub(super) fn page(contents: &Contents<'_>) -> String {
+    let test = &contents.evidence.test;
+    let title = format!("{} under {}", test.workload, test.nemesis);
+    let body = [
+        head(contents),
+        checkers(contents),
+        first_error(contents),
+        claims(contents),
+        drawings(contents),
+        coverage(contents),
+        parameters(contents),
+        not_tested(contents),
+    ];
+    format!(
+        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>\
+         <meta name=viewport content=\"width=device-width, initial-scale=1\">\
+         <title>{}: {}</title><style>{STYLE}</style></head><body><main>\n{}\n</main></body></html>\n",
+        word(contents.judgement.verdict),
+        escape(&title),
+        body.join("\n")
+    )
+}
+
+/// Makes text harmless inside of HTML.
+pub(super) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => safe += "&amp;",
+            '<' => safe += "&lt;",
+            '>' => safe += "&gt;",
+            '"' => safe += "&quot;",
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// An instant of the run in seconds.
+pub(super) fn seconds(ns: u64) -> String {
+    format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1_000)
+}
+
+/// A number in groups of three.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped += "&#8239;";
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::True => "true",
+        Verdict::Unknown => "unknown",
+        Verdict::False => "false",
+    }
+}
+
+fn badge(verdict: Verdict) -> String {
+    format!("<span class=\"badge {0}\">{0}</span>", word(verdict))
+}
+
+fn section(id: &str, title: &str, body: &str) -> String {
+    format!("<section id={id}><h2>{title}</h2>\n{body}</section>")
+}
+
+fn head(contents: &Contents<'_>) -> String {
+    let Contents { evidence, judgement, first_error, .. } = contents;
+    let test = &evidence.test;
+    let link = match first_error {
+        Some(_) => "<p><a href=#first-error>Go to the first error</a></p>",
+        None => "",
+    };
+    format!(
+        "<header class={0}><p class=kicker>{1} under {2}, {3} nodes, {4} s, seed {5}</p>\
+         <h1>{0}</h1><p class=sentence>{6}</p><p class=small>{7}</p>{link}</header>",
+        word(judgement.verdict),
+        escape(&test.workload),
+        escape(&test.nemesis),
+        test.nodes,
+        test.seconds,
+        test.seed,
+        summary::sentence(evidence, judgement, *first_error),
+        summary::consequence(judgement.verdict)
+    )
+}
+
+fn checkers(contents: &Contents<'_>) -> String {
+    let mut rows = String::new();
+    for finding in &contents.judgement.findings {
+        rows += &format!(
+            "<tr id=checker-{0}><td>{1}</td><td><b>{0}</b></td><td class=count>{2}</td><td>{3}{4}\
+             </td></tr>",
+            escape(&finding.checker),
+            badge(finding.verdict),
+            number(finding.looked_at),
+            summary::meaning(&finding.checker),
+            notes(finding)
+        );
+    }
+    section(
+        "checkers",
+        "Verdicts",
+        &format!(
+            "<p class=small>False beats unknown beats true. The count is what the checker looked \
+             at.</p><table><tr><th>verdict<th>checker<th class=count>looked at<th>what it looks \
+             for</tr>{rows}</table>"
+        ),
+    )
+}
+
+fn notes(finding: &Finding) -> String {
+    let notes = finding.notes.iter().map(|note| format!("<li>{}</li>", escape(note)));
+    let notes: String = notes.collect();
+    if notes.is_empty() { notes } else { format!("<ul class=notes>{notes}</ul>") }
+}
+
+fn claims(contents: &Contents<'_>) -> String {
+    let mut rows = String::new();
+    for (name, claim, checkers) in summary::CLAIMS {
+        let (shown, by) = match summary::word_on(contents.judgement, checkers) {
+            Some((verdict, by)) => (badge(verdict), by.join(", ")),
+            None => ("<span class=\"badge none\">not asked</span>".to_owned(), String::new()),
+        };
+        rows += &format!(
+            "<tr><td>{shown}</td><td><b>{name}.</b> {claim}</td><td class=by>{by}</td></tr>"
+        );
+    }
+    section(
+        "claims",
+        "Claims under test",
+        &format!("<table><tr><th>seen<th>claim<th>looked at by</tr>{rows}</table>"),
+    )
+}
+
+fn drawings(contents: &Contents<'_>) -> String {
+    let Contents { evidence, first_error, .. } = contents;
+    let (processes, part) = timeline::draw(evidence, *first_error);
+    let bands = "<span class=\"key fault\"></span> a fault that took effect \
+         <span class=\"key fault idle\"></span> a fault without effect";
+    format!(
+        "{}{}{}",
+        section(
+            "latency",
+            "Latency of answered requests",
+            &format!(
+                "<p class=legend><span class=\"key p50\"></span> median \
+                 <span class=\"key p99\"></span> 99th percentile \
+                 <span class=\"key max\"></span> maximum {bands}</p>{}",
+                plot::latency(evidence, *first_error)
+            )
+        ),
+        section(
+            "rate",
+            "Requests a second",
+            &format!(
+                "<p class=legend><span class=\"key done\"></span> done \
+                 <span class=\"key refused\"></span> refused by a rule \
+                 <span class=\"key failed\"></span> did not run \
+                 <span class=\"key lost\"></span> outcome unknown {bands}</p>{}",
+                plot::rate(evidence, *first_error)
+            )
+        ),
+        section(
+            "timeline",
+            "Timeline of each process",
+            &format!(
+                "<p class=small>{part}. A process ends with its first lost answer; scroll to the \
+                 right, and point at a bar to read it.</p>\
+                 <p class=legend><span class=\"key done\"></span> done \
+                 <span class=\"key refused\"></span> refused \
+                 <span class=\"key early\"></span> refused early \
+                 <span class=\"key failed\"></span> did not run \
+                 <span class=\"key lost\"></span> outcome unknown</p>\
+                 <div class=scroll>{processes}</div>"
+            )
+        )
+    )
+}
+
+fn coverage(contents: &Contents<'_>) -> String {
+    let (counts, refusals) = summary::operations(contents.evidence);
+    let mut rows = String::new();
+    for (f, count) in &counts {
+        rows += &format!("<tr><td>{}</td>", escape(f));
+        for cell in [count.asked, count.done, count.refused, count.early, count.failed, count.lost]
+        {
+            rows += &format!("<td class=count>{}</td>", number(cell));
+        }
+        rows += "</tr>";
+    }
+    let operations = format!(
+        "<table><tr><th>operation<th class=count>asked<th class=count>done<th class=count>refused\
+         <th class=count>refused early<th class=count>did not run<th class=count>unknown</tr>{rows}\
+         </table>"
+    );
+    let pairs = |pairs: Vec<(String, String)>, left: &str, right: &str| {
+        let rows = pairs.into_iter().map(|(name, value)| {
+            format!("<tr><td>{}</td><td class=count>{value}</td></tr>", escape(&name))
+        });
+        let rows: String = rows.collect();
+        if rows.is_empty() {
+            return String::new();
+        }
+        format!("<table class=half><tr><th>{left}<th class=count>{right}</tr>{rows}</table>")
+    };
+    let refusals = refusals.iter().map(|(code, n)| ((*code).to_owned(), number(*n))).collect();
+    let faults = summary::faults(contents.evidence);
+    let faults = faults.into_iter().map(|(name, (all, took))| (name, format!("{took} of {all}")));
+    let tables = [
+        operations,
+        "<div class=row>".to_owned(),
+        pairs(refusals, "refusal", "times"),
+        pairs(faults.collect(), "fault", "took effect"),
+        "</div>".to_owned(),
+    ];
+    section("coverage", "What was exercised", &tables.concat())
+}
+
+fn parameters(contents: &Contents<'_>) -> String {
+    let test = &contents.evidence.test;
+    let unknown = |text: &str| if text.is_empty() { "not recorded".into() } else { escape(text) };
+    let started = match test.started_unix_ms {
+        0 => "not recorded".to_owned(),
+        ms => crate::origin::utc(ms / 1_000),
+    };
+    let rows = [
+        ("run", escape(&contents.evidence.history.run)),
+        ("workload", escape(&test.workload)),
+        ("nemesis", escape(&test.nemesis)),
+        ("nodes", test.nodes.to_string()),
+        ("clients ran for", format!("{} s, then {} s of calm", test.seconds, test.calm_seconds)),
+        ("seed", test.seed.to_string()),
+        ("started", started),
+        ("product", unknown(&test.version)),
+        ("binary", unknown(&test.binary)),
+        ("SHA-256 of the binary", unknown(&test.binary_sha256)),
+        ("commit of the judge's tree", unknown(&test.commit)),
+        ("judge", unknown(&test.jepsen)),
+        ("machine", unknown(&test.machine)),
+        ("went on with the data of", unknown(test.previous.as_deref().unwrap_or("no other run"))),
+    ];
+    let rows = rows.map(|(name, value)| format!("<tr><th>{name}</th><td>{value}</td></tr>"));
+    section(
+        "parameters",
+        "Parameters and versions",
+        &format!(
+            "<table class=parameters>{}</table><p>Run the same again:</p><pre>{}</pre>\
+             <p>Judge this run again:</p><pre>jepsen check {}</pre>",
+            rows.concat(),
+            escape(&test.command()),
+            escape(&contents.evidence.history.run)
+        ),
+    )
+}
+
+fn not_tested(contents: &Contents<'_>) -> String {
+    let list = summary::not_tested(contents.evidence, contents.judgement);
+    let list: String = list.iter().map(|text| format!("<li>{}</li>", escape(text))).collect();
+    section(
+        "not-tested",
+        "What was not tested",
+        &format!(
+            "<ul>{list}</ul><p class=small>The method is Jepsen-style; nobody else has audited \
+             it.</p>"
+        ),
+    )
+}
+
+fn first_error(contents: &Contents<'_>) -> String {
+    let Some(at) = contents.first_error else { return String::new() };
+    let mut body = format!(
+        "<p>The earliest request that any checker calls wrong was made {} into the run.</p>",
+        seconds(at)
+    );
+    body += &around(contents, at);
+    for stuck in &contents.stuck {
+        body += &window(stuck);
+    }
+    body += &excerpt(contents, at);
+    section("first-error", "The first error", &body)
+}
+
+/// The requests that were open at the first error.
+fn around(contents: &Contents<'_>, at: u64) -> String {
+    let attempts = &contents.evidence.history.attempts;
+    let open = attempts
+        .iter()
+        .filter(|attempt| attempt.called <= at && attempt.ended.is_none_or(|end| end >= at))
+        .take(30);
+    let rows: String =
+        open.map(|attempt| format!("<li>{}</li>", escape(&timeline::words(attempt)))).collect();
+    format!("<h3>Requests open at that moment</h3><ul class=mono>{rows}</ul>")
+}
+
+fn window(stuck: &StuckPool) -> String {
+    let rows = |told: &[Told], class: &str| {
+        let row = |told: &Told| {
+            let returned = told.returned.map_or_else(|| "never".into(), seconds);
+            format!(
+                "<tr class={class}><td class=count>{}</td><td class=count>{returned}</td><td>{}\
+                 </td><td>{}</td><td>{}</td></tr>",
+                seconds(told.called),
+                escape(&told.call),
+                escape(&told.answer),
+                escape(&told.model)
+            )
+        };
+        told.iter().map(row).collect::<String>()
+    };
+    let head = |last: &str| {
+        format!(
+            "<tr><th class=count>asked<th class=count>answered<th>request<th>answer<th>{last}</tr>"
+        )
+    };
+    format!(
+        "<h3>Where the search got stuck: {}</h3>\
+         <p>{} operations fit into one order. Its end, with the state of the model after each \
+         step:</p><table class=mono>{}{}</table>\
+         <p>None of these can come next:</p><table class=mono>{}{}</table>",
+        escape(&stuck.pool),
+        number(stuck.placed as u64),
+        head("state of the model"),
+        rows(&stuck.prefix, "fits"),
+        head("the model would answer"),
+        rows(&stuck.window, "stuck")
+    )
+}
+
+fn excerpt(contents: &Contents<'_>, at: u64) -> String {
+    if contents.excerpt.is_empty() {
+        return "<h3>Node logs</h3><p class=small>No log line within 2 s of it.</p>".to_owned();
+    }
+    let mut rows = String::new();
+    for line in &contents.excerpt {
+        let own = line.at_ms.and_then(|ms| contents.evidence.test.since_start(ms));
+        let offset = own.map_or(String::new(), |own| {
+            let sign = if own < at { '-' } else { '+' };
+            format!("{sign}{}", seconds(own.abs_diff(at)))
+        });
+        rows += &format!(
+            "<tr><td>{}</td><td class=count>{}</td><td class=count>{offset}</td><td>{}</td></tr>",
+            escape(&line.node),
+            line.number,
+            escape(&line.text)
+        );
+    }
+    format!(
+        "<h3>Node logs from 2 s before to 2 s after</h3><table class=mono><tr><th>node\
+         <th class=count>line<th class=count>offset<th>text</tr>{rows}</table>"
+    )
+}

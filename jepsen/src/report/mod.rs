@@ -1,0 +1,54 @@
+//! `report.html`: what a run shows, for people. One file, no network, no script needed.
+//!
+//! Everything here is drawn from the run directory and the judgement; nothing is judged here.
+//! Reading order: [`summary`] (what is said), [`plot`] and [`timeline`] (what is drawn), [`html`]
+//! (the page).
+
+mod html;
+mod plot;
+mod summary;
+mod timeline;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::check::{Evidence, Judgement, Verdict, wgl};
+use crate::nodelog;
+
+/// Log lines are shown from this long before the first error until this long after it.
+const EXCERPT_MS: u64 = 2_000;
+/// Of each node so many lines.
+const EXCERPT_LINES: usize = 40;
+
+/// Writes the report of a judged run; answers where it is.
+pub fn write(dir: &Path, evidence: &Evidence, judgement: &Judgement) -> anyhow::Result<PathBuf> {
+    let first_error = judgement
+        .findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::False)
+        .filter_map(|finding| finding.first_at)
+        .min();
+    let is_stuck = judgement
+        .findings
+        .iter()
+        .any(|finding| finding.checker == "wgl" && finding.verdict == Verdict::False);
+    let excerpt = match first_error.and_then(|at| evidence.test.unix_ms(at)) {
+        Some(ms) => {
+            let from = ms.saturating_sub(EXCERPT_MS);
+            nodelog::between(dir, from, ms + EXCERPT_MS, EXCERPT_LINES)?
+        }
+        None => Vec::new(),
+    };
+    let page = html::page(&html::Contents {
+        evidence,
+        judgement,
+        first_error,
+        stuck: if is_stuck { wgl::stuck(evidence) } else { Vec::new() },
+        excerpt,
+    });
+    let place = dir.join("report.html");
+    fs::write(&place, page).with_context(|| format!("cannot write {}", place.display()))?;
+    Ok(place)
+}

@@ -1,0 +1,227 @@
+//! What a report says in words: the verdict in one sentence, what each checker means, what was
+//! claimed, what was asked and what was not looked at.
+
+use std::collections::BTreeMap;
+
+use crate::check::{Evidence, Finding, Judgement, Verdict};
+use crate::history::End;
+
+use super::html::{number, seconds};
+use super::plot::{begun, took_effect, whole};
+
+/// The claims, and the checkers that look for the opposite.
+pub(super) const CLAIMS: &[(&str, &str, &[&str])] = &[
+    (
+        "Linearizable",
+        "Every answered write and every default read behaves as if done at one instant between \
+         call and answer. Only early refusals may be older, by 200 ms at most.",
+        &["witness", "wgl", "session"],
+    ),
+    (
+        "No oversell, no undersell",
+        "Every unit is available, held, sold or scrapped, never two of these; a unit nobody owns \
+         can be sold.",
+        &["oversell", "undersell", "conservation", "set_full"],
+    ),
+    (
+        "Exactly once",
+        "One idempotency key has one effect and one answer, however often it is sent.",
+        &["once"],
+    ),
+    (
+        "Durable",
+        "What was answered is still there after the faults.",
+        &["witness", "set_full", "once"],
+    ),
+    (
+        "Honest answers",
+        "executed: no means that this request never takes effect; in doubt the answer is maybe.",
+        &["once", "contract"],
+    ),
+    (
+        "Same state everywhere",
+        "Nodes at one revision have one state, in memory and on disk.",
+        &["convergence", "log_scan"],
+    ),
+    (
+        "It comes back",
+        "Within 30 s of the last fault every node serves reads and writes, without help.",
+        &["recovery"],
+    ),
+];
+
+/// What a checker looks for, in one line.
+pub(super) fn meaning(checker: &str) -> &'static str {
+    match checker {
+        "witness" => {
+            "Replays everything in the order the nodes claim (revisions) through an independent \
+             model, and checks that this order respects real time."
+        }
+        "wgl" => {
+            "Searches for any order, sale by sale, that explains the answers; does not trust \
+             revisions."
+        }
+        "once" => "One key, one effect, one answer; what was refused as not run did not run.",
+        "oversell" => "Never more units held and sold than there are; no customer over the limit.",
+        "undersell" => "Nobody was told sold out while units were left; in the end all are sold.",
+        "conservation" => "The accounts of every read and of every node add up.",
+        "set_full" => "What was added and acknowledged is listed in the end, once.",
+        "session" => "A client sees its own writes, and never goes back in time.",
+        "convergence" => "All nodes hold the same state: told by them, and read from their files.",
+        "recovery" => "After the last fault every node served again in time.",
+        "contract" => "Every answer is one that the API promises.",
+        "log_scan" => "No node logged a panic, a broken invariant or corrupt data.",
+        "coverage" => "The run did enough, and its faults happened; if not, it shows little.",
+        _ => "",
+    }
+}
+
+/// The verdict in plain words.
+pub(super) fn sentence(evidence: &Evidence, judgement: &Judgement, error: Option<u64>) -> String {
+    let named = |verdict: Verdict| -> Vec<&str> {
+        let of = judgement.findings.iter().filter(|finding| finding.verdict == verdict);
+        of.map(|finding| finding.checker.as_str()).collect()
+    };
+    match judgement.verdict {
+        Verdict::False => {
+            let when = error.map_or_else(String::new, |at| {
+                format!(" The first error belongs to a request made {} into the run.", seconds(at))
+            });
+            format!(
+                "The nodes broke a promise: {} found something that must not happen.{when}",
+                listed(&named(Verdict::False))
+            )
+        }
+        Verdict::Unknown => format!(
+            "Nothing wrong was seen, but this run does not show what it claims to: {} could not \
+             tell.",
+            listed(&named(Verdict::Unknown))
+        ),
+        Verdict::True => format!(
+            "Nothing wrong was seen: {} requests to {} nodes{} all fit into one order of events, \
+             no unit was sold twice and none was lost.",
+            number(evidence.history.attempts.len() as u64),
+            evidence.test.nodes,
+            under(evidence)
+        ),
+    }
+}
+
+/// What follows from the verdict for the reader.
+pub(super) const fn consequence(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::True => {
+            "This says what was not observed in this run, under these faults. It is no proof."
+        }
+        Verdict::Unknown => "Counted as unknown, not as true. The notes below say what is missing.",
+        Verdict::False => {
+            "This is a bug in the product or in the judge. Keep this directory: it holds all that \
+             is needed to judge it again."
+        }
+    }
+}
+
+fn under(evidence: &Evidence) -> String {
+    let took = begun(evidence).filter(|fault| took_effect(fault) == Some(true)).count();
+    match (evidence.test.nemesis.as_str(), took) {
+        ("none", _) => ", with nothing broken on purpose,".to_owned(),
+        (nemesis, took) => format!(", through {took} faults of the kind {nemesis},"),
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// The worst word on a claim among the checkers that were asked.
+pub(super) fn word_on<'a>(
+    judgement: &'a Judgement,
+    checkers: &[&str],
+) -> Option<(Verdict, Vec<&'a str>)> {
+    let asked: Vec<&Finding> =
+        judgement.findings.iter().filter(|f| checkers.contains(&f.checker.as_str())).collect();
+    let worst = asked.iter().map(|finding| finding.verdict).max()?;
+    Some((worst, asked.iter().map(|finding| finding.checker.as_str()).collect()))
+}
+
+/// How often each operation was asked and how it ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) asked: u64,
+    pub(super) done: u64,
+    pub(super) refused: u64,
+    pub(super) early: u64,
+    pub(super) failed: u64,
+    pub(super) lost: u64,
+}
+
+/// Counts by operation, and refusals by code.
+pub(super) fn operations(evidence: &Evidence) -> (BTreeMap<&str, Counts>, BTreeMap<&str, u64>) {
+    let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
+    let mut refusals: BTreeMap<&str, u64> = BTreeMap::new();
+    for attempt in &evidence.history.attempts {
+        let count = counts.entry(&attempt.f).or_default();
+        count.asked += 1;
+        let refused = match &attempt.end {
+            End::Ok { value, .. } => value.get("refused").and_then(|code| code.as_str()),
+            End::Fail | End::Info { .. } => None,
+        };
+        if let Some(code) = refused {
+            *refusals.entry(code).or_default() += 1;
+        }
+        match &attempt.end {
+            End::Ok { early: true, .. } => count.early += 1,
+            End::Ok { .. } if refused.is_some() => count.refused += 1,
+            End::Ok { .. } => count.done += 1,
+            End::Fail => count.failed += 1,
+            End::Info { .. } => count.lost += 1,
+        }
+    }
+    (counts, refusals)
+}
+
+/// Faults by kind: how many were begun, and how many are known to have taken effect.
+pub(super) fn faults(evidence: &Evidence) -> BTreeMap<String, (u64, u64)> {
+    let mut counted: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for fault in begun(evidence) {
+        let mode = fault.value.get("mode").and_then(|mode| mode.as_str()).unwrap_or_default();
+        let count = counted.entry(format!("{} {mode}", fault.f).trim().to_owned()).or_default();
+        count.0 += 1;
+        count.1 += u64::from(took_effect(fault) == Some(true));
+    }
+    counted
+}
+
+/// What this run cannot show.
+pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<String> {
+    let mut list = vec![
+        format!(
+            "Faults other than `{}`, loads other than `{}`, and runs longer than {}.",
+            evidence.test.nemesis,
+            evidence.test.workload,
+            seconds(whole(evidence).to)
+        ),
+        "Several machines: all nodes run on this one, over loopback or network namespaces.".into(),
+        "Disks that lie about fsync, nodes that lie on purpose (Byzantine), months of age.".into(),
+        "A proxy that cuts a link leaves bytes in kernel buffers; a killed process loses none of \
+         its unsynced writes (only the fault build and the simulation do)."
+            .into(),
+    ];
+    let skipped = judgement.findings.iter().filter(|finding| finding.checker == "wgl");
+    for note in skipped.flat_map(|finding| &finding.notes) {
+        if note.contains("skipped") {
+            list.push(format!("By the search for any order (wgl): {note}."));
+        }
+    }
+    if evidence.dumps.is_empty() {
+        list.push("The final state: no node was dumped.".into());
+    }
+    if evidence.inspected.is_empty() {
+        list.push("The files of the stopped nodes: nobody looked into them.".into());
+    }
+    list
+}

@@ -1,0 +1,67 @@
+//! A peer for tests: it agrees to everything it is asked, and does nothing.
+//!
+//! It takes part in a first start, votes for whoever asks, acknowledges every append, says that
+//! it is well, and accepts leadership without taking it.
+
+use std::io;
+use std::time::Duration;
+
+use super::stream::{self, TcpListener, TcpStream};
+use crate::clock::Clock;
+use crate::wire::{
+    self, Append, Appended, Channel, Contact, ContactReply, Hello, Progress, Request, Response,
+    VoteReply, Welcome,
+};
+
+/// Longest wait for anything in tests of this crate; a healthy run needs a fraction of it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Takes connections until its task is aborted.
+pub(crate) async fn run(name: &'static str, listener: TcpListener) {
+    while let Ok((socket, _)) = listener.accept().await {
+        // A connection that ends is the other side's wish.
+        tokio::spawn(async move { drop(agree(name, socket).await) });
+    }
+}
+
+async fn agree(name: &str, socket: TcpStream) -> io::Result<()> {
+    let (mut reader, mut writer) = stream::split(socket);
+    let hello: Hello = reader.expect(DEADLINE).await?;
+    if hello.channel == Channel::Contact {
+        let reply = match reader.expect(DEADLINE).await? {
+            Contact::Probe => ContactReply::Vacant { name: name.to_owned(), bootstrap: true },
+            Contact::Adopt { .. } => ContactReply::Adopted,
+        };
+        return writer.write_within(&reply, DEADLINE).await;
+    }
+    writer.write_within(&Welcome::Yes, DEADLINE).await?;
+    if hello.channel == Channel::Append {
+        while let Some(append) = reader.read::<Append>().await? {
+            let append = append.into_raft();
+            let last = append.entries.last().map(|entry| entry.log_id).or(append.prev_log_id);
+            let answer = Appended::Matches(wire::log_id(last.as_ref()));
+            writer.write_within(&answer, DEADLINE).await?;
+        }
+    }
+    while let Some(questions) = reader.read::<Vec<(u64, Request)>>().await? {
+        let answers: Vec<(u64, Response)> =
+            questions.into_iter().map(|(id, question)| (id, answer(question))).collect();
+        writer.write_within(&answers, DEADLINE).await?;
+    }
+    Ok(())
+}
+
+fn answer(question: Request) -> Response {
+    match question {
+        Request::Vote(ask) => {
+            Response::Vote(VoteReply { vote: ask.vote, granted: true, last: ask.last })
+        }
+        Request::Transfer(_) => Response::Transfer(None),
+        Request::Clock => Response::Clock { now: Clock::new(0, 500).now().get() },
+        Request::Status => Response::Status(Progress { applied: 0, last: 0, clock_fit: true }),
+        Request::Hash { .. } => Response::Hash(None),
+        Request::ReadIndex | Request::Propose(_) | Request::Admin(_) => {
+            Response::Failed(wire::Failed::NotLeader)
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A node whose Raft ends under it, whose peers are gone, or do not do what they accepted.
+
+use firstcome_domain::{Action, Actor};
+use tempfile::TempDir;
+
+use super::*;
+use crate::failure::exit;
+use crate::network::stub::{self, DEADLINE};
+use crate::types::Address;
+use crate::wire::{Channel, Hello, Request, Welcome};
+
+async fn alone() -> (TempDir, Node) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::new("n1", folder.path().join("n1"));
+    options.bootstrap = true;
+    let node = Node::start(options).await.unwrap();
+    (folder, node)
+}
+
+fn tick() -> Command {
+    Command { actor: Actor::Node, receipt: None, action: Action::Tick }
+}
+
+/// Asks for a decision until there is one.
+async fn decides(node: &Node) {
+    let deciding = async { while node.propose(tick()).await.is_err() {} };
+    tokio::time::timeout(DEADLINE, deciding).await.expect("a decision");
+}
+
+/// Story: the watch returned when Raft's channel closed, and a process without Raft lived on
+/// (issue 2).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn raft_that_stops_by_itself_ends_the_node_with_70() {
+    let (_folder, node) = alone().await;
+    decides(&node).await;
+    node.core.raft.shutdown().await.unwrap();
+    let ended = tokio::time::timeout(DEADLINE, node.failed()).await;
+    let (code, reason) = ended.expect("the node notices");
+    assert_eq!(code, exit::BUG);
+    assert!(reason.starts_with("raft stopped: "), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn raft_that_is_stopped_in_order_is_no_failure() {
+    let (_folder, node) = alone().await;
+    decides(&node).await;
+    node.shutdown().await;
+    let ended = tokio::time::timeout(Duration::from_millis(300), node.failed()).await;
+    assert!(ended.is_err(), "{ended:?}");
+}
+
+/// Story: connections to members that were removed stayed for as long as the process (issue 2).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_link_to_a_node_that_is_no_member_is_closed() {
+    let (_folder, node) = alone().await;
+    decides(&node).await;
+    let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let peer = listener.local_addr().unwrap().to_string();
+    let removed = Address { name: "n9".to_owned(), api: String::new(), peer };
+    let link = node.core.members.control(9, &removed);
+    let asked = tokio::spawn(async move { link.call(Request::Clock, DEADLINE).await });
+    let until_closed = async {
+        let (socket, _) = listener.accept().await?;
+        let (mut reader, mut writer) = stream::split(socket);
+        let hello: Hello = reader.expect(DEADLINE).await?;
+        assert_eq!(hello.channel, Channel::Control);
+        writer.write_within(&Welcome::Yes, DEADLINE).await?;
+        let question: Vec<(u64, Request)> = reader.expect(DEADLINE).await?;
+        let answer: Vec<_> = question.iter().map(|(id, _)| (*id, clock(1))).collect();
+        writer.write_within(&answer, DEADLINE).await?;
+        while reader.read_bytes().await?.is_some() {}
+        std::io::Result::Ok(())
+    };
+    let closed = tokio::time::timeout(DEADLINE, until_closed).await;
+    closed.expect("the link of a node that is no member is closed").unwrap();
+    assert_eq!(asked.await.unwrap(), Ok(clock(1)), "a question under way keeps its link");
+}
+
+const fn clock(now: i64) -> wire::Response {
+    wire::Response::Clock { now }
+}
+
+/// Story: openraft takes no writes while a transfer is under way and does not give up by itself;
+/// a target that accepted and did nothing stopped the sale (issue 2).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
+    let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let stub = listener.local_addr().unwrap().to_string();
+    let idle = tokio::spawn(stub::run("n2", listener));
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::new("n1", folder.path().join("n1"));
+    let pid = std::process::id();
+    let own = format!("127.{}.{}.252:7000", 1 + (pid >> 8) % 250, pid & 0xff);
+    options.peer_listen = Some(own.parse().unwrap());
+    options.bootstrap = true;
+    let address = |name: &str, peer: &str| crate::Peer {
+        name: name.to_owned(),
+        api: String::new(),
+        peer: peer.to_owned(),
+    };
+    options.peers = vec![address("n1", &own), address("n2", &stub)];
+    let node = Node::start(options).await.unwrap();
+    decides(&node).await;
+    let failure = node.transfer_leader(Some(2)).await.unwrap_err();
+    assert!(
+        matches!(&failure.reason, FailureReason::Rejected(why) if why.contains("take over")),
+        "{failure:?}"
+    );
+    decides(&node).await;
+    assert_eq!(node.leader_name().as_deref(), Some("n1"));
+    node.shutdown().await;
+    idle.abort();
+}
