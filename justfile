@@ -20,6 +20,10 @@ cluster:
 jepsen:
     cargo build --release --workspace && target/release/jepsen run
 
+# The whole cluster in one process, in virtual time: 64 seeds.
+sim:
+    cd jepsen/sim && cargo run -- sweep --seeds 1..65 --jobs 2
+
 # Ten fuzz targets for six minutes each; needs a nightly compiler and cargo-fuzz.
 long-fuzz:
     for t in $(ls jepsen/fuzz/corpus); do mkdir -p target/fuzz/$t && cargo +nightly fuzz run --fuzz-dir jepsen/fuzz --features libfuzzer $t target/fuzz/$t jepsen/fuzz/corpus/$t -- -max_total_time=360 || exit 1; done

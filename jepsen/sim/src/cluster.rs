@@ -3,9 +3,11 @@
 //! A node lives in a runtime of its own, so that a crash is the end of that runtime: every task of
 //! the node is gone at once, wherever it was. Each turn lasts one tick of virtual time.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +21,7 @@ use tokio::runtime::{Builder, Handle, RngSeed, Runtime};
 
 use crate::config::Config;
 use crate::dice::Dice;
+use crate::lying::LyingDisk;
 use crate::machine::{Knobs, SimMachine};
 use crate::net::Net;
 use crate::time::{Axis, ns};
@@ -52,6 +55,15 @@ pub enum Ended {
     NotStarted(StartError),
     /// It stopped by itself: exit code and reason.
     Failed(i32, String),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted(error) => write!(f, "did not start: {error:?}"),
+            Self::Failed(code, reason) => write!(f, "stopped with {code}: {reason}"),
+        }
+    }
 }
 
 /// One machine.
@@ -98,6 +110,8 @@ pub struct Cluster {
     pub hosts: Vec<Host>,
     /// Where clients knock.
     pub doors: Doors,
+    /// Whether disks only say that they sync; to see the harness fail.
+    pub disks_lie: Arc<AtomicBool>,
     config: Config,
     keys: Arc<Keys>,
     dice: Dice,
@@ -137,7 +151,8 @@ impl Cluster {
         let hosts = (0..config.nodes).map(host).collect();
         let doors = Arc::new((0..config.nodes).map(|_| Mutex::new(None)).collect());
         let (config, dice) = (config.clone(), Dice::of(seed, 3));
-        Self { axis, trace, net, hosts, doors, config, keys, dice }
+        let disks_lie = Arc::default();
+        Self { axis, trace, net, hosts, doors, disks_lie, config, keys, dice }
     }
 
     /// Where the node of a machine listens for its peers.
@@ -160,7 +175,8 @@ impl Cluster {
         let name = |at: usize| format!("n{}", at + 1);
         let mut options = Options::new(&name(at), PathBuf::from(Self::data_dir()));
         if let Some(host) = self.hosts.get(at) {
-            options.disk = Arc::new(host.disk.clone());
+            let lies = Arc::clone(&self.disks_lie);
+            options.disk = Arc::new(LyingDisk { disk: host.disk.clone(), lies });
             options.bootstrap = host.bootstrap;
         }
         options.api = Self::api(at);
@@ -253,6 +269,7 @@ impl Cluster {
         self.stop(at, None);
         if let Some(host) = self.hosts.get_mut(at) {
             host.disk = SimDisk::new().running();
+            host.bootstrap = false;
             self.trace.event(&host.name, "gets an empty disk");
         }
     }

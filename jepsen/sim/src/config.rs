@@ -126,7 +126,7 @@ impl Config {
             checkpoint_bytes: usize::try_from(dice.magnitude(4 << 10, 1 << 20)).unwrap_or(1 << 20),
             log_cache_bytes: usize::try_from(dice.magnitude(1 << 10, 1 << 20)).unwrap_or(1 << 20),
             admission_queue: usize::try_from(dice.magnitude(4, 4_096)).unwrap_or(4_096),
-            think_ms: dice.magnitude(2, 100),
+            think_ms: dice.magnitude(10, 300),
         }
     }
 }

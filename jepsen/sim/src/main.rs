@@ -15,10 +15,12 @@ mod closing;
 mod cluster;
 mod config;
 mod dice;
+mod lying;
 mod machine;
 mod nemesis;
 mod net;
 mod observer;
+mod operator;
 mod panics;
 mod run;
 mod sweep;
@@ -76,6 +78,9 @@ struct RunArgs {
     /// Arms a seeded bug of the product, to see it caught.
     #[arg(long)]
     bug: Option<String>,
+    /// Disks only say that they sync: the run must fail.
+    #[arg(long)]
+    lying_disks: bool,
 }
 
 #[derive(clap::Args)]
@@ -87,7 +92,7 @@ struct SweepArgs {
     #[arg(long, default_value_t = 2)]
     jobs: usize,
     /// Real seconds a seed may take.
-    #[arg(long, default_value_t = 300.0)]
+    #[arg(long, default_value_t = 900.0)]
     limit_seconds: f64,
     /// Where run directories go.
     #[arg(long, default_value = "store")]
@@ -150,7 +155,7 @@ fn one(args: &RunArgs) -> anyhow::Result<bool> {
     }
     let config = Config::draw(args.seed);
     let dir = run::directory(&args.store, args.seed)?;
-    let outcome = run::run(&config, &dir, args.verbose)?;
+    let outcome = run::run(&config, &dir, args.verbose, args.lying_disks)?;
     let (seed, digest, summary) = (args.seed, outcome.digest, &outcome.summary);
     match &outcome.violation {
         None => {
@@ -166,7 +171,10 @@ fn one(args: &RunArgs) -> anyhow::Result<bool> {
             for line in outcome.last {
                 println!("{line}");
             }
-            let bug = args.bug.as_ref().map(|bug| format!(" --bug {bug}")).unwrap_or_default();
+            let mut bug = args.bug.as_ref().map(|bug| format!(" --bug {bug}")).unwrap_or_default();
+            if args.lying_disks {
+                bug.push_str(" --lying-disks");
+            }
             println!("\nviolation: {violation}\nfiles: {}", dir.display());
             println!("again: cargo run -- run --seed {seed}{bug} --verbose");
             Ok(false)

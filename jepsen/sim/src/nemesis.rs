@@ -13,6 +13,7 @@ use firstcome_storage::disk::sim::Policy;
 use crate::cluster::Cluster;
 use crate::config::{Config, Fault};
 use crate::dice::Dice;
+use crate::operator::{Office, Operator};
 use crate::time::{TICK, ns};
 
 /// Input/output error.
@@ -41,6 +42,8 @@ pub struct Nemesis {
     slow: Vec<usize>,
     /// Until when a machine that receives a snapshot loses power.
     trap_until: u64,
+    /// Whom to ask for another member.
+    office: Arc<Office>,
     /// Machines with a disk call that was told to fail.
     failing: Vec<usize>,
     /// How often each fault happened.
@@ -49,7 +52,7 @@ pub struct Nemesis {
 
 impl Nemesis {
     /// Begins after the first gap.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, office: Arc<Office>) -> Self {
         Self {
             config: config.clone(),
             dice: Dice::of(config.seed, 4),
@@ -57,6 +60,7 @@ impl Nemesis {
             undo: Vec::new(),
             slow: Vec::new(),
             trap_until: 0,
+            office,
             failing: Vec::new(),
             counts: BTreeMap::new(),
         }
@@ -298,8 +302,7 @@ impl Nemesis {
             }
             Fault::Clock => self.bend_clock(cluster, victim, now),
             Fault::Transfer | Fault::Snapshot => self.ask(cluster, victim, fault),
-            // Carried out by an operator of its own; see `operator`.
-            Fault::Membership => {}
+            Fault::Membership => Operator::wish(&self.office, victim),
         }
     }
 

@@ -270,6 +270,12 @@ impl Observer {
     }
 
     fn on_majority(&self, name: &str, now: &Observed, index: u64, written: Written) {
+        // While members change, a majority of the new ones says nothing about older entries.
+        let agreed =
+            self.seen.iter().filter_map(|s| s.last.as_ref()).all(|s| s.voters == now.voters);
+        if !agreed {
+            return;
+        }
         for voters in &now.voters {
             let have = |seen: &&Seen| {
                 let Some(last) = &seen.last else { return false };

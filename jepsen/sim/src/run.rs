@@ -33,6 +33,7 @@ use crate::config::Config;
 use crate::dice::Dice;
 use crate::nemesis::Nemesis;
 use crate::observer::Observer;
+use crate::operator::{Office, Operator};
 use crate::time::{Axis, TICK, ns};
 use crate::trace::Trace;
 
@@ -49,7 +50,7 @@ const FRESH: usize = 100;
 /// Clients that sell what is left.
 const SELLERS: usize = 8;
 /// Rows are checked against the domain's invariants so often, one node after the other.
-const INSPECT_EVERY: Duration = Duration::from_secs(2);
+const INSPECT_EVERY: Duration = Duration::from_secs(4);
 /// The key all nodes share; nothing here is secret.
 const MASTER_KEY: &str = "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
@@ -98,6 +99,7 @@ struct Run {
     observer: Observer,
     nemesis: Nemesis,
     desk: Desk,
+    office: Arc<Office>,
     trace: Arc<Trace>,
     dice: Dice,
     inspect_at: u64,
@@ -105,12 +107,17 @@ struct Run {
 }
 
 /// Runs a seed; `dir` gets the run directory.
-pub fn run(config: &Config, dir: &Path, verbose: bool) -> anyhow::Result<Outcome> {
+pub fn run(
+    config: &Config,
+    dir: &Path,
+    verbose: bool,
+    lying_disks: bool,
+) -> anyhow::Result<Outcome> {
     let axis = Axis::begin();
     let trace = Arc::new(Trace::new(axis.clone(), verbose));
     crate::panics::report_to(&trace);
     let mut run = Run::new(config, &axis, &trace)?;
-    let story = run.story(dir);
+    let story = run.story(dir, lying_disks);
     let history = std::fs::read(dir.join("history.jsonl")).unwrap_or_default();
     trace.note(&[xxh3_64(&history)], &[]);
     let (digest, events) = trace.digest();
@@ -119,12 +126,13 @@ pub fn run(config: &Config, dir: &Path, verbose: bool) -> anyhow::Result<Outcome
         (None, Err(error)) => Some(format!("{error:#}")),
         (None, Ok(())) => None,
     };
-    let Run { observer, nemesis, inspected, .. } = &run;
+    let Run { observer, nemesis, inspected, office, .. } = &run;
+    let replaced = *office.replaced.lock();
     let faults: Vec<String> =
         nemesis.counts.iter().map(|(what, n)| format!("{what} {n}")).collect();
     let summary = format!(
         "{} nodes, {} s virtual, {} events, {} decided, {} elections, {} snapshots installed, \
-         {inspected} inspections, {} history lines; {}",
+         {replaced} members replaced, {inspected} inspections, {} history lines; {}",
         config.nodes,
         axis.now() / 1_000_000_000,
         events,
@@ -141,11 +149,13 @@ impl Run {
     fn new(config: &Config, axis: &Axis, trace: &Arc<Trace>) -> anyhow::Result<Self> {
         let keys = Arc::new(Keys::new(&MasterKey::parse(MASTER_KEY)?)?);
         let mut dice = Dice::of(config.seed, 5);
+        let office = Arc::new(Office::default());
         Ok(Self {
             config: config.clone(),
             cluster: Cluster::new(config, axis.clone(), Arc::clone(trace), keys),
             observer: Observer::new(Arc::clone(trace), config.nodes),
-            nemesis: Nemesis::new(config),
+            nemesis: Nemesis::new(config, Arc::clone(&office)),
+            office,
             desk: Desk::new(axis.clone(), dice.draw())?,
             trace: Arc::clone(trace),
             dice,
@@ -155,7 +165,7 @@ impl Run {
     }
 
     /// The phases, one after the other.
-    fn story(&mut self, dir: &Path) -> anyhow::Result<()> {
+    fn story(&mut self, dir: &Path, lying_disks: bool) -> anyhow::Result<()> {
         let nodes = self.config.nodes;
         let seed = self.config.seed;
         for at in 0..nodes {
@@ -192,6 +202,15 @@ impl Run {
             working.push(self.desk.runtime.spawn(client.work(number)));
         }
 
+        let operator = Operator::new(
+            Arc::clone(&self.office),
+            Arc::clone(&self.cluster.doors),
+            Arc::clone(&self.trace),
+            Dice::of(seed, 6),
+        );
+        drop(self.desk.runtime.spawn(operator.work()));
+
+        self.cluster.disks_lie.store(lying_disks, Ordering::Relaxed);
         self.chaos()?;
         self.nemesis.heal(&mut self.cluster);
         stage.recorder.say("heal", Value::Null);
@@ -199,6 +218,9 @@ impl Run {
         self.until("the healed cluster is ready", RECOVERY_LIMIT, Self::is_ready)?;
         let took = (self.cluster.axis.now() - healed) / 1_000_000;
         stage.recorder.say(RECOVERED, json!({"ms": took.to_string()}));
+        self.until("the operator is done", CLOSE_LIMIT, |run| !Operator::is_needed(&run.office))?;
+        self.office.closed.store(true, Ordering::Relaxed);
+        self.until("every member is ready", RECOVERY_LIMIT, Self::is_ready)?;
 
         if let Some(workload) = stage.workload.lock().as_mut() {
             workload.close();
@@ -244,6 +266,13 @@ impl Run {
     /// One tick of everything, then a look at it.
     fn tick(&mut self) -> anyhow::Result<()> {
         self.desk.tick();
+        if let Some(at) = *self.office.wipe.lock() {
+            self.cluster.wipe(at);
+            self.observer.forget(at);
+            self.office.gone.lock().retain(|gone| *gone != at);
+            self.cluster.start(at)?;
+        }
+        *self.office.wipe.lock() = None;
         self.cluster.tick();
         self.cluster.axis.advance();
         for (at, ended) in self.cluster.tend() {
@@ -268,13 +297,23 @@ impl Run {
         let name = format!("n{}", at + 1);
         let fine = match &ended {
             Ended::NotStarted(StartError::Storage(firstcome_storage::Error::Io { .. })) => told,
-            Ended::NotStarted(StartError::Bootstrap(_)) => true,
+            Ended::NotStarted(StartError::Bootstrap(_) | StartError::Removed) => true,
             Ended::NotStarted(_) => false,
             Ended::Failed(code, _) => (told && *code == EXIT_IO) || *code == EXIT_REMOVED,
         };
-        self.trace.event(&name, &format!("ended: {ended:?}"));
+        self.trace.event(&name, &ended.to_string());
         if !fine {
-            self.trace.violated(format!("{name} stopped without a reason: {ended:?}"));
+            self.trace.violated(format!("{name} stopped without a reason: {ended}"));
+        }
+        let removed = matches!(
+            ended,
+            Ended::NotStarted(StartError::Removed) | Ended::Failed(EXIT_REMOVED, _)
+        );
+        if removed {
+            self.cluster.stop(at, None);
+            self.office.gone.lock().push(at);
+            Operator::wish(&self.office, at);
+            return;
         }
         // After a failed sync nobody knows what is on the disk.
         let lost = self.dice.per_mille(300).then(|| Policy::KeepSome(self.dice.draw()));
@@ -333,7 +372,11 @@ impl Run {
         let mut why = Vec::new();
         let mut leaders = Vec::new();
         let decided = self.observer.decided();
-        for host in &self.cluster.hosts {
+        let replaced = *self.office.busy.lock();
+        for (at, host) in self.cluster.hosts.iter().enumerate() {
+            if replaced == Some(at) {
+                continue;
+            }
             let Some(node) = &host.node else {
                 why.push(format!("{} is down", host.name));
                 continue;

@@ -48,8 +48,8 @@ const RULES: &[Rule] = &[
     Rule {
         text: ["ax", "um::"],
         within: SOURCE,
-        except: &["api/", "cli/src/command/serve.rs"],
-        why: "is HTTP: only api/ speaks it, and serve mounts it",
+        except: &["api/", "cli/src/command/serve.rs", "jepsen/sim/"],
+        why: "is HTTP: only api/ speaks it, and serve and the simulation mount it",
     },
     Rule {
         text: ["System", "Time"],
@@ -112,8 +112,10 @@ fn files(top: &Path) -> Vec<(String, String)> {
                 .expect("a path under the top")
                 .to_string_lossy()
                 .into_owned();
-            let skipped = ["target", ".git", "data", "jepsen/store"].contains(&name.as_str())
-                || path.extension().is_some_and(|extension| extension == "lock");
+            let skipped =
+                ["target", ".git", "data", "jepsen/store", "jepsen/sim/target", "jepsen/sim/store"]
+                    .contains(&name.as_str())
+                    || path.extension().is_some_and(|extension| extension == "lock");
             if skipped || path.is_symlink() {
                 continue;
             }
