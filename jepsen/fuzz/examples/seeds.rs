@@ -113,8 +113,8 @@ fn peer_frames() -> std::io::Result<()> {
     let mut stream = Vec::new();
     for (kind, name, body) in frames {
         let body = whole(&[body]);
-        let framed = firstcome_raft::fuzz::frame(&body)?;
-        stream.extend_from_slice(&framed);
+        let bytes = firstcome_raft::fuzz::frame(&body)?;
+        stream.extend_from_slice(&bytes);
         let label = firstcome_raft::fuzz::KINDS[usize::from(kind)];
         write("peer_frame", &format!("{label}_{name}"), [vec![kind], body].concat())?;
     }

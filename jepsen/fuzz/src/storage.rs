@@ -110,7 +110,7 @@ impl World {
     fn done(&self) -> Done {
         let failed = Arc::clone(&self.failed);
         Box::new(move |result| {
-            failed.store(failed.load(Ordering::Relaxed) | result.is_err(), Ordering::Relaxed)
+            failed.fetch_or(result.is_err(), Ordering::Relaxed);
         })
     }
 

@@ -14,8 +14,8 @@ const FILE_BYTES_MAX: u64 = 16 << 10;
 
 fn corpus(target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-    let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    let files = fs::read_dir(&folder).expect("every target has a corpus");
+    let mut files: Vec<PathBuf> = files.map(|file| file.expect("a seed").path()).collect();
     files.sort();
     files
 }
@@ -27,7 +27,11 @@ fn every_target_takes_its_corpus_and_both_sides_are_reached() {
         assert!(files.len() >= FILES_MIN, "{name} has {} seeds", files.len());
         let mut reached = BTreeSet::new();
         for file in files {
-            assert!(fs::metadata(&file).unwrap().len() <= FILE_BYTES_MAX, "{file:?} is large");
+            assert!(
+                fs::metadata(&file).unwrap().len() <= FILE_BYTES_MAX,
+                "{} is large",
+                file.display()
+            );
             // The name is the last line that is printed when a target panics.
             println!("{}", file.display());
             reached.insert(target(&fs::read(&file).unwrap()));
