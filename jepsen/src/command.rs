@@ -16,7 +16,6 @@ use crate::matrix::{self, Grid};
 use crate::nemesis::Nemesis;
 use crate::nemesis::means::Means;
 use crate::prove;
-use crate::prove;
 use crate::run::{self, Plan};
 use crate::soak::{self, Soak};
 use crate::{edn, report, workload};
@@ -215,7 +214,7 @@ pub fn main() -> ExitCode {
         Verb::Soak(soak) => start_soak(soak),
         Verb::Prove { quick, target_dir, out } => {
             let top = PathBuf::from(".");
-            prove::run(&prove::Options { top, target_dir, out, quick }).map(Word::from)
+            prove::run(&prove::Options { top, target_dir, out, quick }).map(word_of)
         }
     };
     match word {
