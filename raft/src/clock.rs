@@ -36,6 +36,13 @@ impl Clock {
         wall_ms() + self.offset_ms + firstcome_fault::clock_offset_ms()
     }
 
+    /// What another voter is told that compares clocks. The machine's clock and not the carried
+    /// time: the asker compares with its machine's clock, and when all clocks are set at once, all
+    /// must be seen to agree.
+    pub(crate) fn answer(&self) -> i64 {
+        self.wall()
+    }
+
     /// The time to stamp with.
     pub(crate) fn now(&self) -> Millis {
         Millis::new(self.read(self.wall(), Instant::now()).max(0))
@@ -91,6 +98,23 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    /// Story: voters told each other the carried time. When the clocks of all machines were set at
+    /// once, every node saw the others off by the whole step and none was fit to lead; found by
+    /// moving all clocks under load (issue 3).
+    #[test]
+    fn clocks_set_together_agree_and_are_followed() {
+        let clocks = [0; 3].map(|_| {
+            let clock = Clock::new(0, 500);
+            Clock { offset_ms: 36_000, ..clock }
+        });
+        let [asker, others @ ..] = &clocks;
+        assert!(asker.now().get() < asker.wall() - 30_000, "the step is not used yet");
+        let offsets: Vec<i64> = others.iter().map(|other| other.answer() - asker.wall()).collect();
+        assert_eq!(verdict(&offsets, 3, 500), Some(true), "{offsets:?}");
+        asker.confirm();
+        assert!((asker.wall() - asker.now().get()).abs() < 500);
+    }
 
     #[test]
     fn a_step_is_not_followed_until_confirmed() {

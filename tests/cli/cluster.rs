@@ -50,6 +50,15 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Whether every thread of a process is stopped: state `T` in `/proc/PID/task/TID/stat`.
+fn stands_still(id: &str) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).expect("a process");
+    tasks.flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
+}
+
 impl Cluster {
     /// Starts three nodes with empty directories, and waits until all are ready. `extra` says
     /// which node (from 0) gets which further arguments.
@@ -142,6 +151,13 @@ impl Cluster {
         assert_eq!(ids.len(), at.len(), "only running nodes hear signals");
         let sent = Command::new("kill").arg(format!("-{name}")).args(&ids).status();
         assert!(sent.expect("kill runs").success(), "SIG{name} to {at:?}");
+        if name == "STOP" {
+            // A signal is only on its way when `kill` ends: on a busy machine a thread on the
+            // other core still finishes what it does.
+            until("every thread stands still", || {
+                ids.iter().all(|id| stands_still(id)).then_some(())
+            });
+        }
     }
 
     /// Ends several nodes at once with SIGKILL.

@@ -195,7 +195,14 @@ impl<'a> Field<'a> {
 
     /// A request of an admin about the cluster.
     pub(super) fn verb(&self, method: &'static str, path: String, body: Option<Value>) -> Request {
-        Request { method, path, token: Some(self.stage.staff.clone()), key: None, headers: Vec::new(), body }
+        Request {
+            method,
+            path,
+            token: Some(self.stage.staff.clone()),
+            key: None,
+            headers: Vec::new(),
+            body,
+        }
     }
 
     /// How often the nodes' logs say that something was done.

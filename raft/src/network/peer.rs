@@ -10,7 +10,7 @@ use std::time::Duration;
 use firstcome_fault::{Bug, armed};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use openraft::errors::{
     ErrorSource, NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
 };
@@ -20,6 +20,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, StorageError};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Dialer;
@@ -53,6 +54,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
             rpc_timeout: self.rpc_timeout,
             chunk_timeout: self.chunk_timeout,
             append: None,
+            dialling: None,
         }
     }
 }
@@ -66,8 +68,13 @@ pub(crate) struct PeerNetwork {
     rpc_timeout: Duration,
     chunk_timeout: Duration,
     /// The idle append connection; taken while a stream runs, kept only if it ended cleanly.
-    append: Option<(FrameReader, FrameWriter)>,
+    append: Option<Connection>,
+    /// The append connection on its way. A heartbeat is given up after one interval, and on a
+    /// slow network that is sooner than a connection stands: the next one goes on from here.
+    dialling: Option<JoinHandle<io::Result<Connection>>>,
 }
+
+type Connection = (FrameReader, FrameWriter);
 
 fn unreachable(error: &io::Error) -> RpcError {
     RPCError::Unreachable(Unreachable::new(error))
@@ -83,8 +90,21 @@ impl PeerNetwork {
         })
     }
 
-    async fn dial(&self, channel: Channel) -> io::Result<(FrameReader, FrameWriter)> {
-        self.dialer.open(self.target, &self.node.name, &self.node.peer, channel).await
+    /// The append connection: the idle one, or a new one. Safe to cancel.
+    async fn append_connection(&mut self) -> io::Result<Connection> {
+        if let Some(idle) = self.append.take() {
+            return Ok(idle);
+        }
+        let (dialer, target, node) = (&self.dialer, self.target, &self.node);
+        let dialling = self.dialling.get_or_insert_with(|| {
+            let (dialer, node) = (dialer.clone(), node.clone());
+            tokio::spawn(async move {
+                dialer.open(target, &node.name, &node.peer, Channel::Append).await
+            })
+        });
+        let dialled = dialling.await;
+        self.dialling = None;
+        dialled.map_err(io::Error::other)?
     }
 
     async fn ask(&self, request: Request, action: RPCTypes) -> Result<Response, RpcError> {
@@ -122,7 +142,9 @@ impl PeerNetwork {
         };
         let meta =
             wire::Meta::new(snapshot.meta.last_log_id.as_ref(), &snapshot.meta.last_membership, 0);
-        let (mut reader, mut writer) = self.dial(Channel::Snapshot).await?;
+        let (name, address) = (&self.node.name, &self.node.peer);
+        let opened = self.dialer.open(self.target, name, address, Channel::Snapshot).await;
+        let (mut reader, mut writer) = opened?;
         let head = SnapshotHead { vote: (&vote).into(), meta };
         writer.write_within(&head, self.chunk_timeout).await?;
         let mut next = || aside(|| rows.next_chunk());
@@ -161,7 +183,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
-        let input = futures_util::stream::iter([rpc]);
+        let input = stream::iter([rpc]);
         let mut output = self.stream_append(input, option).await?;
         match output.next().await {
             Some(result) => result.map(AppendEntriesResponse::from),
@@ -171,20 +193,20 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
 
     fn stream_append<S>(
         &mut self,
-        input: S,
+        mut input: S,
         _option: RPCOption,
     ) -> BoxFuture<'_, Result<BoxStream<'_, Result<AppendResult, RpcError>>, RpcError>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
-            let connection = match self.append.take() {
-                Some(connection) => connection,
-                None => match self.dial(Channel::Append).await {
-                    Ok(connection) => connection,
-                    Err(_) if armed(Bug::CommitWithoutQuorum) => return Ok(as_if_heard(input)),
-                    Err(error) => return Err(unreachable(&error)),
-                },
+            // Before the dial, because openraft's back-off waits in here.
+            let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
+            let input = stream::iter([first]).chain(input);
+            let connection = match self.append_connection().await {
+                Ok(connection) => connection,
+                Err(_) if armed(Bug::CommitWithoutQuorum) => return Ok(as_if_heard(input)),
+                Err(error) => return Err(unreachable(&error)),
             };
             let flow = Flow {
                 connection: Some(connection),
@@ -192,7 +214,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
                 sent: VecDeque::new(),
                 peer: self,
             };
-            let output = futures_util::stream::unfold(flow, |mut flow| async move {
+            let output = stream::unfold(flow, |mut flow| async move {
                 let result = flow.next().await?;
                 Some((result, flow))
             });

@@ -274,7 +274,7 @@ async fn answer(core: &Arc<Core>, request: Request) -> Response {
             Ok(index) => Response::ReadIndex(index),
             Err(failed) => Response::Failed(failed),
         },
-        Request::Clock => Response::Clock { now: core.clock.now().get() },
+        Request::Clock => Response::Clock { now: core.clock.answer() },
         Request::Status => Response::Status(admin::progress(core)),
         Request::Hash { revision } => Response::Hash(admin::own_hash(core, revision).await),
         Request::Admin(verb) => match admin::carry_out(core, verb).await {

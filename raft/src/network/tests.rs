@@ -1,12 +1,18 @@
 //! Both ends of a link writing at once, more than the sockets hold: neither may wait for the
 //! other to read first.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::join_all;
+use openraft::network::{RPCOption, RaftNetworkFactory as _, RaftNetworkV2 as _};
+use openraft::raft::AppendEntriesRequest;
 
 use super::rpc::Rpc;
 use super::stub::DEADLINE;
 use super::*;
+use crate::members::Members;
+use crate::types::{Address, TypeConfig, Vote};
 use crate::wire::{self, Admin, Failed, Request, Response};
 use crate::{Node, Options};
 
@@ -23,6 +29,22 @@ fn dialer(cluster_uuid: String) -> Dialer {
         connect_timeout: DEADLINE,
         failure: FailureSlot::default(),
     }
+}
+
+async fn network_to(peer: String) -> peer::PeerNetwork {
+    let dialer = dialer(String::new());
+    let mut factory = peer::Factory {
+        members: Arc::new(Members::new(dialer.clone())),
+        dialer,
+        rpc_timeout: DEADLINE,
+        chunk_timeout: DEADLINE,
+    };
+    factory.new_client(9, &Address { name: "n9".to_owned(), api: String::new(), peer }).await
+}
+
+fn heartbeat() -> AppendEntriesRequest<TypeConfig> {
+    let vote = Vote::new(1, 2);
+    AppendEntriesRequest { vote, prev_log_id: None, entries: Vec::new(), leader_commit: None }
 }
 
 /// Takes one connection, and reads nothing of it before it has sent all it has to say.
@@ -59,6 +81,64 @@ async fn the_asking_end_reads_answers_while_its_questions_wait_for_the_socket() 
     }
     drop(rpc);
     peer.await.unwrap().unwrap();
+}
+
+/// Story: openraft waits for a dead peer inside its stream of requests, and the dial came before
+/// the first of them: a leader dialled a dead peer some hundred times a second, and logged each
+/// (found by runs under SIGKILL, issue 3).
+#[tokio::test]
+async fn a_peer_is_not_dialled_before_there_is_a_request() {
+    let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let peer = listener.local_addr().unwrap().to_string();
+    let mut network = network_to(peer).await;
+    let (go, gone) = tokio::sync::oneshot::channel();
+    let requests = futures_util::stream::once(async {
+        gone.await.expect("told to go");
+        heartbeat()
+    });
+    let mut sending = network.stream_append(Box::pin(requests), RPCOption::new(DEADLINE));
+    tokio::select! {
+        biased;
+        _ = &mut sending => panic!("nobody has answered yet"),
+        // Both were asked: the dial would stand in the backlog by the second look.
+        () = tokio::task::yield_now() => {}
+    }
+    assert!(futures_util::poll!(Box::pin(listener.accept())).is_pending(), "it was dialled");
+    go.send(()).unwrap();
+    tokio::select! {
+        _ = sending => panic!("nobody has answered yet"),
+        accepted = listener.accept() => drop(accepted.unwrap()),
+    }
+}
+
+/// Story: a heartbeat is given up after one interval, and its dial was given up with it. Where a
+/// connection takes longer than that to stand, no heartbeat ever arrived and leaders fell for ever
+/// (found by simulation, issue 3).
+#[tokio::test]
+async fn a_given_up_append_leaves_its_dial_to_the_next() {
+    let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let peer = listener.local_addr().unwrap().to_string();
+    let mut network = network_to(peer).await;
+    let option = || RPCOption::new(DEADLINE);
+    let first = network.append_entries(heartbeat(), option());
+    let arrived = async {
+        let (socket, _) = listener.accept().await.unwrap();
+        let (mut reader, writer) = stream::split(socket);
+        let _: Hello = reader.expect(DEADLINE).await.unwrap();
+        (reader, writer)
+    };
+    let (mut reader, mut writer) = tokio::select! {
+        _ = first => panic!("nobody has answered yet"),
+        halves = arrived => halves,
+    };
+    drop(listener);
+    writer.write_within(&Welcome::Yes, DEADLINE).await.unwrap();
+    let second = network.append_entries(heartbeat(), option());
+    let sent = reader.expect::<wire::Append>(DEADLINE);
+    tokio::select! {
+        ended = second => panic!("nobody has answered yet: {ended:?}"),
+        sent = sent => assert!(sent.is_ok(), "on the connection of the first"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
