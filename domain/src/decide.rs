@@ -119,7 +119,12 @@ pub fn early_refusal(view: &impl View, command: &Command, now: Millis) -> Option
     }
     let refusal = order::refusal(&mut draft, customer, ask)?;
     let stands = if let Refusal::SoldOut { pool, .. } = &refusal {
-        view.overdue(*pool, now, 1).is_empty()
+        // Whatever is due may give units back; what is left of a sale that closes, and orders on
+        // one that did, give them to general stock.
+        match pool {
+            PoolId::Product(_) => view.next_due().is_none_or(|at| now < at),
+            PoolId::Sale(_) => view.overdue(*pool, now, 1).is_empty(),
+        }
     } else {
         matches!(refusal, Refusal::SaleClosed { .. })
     };
