@@ -31,7 +31,7 @@ const PAGES_MAX: usize = 24;
 pub(super) fn affliction(mode: Spoiled, nodes: Vec<usize>, draw: u64) -> Box<dyn Affliction> {
     match mode {
         Spoiled::BitFlip => Box::new(BitFlip::new(nodes, draw)),
-        mode => Box::new(Bad { nodes, mode, before: Vec::new() }),
+        mode => Box::new(Bad { nodes, mode, before: Vec::new(), ends: 0 }),
     }
 }
 
@@ -40,6 +40,8 @@ struct Bad {
     nodes: Vec<usize>,
     mode: Spoiled,
     before: Vec<u64>,
+    /// Nodes that had ended by themselves before.
+    ends: usize,
 }
 
 impl Bad {
@@ -61,6 +63,7 @@ impl Bad {
 impl Affliction for Bad {
     fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
         let mut taken = 0;
+        self.ends = field.exits.len();
         for &at in &self.nodes {
             if self.mode != Spoiled::Slow {
                 field.excuse(at, &[EXIT_IO]);
@@ -92,7 +95,7 @@ impl Affliction for Bad {
                 _ = field.cluster.control(at, &json!({"do": "disk", "action": "off"}));
             }
             field.expect_to_run(at)?;
-            codes.extend(field.exits.remove(&at));
+            codes.extend(field.ended(self.ends, at));
             field.start(at)?;
         }
         let took_effect = match self.mode {
@@ -113,6 +116,8 @@ struct BitFlip {
     file: &'static str,
     /// Where, and what stands there now.
     flipped: Vec<(usize, u8)>,
+    /// Nodes that had ended by themselves before.
+    ends: usize,
     refused: bool,
     same_hash: bool,
 }
@@ -120,7 +125,7 @@ struct BitFlip {
 impl BitFlip {
     const fn new(nodes: Vec<usize>, draw: u64) -> Self {
         let file = if draw.is_multiple_of(2) { "state.redb" } else { "log.redb" };
-        Self { nodes, draw, file, flipped: Vec::new(), refused: false, same_hash: false }
+        Self { nodes, draw, file, flipped: Vec::new(), ends: 0, refused: false, same_hash: false }
     }
 
     /// How many of the flipped bits are still on disk.
@@ -134,6 +139,7 @@ impl BitFlip {
 impl Affliction for BitFlip {
     fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
         let &at = self.nodes.first().context("no node")?;
+        self.ends = field.exits.len();
         field.excuse(at, &[EXIT_CORRUPT]);
         field.cluster.kill(at)?;
         if field.cluster.is_silent() {
@@ -156,7 +162,7 @@ impl Affliction for BitFlip {
 
     fn watch(&mut self, field: &mut Field<'_>) -> anyhow::Result<()> {
         let Some(at) = self.nodes.first() else { return Ok(()) };
-        self.refused |= field.exits.get(at) == Some(&EXIT_CORRUPT);
+        self.refused |= field.ended(self.ends, *at).any(|code| code == EXIT_CORRUPT);
         if !self.refused && !field.cluster.is_silent() {
             self.same_hash |= compare(field, *at)?;
         }

@@ -32,11 +32,13 @@ pub(super) struct Failpoint {
     /// How far it was.
     applied: i64,
     fired: u64,
+    /// Nodes that had ended by themselves before.
+    ends: usize,
 }
 
 impl Failpoint {
     pub(super) fn new(nodes: Vec<usize>, name: &str, act: Act, ms: u64) -> Self {
-        Self { nodes, name: name.to_owned(), act, ms, away: None, applied: 0, fired: 0 }
+        Self { nodes, name: name.to_owned(), act, ms, away: None, applied: 0, fired: 0, ends: 0 }
     }
 
     fn arm(&self, field: &mut Field<'_>, at: usize) -> anyhow::Result<()> {
@@ -72,6 +74,7 @@ impl Failpoint {
 
 impl Affliction for Failpoint {
     fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
+        self.ends = field.exits.len();
         for &at in &self.nodes {
             field.excuse(at, &[EXIT_BUG]);
         }
@@ -115,7 +118,7 @@ impl Affliction for Failpoint {
             // A node that has ended is off by itself.
             _ = field.cluster.control(at, &off);
             field.expect_to_run(at)?;
-            codes.extend(field.exits.remove(&at));
+            codes.extend(field.ended(self.ends, at));
             field.start(at)?;
         }
         if self.name.starts_with("membership") {

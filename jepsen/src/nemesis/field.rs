@@ -31,7 +31,7 @@ pub(super) struct Field<'a> {
     /// Files of this run that belong to the nemesis.
     pub(super) dir: PathBuf,
     /// How each node ended, if it did so by itself.
-    pub(super) exits: BTreeMap<usize, i32>,
+    pub(super) exits: Vec<(usize, i32)>,
     /// How long a change of members may take, while other faults wait for their turn.
     pub(super) patience: Duration,
     /// Members were changed: at the end they have to be looked at.
@@ -50,7 +50,7 @@ impl<'a> Field<'a> {
             cluster,
             stage,
             dir,
-            exits: BTreeMap::new(),
+            exits: Vec::new(),
             patience: Duration::from_secs(10),
             touched_members: false,
             destroyed: BTreeSet::new(),
@@ -89,8 +89,13 @@ impl<'a> Field<'a> {
 
     /// From now on this node may end with one of these codes.
     pub(super) fn excuse(&mut self, at: usize, codes: &[i32]) {
-        self.exits.remove(&at);
         self.excused.insert(at, codes.to_vec());
+    }
+
+    /// The codes with which a node ended by itself, after the first `since` ends of any node.
+    pub(super) fn ended(&self, since: usize, at: usize) -> impl Iterator<Item = i32> {
+        let exits = self.exits.iter().skip(since);
+        exits.filter(move |(node, _)| *node == at).map(|(_, code)| *code)
     }
 
     /// No longer.
@@ -107,7 +112,7 @@ impl<'a> Field<'a> {
             let signal = std::os::unix::process::ExitStatusExt::signal(&status);
             let code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0));
             let explained = self.excused.get(&at).is_some_and(|codes| codes.contains(&code));
-            self.exits.insert(at, code);
+            self.exits.push((at, code));
             if !explained {
                 self.given_up.insert(at);
             }

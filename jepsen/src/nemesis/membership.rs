@@ -220,7 +220,7 @@ impl Affliction for Removed {
         let &at = self.nodes.first().context("no node")?;
         let limit = if self.gone { LEAVE_LIMIT } else { Duration::ZERO };
         let ended = field.wait(limit, |field| Ok(!field.cluster.is_running(at)?))?;
-        let exit = field.exits.get(&at).copied();
+        let exit = field.ended(0, at).last();
         let back = if self.gone { replace(field, at)? } else { false };
         field.expect_to_run(at)?;
         let seen = json!({"was_leader": self.was_leader, "gone": self.gone, "ended": ended,

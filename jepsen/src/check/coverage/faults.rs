@@ -9,6 +9,10 @@ use crate::history::Event;
 /// A fault every 5 to 10 s.
 const FAULT_EVERY_SECONDS: u64 = 10;
 
+/// In chaos one fault may keep another from its effect: a full disk under a node that is cut off
+/// holds all that is written to it. Most kinds, not every one, is what a run can promise.
+const CHAOS_PERCENT: usize = 75;
+
 /// Judges what the nemesis did.
 pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
     judge(&evidence.test, &evidence.history.faults, finding);
@@ -34,6 +38,15 @@ fn judge(test: &Test, faults: &[Event], finding: &mut Finding) {
     }
     let wanted = (test.seconds / FAULT_EVERY_SECONDS).max(1);
     floor("faults that took effect", all, wanted, finding);
+    if test.nemesis == "chaos" {
+        let kinds = test.required.iter().filter(|kind| took.contains_key(*kind)).count();
+        let wanted = test.required.len() * CHAOS_PERCENT / 100;
+        let none: Vec<&str> =
+            test.required.iter().map(String::as_str).filter(|k| !took.contains_key(*k)).collect();
+        let what = format!("kinds of faults that took effect (without {})", none.join(", "));
+        floor(&what, kinds as u64, wanted as u64, finding);
+        return;
+    }
     for mode in &test.required {
         let seen = took.get(mode).copied().unwrap_or(0);
         floor(&format!("{mode} that took effect"), seen, 1, finding);
@@ -79,11 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn in_chaos_every_kind_is_asked_for_in_any_mode() {
-        let required = vec!["kill".to_owned(), "link".to_owned()];
+    fn in_chaos_most_kinds_are_asked_for_in_any_mode() {
+        let required = ["kill", "link", "stop", "pause"].map(str::to_owned).to_vec();
         let test = Test { nemesis: "chaos".into(), seconds: 10, required, ..Test::default() };
-        check(&test, &[fault("kill", "all", true), fault("link", "delay", true)], &[]);
-        check(&test, &[fault("kill", "all", true)], &["link that took effect"]);
+        let took = ["kill", "link", "pause"].map(|kind| fault(kind, "all", true));
+        check(&test, &took, &[]);
+        check(&test, &took[..2], &["without stop, pause"]);
     }
 
     #[test]
