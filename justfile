@@ -24,6 +24,22 @@ jepsen:
 sim:
     cd jepsen/sim && cargo run -- sweep --seeds 1..65 --jobs 2
 
+# Every workload under every nemesis once, 60 s a cell: about 75 minutes for the five by eight.
+long-matrix:
+    target/release/jepsen matrix --seconds 60 --fault-binary target/fault-firstcome --alternate '--network proxy' --alternate '--network netns' --workloads flash_sale,orders_once,order_set,conservation,sessions --nemeses kill,pause,partition,link,power,disk,clock,membership
+
+# Five nodes under chaos for half an hour, each segment on the data of the last.
+long-soak:
+    target/release/jepsen soak --minutes 30 --nodes 5
+
+# A thousand seeds.
+long-sim:
+    cd jepsen/sim && cargo run -- sweep --seeds 1000..2000 --jobs 2
+
+# Every seeded bug, on every layer that must notice it.
+long-prove:
+    target/release/jepsen prove
+
 # Ten fuzz targets for six minutes each; needs a nightly compiler and cargo-fuzz.
 long-fuzz:
     for t in $(ls jepsen/fuzz/corpus); do mkdir -p target/fuzz/$t && cargo +nightly fuzz run --fuzz-dir jepsen/fuzz --features libfuzzer $t target/fuzz/$t jepsen/fuzz/corpus/$t -- -max_total_time=360 || exit 1; done

@@ -145,6 +145,9 @@ struct Matrix {
     /// Arguments of `jepsen run` that are given in turn; may be repeated.
     #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
     alternate: Vec<String>,
+    /// The fault build, for power, disk, failpoint and clock; others break the plain binary.
+    #[arg(long)]
+    fault_binary: Option<PathBuf>,
     #[command(flatten)]
     every: Every,
     /// How long the clients of each run ask.
@@ -302,7 +305,7 @@ fn look_at(every: &Every) -> anyhow::Result<Vec<String>> {
 }
 
 fn start_matrix(matrix: Matrix) -> anyhow::Result<Word> {
-    let Matrix { workloads, nemeses, times, alternate, every, seconds } = matrix;
+    let Matrix { workloads, nemeses, times, alternate, fault_binary, every, seconds } = matrix;
     let workloads =
         if workloads.is_empty() { workload::Kind::value_variants().to_vec() } else { workloads };
     let nemeses = if nemeses.is_empty() {
@@ -321,6 +324,7 @@ fn start_matrix(matrix: Matrix) -> anyhow::Result<Word> {
         store: every.store,
         further,
         alternate,
+        fault_binary,
     };
     let mut out = io::stdout().lock();
     let (matrix, place) = matrix::run(&grid, &mut out)?;

@@ -7,9 +7,11 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 
 use crate::child::{self, Ran, Word};
+use crate::nemesis::Nemesis;
 use crate::origin;
 use crate::run::write_json;
 
@@ -32,6 +34,8 @@ pub struct Grid {
     pub further: Vec<String>,
     /// Further arguments given in turn, one of these to each run.
     pub alternate: Vec<String>,
+    /// The fault build, for the nemeses that need it; all others break the plain binary.
+    pub fault_binary: Option<PathBuf>,
 }
 
 /// One workload under one nemesis.
@@ -104,6 +108,10 @@ fn plan(grid: &Grid) -> Vec<(usize, Vec<String>)> {
             let turn = usize::try_from(at).unwrap_or(0) % grid.alternate.len();
             let words = grid.alternate.get(turn).map(|text| text.split_whitespace());
             arguments.extend(words.into_iter().flatten().map(str::to_owned));
+        }
+        let needs_it = Nemesis::from_str(nemesis, false).is_ok_and(Nemesis::needs_fault_build);
+        if let Some(binary) = grid.fault_binary.as_ref().filter(|_| needs_it) {
+            arguments.extend(["--fault-binary".to_owned(), binary.to_string_lossy().into_owned()]);
         }
         runs.push((cell, arguments));
     }
@@ -183,6 +191,16 @@ mod tests {
             store: "store".into(),
             further: vec!["--calm".into(), "2".into()],
             alternate: vec!["--network proxy".into(), "--network netns".into(), String::new()],
+            fault_binary: Some("fault".into()),
+        }
+    }
+
+    #[test]
+    fn only_cells_that_need_the_fault_build_get_it() {
+        let grid = Grid { nemeses: vec!["kill".into(), "power".into()], times: 1, ..grid() };
+        for (_, arguments) in plan(&grid) {
+            let has = arguments.iter().any(|argument| argument == "--fault-binary");
+            assert_eq!(has, arguments.iter().any(|argument| argument == "power"), "{arguments:?}");
         }
     }
 

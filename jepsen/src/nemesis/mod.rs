@@ -81,6 +81,11 @@ pub enum Nemesis {
 }
 
 impl Nemesis {
+    /// Whether the plain binary cannot show all of it.
+    pub const fn needs_fault_build(self) -> bool {
+        matches!(self, Self::Power | Self::Disk | Self::Failpoint | Self::Clock)
+    }
+
     /// The word in plans and histories.
     pub const fn word(self) -> &'static str {
         match self {
