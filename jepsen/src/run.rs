@@ -191,6 +191,7 @@ fn describe(plan: &Plan, cluster: &Cluster, binary_sha256: String) -> anyhow::Re
         previous: plan.previous.as_deref().map(|dir| dir.display().to_string()),
         started_unix_ms: 0,
         baseline: 0,
+        bug: plan.means.bug.clone(),
     })
 }
 
