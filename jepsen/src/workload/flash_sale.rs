@@ -168,7 +168,7 @@ impl Buyer {
                     self.unpaid.push(Mine { sale, order, customer: customer.clone() });
                 }
                 self.customers.put_back(&mut self.seed, customer);
-                return (told.refused() == Some("sold_out")).then_some(sale);
+                return (told.has_nothing_left()).then_some(sale);
             }
         }
         None

@@ -175,7 +175,7 @@ impl Workload for OrdersOnce {
             let (sale, order) = (sale.id.clone(), order.to_owned());
             buyer.unpaid.push(Mine { sale, order, customer: customer.clone() });
         }
-        if told.refused() == Some("sold_out") {
+        if told.has_nothing_left() {
             self.shelf.ended(&sale);
         } else if buyer.seed.below(3) == 0 {
             // An early refusal leaves no receipt, so only keys that were surely decided are used.
