@@ -40,11 +40,14 @@ fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
             continue;
         };
         if told.asked != attempt.asked {
-            finding.wrong(format!("{key}: a second body was accepted"));
+            finding.wrong_at(attempt.called, format!("{key}: a second body was accepted"));
         } else if answer != value || decided != *rev {
-            finding.wrong(format!(
-                "{key}: answered {answer} at revision {decided}, then {value} at revision {rev}"
-            ));
+            finding.wrong_at(
+                attempt.called,
+                format!(
+                    "{key}: answered {answer} at revision {decided}, then {value} at revision {rev}"
+                ),
+            );
         }
     }
     let Some((told, at, answer, _)) = first else { return };
