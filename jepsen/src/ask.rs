@@ -71,6 +71,11 @@ impl Told {
         }
     }
 
+    /// Whether an order was refused because its sale has nothing left, or is not there at all.
+    pub fn has_nothing_left(&self) -> bool {
+        matches!(self.refused(), Some("sold_out" | "not_found"))
+    }
+
     /// The revision it was answered at.
     pub const fn rev(&self) -> Option<u64> {
         match self {

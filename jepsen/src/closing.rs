@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use crate::ask::{self, Customer, Told};
@@ -53,8 +54,9 @@ pub fn sell_out(
     Ok(())
 }
 
-/// Writes what every node shows in the end. Of a run that went on with older data (`baseline` is
-/// its last revision) only the rows of its own sales and events are asked for.
+/// Writes what every node shows in the end; an error names the nodes that show nothing. Of a run
+/// that went on with older data (`baseline` is its last revision) only the rows of its own sales
+/// and events are asked for.
 pub fn dump(
     stage: &Stage,
     desk: &mut Desk,
@@ -65,53 +67,68 @@ pub fn dump(
 ) -> anyhow::Result<()> {
     let place = dir.join("dump");
     fs::create_dir_all(&place)?;
-    let api = stage.nodes.first().context("no node")?.1;
-    let (revision, hashes) = desk.hashes(api, stage.nodes.len())?;
+    // Any node that answers will do: one that does not must not hide what the others show.
+    let mut asked = stage.nodes.iter().map(|(_, api)| desk.hashes(*api, stage.nodes.len()));
+    let told = asked.find_map(Result::ok).context("no node tells its hash")?;
+    let mut silent = Vec::new();
     for (name, api) in &stage.nodes {
-        let mut pools = BTreeMap::new();
-        for sale in sales {
-            let body = desk.get(*api, &format!("/v1/sales/{}/stock", sale.id))?;
-            let read =
-                ask::accounts(&body).with_context(|| format!("{name}: no accounts in {body}"))?;
-            pools.insert(sale.id.clone(), serde_json::from_value(read)?);
+        match shown(desk, (name, *api), sales, products, &told, baseline) {
+            Ok(dump) => write_json(&place.join(format!("{name}.json")), &dump)?,
+            Err(error) => silent.push(format!("{name}: {error:#}")),
         }
-        let mut goods = BTreeMap::new();
-        for product in products {
-            let body = desk.get(*api, &format!("/v1/products/{product}"))?;
-            let row =
-                product_row(&body).with_context(|| format!("{name}: no product in {body}"))?;
-            goods.insert(product.clone(), row);
-        }
-        let mut orders = Vec::new();
-        let mut ledger = Some(Vec::new());
-        if baseline == 0 {
-            orders = desk.list(*api, "/v1/admin/orders")?;
-            ledger = desk.list(*api, "/v1/admin/stock-ledger").ok();
-        } else {
-            for sale in sales {
-                orders.extend(desk.list(*api, &format!("/v1/admin/orders?sale_id={}", sale.id))?);
-            }
-            let pools = sales.iter().map(|sale| &sale.id).chain(products);
-            for pool in pools {
-                let rows = desk.list(*api, &format!("/v1/admin/stock-ledger?pool={pool}")).ok();
-                ledger = ledger.zip(rows).map(|(all, rows)| [all, rows].concat());
-            }
-        }
-        let events = desk.events(*api, baseline).ok();
-        let dump = Dump {
-            node: name.clone(),
-            revision,
-            hash: hashes.get(name).cloned(),
-            orders: orders.iter().map(order_row).collect::<anyhow::Result<_>>()?,
-            pools,
-            edits: events.iter().flatten().filter_map(edit_row).collect(),
-            events: events.map(|rows| rows.iter().filter_map(event_row).collect()),
-            ledger: ledger.map(|rows| rows.iter().filter_map(ledger_row).collect()),
-            products: goods,
-        };
-        write_json(&place.join(format!("{name}.json")), &dump)?;
     }
+    ensure!(silent.is_empty(), "{}", silent.join("; "));
     Ok(())
+}
+
+/// What one node shows. A sale or product that it does not know is left out.
+fn shown(
+    desk: &mut Desk,
+    (name, api): (&str, SocketAddr),
+    sales: &[Sale],
+    products: &[String],
+    (revision, hashes): &(u64, BTreeMap<String, String>),
+    baseline: u64,
+) -> anyhow::Result<Dump> {
+    let mut pools = BTreeMap::new();
+    for sale in sales {
+        let Some(body) = desk.find(api, &format!("/v1/sales/{}/stock", sale.id))? else { continue };
+        let read = ask::accounts(&body).with_context(|| format!("no accounts in {body}"))?;
+        pools.insert(sale.id.clone(), serde_json::from_value(read)?);
+    }
+    let mut goods = BTreeMap::new();
+    for product in products {
+        let Some(body) = desk.find(api, &format!("/v1/products/{product}"))? else { continue };
+        let row = product_row(&body).with_context(|| format!("no product in {body}"))?;
+        goods.insert(product.clone(), row);
+    }
+    let mut orders = Vec::new();
+    let mut ledger = Some(Vec::new());
+    if baseline == 0 {
+        orders = desk.list(api, "/v1/admin/orders")?;
+        ledger = desk.list(api, "/v1/admin/stock-ledger").ok();
+    } else {
+        for sale in sales {
+            orders.extend(desk.list(api, &format!("/v1/admin/orders?sale_id={}", sale.id))?);
+        }
+        let pools = sales.iter().map(|sale| &sale.id).chain(products);
+        for pool in pools {
+            let rows = desk.list(api, &format!("/v1/admin/stock-ledger?pool={pool}")).ok();
+            ledger = ledger.zip(rows).map(|(all, rows)| [all, rows].concat());
+        }
+    }
+    let events = desk.events(api, baseline).ok();
+    Ok(Dump {
+        node: name.to_owned(),
+        revision: *revision,
+        hash: hashes.get(name).cloned(),
+        orders: orders.iter().map(order_row).collect::<anyhow::Result<_>>()?,
+        pools,
+        edits: events.iter().flatten().filter_map(edit_row).collect(),
+        events: events.map(|rows| rows.iter().filter_map(event_row).collect()),
+        ledger: ledger.map(|rows| rows.iter().filter_map(ledger_row).collect()),
+        products: goods,
+    })
 }
 
 /// An order of an admin list, shortened.

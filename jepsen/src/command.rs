@@ -37,18 +37,12 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Arms one seeded bug after the other, and wants the tests to notice each.
-    Prove {
-        /// Only what tests of the rules and of storage must notice.
-        #[arg(long)]
-        quick: bool,
-        /// Where the fault build goes.
-        #[arg(long, default_value = "target/fault")]
-        target_dir: PathBuf,
-        /// Where the table goes.
-        #[arg(long, default_value = "jepsen/store/prove.json")]
-        out: PathBuf,
-    },
+    /// Arms one seeded bug after the other, and wants the tests and checkers to notice each.
+    #[command(after_help = "Examples:\n  \
+        jepsen prove --quick                               tests and recorded histories\n  \
+        jepsen prove --layer l4 --fault-binary FIRSTCOME   real nodes\n\n\
+        A fault build: cargo build --release --features fault --target-dir target/fault")]
+    Prove(Prove),
     /// Starts nodes, lets clients ask and faults happen, and judges the run.
     #[command(after_help = "Examples:\n  \
         jepsen run                                         30 s of flash_sale under kill\n  \
@@ -92,6 +86,40 @@ enum Verb {
         What follows `--` is given to every `jepsen run`. It ends at the first segment that is\n\
         false or fails; soak-<utc>.json in the store tells of every segment.")]
     Soak(Soaking),
+}
+
+#[derive(Args, Debug)]
+struct Prove {
+    /// Only what takes no cluster: tests of the rules and of storage, and recorded histories.
+    #[arg(long)]
+    quick: bool,
+    /// Only rows of this bug; may be repeated.
+    #[arg(long, value_name = "BUG")]
+    only: Vec<String>,
+    /// Only rows of this layer.
+    #[arg(long, value_enum)]
+    layer: Option<prove::table::Layer>,
+    /// A fault build of the product; without it nothing is proved on real nodes.
+    #[arg(long)]
+    fault_binary: Option<PathBuf>,
+    /// How long the clients of a run on real nodes ask.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(8..=3600))]
+    seconds: u64,
+    /// The seed of the first of these runs; each next one has the next seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where these runs go.
+    #[arg(long, default_value = "jepsen/store/prove")]
+    store: PathBuf,
+    /// Where the fault build of the tests goes.
+    #[arg(long, default_value = "target/fault")]
+    target_dir: PathBuf,
+    /// Where the table goes.
+    #[arg(long, default_value = "jepsen/store/prove.json")]
+    out: PathBuf,
+    /// Where the table goes as Markdown.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -215,10 +243,7 @@ pub fn main() -> ExitCode {
         Verb::History { edn: _, dir } => export(&dir),
         Verb::Matrix(matrix) => start_matrix(matrix),
         Verb::Soak(soak) => start_soak(soak),
-        Verb::Prove { quick, target_dir, out } => {
-            let top = PathBuf::from(".");
-            prove::run(&prove::Options { top, target_dir, out, quick }).map(word_of)
-        }
+        Verb::Prove(asked) => start_prove(asked),
     };
     match word {
         Ok(word) => ExitCode::from(word.code()),
@@ -235,6 +260,24 @@ const fn word_of(verdict: Verdict) -> Word {
         Verdict::Unknown => Word::Unknown,
         Verdict::False => Word::False,
     }
+}
+
+fn start_prove(asked: Prove) -> anyhow::Result<Word> {
+    let Prove { quick, only, layer, seconds, seed, store, target_dir, out, markdown, .. } = asked;
+    let options = prove::Options {
+        top: PathBuf::from("."),
+        target_dir,
+        out,
+        markdown,
+        quick,
+        only,
+        layer,
+        fault_binary: asked.fault_binary,
+        seconds,
+        seed,
+        store,
+    };
+    prove::run(&options).map(word_of)
 }
 
 fn start(run: Run) -> anyhow::Result<Word> {

@@ -44,6 +44,14 @@ impl Desk {
         bail!("GET {path} at {api}: {last}")
     }
 
+    /// A read of what may not be there: then it is known at once that it is not.
+    pub fn find(&mut self, api: SocketAddr, path: &str) -> anyhow::Result<Option<Value>> {
+        match self.client.send(api, &Request::get(path, &self.staff)) {
+            Ok(answer) if answer.status == 404 => Ok(None),
+            _ => self.get(api, path).map(Some),
+        }
+    }
+
     /// A write that must be done, sooner or later; one key, so it is done once.
     pub fn post(
         &mut self,

@@ -54,6 +54,9 @@ pub struct Test {
     /// Cores, memory and kernel.
     #[serde(default)]
     pub machine: String,
+    /// The seeded bug that every node ran with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<String>,
     /// When the history began, ms since 1970.
     #[serde(default)]
     pub started_unix_ms: u64,
@@ -80,9 +83,10 @@ impl Test {
     /// The command that runs the same again.
     pub fn command(&self) -> String {
         let binary = if self.binary.is_empty() { "target/release/firstcome" } else { &self.binary };
+        let bug = self.bug.as_ref().map_or_else(String::new, |bug| format!(" --bug {bug}"));
         format!(
             "jepsen run --workload {} --nemesis {} --nodes {} --seconds {} --calm {} --seed {} \
-             --binary {binary}",
+             --binary {binary}{bug}",
             self.workload, self.nemesis, self.nodes, self.seconds, self.calm_seconds, self.seed
         )
     }

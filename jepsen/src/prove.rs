@@ -5,9 +5,12 @@
 //! own words. A crash, an abort or a time limit does not count, and neither does a test that fails
 //! without the bug. One fault build serves all rows; inputs are fixed, so that a verdict repeats.
 
+mod canary;
+mod live;
 pub mod table;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,7 +23,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::check::Verdict;
-use table::{Catcher, NOT_YET, ROWS, Row};
+use table::{Catcher, Layer, NOT_YET, ROWS, Row};
 
 /// A test that needs longer has not noticed anything.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -41,8 +44,22 @@ pub struct Options {
     pub target_dir: PathBuf,
     /// Where the table goes, as JSON.
     pub out: PathBuf,
-    /// Only rows that are tests.
+    /// The same table for people, as Markdown.
+    pub markdown: Option<PathBuf>,
+    /// Only rows that take no cluster.
     pub quick: bool,
+    /// Only rows of these bugs; all unless one is named.
+    pub only: Vec<String>,
+    /// Only rows of this layer.
+    pub layer: Option<Layer>,
+    /// A fault build of the product, for real nodes.
+    pub fault_binary: Option<PathBuf>,
+    /// How long the clients of a run on real nodes ask.
+    pub seconds: u64,
+    /// The seed of the first of these runs.
+    pub seed: u64,
+    /// Where they are recorded.
+    pub store: PathBuf,
 }
 
 /// What became of one row.
@@ -80,17 +97,46 @@ impl Outcome {
 /// Arms one bug after the other; prints and writes the table.
 pub fn run(options: &Options) -> anyhow::Result<Verdict> {
     let began = Instant::now();
-    let binaries = build(options)?;
+    let rows = chosen(options)?;
+    let binaries = if rows.iter().any(is_test) { build(options)? } else { Binaries::default() };
     let built = began.elapsed();
-    let rows: Vec<Row> =
-        ROWS.iter().copied().filter(|row| !options.quick || is_test(row)).collect();
     let passing = controls(options, &binaries, &rows);
-    let outcomes = side_by_side(&rows, |row| prove(options, &binaries, &passing, row));
-    let proved: Vec<(Row, Outcome)> = rows.into_iter().zip(outcomes).collect();
+    // Real nodes need the machine for themselves.
+    let (live, others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_live);
+    let outcomes = side_by_side(&others, |row| told(row, prove(options, &binaries, &passing, row)));
+    let mut proved: Vec<(Row, Outcome)> = others.into_iter().zip(outcomes).collect();
+    proved.extend(live.into_iter().map(|row| (row, told(&row, live::prove(options, &row)))));
+    proved.sort_by_key(|(row, _)| ROWS.iter().position(|other| other == row));
     let verdict = overall(&proved);
     print(&proved, built, began.elapsed())?;
     write(options, &proved, verdict)?;
     Ok(verdict)
+}
+
+/// The rows that were asked for.
+fn chosen(options: &Options) -> anyhow::Result<Vec<Row>> {
+    for bug in &options.only {
+        ensure!(ROWS.iter().any(|row| row.bug == bug), "no row is about {bug:?}");
+    }
+    let takes_no_cluster = |row: &Row| is_test(row) || row.catcher == Catcher::Recorded;
+    let wanted = |row: &Row| {
+        (!options.quick || takes_no_cluster(row))
+            && (options.only.is_empty() || options.only.iter().any(|bug| bug == row.bug))
+            && options.layer.is_none_or(|layer| layer == row.layer)
+    };
+    Ok(ROWS.iter().copied().filter(wanted).collect())
+}
+
+/// Says what became of a row as soon as that is known.
+fn told(row: &Row, outcome: Outcome) -> Outcome {
+    let mut out = io::stdout().lock();
+    // Nobody is left to tell when the terminal is gone; the table is written anyway.
+    _ = line(&mut out, row, &outcome);
+    outcome
+}
+
+const fn is_live(row: &Row) -> bool {
+    matches!(row.catcher, Catcher::Live { .. })
 }
 
 const fn is_test(row: &Row) -> bool {
@@ -168,8 +214,10 @@ fn prove(
     wrong: &BTreeMap<String, String>,
     row: &Row,
 ) -> Outcome {
-    if !is_test(row) {
-        return Outcome::NotRun;
+    match row.catcher {
+        Catcher::Test { .. } => {}
+        Catcher::Recorded => return canary::prove(&options.top),
+        Catcher::Simulation(_) | Catcher::Live { .. } => return Outcome::NotRun,
     }
     if let Some(why) = wrong.get(&row.catcher.name()) {
         return Outcome::Worthless(why.clone());
@@ -287,19 +335,25 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+fn line(out: &mut impl io::Write, row: &Row, outcome: &Outcome) -> io::Result<()> {
+    let time = match outcome {
+        Outcome::Caught(time, _) => format!("{:.2} s", time.as_secs_f64()),
+        _ => String::new(),
+    };
+    let (layer, catcher) = (row.layer.name(), row.catcher.name());
+    writeln!(out, "{:<36} {layer:<5} {catcher:<60} {time:>7}  {}", row.bug, outcome.word())?;
+    match outcome {
+        Outcome::Worthless(why) => writeln!(out, "    - {why}"),
+        Outcome::Caught(_, words) if is_live(row) => writeln!(out, "    - {words}"),
+        _ => Ok(()),
+    }
+}
+
 fn print(proved: &[(Row, Outcome)], built: Duration, all: Duration) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{:<36} {:<5} {:<60} {:>7}  verdict", "bug", "layer", "catcher", "time")?;
+    writeln!(out, "\n{:<36} {:<5} {:<60} {:>7}  verdict", "bug", "layer", "catcher", "time")?;
     for (row, outcome) in proved {
-        let time = match outcome {
-            Outcome::Caught(time, _) => format!("{:.2} s", time.as_secs_f64()),
-            _ => String::new(),
-        };
-        let (layer, catcher) = (row.layer.name(), row.catcher.name());
-        writeln!(out, "{:<36} {layer:<5} {catcher:<60} {time:>7}  {}", row.bug, outcome.word())?;
-        if let Outcome::Worthless(why) = outcome {
-            writeln!(out, "    - {why}")?;
-        }
+        line(&mut out, row, outcome)?;
     }
     for (bug, why) in NOT_YET {
         writeln!(out, "{bug:<36} not applicable: {why}")?;
@@ -341,8 +395,31 @@ fn write(options: &Options, proved: &[(Row, Outcome)], verdict: Verdict) -> anyh
     if let Some(folder) = options.out.parent() {
         fs::create_dir_all(folder)?;
     }
-    let text = format!("{}\n", serde_json::to_string_pretty(&table)?);
-    fs::write(&options.out, text).with_context(|| format!("cannot write {}", options.out.display()))
+    let save = |place: &Path, text: String| {
+        fs::write(place, text).with_context(|| format!("cannot write {}", place.display()))
+    };
+    save(&options.out, format!("{}\n", serde_json::to_string_pretty(&table)?))?;
+    options.markdown.as_deref().map_or(Ok(()), |place| save(place, markdown(proved)))
+}
+
+/// The table for people.
+fn markdown(proved: &[(Row, Outcome)]) -> String {
+    let mut text =
+        String::from("| Bug | Layer | Caught by | Time | Verdict |\n|---|---|---|---:|---|\n");
+    for (row, outcome) in proved {
+        let time = match outcome {
+            Outcome::Caught(time, _) => format!("{:.2} s", time.as_secs_f64()),
+            _ => String::new(),
+        };
+        let (layer, catcher) = (row.layer.name(), row.catcher.name());
+        let (bug, word) = (row.bug, outcome.word());
+        // Writing to a string does not fail.
+        _ = writeln!(text, "| `{bug}` | {layer} | {catcher} | {time} | {word} |");
+    }
+    for (bug, why) in NOT_YET {
+        _ = writeln!(text, "| `{bug}` | | | | not applicable: {why} |");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -165,7 +165,13 @@ fn completion(invoke: Event, is_write: bool, class: Class, body: &Value) -> (Eve
             (Event { kind: Kind::Info, value, ..invoke }, Told::Unknown)
         }
         Class::Breach(why) => {
-            let told = if is_write { Told::Unknown } else { Told::Never };
+            let no = body.get("executed").is_some_and(|executed| executed == "no");
+            let told = match body.get("code").and_then(Value::as_str).filter(|_| no) {
+                _ if !is_write => Told::Never,
+                // Its client need not ask for ever; whether it is true is for the checkers.
+                Some(code) => Told::Refused { code: code.to_owned(), rev: 0 },
+                None => Told::Unknown,
+            };
             (Event { kind: Kind::Info, value: json!({BREACH: why}), ..invoke }, told)
         }
     }

@@ -128,7 +128,12 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
             let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
             finish(&stage, &mut desk, workload.as_ref(), &fresh, &dir, test.baseline);
         }
-        Err(error) => stage.say(NOT_RECOVERED, json!(format!("{error:#}"))),
+        Err(error) => {
+            stage.say(NOT_RECOVERED, json!(format!("{error:#}")));
+            // What the others still show may tell more than that one is missing.
+            let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
+            show(&stage, &mut desk, workload.as_ref(), &dir, test.baseline);
+        }
     }
     fs::create_dir_all(dir.join("dump"))?;
     stage.recorder.close()?;
@@ -153,10 +158,15 @@ fn finish(
     dir: &Path,
     baseline: u64,
 ) {
-    let (sales, products) = (workload.sales(), workload.products());
-    if let Err(error) = closing::sell_out(stage, desk, &sales, fresh) {
+    if let Err(error) = closing::sell_out(stage, desk, &workload.sales(), fresh) {
         stage.say("sell_out_failed", json!(format!("{error:#}")));
     }
+    show(stage, desk, workload, dir, baseline);
+}
+
+/// Dumps what the nodes show.
+fn show(stage: &Stage, desk: &mut Desk, workload: &dyn Workload, dir: &Path, baseline: u64) {
+    let (sales, products) = (workload.sales(), workload.products());
     if let Err(error) = closing::dump(stage, desk, &sales, &products, dir, baseline) {
         stage.say("dump_failed", json!(format!("{error:#}")));
     }
@@ -191,6 +201,7 @@ fn describe(plan: &Plan, cluster: &Cluster, binary_sha256: String) -> anyhow::Re
         previous: plan.previous.as_deref().map(|dir| dir.display().to_string()),
         started_unix_ms: 0,
         baseline: 0,
+        bug: plan.means.bug.clone(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_storage::{Disk, RealDisk};
+use firstcome_storage::{Disk, system_disk};
 
 /// A configured node: first contact and bootstrap only; afterwards membership lives in the log.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ impl Options {
             name: name.to_owned(),
             cluster_name: "firstcome".to_owned(),
             data_dir,
-            disk: Arc::new(RealDisk),
+            disk: system_disk(),
             api: String::new(),
             peer: String::new(),
             peer_listen: None,

@@ -26,13 +26,13 @@ pub use real::RealDisk;
 
 /// The disk of a node: the machine's, and in a fault build one that loses what was not synced.
 #[cfg(not(feature = "volatile"))]
-pub(crate) fn system() -> Arc<dyn Disk> {
+pub fn system() -> Arc<dyn Disk> {
     Arc::new(RealDisk)
 }
 
 /// The disk of a node in a fault build; one per process, because names are kept in it.
 #[cfg(feature = "volatile")]
-pub(crate) fn system() -> Arc<dyn Disk> {
+pub fn system() -> Arc<dyn Disk> {
     static DISK: std::sync::OnceLock<volatile::VolatileDisk> = std::sync::OnceLock::new();
     let make = || volatile::VolatileDisk::new(Arc::new(RealDisk), firstcome_fault::seed());
     Arc::new(DISK.get_or_init(make).clone())

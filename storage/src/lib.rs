@@ -31,7 +31,7 @@ mod table;
 mod view;
 
 pub use dir::{DataDir, Identity};
-pub use disk::{Disk, RealDisk};
+pub use disk::{Disk, RealDisk, system as system_disk};
 pub use log::{Log, LogOptions};
 pub use panics::is_caught as panic_is_caught;
 pub use state::{State, StateOptions};

@@ -21,6 +21,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         one_answer(key, attempts, &mut finding);
     }
     one_order_each(&evidence.operations, &mut finding);
+    nothing_lost(evidence, &mut finding);
     nothing_unasked(evidence, &mut finding);
     finding
 }
@@ -39,11 +40,14 @@ fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
             continue;
         };
         if told.asked != attempt.asked {
-            finding.wrong(format!("{key}: a second body was accepted"));
+            finding.wrong_at(attempt.called, format!("{key}: a second body was accepted"));
         } else if answer != value || decided != *rev {
-            finding.wrong(format!(
-                "{key}: answered {answer} at revision {decided}, then {value} at revision {rev}"
-            ));
+            finding.wrong_at(
+                attempt.called,
+                format!(
+                    "{key}: answered {answer} at revision {decided}, then {value} at revision {rev}"
+                ),
+            );
         }
     }
     let Some((told, at, answer, _)) = first else { return };
@@ -69,6 +73,22 @@ fn one_order_each(operations: &[Operation], finding: &mut Finding) {
             && let Some(other) = seen.insert(order, operation.key.as_deref())
         {
             finding.wrong(format!("{order} answers two keys: {other:?}, {:?}", operation.key));
+        }
+    }
+}
+
+/// Once is not never: an order that was answered is shown in the end.
+fn nothing_lost(evidence: &Evidence, finding: &mut Finding) {
+    if evidence.dumps.is_empty() {
+        return;
+    }
+    for operation in &evidence.operations {
+        if let Ended::Decided { answer: Answer::Ordered { order, .. }, .. } = &operation.ended
+            && !evidence.effects.orders.contains_key(order)
+        {
+            let key = operation.key.as_deref().unwrap_or("an order without a key");
+            let note = format!("{key}: answered {order}, which no node shows in the end");
+            finding.wrong_at(operation.called, note);
         }
     }
 }

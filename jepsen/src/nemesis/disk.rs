@@ -5,7 +5,8 @@
 //! with 74; with room again it starts as it was.
 
 use std::fs;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -22,6 +23,10 @@ use crate::seed::Seed;
 const EXIT_IO: i32 = 74;
 /// What is on disk is damaged.
 const EXIT_CORRUPT: i32 = 65;
+/// A node whose disk has failed ends within this time.
+const END_LIMIT: Duration = Duration::from_secs(2);
+/// How often a node is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Pieces of a file among which the damaged one is drawn.
 const PAGE_BYTES: usize = 4096;
 /// So many pages are damaged at once, when it is not one.
@@ -31,7 +36,11 @@ const PAGES_MAX: usize = 24;
 pub(super) fn affliction(mode: Spoiled, nodes: Vec<usize>, draw: u64) -> Box<dyn Affliction> {
     match mode {
         Spoiled::BitFlip => Box::new(BitFlip::new(nodes, draw)),
-        mode => Box::new(Bad { nodes, mode, before: Vec::new(), ends: 0 }),
+        mode => {
+            // Mostly the log alone: what fails there must end the node, whatever else is well.
+            let file = if mode == Spoiled::Eio && !draw.is_multiple_of(3) { "log" } else { "any" };
+            Box::new(Bad { nodes, mode, file, before: Vec::new(), ends: 0 })
+        }
     }
 }
 
@@ -39,6 +48,8 @@ pub(super) fn affliction(mode: Spoiled, nodes: Vec<usize>, draw: u64) -> Box<dyn
 struct Bad {
     nodes: Vec<usize>,
     mode: Spoiled,
+    /// Calls on which go wrong.
+    file: &'static str,
     before: Vec<u64>,
     /// Nodes that had ended by themselves before.
     ends: usize,
@@ -70,7 +81,8 @@ impl Affliction for Bad {
             }
             if !self.is_real(field, at)? {
                 self.before.push(fired(field, at, "disk", self.word()).unwrap_or(0));
-                let request = json!({"do": "disk", "action": self.word(), "ms": 30, "every": 1});
+                let request = json!({"do": "disk", "action": self.word(), "ms": 30, "every": 1,
+                    "file": self.file});
                 field.cluster.control(at, &request)?;
             } else if !field.cluster.is_silent()
                 && let Some(disk) = &field.cluster.node(at)?.disk
@@ -90,7 +102,13 @@ impl Affliction for Bad {
                 }
             } else {
                 let before = self.before.get(place).copied().unwrap_or(0);
-                late += fired(field, at, "disk", self.word()).unwrap_or(before) - before;
+                let wrong = fired(field, at, "disk", self.word()).unwrap_or(before) - before;
+                late += wrong;
+                if wrong > 0 && self.file == "log" && outlives(field, at)? {
+                    let name = &field.cluster.node(at)?.name;
+                    field
+                        .finding(&format!("{name} goes on though {wrong} calls on its log failed"));
+                }
                 // A node that has ended is off by itself.
                 _ = field.cluster.control(at, &json!({"do": "disk", "action": "off"}));
             }
@@ -104,6 +122,18 @@ impl Affliction for Bad {
         };
         Ok(Outcome { took_effect, seen: json!({"exit": codes, "late": late}) })
     }
+}
+
+/// Whether a node whose log has failed goes on; it may take a moment to end.
+fn outlives(field: &mut Field<'_>, at: usize) -> anyhow::Result<bool> {
+    let until = Instant::now() + END_LIMIT;
+    while field.cluster.is_running(at)? {
+        if Instant::now() >= until {
+            return Ok(true);
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(false)
 }
 
 /// A bit of a stopped node's file is another, or a bit in each of several pages.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use super::Nemesis;
 use crate::cluster::netns::{self, Netns};
@@ -18,6 +18,8 @@ const FAKETIME: &[&str] = &[
     "/usr/lib/faketime/libfaketimeMT.so.1",
     "/usr/lib64/faketime/libfaketimeMT.so.1",
 ];
+/// Where a fault build looks for the bugs that it begins with.
+const BUG: &str = "FIRSTCOME_FAULT_BUG";
 /// Nodes that wait to be members.
 const SPARES: usize = 2;
 /// Small enough for several snapshots within a minute, and for a node that was away to need one.
@@ -41,6 +43,9 @@ pub struct Means {
     /// Claim faults and carry none out: the verdict must be unknown.
     #[arg(long, hide = true)]
     pub silent_nemesis: bool,
+    /// A seeded bug in every node of a fault build: a checker must notice it.
+    #[arg(long, hide = true)]
+    pub bug: Option<String>,
 }
 
 /// What can be broken here.
@@ -93,10 +98,11 @@ pub fn prepare(
         settings.push("tls.insecure=true".to_owned());
     }
     settings.extend(means.set.iter().cloned());
-    let environment = match &faketime {
+    let mut environment = match &faketime {
         Some(library) => lying_clock(library, dir, nodes)?,
         None => Vec::new(),
     };
+    environment.extend(means.bug.iter().map(|bug| (BUG.to_owned(), bug.clone())));
     let parts = Parts {
         binary: binary.to_owned(),
         previous: means.previous.clone(),
@@ -108,6 +114,7 @@ pub fn prepare(
         silent: means.silent_nemesis,
     };
     let cluster = Cluster::prepare(parts, dir)?;
+    ensure!(means.bug.is_none() || cluster.is_fault_build, "only a fault build has seeded bugs");
     let abilities = Abilities {
         fault_build: cluster.is_fault_build,
         previous: means.previous.is_some(),

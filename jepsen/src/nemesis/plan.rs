@@ -497,13 +497,18 @@ fn make(
     order: &Order,
     seed: &mut Seed,
 ) -> Planned {
-    let node = usize::try_from(seed.below(order.nodes.max(1) as u64)).unwrap_or(0);
+    // Power fails where it failed before: what a node received and did not sync, it must lose.
+    let mut place = if kind == Nemesis::Power { order.seed.clone() } else { seed.clone() };
+    seed.draw();
+    let node = usize::try_from(place.below(order.nodes.max(1) as u64)).unwrap_or(0);
     let leader_mostly = if seed.below(3) < 2 { Target::Leader } else { Target::One };
     let named = Target::named(mode).unwrap_or(Target::One);
     let (target, lasts, fault) = match kind {
         Nemesis::None | Nemesis::Chaos | Nemesis::Kill => (named, (500, 2_500), Fault::Kill),
         Nemesis::Stop => (named, (300, 1_500), Fault::Stop),
         Nemesis::Cold => (Target::All, (100, 900), Fault::Cold),
+        // Long enough to come back to a snapshot.
+        Nemesis::Power if named != Target::All => (named, (2_000, 3_500), Fault::Power),
         Nemesis::Power => (named, (300, 2_000), Fault::Power),
         Nemesis::Pause => {
             let target = if round == 0 { Target::Leader } else { leader_mostly };

@@ -266,6 +266,7 @@ fn parameters(contents: &Contents<'_>) -> String {
         ("commit of the judge's tree", unknown(&test.commit)),
         ("judge", unknown(&test.jepsen)),
         ("machine", unknown(&test.machine)),
+        ("seeded bug in every node", escape(test.bug.as_deref().unwrap_or("none"))),
         ("went on with the data of", unknown(test.previous.as_deref().unwrap_or("no other run"))),
     ];
     let rows = rows.map(|(name, value)| format!("<tr><th>{name}</th><td>{value}</td></tr>"));

@@ -189,7 +189,7 @@ impl Workload for Deadline {
             // The customer of a lost answer is retired.
             (Busy::End, _) | (Busy::Order { .. }, Told::Unknown) => {}
             (Busy::Order { customer, sale }, told) => {
-                if told.refused() == Some("sold_out") {
+                if told.has_nothing_left() {
                     self.shelf.ended(&sale);
                 }
                 match (told.text("order").map(str::to_owned), told.text("pay_by")) {

@@ -15,6 +15,9 @@ pub(super) enum Patience {
     Patient,
     /// Until the outcome is known: nothing else would tell it.
     Endless,
+    /// The same, but it believes that what is told not to have happened never will: somebody
+    /// must, or an answer that lies about it goes unnoticed.
+    Believing,
 }
 
 #[derive(Clone, Debug)]
@@ -73,7 +76,8 @@ impl<B> Errands<B> {
         let limit = match errand.patience {
             Patience::Once => 1,
             Patience::Patient => SENDS_MAX,
-            Patience::Endless => usize::MAX,
+            Patience::Believing if *told == Told::Never && !errand.doubt => errand.sends,
+            Patience::Endless | Patience::Believing => usize::MAX,
         };
         if !told.is_known() && errand.sends < limit {
             errand.sends += 1;

@@ -78,9 +78,13 @@ impl FlashSale {
             0..45 => {
                 let customer = buyer.customers.take(&mut buyer.seed)?;
                 let over = u64::from(buyer.seed.below(20) == 0);
-                let quantity = buyer.seed.between(1, current.limit) + over;
-                let ask = ask::order(&customer, &self.keys.next(), &current.id, quantity);
-                (ask, Busy::Order { customer, sale: current })
+                // A node that stood still knows the new sale last, and refuses for the old ones.
+                let late = buyer.seed.below(8) == 0;
+                let old = if late { self.shelf.any(&mut buyer.seed).cloned() } else { None };
+                let sale = old.unwrap_or(current);
+                let quantity = buyer.seed.between(1, sale.limit) + over;
+                let ask = ask::order(&customer, &self.keys.next(), &sale.id, quantity);
+                (ask, Busy::Order { customer, sale })
             }
             45..65 => {
                 let mine = buyer.draw(1)?;
@@ -168,7 +172,7 @@ impl Buyer {
                     self.unpaid.push(Mine { sale, order, customer: customer.clone() });
                 }
                 self.customers.put_back(&mut self.seed, customer);
-                return (told.refused() == Some("sold_out")).then_some(sale);
+                return (told.has_nothing_left()).then_some(sale);
             }
         }
         None

@@ -160,7 +160,7 @@ impl Workload for OrderSet {
             (Busy::List, _) | (Busy::Add { .. }, Told::Unknown) => {}
             (Busy::Settle(mine), _) => buyer.customers.put_back(&mut buyer.seed, mine.customer),
             (Busy::Add { customer, sale }, told) => {
-                if told.refused() == Some("sold_out") {
+                if told.has_nothing_left() {
                     self.shelf.ended(&sale);
                 }
                 match told.text("order").map(str::to_owned) {

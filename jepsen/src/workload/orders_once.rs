@@ -160,6 +160,9 @@ impl Workload for OrdersOnce {
         if matches!(busy, Busy::Watch) {
             return self.errands.begin(client, (ask, busy), Patience::Once, At::Home);
         }
+        if self.buyers.get_mut(client).is_some_and(|buyer| buyer.seed.below(2) == 0) {
+            return self.errands.begin(client, (ask, busy), Patience::Believing, At::Home);
+        }
         self.repeat(client, &ask, now);
         self.errands.begin(client, (ask, busy), Patience::Endless, At::Home)
     }
@@ -175,9 +178,9 @@ impl Workload for OrdersOnce {
             let (sale, order) = (sale.id.clone(), order.to_owned());
             buyer.unpaid.push(Mine { sale, order, customer: customer.clone() });
         }
-        if told.refused() == Some("sold_out") {
+        if told.has_nothing_left() {
             self.shelf.ended(&sale);
-        } else if buyer.seed.below(3) == 0 {
+        } else if told.is_known() && buyer.seed.below(3) == 0 {
             // An early refusal leaves no receipt, so only keys that were surely decided are used.
             buyer.known.push_back((customer.clone(), key, sale, quantity));
         }

@@ -162,7 +162,7 @@ impl Workload for Sessions {
             // The customer of a lost answer is retired.
             (Busy::Read | Busy::End, _) | (Busy::Order { .. }, Told::Unknown) => {}
             (Busy::Order { customer, sale }, told) => {
-                if told.refused() == Some("sold_out") {
+                if told.has_nothing_left() {
                     self.shelf.ended(&sale);
                 }
                 if let Some(order) = told.text("order") {
