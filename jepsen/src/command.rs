@@ -42,6 +42,12 @@ enum Verb {
         /// Only what tests of the rules and of storage must notice.
         #[arg(long)]
         quick: bool,
+        /// Only rows of this bug; may be repeated.
+        #[arg(long, value_name = "BUG")]
+        only: Vec<String>,
+        /// The simulation; without it nothing is proved in it.
+        #[arg(long, default_value = "jepsen/sim/target/debug/sim")]
+        sim: PathBuf,
         /// Where the fault build goes.
         #[arg(long, default_value = "target/fault")]
         target_dir: PathBuf,
@@ -212,9 +218,9 @@ pub fn main() -> ExitCode {
         Verb::History { edn: _, dir } => export(&dir),
         Verb::Matrix(matrix) => start_matrix(matrix),
         Verb::Soak(soak) => start_soak(soak),
-        Verb::Prove { quick, target_dir, out } => {
+        Verb::Prove { quick, only, sim, target_dir, out } => {
             let top = PathBuf::from(".");
-            prove::run(&prove::Options { top, target_dir, out, quick }).map(word_of)
+            prove::run(&prove::Options { top, target_dir, out, quick, only, sim }).map(word_of)
         }
     };
     match word {

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use firstcome_jepsen::workload::Kind;
+
 use crate::dice::Dice;
 
 /// A kind of fault.
@@ -31,6 +33,8 @@ pub enum Fault {
     SlowNode,
     /// A wall clock is wrong, or runs wrong.
     Clock,
+    /// All clocks are set forward together, for good.
+    ClockStep,
     /// Leadership is handed over.
     Transfer,
     /// A snapshot mark is asked for.
@@ -40,7 +44,7 @@ pub enum Fault {
 }
 
 /// Every kind.
-pub const FAULTS: [Fault; 14] = [
+pub const FAULTS: [Fault; 15] = [
     Fault::Partition,
     Fault::Latency,
     Fault::Reset,
@@ -52,6 +56,7 @@ pub const FAULTS: [Fault; 14] = [
     Fault::Pause,
     Fault::SlowNode,
     Fault::Clock,
+    Fault::ClockStep,
     Fault::Transfer,
     Fault::Snapshot,
     Fault::Membership,
@@ -94,6 +99,8 @@ pub struct Config {
     pub admission_queue: usize,
     /// How long a client thinks between two requests, at most, in ms.
     pub think_ms: u64,
+    /// What the clients do.
+    pub workload: Kind,
 }
 
 impl Config {
@@ -133,6 +140,7 @@ impl Config {
             log_cache_bytes: usize::try_from(dice.magnitude(1 << 10, 1 << 20)).unwrap_or(1 << 20),
             admission_queue: usize::try_from(dice.magnitude(4, 4_096)).unwrap_or(4_096),
             think_ms: dice.magnitude(10, 300),
+            workload: if dice.per_mille(400) { Kind::Deadline } else { Kind::FlashSale },
         }
     }
 }

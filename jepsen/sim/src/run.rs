@@ -195,7 +195,7 @@ impl Run {
             closing::set_up(&mut first, &for_staff).await
         })?;
         let setting = Setting { seed, nodes, customers, staff: staff.clone(), product, opens_at };
-        let workload = workload::Kind::FlashSale.workload(setting);
+        let workload = self.config.workload.workload(setting);
         let clients = workload.clients();
         *stage.workload.lock() = Some(workload);
         let mut working = Vec::new();
@@ -438,7 +438,7 @@ impl Run {
     fn judge(&self, dir: &Path) -> anyhow::Result<()> {
         let seconds = self.config.chaos.as_secs();
         let test = json!({
-            "workload": "flash_sale", "nemesis": "none", "seconds": seconds,
+            "workload": self.config.workload.word(), "nemesis": "none", "seconds": seconds,
             "seed": self.config.seed, "nodes": self.config.nodes,
             "binary": "simulation", "version": env!("CARGO_PKG_VERSION"),
         });

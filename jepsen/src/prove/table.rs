@@ -41,7 +41,7 @@ pub enum Catcher {
         /// Full name.
         name: &'static str,
     },
-    /// A check of the simulation.
+    /// A check of the simulation, or several with " or " between.
     Simulation(&'static str),
     /// Workload, nemesis and checker on real nodes.
     Live {
