@@ -23,6 +23,8 @@ pub enum Fault {
     Power,
     /// A machine loses power while it receives a snapshot.
     PowerInSnapshot,
+    /// A machine loses power right after it voted.
+    PowerInElection,
     /// A call of the disk fails.
     DiskError,
     /// Syncs take long.
@@ -44,13 +46,14 @@ pub enum Fault {
 }
 
 /// Every kind.
-pub const FAULTS: [Fault; 15] = [
+pub const FAULTS: [Fault; 16] = [
     Fault::Partition,
     Fault::Latency,
     Fault::Reset,
     Fault::Kill,
     Fault::Power,
     Fault::PowerInSnapshot,
+    Fault::PowerInElection,
     Fault::DiskError,
     Fault::SlowDisk,
     Fault::Pause,

@@ -42,6 +42,9 @@ pub struct Nemesis {
     slow: Vec<usize>,
     /// Until when a machine that receives a snapshot loses power.
     trap_until: u64,
+    /// Until when a machine that votes loses power, and how each voted last.
+    ballot_until: u64,
+    votes: Vec<Option<(u64, u64, bool)>>,
     /// Machines that lose power soon, while their disk is behind.
     doomed: Vec<(u64, usize)>,
     /// Whom to ask for another member.
@@ -62,6 +65,8 @@ impl Nemesis {
             undo: Vec::new(),
             slow: Vec::new(),
             trap_until: 0,
+            ballot_until: 0,
+            votes: Vec::new(),
             doomed: Vec::new(),
             office,
             failing: Vec::new(),
@@ -80,6 +85,7 @@ impl Nemesis {
         self.restart_due(cluster, now)?;
         self.stand_still(cluster, now);
         self.spring_trap(cluster, now);
+        self.watch_votes(cluster, now);
         self.doom(cluster, now);
         if now >= self.next_at {
             let gap = self.dice.magnitude(self.config.gap_ms / 4 + 1, self.config.gap_ms * 2);
@@ -111,6 +117,7 @@ impl Nemesis {
         }
         self.slow.clear();
         self.trap_until = 0;
+        self.ballot_until = 0;
         self.doomed.clear();
         for host in &mut cluster.hosts {
             host.disk.fail_call(0, 0);
@@ -212,6 +219,22 @@ impl Nemesis {
         }
     }
 
+    fn watch_votes(&mut self, cluster: &mut Cluster, now: u64) {
+        if now >= self.ballot_until {
+            return;
+        }
+        let vote = |host: &crate::cluster::Host| Some(host.node.as_ref()?.observe().vote);
+        let votes: Vec<_> = cluster.hosts.iter().map(vote).collect();
+        let before = std::mem::replace(&mut self.votes, votes.clone());
+        for (at, (before, vote)) in before.into_iter().zip(votes).enumerate() {
+            let voted = before.is_some() && vote.is_some() && before != vote;
+            if voted && self.dice.per_mille(400) {
+                self.count("power loss in an election");
+                self.lose_power(cluster, at);
+            }
+        }
+    }
+
     fn doom(&mut self, cluster: &mut Cluster, now: u64) {
         let (due, later) =
             std::mem::take(&mut self.doomed).into_iter().partition(|(at, _)| *at <= now);
@@ -286,6 +309,11 @@ impl Nemesis {
                 }
             }
             Fault::PowerInSnapshot => self.trap_until = later(Duration::from_secs(10)),
+            Fault::PowerInElection => {
+                self.votes.clear();
+                self.ballot_until = later(Duration::from_secs(10));
+                self.ask(cluster, victim, Fault::Transfer);
+            }
             Fault::DiskError => {
                 let error = if self.dice.per_mille(500) { EIO } else { ENOSPC };
                 if let Some(host) = cluster.hosts.get(victim) {

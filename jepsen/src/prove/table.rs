@@ -132,7 +132,7 @@ pub const ROWS: &[Row] = &[
     rule("refund_forgotten", P04),
     rule("stamp_goes_back", TIME),
     simulated("stamp_goes_back", "clock"),
-    simulated("expire_by_local_time", "hash"),
+    simulated("expire_by_local_time", "hash or clock"),
     disk("apply_reads_wall_clock", REPLAY),
     simulated("apply_reads_wall_clock", "hash"),
     rule("unordered_iteration", P01),
@@ -157,7 +157,7 @@ pub const ROWS: &[Row] = &[
     disk("rename_without_dir_sync", CRASH),
     live("rename_without_dir_sync", "orders_once", "power", "recovery"),
     disk("purge_too_far", CRASH),
-    simulated("purge_too_far", "restart"),
+    simulated("purge_too_far", "rows or restart"),
     simulated("snapshot_meta_ahead", "hash"),
     disk("io_error_ignored", FAILING),
     live("io_error_ignored", "orders_once", "disk", "once"),
@@ -170,7 +170,7 @@ pub const ROWS: &[Row] = &[
     live("blind_retry_without_key", "order_set", "kill", "once"),
     live("forward_drops_key", "orders_once", "kill", "once"),
     simulated("wiped_node_keeps_id", "membership"),
-    simulated("commit_without_quorum", "committed on a durable quorum"),
+    simulated("commit_without_quorum", "decided on a quorum"),
 ];
 
 /// Bugs of the plan that the product has no code for yet.
