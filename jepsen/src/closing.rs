@@ -132,7 +132,7 @@ fn shown(
 }
 
 /// An order of an admin list, shortened.
-fn order_row(row: &Value) -> anyhow::Result<OrderRow> {
+pub fn order_row(row: &Value) -> anyhow::Result<OrderRow> {
     let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
     let line = row.get("lines").and_then(|lines| lines.get(0));
     let shortened = || {
@@ -159,7 +159,7 @@ fn number(value: &Value, name: &str) -> Option<u64> {
 }
 
 /// An event of the admin list, if it is about an order.
-fn event_row(row: &Value) -> Option<EventRow> {
+pub fn event_row(row: &Value) -> Option<EventRow> {
     let name = text(row, "type")?;
     let data = row.get("data")?;
     name.starts_with("order.").then_some(EventRow {
@@ -173,13 +173,14 @@ fn event_row(row: &Value) -> Option<EventRow> {
 }
 
 /// An event of the admin list, if it made a new version of a product.
-fn edit_row(row: &Value) -> Option<EditRow> {
+pub fn edit_row(row: &Value) -> Option<EditRow> {
     let name = text(row, "type")?;
     let product = text(row.get("data")?, "product_id")?;
     name.starts_with("product.").then_some(EditRow { revision: number(row, "revision")?, product })
 }
 
-fn ledger_row(row: &Value) -> Option<LedgerRow> {
+/// A row of the ledger.
+pub fn ledger_row(row: &Value) -> Option<LedgerRow> {
     Some(LedgerRow {
         revision: number(row, "revision")?,
         offset: number(row, "offset")?,

@@ -102,6 +102,9 @@ struct Prove {
     /// A fault build of the product; without it nothing is proved on real nodes.
     #[arg(long)]
     fault_binary: Option<PathBuf>,
+    /// The simulation; without it nothing is proved in it.
+    #[arg(long, default_value = "jepsen/sim/target/debug/sim")]
+    sim: PathBuf,
     /// How long the clients of a run on real nodes ask.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(8..=3600))]
     seconds: u64,
@@ -273,6 +276,7 @@ fn start_prove(asked: Prove) -> anyhow::Result<Word> {
         only,
         layer,
         fault_binary: asked.fault_binary,
+        sim: asked.sim,
         seconds,
         seed,
         store,

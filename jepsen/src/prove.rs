@@ -7,6 +7,7 @@
 
 mod canary;
 mod live;
+mod simulation;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ pub struct Options {
     pub seed: u64,
     /// Where they are recorded.
     pub store: PathBuf,
+    /// The simulation; without it nothing is proved in it.
+    pub sim: PathBuf,
 }
 
 /// What became of one row.
@@ -217,7 +220,8 @@ fn prove(
     match row.catcher {
         Catcher::Test { .. } => {}
         Catcher::Recorded => return canary::prove(&options.top),
-        Catcher::Simulation(_) | Catcher::Live { .. } => return Outcome::NotRun,
+        Catcher::Simulation(checks) => return simulation::prove(&options.sim, row.bug, checks),
+        Catcher::Live { .. } => return Outcome::NotRun,
     }
     if let Some(why) = wrong.get(&row.catcher.name()) {
         return Outcome::Worthless(why.clone());

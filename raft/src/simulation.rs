@@ -62,7 +62,8 @@ fn no_machine() -> io::Error {
     io::Error::other("no machine is current: a node runs outside its turn")
 }
 
-pub(crate) fn wall_ms() -> i64 {
+/// What the current machine's wall clock says.
+pub fn wall_ms() -> i64 {
     current().map_or(0, |machine| machine.wall_ms())
 }
 

@@ -3,7 +3,7 @@
 //! The crates of the product ask here: is this bug armed, shall I stop at this point, how wrong is
 //! the clock, does the disk fail now? In a plain build every answer is a constant "no" that the
 //! compiler folds away: no state, no thread, no socket, no text. A fault build (feature `armed`,
-//! turned on by `cargo build --features fault` of the root package and by nothing else) keeps the
+//! turned on by `cargo build --features fault` of the root package, and by the simulation) keeps the
 //! answers in this process, changes them over a Unix socket, and begins with the bugs that
 //! `FIRSTCOME_FAULT_BUG` names. It stands at the bottom of the order of crates, so that every
 //! crate may ask. `README.md` beside this crate has the shapes of all requests.
@@ -13,6 +13,8 @@ mod armed;
 #[cfg(not(feature = "armed"))]
 mod plain;
 
+#[cfg(feature = "armed")]
+pub use armed::clock_from;
 #[cfg(feature = "armed")]
 pub use armed::{
     armed, clock_offset_ms, disk_call, listen, on_trigger, reach, seed, shuffle, start, wall_ms,

@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use firstcome_jepsen::ask::{self, Customer, Told};
 use firstcome_jepsen::client::Request;
-use firstcome_jepsen::dump::{Dump, EventRow, OrderRow};
+use firstcome_jepsen::closing::{edit_row, event_row, ledger_row, order_row};
+use firstcome_jepsen::dump::Dump;
 use firstcome_jepsen::run::write_json;
 use firstcome_jepsen::workload::Sale;
 use serde_json::{Value, json};
@@ -91,14 +92,19 @@ pub async fn dump(
             pools.insert(sale.id.clone(), serde_json::from_value(read)?);
         }
         let orders = client.list(at, staff, "/v1/admin/orders").await?;
-        let events = client.list(at, staff, "/v1/admin/events").await;
+        let events = client.list(at, staff, "/v1/admin/events").await.ok();
+        let ledger = client.list(at, staff, "/v1/admin/stock-ledger").await.ok();
         let dump = Dump {
             hash: hashes.get(&name).cloned(),
             node: name.clone(),
             revision,
             orders: orders.iter().map(order_row).collect::<anyhow::Result<_>>()?,
             pools,
-            events: events.ok().map(|rows| rows.iter().filter_map(event_row).collect()),
+            edits: events.iter().flatten().filter_map(edit_row).collect(),
+            events: events.map(|rows| rows.iter().filter_map(event_row).collect()),
+            ledger: ledger.map(|rows| rows.iter().filter_map(ledger_row).collect()),
+            // The one product is not sold itself.
+            products: BTreeMap::new(),
         };
         write_json(&place.join(format!("{name}.json")), &dump)?;
     }
@@ -128,31 +134,4 @@ async fn hashes(
     }
     ensure!(nodes == 0, "not every node tells its hash");
     bail!("no nodes")
-}
-
-fn order_row(row: &Value) -> anyhow::Result<OrderRow> {
-    let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
-    let line = row.get("lines").and_then(|lines| lines.get(0));
-    let shortened = || {
-        Some(OrderRow {
-            id: text("id")?,
-            customer: text("customer_id")?,
-            pool: line?.get("sale_id").and_then(Value::as_str)?.to_owned(),
-            quantity: line?.get("quantity").and_then(Value::as_u64)?,
-            status: text("status")?,
-            revision: row.get("ticket").and_then(Value::as_u64)?,
-        })
-    };
-    shortened().with_context(|| format!("not an order: {row}"))
-}
-
-fn event_row(row: &Value) -> Option<EventRow> {
-    let text =
-        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    let name = text(row, "type").or_else(|| text(row, "event"))?;
-    let data = row.get("data").unwrap_or(row);
-    let order = text(data, "order_id").or_else(|| text(data, "order"));
-    let revision = row.get("revision").and_then(Value::as_u64)?;
-    let at = text(row, "at").or_else(|| text(row, "created_at"));
-    name.starts_with("order.").then_some(EventRow { revision, name, order: order?, at })
 }

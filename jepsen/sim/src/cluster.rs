@@ -264,6 +264,16 @@ impl Cluster {
         self.trace.event(&host.name, &how);
     }
 
+    /// An empty disk in place of that of a member; its node is started as if nothing had happened.
+    pub fn lose_disk(&mut self, at: usize) {
+        self.stop(at, None);
+        if let Some(host) = self.hosts.get_mut(at) {
+            host.disk = SimDisk::new().running();
+            host.bootstrap = true;
+            self.trace.event(&host.name, "loses its disk");
+        }
+    }
+
     /// An empty disk in place of the old one.
     pub fn wipe(&mut self, at: usize) {
         self.stop(at, None);

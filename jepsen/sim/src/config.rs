@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use firstcome_jepsen::workload::Kind;
+
 use crate::dice::Dice;
 
 /// A kind of fault.
@@ -21,6 +23,8 @@ pub enum Fault {
     Power,
     /// A machine loses power while it receives a snapshot.
     PowerInSnapshot,
+    /// A machine loses power right after it voted.
+    PowerInElection,
     /// A call of the disk fails.
     DiskError,
     /// Syncs take long.
@@ -31,6 +35,8 @@ pub enum Fault {
     SlowNode,
     /// A wall clock is wrong, or runs wrong.
     Clock,
+    /// All clocks are set forward together, for good.
+    ClockStep,
     /// Leadership is handed over.
     Transfer,
     /// A snapshot mark is asked for.
@@ -40,18 +46,20 @@ pub enum Fault {
 }
 
 /// Every kind.
-pub const FAULTS: [Fault; 14] = [
+pub const FAULTS: [Fault; 16] = [
     Fault::Partition,
     Fault::Latency,
     Fault::Reset,
     Fault::Kill,
     Fault::Power,
     Fault::PowerInSnapshot,
+    Fault::PowerInElection,
     Fault::DiskError,
     Fault::SlowDisk,
     Fault::Pause,
     Fault::SlowNode,
     Fault::Clock,
+    Fault::ClockStep,
     Fault::Transfer,
     Fault::Snapshot,
     Fault::Membership,
@@ -94,9 +102,17 @@ pub struct Config {
     pub admission_queue: usize,
     /// How long a client thinks between two requests, at most, in ms.
     pub think_ms: u64,
+    /// What the clients do.
+    pub workload: Kind,
 }
 
 impl Config {
+    /// Less time for faults: what a gate can afford for many seeds. Everything else stays.
+    pub fn shorten(&mut self) {
+        self.chaos /= 4;
+        self.gap_ms = self.gap_ms.min(1_500);
+    }
+
     /// Draws the plan of a seed.
     pub fn draw(seed: u64) -> Self {
         let mut dice = Dice::of(seed, 1);
@@ -127,6 +143,7 @@ impl Config {
             log_cache_bytes: usize::try_from(dice.magnitude(1 << 10, 1 << 20)).unwrap_or(1 << 20),
             admission_queue: usize::try_from(dice.magnitude(4, 4_096)).unwrap_or(4_096),
             think_ms: dice.magnitude(10, 300),
+            workload: if dice.per_mille(400) { Kind::Deadline } else { Kind::FlashSale },
         }
     }
 }

@@ -19,6 +19,8 @@ const EPOCH_MS: i64 = 1_767_225_600_000;
 /// The knobs the nemesis turns.
 #[derive(Debug)]
 pub struct Knobs {
+    /// By how much the time itself was moved, in microseconds; the same on all machines.
+    pub clock_base_us: AtomicI64,
     /// The clock's error, in microseconds.
     pub clock_error_us: AtomicI64,
     /// How fast the error grows: microseconds per second.
@@ -31,6 +33,7 @@ impl Knobs {
     /// A good clock, and a disk of this pace.
     pub const fn new(sync_us: (u64, u64)) -> Self {
         Self {
+            clock_base_us: AtomicI64::new(0),
             clock_error_us: AtomicI64::new(0),
             drift_ppm: AtomicI64::new(0),
             sync_us: (AtomicU64::new(sync_us.0), AtomicU64::new(sync_us.1)),
@@ -71,7 +74,9 @@ impl SimMachine {
 impl Machine for SimMachine {
     fn wall_ms(&self) -> i64 {
         let us = i64::try_from(self.axis.here() / 1000).unwrap_or(i64::MAX);
-        EPOCH_MS + us.saturating_add(self.knobs.clock_error_us.load(Ordering::Relaxed)) / 1000
+        let base = self.knobs.clock_base_us.load(Ordering::Relaxed);
+        let error = self.knobs.clock_error_us.load(Ordering::Relaxed);
+        EPOCH_MS + us.saturating_add(base).saturating_add(error) / 1000
     }
 
     fn disk_delay(&self) -> Duration {

@@ -42,6 +42,11 @@ pub struct Nemesis {
     slow: Vec<usize>,
     /// Until when a machine that receives a snapshot loses power.
     trap_until: u64,
+    /// Until when a machine that votes loses power, and how each voted last.
+    ballot_until: u64,
+    votes: Vec<Option<(u64, u64, bool)>>,
+    /// Machines that lose power soon, while their disk is behind.
+    doomed: Vec<(u64, usize)>,
     /// Whom to ask for another member.
     office: Arc<Office>,
     /// Machines with a disk call that was told to fail.
@@ -60,6 +65,9 @@ impl Nemesis {
             undo: Vec::new(),
             slow: Vec::new(),
             trap_until: 0,
+            ballot_until: 0,
+            votes: Vec::new(),
+            doomed: Vec::new(),
             office,
             failing: Vec::new(),
             counts: BTreeMap::new(),
@@ -77,6 +85,8 @@ impl Nemesis {
         self.restart_due(cluster, now)?;
         self.stand_still(cluster, now);
         self.spring_trap(cluster, now);
+        self.watch_votes(cluster, now);
+        self.doom(cluster, now);
         if now >= self.next_at {
             let gap = self.dice.magnitude(self.config.gap_ms / 4 + 1, self.config.gap_ms * 2);
             self.next_at = now + ns(Duration::from_millis(gap));
@@ -107,6 +117,8 @@ impl Nemesis {
         }
         self.slow.clear();
         self.trap_until = 0;
+        self.ballot_until = 0;
+        self.doomed.clear();
         for host in &mut cluster.hosts {
             host.disk.fail_call(0, 0);
             host.paused_until = 0;
@@ -207,6 +219,33 @@ impl Nemesis {
         }
     }
 
+    fn watch_votes(&mut self, cluster: &mut Cluster, now: u64) {
+        if now >= self.ballot_until {
+            return;
+        }
+        let vote = |host: &crate::cluster::Host| Some(host.node.as_ref()?.observe().vote);
+        let votes: Vec<_> = cluster.hosts.iter().map(vote).collect();
+        let before = std::mem::replace(&mut self.votes, votes.clone());
+        for (at, (before, vote)) in before.into_iter().zip(votes).enumerate() {
+            let voted = before.is_some() && vote.is_some() && before != vote;
+            if voted && self.dice.per_mille(400) {
+                self.count("power loss in an election");
+                self.lose_power(cluster, at);
+            }
+        }
+    }
+
+    fn doom(&mut self, cluster: &mut Cluster, now: u64) {
+        let (due, later) =
+            std::mem::take(&mut self.doomed).into_iter().partition(|(at, _)| *at <= now);
+        self.doomed = later;
+        let due: Vec<(u64, usize)> = due;
+        for (_, at) in due {
+            self.count("power loss of a slow disk");
+            self.lose_power(cluster, at);
+        }
+    }
+
     fn lose_power(&mut self, cluster: &mut Cluster, at: usize) {
         let policy = self.policy();
         cluster.stop(at, Some(policy));
@@ -270,6 +309,11 @@ impl Nemesis {
                 }
             }
             Fault::PowerInSnapshot => self.trap_until = later(Duration::from_secs(10)),
+            Fault::PowerInElection => {
+                self.votes.clear();
+                self.ballot_until = later(Duration::from_secs(10));
+                self.ask(cluster, victim, Fault::Transfer);
+            }
             Fault::DiskError => {
                 let error = if self.dice.per_mille(500) { EIO } else { ENOSPC };
                 if let Some(host) = cluster.hosts.get(victim) {
@@ -286,7 +330,13 @@ impl Nemesis {
                     host.knobs.set_sync((pace / 2, pace));
                     cluster.trace.event("nemesis", &format!("disk of {name} takes {pace} us"));
                 }
-                self.undo.push((later(self.dice.time(200, 8_000)), Undo::Pace(victim)));
+                let span = self.dice.time(200, 8_000);
+                self.undo.push((later(span), Undo::Pace(victim)));
+                // What a log owes is most when its disk is slow.
+                if self.dice.per_mille(500) {
+                    let soon = self.dice.time(50, 2_000).min(span);
+                    self.doomed.push((later(soon), victim));
+                }
             }
             Fault::Pause => {
                 let time = self.dice.time(50, 6_000);
@@ -301,6 +351,14 @@ impl Nemesis {
                 self.undo.push((later(self.dice.time(500, 8_000)), Undo::SlowNode(victim)));
             }
             Fault::Clock => self.bend_clock(cluster, victim, now),
+            Fault::ClockStep => {
+                // Holds last a minute at least: this is how they end within a run.
+                let ms = i64::try_from(self.dice.between(20_000, 90_000)).unwrap_or(0);
+                for host in &cluster.hosts {
+                    host.knobs.clock_base_us.fetch_add(ms * 1000, Ordering::Relaxed);
+                }
+                cluster.trace.event("nemesis", &format!("all clocks are set forward by {ms} ms"));
+            }
             Fault::Transfer | Fault::Snapshot => self.ask(cluster, victim, fault),
             Fault::Membership => Operator::wish(&self.office, victim),
         }
@@ -352,7 +410,9 @@ impl Nemesis {
         let Some(host) = cluster.hosts.get(victim) else { return };
         let sign = if self.dice.per_mille(500) { 1 } else { -1 };
         if self.dice.per_mille(700) {
-            let ms = i64::try_from(self.dice.magnitude(50, 60_000)).unwrap_or(0) * sign;
+            // Small ones are believed, large ones are refused.
+            let most = if self.dice.per_mille(500) { 400 } else { 60_000 };
+            let ms = i64::try_from(self.dice.magnitude(20, most)).unwrap_or(0) * sign;
             host.knobs.clock_error_us.fetch_add(ms * 1000, Ordering::Relaxed);
             cluster.trace.event("nemesis", &format!("clock of {} jumps by {ms} ms", host.name));
         } else {

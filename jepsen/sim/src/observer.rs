@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use firstcome_domain::{Millis, Stamp};
 use firstcome_raft::Node;
 use firstcome_raft::simulation::{Leader, Observed, Position};
 
@@ -42,6 +43,12 @@ pub struct Observer {
     decided: BTreeMap<u64, Written>,
     /// The state's hash at a revision.
     hashes: BTreeMap<u64, u128>,
+    /// Log time at a revision, as far as it was seen.
+    times: BTreeMap<u64, Millis>,
+    /// Whose an id is: the machine, and which of its disks.
+    ids: BTreeMap<u64, (usize, u64)>,
+    /// How many disks a machine has had.
+    disks: Vec<u64>,
     /// How often leadership changed.
     pub elections: u64,
     /// How many snapshots were installed.
@@ -58,6 +65,9 @@ impl Observer {
             written: BTreeMap::new(),
             decided: BTreeMap::new(),
             hashes: BTreeMap::new(),
+            times: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            disks: vec![0; machines],
             elections: 0,
             installs: 0,
         }
@@ -68,8 +78,17 @@ impl Observer {
         self.decided.last_key_value().map_or(0, |(index, _)| *index)
     }
 
-    /// The disk of a machine was wiped: what it acknowledged is gone on purpose.
+    /// A machine gets another disk. What the member acknowledged still counts, as long as it is a
+    /// member: only a removal lets the others do without it.
+    pub fn lose(&mut self, at: usize) {
+        if let Some(disks) = self.disks.get_mut(at) {
+            *disks += 1;
+        }
+    }
+
+    /// The disk of a removed member was wiped: what it acknowledged is gone on purpose.
     pub fn forget(&mut self, at: usize) {
+        self.lose(at);
         if let Some(seen) = self.seen.get_mut(at) {
             *seen = Seen::default();
         }
@@ -105,6 +124,12 @@ impl Observer {
         if seen.last.as_ref() == Some(&now) && seen.incarnation == incarnation {
             return None;
         }
+        let disk = self.disks.get(at).copied().unwrap_or_default();
+        // An empty node has no id until it is added.
+        if now.id != 0 && *self.ids.entry(now.id).or_insert((at, disk)) != (at, disk) {
+            let text = format!("{name}: member {} has another disk than it had", now.id);
+            self.trace.violated("membership", text);
+        }
         let again = seen.incarnation == incarnation;
         let before = seen.last.replace(now.clone());
         if !again {
@@ -126,11 +151,12 @@ impl Observer {
             if now.vote < before.vote {
                 let text =
                     format!("{name}: vote went back from {:?} to {:?}", before.vote, now.vote);
-                trace.violated(text);
+                trace.violated("monotonic vote", text);
             }
             if now.checkpointed < before.checkpointed {
                 let (old, new) = (before.checkpointed, now.checkpointed);
-                trace.violated(format!("{name}: checkpoint went back from {old} to {new}"));
+                let text = format!("{name}: checkpoint went back from {old} to {new}");
+                trace.violated("monotonic checkpoint", text);
             }
             if again {
                 let marks = [
@@ -142,7 +168,8 @@ impl Observer {
                 ];
                 for (what, old, new) in marks {
                     if new < old {
-                        trace.violated(format!("{name}: {what} went back from {old:?} to {new:?}"));
+                        let text = format!("{name}: {what} went back from {old:?} to {new:?}");
+                        trace.violated("monotonic marks", text);
                     }
                 }
             }
@@ -181,7 +208,8 @@ impl Observer {
             if let [(low, a), (high, b)] = pair
                 && a > b
             {
-                trace.violated(format!("{name}: {low} {a} is beyond {high} {b}"));
+                let text = format!("{name}: {low} {a} is beyond {high} {b}");
+                trace.violated(&format!("{low} <= {high}"), text);
             }
         }
     }
@@ -206,7 +234,7 @@ impl Observer {
             }
             if written.0 != hash || (before.is_some() && written.1 != before) {
                 let text = format!("{name}: another entry than elsewhere at {index} of {leader:?}");
-                self.trace.violated(text);
+                self.trace.violated("log matching", text);
             }
             before = Some(leader);
             seen.log.insert(index, (leader, hash));
@@ -223,7 +251,7 @@ impl Observer {
         // It leads in its own name; the vote is what its followers obey.
         if leader != now.id || !agreed || term != now.term {
             let text = format!("{name} leads term {} under the vote {:?}", now.term, now.vote);
-            self.trace.violated(text);
+            self.trace.violated("leader vote", text);
         }
         if !self.leaders.insert((term, leader)) {
             return;
@@ -237,7 +265,7 @@ impl Observer {
         });
         if let Some((index, (writer, _))) = missing {
             let text = format!("{name} leads term {term} without entry {index} of {writer:?}");
-            self.trace.violated(text);
+            self.trace.violated("leader completeness", text);
         }
     }
 
@@ -254,9 +282,11 @@ impl Observer {
         let mut newest = None;
         for (index, written) in news {
             match self.decided.get(&index) {
-                Some(known) if *known != written => self.trace.violated(format!(
-                    "{name}: {index} was decided as {known:?} and is {written:?} here"
-                )),
+                Some(known) if *known != written => {
+                    let text =
+                        format!("{name}: {index} was decided as {known:?} and is {written:?} here");
+                    self.trace.violated("decided never changes", text);
+                }
                 Some(_) => {}
                 None => {
                     self.decided.insert(index, written);
@@ -284,22 +314,39 @@ impl Observer {
             };
             let count = self.seen.iter().filter(have).count();
             if count * 2 <= voters.len() {
-                self.trace.violated(format!(
+                let text = format!(
                     "{name} holds {index} of {:?} for decided, but {count} of {} voters have it",
                     written.0,
                     voters.len()
-                ));
+                );
+                self.trace.violated("decided on a quorum", text);
             }
+        }
+    }
+
+    /// Log time never goes back, and is the same everywhere.
+    fn log_time(&mut self, name: &str, node: &Node) {
+        let Stamp { revision, now } = node.applied();
+        let known = *self.times.entry(revision.get()).or_insert(now);
+        let before = self.times.range(..revision.get()).next_back();
+        let wrong = if known == now {
+            before.filter(|(_, before)| **before > now).map(|(at, before)| (*at, *before))
+        } else {
+            Some((revision.get(), known))
+        };
+        if let Some((other, told)) = wrong {
+            let text = format!("{name}: it is {now:?} at {revision}, and {told:?} at {other}");
+            self.trace.violated("clock", text);
         }
     }
 
     /// Equal revision, equal state.
     fn state(&mut self, at: usize, name: &str, node: &Node, now: &Observed) {
-        let Some(seen) = self.seen.get_mut(at) else { return };
         let applied = node.applied().revision.get();
         if applied == 0 || now.applied.is_none() {
             return;
         }
+        let Some(seen) = self.seen.get_mut(at) else { return };
         let from = seen.hashed.max(applied.saturating_sub(64)) + 1;
         for revision in from..=applied {
             let Some(hash) = node.hash_at(revision) else { continue };
@@ -307,9 +354,10 @@ impl Observer {
             if known != hash {
                 let text =
                     format!("{name}: state {hash:032x} at {revision}, elsewhere {known:032x}");
-                self.trace.violated(text);
+                self.trace.violated("hash", text);
             }
         }
         seen.hashed = applied;
+        self.log_time(name, node);
     }
 }

@@ -2,7 +2,8 @@
 //! the old member, start an empty node, add it, promote it when it is in sync.
 //!
 //! A disk is wiped only once its member is known to be removed: the verb said so, or the node itself
-//! was told. Anything else would destroy what the cluster may still rely on.
+//! was told. Anything else would destroy what the cluster may still rely on. But for the disk that is
+//! lost first, sometimes: one at a time, and its node must not come back before it was replaced.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,12 +25,16 @@ const PAUSE: Duration = Duration::from_millis(300);
 const REMOVALS_MAX: usize = 12;
 /// How often the operator looks at a member that did not take its identity.
 const LOOKS_MAX: usize = 20;
+/// How long, in ms, nobody notices that a disk was lost.
+const LOST_MS: (u64, u64) = (500, 4_000);
 
 /// What driver, nemesis and operator tell each other.
 #[derive(Default)]
 pub struct Office {
     /// The machine whose member is to be replaced.
     pub wish: Mutex<Option<usize>>,
+    /// The machine that loses its disk, now, while its member is still one.
+    pub lose: Mutex<Option<usize>>,
     /// The machine that is to get an empty disk, now.
     pub wipe: Mutex<Option<usize>>,
     /// Machines whose node was told that it is removed.
@@ -112,8 +117,18 @@ impl Operator {
     async fn replace(&mut self, at: usize) -> bool {
         if !self.is_gone(at) {
             let Some(id) = self.id_of(at) else { return false };
+            let lost = self.dice.per_mille(400);
+            if lost {
+                *self.office.lose.lock() = Some(at);
+                let unnoticed = self.dice.between(LOST_MS.0, LOST_MS.1);
+                tokio::time::sleep(Duration::from_millis(unnoticed)).await;
+            }
             self.trace.event("operator", &format!("removes n{}, member {id}", at + 1));
-            if !self.remove(at, id).await {
+            let mut removed = self.remove(at, id).await;
+            while lost && !removed {
+                removed = self.remove(at, id).await;
+            }
+            if !removed {
                 self.trace.event("operator", "lets the removal be");
                 return false;
             }

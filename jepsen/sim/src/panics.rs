@@ -17,7 +17,7 @@ pub fn report_to(trace: &Arc<Trace>) {
             return;
         }
         if let Some(trace) = TRACE.get() {
-            trace.violated(format!("panic: {panic}"));
+            trace.violated("panic", panic.to_string());
         }
         default(panic);
     }));

@@ -35,7 +35,7 @@ use crate::nemesis::Nemesis;
 use crate::observer::Observer;
 use crate::operator::{Office, Operator};
 use crate::time::{Axis, TICK, ns};
-use crate::trace::Trace;
+use crate::trace::{Trace, Violation};
 
 /// Forming a cluster without faults.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -62,7 +62,7 @@ const EXIT_REMOVED: i32 = 77;
 #[derive(Debug)]
 pub struct Outcome {
     /// The first claim that did not hold.
-    pub violation: Option<String>,
+    pub violation: Option<Violation>,
     /// Hash of everything that happened.
     pub digest: u64,
     /// One line for people.
@@ -123,7 +123,9 @@ pub fn run(
     let (digest, events) = trace.digest();
     let violation = match (trace.violation(), story) {
         (Some(violation), _) => Some(violation),
-        (None, Err(error)) => Some(format!("{error:#}")),
+        (None, Err(error)) => {
+            Some(Violation { check: "error".to_owned(), text: format!("{error:#}") })
+        }
         (None, Ok(())) => None,
     };
     let Run { observer, nemesis, inspected, office, .. } = &run;
@@ -193,7 +195,7 @@ impl Run {
             closing::set_up(&mut first, &for_staff).await
         })?;
         let setting = Setting { seed, nodes, customers, staff: staff.clone(), product, opens_at };
-        let workload = workload::Kind::FlashSale.workload(setting);
+        let workload = self.config.workload.workload(setting);
         let clients = workload.clients();
         *stage.workload.lock() = Some(workload);
         let mut working = Vec::new();
@@ -266,6 +268,12 @@ impl Run {
     /// One tick of everything, then a look at it.
     fn tick(&mut self) -> anyhow::Result<()> {
         self.desk.tick();
+        let lost = self.office.lose.lock().take();
+        if let Some(at) = lost {
+            self.cluster.lose_disk(at);
+            self.observer.lose(at);
+            self.cluster.start(at)?;
+        }
         if let Some(at) = *self.office.wipe.lock() {
             self.cluster.wipe(at);
             self.observer.forget(at);
@@ -303,7 +311,11 @@ impl Run {
         };
         self.trace.event(&name, &ended.to_string());
         if !fine {
-            self.trace.violated(format!("{name} stopped without a reason: {ended}"));
+            let check = match &ended {
+                Ended::NotStarted(_) => "restart",
+                Ended::Failed(..) => "fail-stop",
+            };
+            self.trace.violated(check, format!("{name} stopped without a reason: {ended}"));
         }
         let removed = matches!(
             ended,
@@ -332,7 +344,7 @@ impl Run {
         while !done(self) {
             if self.cluster.axis.now() >= end {
                 let why = self.not_ready().join("; ");
-                self.trace.violated(format!("not within {limit:?}: {what}; {why}"));
+                self.trace.violated("recovery", format!("not within {limit:?}: {what}; {why}"));
             }
             let now = self.cluster.axis.now();
             self.nemesis.restart_due(&mut self.cluster, now)?;
@@ -411,11 +423,12 @@ impl Run {
             Ok(findings) => {
                 for finding in findings {
                     let text = format!("{}: {}: {}", host.name, finding.check, finding.detail);
-                    self.trace.violated(text);
+                    self.trace.violated("rows", text);
                 }
             }
             Err(error) => {
-                self.trace.violated(format!("{}: cannot be inspected: {error}", host.name));
+                let text = format!("{}: cannot be inspected: {error}", host.name);
+                self.trace.violated("rows", text);
             }
         }
         self.inspected += 1;
@@ -425,7 +438,7 @@ impl Run {
     fn judge(&self, dir: &Path) -> anyhow::Result<()> {
         let seconds = self.config.chaos.as_secs();
         let test = json!({
-            "workload": "flash_sale", "nemesis": "none", "seconds": seconds,
+            "workload": self.config.workload.word(), "nemesis": "none", "seconds": seconds,
             "seed": self.config.seed, "nodes": self.config.nodes,
             "binary": "simulation", "version": env!("CARGO_PKG_VERSION"),
         });
@@ -437,7 +450,7 @@ impl Run {
             self.trace.event("judge", &format!("{}: {:?}", finding.checker, finding.verdict));
             if finding.verdict == Verdict::False {
                 let notes = finding.notes.join("; ");
-                self.trace.violated(format!("{}: {notes}", finding.checker));
+                self.trace.violated(&finding.checker.to_string(), notes);
             }
         }
         Ok(())

@@ -23,6 +23,8 @@ pub struct Sweep {
     pub limit_seconds: f64,
     /// Passed on to every run.
     pub bug: Option<String>,
+    /// Passed on to every run, too.
+    pub short: bool,
     /// Where run directories go.
     pub store: std::path::PathBuf,
 }
@@ -44,6 +46,9 @@ fn start(sweep: &Sweep, seed: u64) -> anyhow::Result<Job> {
     command.arg("run").arg("--seed").arg(seed.to_string()).arg("--store").arg(&sweep.store);
     if let Some(bug) = &sweep.bug {
         command.arg("--bug").arg(bug);
+    }
+    if sweep.short {
+        command.arg("--short");
     }
     let child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;

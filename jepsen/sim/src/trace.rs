@@ -2,7 +2,7 @@
 //! the first violation.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
@@ -16,7 +16,24 @@ struct Inner {
     last: VecDeque<String>,
     hash: Xxh3,
     events: u64,
-    violation: Option<String>,
+    violation: Option<Violation>,
+}
+
+/// A claim that does not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// Who says so; `jepsen prove` compares it.
+    pub check: String,
+    /// What was seen.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One line, whatever a panic or a checker has to say.
+        let text: Vec<&str> = self.text.lines().map(str::trim).collect();
+        write!(f, "{}: {}", self.check, text.join(" "))
+    }
 }
 
 /// The record of a run.
@@ -62,14 +79,14 @@ impl Trace {
     }
 
     /// A claim that does not hold; the first one ends the run.
-    pub fn violated(&self, what: impl Into<String>) {
-        let what = what.into();
-        self.event("VIOLATED", &what);
-        self.inner.lock().violation.get_or_insert(what);
+    pub fn violated(&self, check: &str, text: impl Into<String>) {
+        let violation = Violation { check: check.to_owned(), text: text.into() };
+        self.event("VIOLATED", &violation.to_string());
+        self.inner.lock().violation.get_or_insert(violation);
     }
 
     /// The first violation.
-    pub fn violation(&self) -> Option<String> {
+    pub fn violation(&self) -> Option<Violation> {
         self.inner.lock().violation.clone()
     }
 

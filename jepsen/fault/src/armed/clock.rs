@@ -14,6 +14,8 @@ struct Wrong {
 }
 
 static CLOCK: Mutex<Option<Wrong>> = Mutex::new(None);
+/// Read instead of the machine's clock.
+static SOURCE: Mutex<Option<fn() -> i64>> = Mutex::new(None);
 
 /// What to add to the machine's clock now, in ms.
 pub fn clock_offset_ms() -> i64 {
@@ -25,8 +27,17 @@ pub fn clock_offset_ms() -> i64 {
 
 /// The clock of this process, for bugs that read one where they must not; ms since 1970.
 pub fn wall_ms() -> i64 {
+    let source = *locked(&SOURCE);
+    if let Some(source) = source {
+        return source().saturating_add(clock_offset_ms());
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_add(clock_offset_ms())
+}
+
+/// Has bugs read this clock, in ms since 1970: a simulation has no machine's clock to read.
+pub fn clock_from(source: fn() -> i64) {
+    *locked(&SOURCE) = Some(source);
 }
 
 /// From now on the clock is off by this much, and runs fast by this many parts in a million.

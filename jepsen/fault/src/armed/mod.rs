@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::Bug;
 
-pub use clock::{clock_offset_ms, wall_ms};
+pub use clock::{clock_from, clock_offset_ms, wall_ms};
 pub use control::{listen, on_trigger};
 pub use disk::disk_call;
 pub use points::reach;

@@ -1,0 +1,94 @@
+//! Rows of L3: the simulation runs seed after seed with the bug armed, until one fails.
+//!
+//! The last line of a run that fails says who noticed: `violation: <check>: <text>`. Only a check
+//! that the row names counts. A panic, a node that stops by itself and a time limit are named like
+//! checks in that line, but no row names them.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use super::{Outcome, Told, finish};
+
+/// A bug that so many runs do not meet is missed.
+const SEEDS: u64 = 100;
+/// What begins the line that says who noticed.
+const SAID: &str = "violation: ";
+
+/// Runs seed after seed; `checks` names who may notice, with " or " between.
+pub(super) fn prove(sim: &Path, bug: &str, checks: &str) -> Outcome {
+    if !sim.is_file() {
+        return Outcome::NotRun;
+    }
+    let began = Instant::now();
+    for seed in 1..=SEEDS {
+        match run(sim, bug, seed).map(|said| judge(&said, seed, checks)) {
+            Ok(Told::Passed) => {}
+            Ok(Told::Failed(words)) => return Outcome::Caught(began.elapsed(), words),
+            Ok(Told::Nothing(why)) => return Outcome::Worthless(why),
+            Err(error) => return Outcome::Worthless(format!("seed {seed}: {error:#}")),
+        }
+    }
+    Outcome::Missed
+}
+
+/// What one run printed; nothing when it took too long.
+fn run(sim: &Path, bug: &str, seed: u64) -> anyhow::Result<String> {
+    let store = std::env::temp_dir().join(format!("firstcome-prove-{}", std::process::id()));
+    let mut command = Command::new(sim);
+    command.args(["run", "--short", "--bug", bug, "--seed", &seed.to_string(), "--store"]);
+    command.arg(&store).env_remove("FIRSTCOME_FAULT_BUG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let child = command.spawn().with_context(|| format!("{} does not start", sim.display()))?;
+    Ok(finish(child)?.unwrap_or_default())
+}
+
+/// Whether a run failed, and by whose word.
+fn judge(said: &str, seed: u64, checks: &str) -> Told {
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    if last.starts_with(&format!("seed {seed} held, ")) {
+        return Told::Passed;
+    }
+    let Some(violation) = last.strip_prefix(SAID) else {
+        return Told::Nothing(format!("seed {seed}: it names no violation, but ends with: {last}"));
+    };
+    let short: String = violation.chars().take(300).collect();
+    let named = |check| violation.strip_prefix(check).is_some_and(|text| text.starts_with(": "));
+    if checks.split(" or ").any(named) {
+        Told::Failed(format!("seed {seed}: {short}"))
+    } else {
+        Told::Nothing(format!("seed {seed}: another check spoke first: {short}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_named_check_in_the_last_line_counts() {
+        let said = |last: &str| format!("seed 7 FAILED, digest 0: x\n\nfiles: y\n{last}\n");
+        let hash = said("violation: hash: n1 differs");
+        assert_eq!(
+            judge(&hash, 7, "clock or hash"),
+            Told::Failed("seed 7: hash: n1 differs".into())
+        );
+        for said in [
+            said("violation: panic: hash: at 7"),
+            said("violation: hashes: n1 differs"),
+            said("violation: hash: n1 differs") + "killed",
+            "seed 8 held, digest 0: x".to_owned(),
+            String::new(),
+        ] {
+            assert!(matches!(judge(&said, 7, "clock or hash"), Told::Nothing(_)), "{said}");
+        }
+        assert_eq!(judge("seed 7 held, digest 0: x\n", 7, "hash"), Told::Passed);
+    }
+
+    #[test]
+    fn without_a_simulation_nothing_is_proved() {
+        assert_eq!(prove(Path::new("/nowhere/sim"), "no_receipt", "once"), Outcome::NotRun);
+    }
+}
