@@ -25,7 +25,7 @@ const CALM_SECONDS: &str = "3";
 pub(super) fn prove(options: &Options, row: &Row) -> Outcome {
     let Catcher::Live { checker, .. } = row.catcher else { return Outcome::NotRun };
     let Some(binary) = options.fault_binary.as_deref() else { return Outcome::NotRun };
-    let mut seen = Vec::new();
+    let mut was_judged = false;
     for number in 1..=RUNS_MAX {
         let arguments = arguments(options, row, binary, options.seed + number - 1);
         let ran = match child::run(&arguments, options.seconds, &options.store) {
@@ -39,14 +39,14 @@ pub(super) fn prove(options: &Options, row: &Row) -> Outcome {
                 let words = format!("run {number}: {note} ({})", place(&ran));
                 return Outcome::Caught(Duration::from_secs(before) + at, words);
             }
-            Ok(None) => seen.push(Some(tell(number, &ran, "not noticed"))),
-            Err(error) => {
-                tell(number, &ran, &format!("{error:#}"));
-                seen.push(None);
+            Ok(None) => {
+                tell(number, &ran, "not noticed");
+                was_judged = true;
             }
+            Err(error) => tell(number, &ran, &format!("{error:#}")),
         }
     }
-    if seen.iter().any(Option::is_some) {
+    if was_judged {
         Outcome::Missed
     } else {
         Outcome::Worthless(format!("none of {RUNS_MAX} runs was judged"))
