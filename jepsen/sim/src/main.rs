@@ -62,11 +62,12 @@ enum Verb {
 }
 
 #[derive(clap::Args, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct RunArgs {
     /// Where everything comes from.
     #[arg(long)]
     seed: u64,
-    /// Prints every event, and what nodes log (RUST_LOG selects).
+    /// Prints every event, and what nodes log (`RUST_LOG` selects).
     #[arg(long)]
     verbose: bool,
     /// Keeps the run directory of a run that held, too.

@@ -82,7 +82,7 @@ impl Nemesis {
     pub fn tick(&mut self, cluster: &mut Cluster) -> anyhow::Result<()> {
         let now = cluster.axis.now();
         self.undo_due(cluster, now);
-        self.restart_due(cluster, now)?;
+        Self::restart_due(cluster, now)?;
         self.stand_still(cluster, now);
         self.spring_trap(cluster, now);
         self.watch_votes(cluster, now);
@@ -98,7 +98,7 @@ impl Nemesis {
     }
 
     /// Starts what is due to start, also when nothing is broken any more.
-    pub fn restart_due(&self, cluster: &mut Cluster, now: u64) -> anyhow::Result<()> {
+    pub fn restart_due(cluster: &mut Cluster, now: u64) -> anyhow::Result<()> {
         for at in 0..cluster.hosts.len() {
             let due = cluster.hosts.get(at).and_then(|host| host.start_at);
             if due.is_some_and(|due| due <= now) {
@@ -227,8 +227,8 @@ impl Nemesis {
         let votes: Vec<_> = cluster.hosts.iter().map(vote).collect();
         let before = std::mem::replace(&mut self.votes, votes.clone());
         for (at, (before, vote)) in before.into_iter().zip(votes).enumerate() {
-            let voted = before.is_some() && vote.is_some() && before != vote;
-            if voted && self.dice.per_mille(400) {
+            let changed = before.is_some() && vote.is_some() && before != vote;
+            if changed && self.dice.per_mille(400) {
                 self.count("power loss in an election");
                 self.lose_power(cluster, at);
             }
@@ -312,7 +312,7 @@ impl Nemesis {
             Fault::PowerInElection => {
                 self.votes.clear();
                 self.ballot_until = later(Duration::from_secs(10));
-                self.ask(cluster, victim, Fault::Transfer);
+                Self::ask(cluster, victim, Fault::Transfer);
             }
             Fault::DiskError => {
                 let error = if self.dice.per_mille(500) { EIO } else { ENOSPC };
@@ -359,7 +359,7 @@ impl Nemesis {
                 }
                 cluster.trace.event("nemesis", &format!("all clocks are set forward by {ms} ms"));
             }
-            Fault::Transfer | Fault::Snapshot => self.ask(cluster, victim, fault),
+            Fault::Transfer | Fault::Snapshot => Self::ask(cluster, victim, fault),
             Fault::Membership => Operator::wish(&self.office, victim),
         }
     }
@@ -424,7 +424,7 @@ impl Nemesis {
     }
 
     /// Asks a node for a leader transfer or a snapshot mark; what comes of it is its business.
-    fn ask(&mut self, cluster: &Cluster, victim: usize, fault: Fault) {
+    fn ask(cluster: &Cluster, victim: usize, fault: Fault) {
         let door = cluster.doors.get(victim).and_then(|door| door.lock().clone());
         let Some(door) = door else { return };
         let trace = Arc::clone(&cluster.trace);

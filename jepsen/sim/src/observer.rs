@@ -220,11 +220,8 @@ impl Observer {
         let purged = now.purged.map_or(0, |(_, index)| index);
         seen.compared = seen.compared.max(purged);
         let first = seen.compared.max(1);
-        let entries = match node.entries_from(first) {
-            Ok(entries) => entries,
-            // A disk that fails ends the node; that is judged elsewhere.
-            Err(_) => return false,
-        };
+        // A disk that fails ends the node; that is judged elsewhere.
+        let Ok(entries) = node.entries_from(first) else { return false };
         seen.log.clear();
         let mut before = None;
         for (index, leader, hash) in entries {

@@ -141,7 +141,7 @@ pub fn run(
         observer.decided(),
         observer.elections,
         observer.installs,
-        history.iter().filter(|byte| **byte == b'\n').count(),
+        history.split(|byte| *byte == b'\n').count() - 1,
         faults.join(", ")
     );
     Ok(Outcome { violation, digest, summary, last: trace.last() })
@@ -260,7 +260,7 @@ impl Run {
         })?;
         stage.recorder.close()?;
         for at in 0..nodes {
-            self.inspect(at)?;
+            self.inspect(at);
         }
         self.judge(dir)
     }
@@ -284,14 +284,14 @@ impl Run {
         self.cluster.tick();
         self.cluster.axis.advance();
         for (at, ended) in self.cluster.tend() {
-            self.take_end(at, ended);
+            self.take_end(at, &ended);
         }
         self.observer.look(&self.cluster);
         let now = self.cluster.axis.now();
         if now >= self.inspect_at {
             self.inspect_at = now + ns(INSPECT_EVERY);
             let at = self.dice.index(self.config.nodes);
-            self.inspect(at)?;
+            self.inspect(at);
         }
         match self.trace.violation() {
             Some(violation) => bail!("{violation}"),
@@ -300,10 +300,10 @@ impl Run {
     }
 
     /// A node that stopped by itself is started again, if it had a reason to stop.
-    fn take_end(&mut self, at: usize, ended: Ended) {
+    fn take_end(&mut self, at: usize, ended: &Ended) {
         let told = self.nemesis.was_told_to_fail(&self.cluster, at);
         let name = format!("n{}", at + 1);
-        let fine = match &ended {
+        let fine = match ended {
             Ended::NotStarted(StartError::Storage(firstcome_storage::Error::Io { .. })) => told,
             Ended::NotStarted(StartError::Bootstrap(_) | StartError::Removed) => true,
             Ended::NotStarted(_) => false,
@@ -311,7 +311,7 @@ impl Run {
         };
         self.trace.event(&name, &ended.to_string());
         if !fine {
-            let check = match &ended {
+            let check = match ended {
                 Ended::NotStarted(_) => "restart",
                 Ended::Failed(..) => "fail-stop",
             };
@@ -347,7 +347,7 @@ impl Run {
                 self.trace.violated("recovery", format!("not within {limit:?}: {what}; {why}"));
             }
             let now = self.cluster.axis.now();
-            self.nemesis.restart_due(&mut self.cluster, now)?;
+            Nemesis::restart_due(&mut self.cluster, now)?;
             self.tick()?;
         }
         self.trace.event("run", what);
@@ -412,9 +412,9 @@ impl Run {
     }
 
     /// Checks all rows of a disk as the next process would find them.
-    fn inspect(&mut self, at: usize) -> anyhow::Result<()> {
+    fn inspect(&mut self, at: usize) {
         let Some(host) = self.cluster.hosts.get(at).filter(|host| host.node.is_some()) else {
-            return Ok(());
+            return;
         };
         let disk = Arc::new(host.disk.copy());
         let findings = Inspection::open_on(disk, Cluster::data_dir())
@@ -432,7 +432,6 @@ impl Run {
             }
         }
         self.inspected += 1;
-        Ok(())
     }
 
     fn judge(&self, dir: &Path) -> anyhow::Result<()> {
@@ -450,7 +449,7 @@ impl Run {
             self.trace.event("judge", &format!("{}: {:?}", finding.checker, finding.verdict));
             if finding.verdict == Verdict::False {
                 let notes = finding.notes.join("; ");
-                self.trace.violated(&finding.checker.to_string(), notes);
+                self.trace.violated(&finding.checker, notes);
             }
         }
         Ok(())
