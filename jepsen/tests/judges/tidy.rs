@@ -211,6 +211,11 @@ fn only_the_feature_of_the_root_package_makes_a_fault_build() {
         ("Cargo.toml", "name = \"fault\""),
         ("jepsen/fault/Cargo.toml", "armed = [\"dep:serde_json\"]"),
         ("storage/Cargo.toml", "volatile = []"),
+        // A workspace of its own, which no release is built from.
+        (
+            "jepsen/sim/Cargo.toml",
+            "firstcome-fault = { path = \"../fault\", features = [\"armed\"] }",
+        ),
     ];
     let mut seen = 0;
     for (name, text) in files(top).iter().filter(|(name, _)| name.ends_with("Cargo.toml")) {
