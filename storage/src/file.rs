@@ -85,14 +85,16 @@ pub(crate) fn open(
     if backend.len().map_err(|error| Error::io(path, error))? == 0 {
         return Err(Error::corrupt(path, "the file is empty"));
     }
-    let opened = crate::panics::caught(|| {
-        Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)
-    });
-    match opened {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(error)) => Err(failed(path, error)),
-        Err(_) => Err(Error::corrupt(path, "its pages contradict each other")),
-    }
+    guarded(path, || {
+        let opened = Builder::new().set_cache_size(cache_bytes).create_with_backend(backend);
+        opened.map_err(|error| failed(path, error))
+    })
+}
+
+/// Lets redb work on a file; where redb panics, the file is damaged.
+pub(crate) fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let contradict = |_| Err(Error::corrupt(path, "its pages contradict each other"));
+    crate::panics::caught(work).unwrap_or_else(contradict)
 }
 
 /// Reads the identity row; a file without one is damaged.
@@ -106,10 +108,7 @@ pub(crate) fn identity(db: &Database, path: &Path) -> Result<FileIdentity, Error
         };
         Ok(table.get(IDENTITY_KEY)?.map(|row| row.value().to_vec()))
     };
-    let row = match crate::panics::caught(read) {
-        Ok(row) => row.map_err(|error| failed(path, error))?,
-        Err(_) => return Err(Error::corrupt(path, "its pages contradict each other")),
-    };
+    let row = guarded(path, || read().map_err(|error| failed(path, error)))?;
     let row = row.ok_or_else(|| Error::corrupt(path, "it has no identity row"))?;
     codec::decode(&row).map_err(|error| Error::corrupt(path, format!("identity row: {error}")))
 }

@@ -10,7 +10,7 @@ use redb::{Database, Durability, ReadableDatabase, TableError};
 use super::{Applied, Saved, Shared};
 use crate::Error;
 use crate::codec;
-use crate::file::{Definition, failed};
+use crate::file::{Definition, failed, guarded};
 use crate::memtable::Memtable;
 use crate::rows::StateMeta;
 use crate::scan::Base;
@@ -117,7 +117,7 @@ impl Shared {
             self.log.wait_durable()?;
         }
         reach(Point::CheckpointBefore);
-        write_rows(&saved.db, &self.path, &rows, &meta)?;
+        guarded(&self.path, || write_rows(&saved.db, &self.path, &rows, &meta))?;
         reach(Point::CheckpointAfter);
         let base = Base::open(&saved.db, &self.path)?;
         {
