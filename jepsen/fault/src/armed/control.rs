@@ -73,7 +73,8 @@ fn converse(stream: UnixStream) {
             Ok(0) | Err(_) => return,
         }
         let reply = answer(&line).unwrap_or_else(|error| json!({ "error": error }));
-        if writeln!(out, "{reply}").is_err() {
+        // In one write: what was asked for may end the process while it is answered.
+        if out.write_all(format!("{reply}\n").as_bytes()).is_err() {
             return;
         }
     }
