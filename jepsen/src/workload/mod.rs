@@ -10,6 +10,7 @@ mod deadline;
 mod errand;
 mod flash_sale;
 mod instant;
+mod market;
 mod order_set;
 mod orders_once;
 mod register;
@@ -21,6 +22,14 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use self::conservation::Conservation;
+use self::deadline::Deadline;
+use self::flash_sale::FlashSale;
+use self::market::Trading;
+use self::order_set::OrderSet;
+use self::orders_once::OrdersOnce;
+use self::register::Register;
+use self::sessions::Sessions;
 use crate::ask::{Ask, Customer, Told};
 use crate::seed::Seed;
 
@@ -30,8 +39,6 @@ pub const PINNED: usize = 2;
 pub const ROAMING: usize = 2;
 /// How long a client waits that has nothing to do.
 const IDLE: Duration = Duration::from_millis(2);
-/// Longer than any run, so that no hold ends.
-const PAY_WITHIN_SECONDS: u64 = 3600;
 
 /// What the clients do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
@@ -74,14 +81,14 @@ impl Kind {
     /// The workload for a shop that was just set up.
     pub fn workload(self, setting: Setting) -> Box<dyn Workload> {
         match self {
-            Self::FlashSale => Box::new(flash_sale::FlashSale::new(setting)),
-            Self::OrdersOnce => Box::new(orders_once::OrdersOnce::new(setting)),
-            Self::OrderSet => Box::new(order_set::OrderSet::new(setting, order_set::Pace::Fast)),
-            Self::Sessions => Box::new(sessions::Sessions::new(setting)),
-            Self::Register => Box::new(register::Register::new(setting)),
-            Self::Conservation => Box::new(conservation::Conservation::new(setting)),
-            Self::Deadline => Box::new(deadline::Deadline::new(setting)),
-            Self::ColdStart => Box::new(order_set::OrderSet::new(setting, order_set::Pace::Slow)),
+            Self::FlashSale => Box::new(Trading::new(setting, FlashSale)),
+            Self::OrdersOnce => Box::new(Trading::new(setting, OrdersOnce::default())),
+            Self::OrderSet => Box::new(Trading::new(setting, OrderSet::Fast)),
+            Self::Sessions => Box::new(Trading::new(setting, Sessions)),
+            Self::Register => Box::new(Register::new(setting)),
+            Self::Conservation => Box::new(Trading::new(setting, Conservation::new())),
+            Self::Deadline => Box::new(Trading::new(setting, Deadline::default())),
+            Self::ColdStart => Box::new(Trading::new(setting, OrderSet::Slow)),
         }
     }
 }

@@ -8,39 +8,26 @@
 
 use std::time::Duration;
 
-use super::customers::{Customers, Mine};
-use super::errand::{Errands, Patience};
-use super::shelf::Shelf;
-use super::{At, IDLE, Keys, PAY_WITHIN_SECONDS, Sale, Setting, Step, Workload};
+use super::customers::Mine;
+use super::errand::Patience;
+use super::market::{Market, Trade};
+use super::{At, IDLE, Sale, Step};
 use crate::ask::{self, Ask, Customer, Told};
 use crate::seed::Seed;
 
 /// Between two asks of a slow client.
 const SLOW: Duration = Duration::from_millis(40);
 
-/// How fast the clients ask.
+/// The workload: how fast the clients ask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Pace {
+pub(super) enum OrderSet {
     Fast,
     Slow,
 }
 
-/// The workload.
-#[derive(Debug)]
-pub(super) struct OrderSet {
-    setting: Setting,
-    pace: Pace,
-    keys: Keys,
-    buyers: Vec<Buyer>,
-    errands: Errands<Busy>,
-    shelf: Shelf,
-    closing: bool,
-}
-
-#[derive(Debug)]
-struct Buyer {
-    seed: Seed,
-    customers: Customers,
+/// What a buyer remembers.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
     unpaid: Vec<Mine>,
     /// When a slow client may go on.
     rested: Duration,
@@ -48,134 +35,91 @@ struct Buyer {
     finals: usize,
 }
 
+/// What a buyer waits for.
 #[derive(Clone, Debug)]
-enum Busy {
+pub(super) enum Busy {
     Add { customer: Customer, sale: Sale },
     Settle(Mine),
     List,
 }
 
-/// As many units as a list shows orders, or fewer.
-fn size(seed: &mut Seed) -> (u64, u64) {
-    (seed.between(40, 90), 100)
+fn begin(market: &mut Market<OrderSet>, client: usize) -> Option<(Ask, Busy)> {
+    let staff = &market.setting.staff;
+    let buyer = market.buyers.get_mut(client)?;
+    // Unpaid orders first: a customer has one of a sale at most.
+    if buyer.memory.unpaid.len() > 2 {
+        let mine = buyer.memory.unpaid.remove(0);
+        let key = market.keys.next();
+        return Some((ask::settle(staff, &key, &mine.sale, &mine.order), Busy::Settle(mine)));
+    }
+    if buyer.seed.below(10) < 4 {
+        let sale = market.shelf.any(&mut buyer.seed)?;
+        return Some((ask::orders(staff, &sale.id), Busy::List));
+    }
+    let sale = market.shelf.current()?.clone();
+    let customer = buyer.customers.take(&mut buyer.seed)?;
+    let ask = ask::order(&customer, &market.keys.next(), &sale.id, 1);
+    Some((ask, Busy::Add { customer, sale }))
 }
 
-impl OrderSet {
-    pub(super) fn new(mut setting: Setting, pace: Pace) -> Self {
-        let customers = std::mem::take(&mut setting.customers);
-        let shares = Customers::shared_out(customers, setting.buyers());
-        let buyer = |(at, customers)| Buyer {
-            seed: Seed::of(setting.seed, at),
-            customers,
-            unpaid: Vec::new(),
-            rested: Duration::ZERO,
-            finals: 0,
-        };
-        let buyers: Vec<Buyer> = (0_u64..).zip(shares).map(buyer).collect();
-        Self {
-            errands: Errands::new(buyers.len()),
-            shelf: Shelf::new(&setting, PAY_WITHIN_SECONDS),
-            setting,
-            pace,
-            keys: Keys::default(),
-            buyers,
-            closing: false,
-        }
+impl Trade for OrderSet {
+    type Memory = Memory;
+    type Busy = Busy;
+
+    /// As many units as a list shows orders, or fewer.
+    fn size(seed: &mut Seed) -> (u64, u64) {
+        (seed.between(40, 90), 100)
     }
 
-    fn begin(&mut self, client: usize) -> Option<(Ask, Busy)> {
-        let staff = &self.setting.staff;
-        let buyer = self.buyers.get_mut(client)?;
-        // Unpaid orders first: a customer has one of a sale at most.
-        if buyer.unpaid.len() > 2 {
-            let mine = buyer.unpaid.remove(0);
-            let key = self.keys.next();
-            return Some((ask::settle(staff, &key, &mine.sale, &mine.order), Busy::Settle(mine)));
+    fn next(&mut self, market: &mut Market<Self>, client: usize, now: Duration) -> Step {
+        if let (Self::Slow, Some(buyer)) = (*self, market.buyers.get_mut(client)) {
+            if now < buyer.memory.rested {
+                return Step::Wait(buyer.memory.rested.saturating_sub(now));
+            }
+            buyer.memory.rested = now + SLOW;
         }
-        if buyer.seed.below(10) < 4 {
-            let sale = self.shelf.any(&mut buyer.seed)?;
-            return Some((ask::orders(staff, &sale.id), Busy::List));
-        }
-        let sale = self.shelf.current()?.clone();
-        let customer = buyer.customers.take(&mut buyer.seed)?;
-        let ask = ask::order(&customer, &self.keys.next(), &sale.id, 1);
-        Some((ask, Busy::Add { customer, sale }))
+        let Some(begun) = begin(market, client) else { return Step::Wait(IDLE) };
+        let patience = match (&begun.1, *self) {
+            (Busy::List, Self::Fast) => Patience::Once,
+            (Busy::Add { .. }, Self::Fast) => Patience::Patient,
+            (Busy::Settle(_), _) | (_, Self::Slow) => Patience::Endless,
+        };
+        market.errands.begin(client, begun, patience, At::Home)
     }
 
     /// The first clients list every sale at their node, once all others are done.
-    fn last_lists(&mut self, client: usize) -> Step {
-        if client >= self.setting.nodes {
+    fn close(&mut self, market: &mut Market<Self>, client: usize) -> Step {
+        if client >= market.setting.nodes {
             return Step::Done;
         }
-        if !self.errands.all_done() && self.buyers.iter().all(|buyer| buyer.finals == 0) {
+        let begun = market.buyers.iter().any(|buyer| buyer.memory.finals > 0);
+        if !begun && !market.errands.all_done() {
             return Step::Wait(IDLE);
         }
-        let Some(buyer) = self.buyers.get_mut(client) else { return Step::Done };
-        let Some(sale) = self.shelf.sales.get(buyer.finals) else { return Step::Done };
-        buyer.finals += 1;
-        let ask = ask::orders(&self.setting.staff, &sale.id);
-        self.errands.begin(client, (ask, Busy::List), Patience::Patient, At::Node(client))
-    }
-}
-
-impl Workload for OrderSet {
-    fn clients(&self) -> usize {
-        self.buyers.len() + 1
+        let Some(buyer) = market.buyers.get_mut(client) else { return Step::Done };
+        let Some(sale) = market.shelf.sales.get(buyer.memory.finals) else { return Step::Done };
+        buyer.memory.finals += 1;
+        let ask = ask::orders(&market.setting.staff, &sale.id);
+        market.errands.begin(client, (ask, Busy::List), Patience::Patient, At::Node(client))
     }
 
-    fn next(&mut self, client: usize, now: Duration) -> Step {
-        if client >= self.buyers.len() {
-            let product = (self.setting.product.as_str(), false);
-            return self.shelf.next(&mut self.keys, self.closing, product, size);
-        }
-        if let Some(step) = self.errands.open(client) {
-            return step;
-        }
-        if self.closing {
-            return self.last_lists(client);
-        }
-        if let (Pace::Slow, Some(buyer)) = (self.pace, self.buyers.get_mut(client)) {
-            if now < buyer.rested {
-                return Step::Wait(buyer.rested.saturating_sub(now));
-            }
-            buyer.rested = now + SLOW;
-        }
-        let Some(begun) = self.begin(client) else { return Step::Wait(IDLE) };
-        let patience = match (&begun.1, self.pace) {
-            (Busy::List, Pace::Fast) => Patience::Once,
-            (Busy::Add { .. }, Pace::Fast) => Patience::Patient,
-            (Busy::Settle(_), _) | (_, Pace::Slow) => Patience::Endless,
-        };
-        self.errands.begin(client, begun, patience, At::Home)
-    }
-
-    fn told(&mut self, client: usize, _: &Ask, told: &Told) {
-        let Some(buyer) = self.buyers.get_mut(client) else {
-            self.shelf.told(told);
-            return;
-        };
-        let Some((busy, told)) = self.errands.told(client, told) else { return };
-        match (busy, &told) {
+    fn told(&mut self, market: &mut Market<Self>, client: usize, busy: Busy, told: &Told) {
+        let Some(buyer) = market.buyers.get_mut(client) else { return };
+        match (busy, told) {
             // The customer of a lost answer is retired.
             (Busy::List, _) | (Busy::Add { .. }, Told::Unknown) => {}
             (Busy::Settle(mine), _) => buyer.customers.put_back(&mut buyer.seed, mine.customer),
             (Busy::Add { customer, sale }, told) => {
                 if told.has_nothing_left() {
-                    self.shelf.ended(&sale);
+                    market.shelf.ended(&sale);
                 }
                 match told.text("order").map(str::to_owned) {
-                    Some(order) => buyer.unpaid.push(Mine { sale: sale.id, order, customer }),
+                    Some(order) => {
+                        buyer.memory.unpaid.push(Mine { sale: sale.id, order, customer });
+                    }
                     None => buyer.customers.put_back(&mut buyer.seed, customer),
                 }
             }
         }
-    }
-
-    fn close(&mut self) {
-        self.closing = true;
-    }
-
-    fn sales(&self) -> Vec<Sale> {
-        self.shelf.sales.clone()
     }
 }

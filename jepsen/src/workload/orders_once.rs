@@ -7,10 +7,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::customers::{Customers, Mine};
-use super::errand::{Errands, Patience};
-use super::shelf::Shelf;
-use super::{At, IDLE, Keys, PAY_WITHIN_SECONDS, Sale, Setting, Step, Workload, draw};
+use super::customers::Mine;
+use super::errand::Patience;
+use super::market::{Market, Trade};
+use super::{At, IDLE, Sale, Step, draw};
 use crate::ask::{self, Ask, Customer, Told};
 use crate::seed::Seed;
 
@@ -20,31 +20,25 @@ const LATE: Duration = Duration::from_secs(30);
 const LATE_MAX: usize = 400;
 
 /// The workload.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct OrdersOnce {
-    setting: Setting,
-    keys: Keys,
-    buyers: Vec<Buyer>,
-    errands: Errands<Busy>,
-    shelf: Shelf,
     /// To be sent again at once, by whoever is free.
     echoes: VecDeque<Ask>,
     /// To be sent again later.
     late: VecDeque<(Duration, Ask)>,
-    closing: bool,
 }
 
-#[derive(Debug)]
-struct Buyer {
-    seed: Seed,
-    customers: Customers,
+/// A buyer's orders.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
     unpaid: Vec<Mine>,
-    /// Orders with a known outcome, whose keys may be used again.
+    /// With a known outcome: their keys may be used again.
     known: VecDeque<(Customer, String, Sale, u64)>,
 }
 
+/// What a buyer waits for.
 #[derive(Clone, Debug)]
-enum Busy {
+pub(super) enum Busy {
     Order {
         customer: Customer,
         key: String,
@@ -56,142 +50,106 @@ enum Busy {
     Watch,
 }
 
-fn size(seed: &mut Seed) -> (u64, u64) {
-    (seed.between(2, 40), seed.between(1, 3))
+fn begin(market: &mut Market<OrdersOnce>, client: usize) -> Option<(Ask, Busy)> {
+    let staff = &market.setting.staff;
+    let buyer = market.buyers.get_mut(client)?;
+    match buyer.seed.below(100) {
+        0..50 => {
+            let sale = market.shelf.current()?.clone();
+            let customer = buyer.customers.take(&mut buyer.seed)?;
+            let (key, quantity) = (market.keys.next(), buyer.seed.between(1, sale.limit));
+            let ask = ask::order(&customer, &key, &sale.id, quantity);
+            Some((ask, Busy::Order { customer, key, sale, quantity }))
+        }
+        50..75 => {
+            let place = draw(&mut buyer.seed, &buyer.memory.unpaid)?;
+            let mine = buyer.memory.unpaid.swap_remove(place);
+            let key = market.keys.next();
+            Some((ask::settle(staff, &key, &mine.sale, &mine.order), Busy::Settle))
+        }
+        75..85 => {
+            // More than was asked for first: only a forgotten key could grant it.
+            let (customer, key, sale, quantity) = buyer.memory.known.pop_front()?;
+            Some((ask::order(&customer, &key, &sale.id, quantity + 1), Busy::Watch))
+        }
+        _ => {
+            let sale = market.shelf.any(&mut buyer.seed)?;
+            Some((ask::stock(staff, &sale.id), Busy::Watch))
+        }
+    }
 }
 
 impl OrdersOnce {
-    pub(super) fn new(mut setting: Setting) -> Self {
-        let customers = std::mem::take(&mut setting.customers);
-        let shares = Customers::shared_out(customers, setting.buyers());
-        let buyer = |(at, customers)| Buyer {
-            seed: Seed::of(setting.seed, at),
-            customers,
-            unpaid: Vec::new(),
-            known: VecDeque::new(),
+    /// Sends a duplicate that is due; in the end all of them are.
+    fn duplicate(
+        &mut self,
+        market: &mut Market<Self>,
+        client: usize,
+        now: Duration,
+    ) -> Option<Step> {
+        let late = || {
+            let (due, _) = self.late.front()?;
+            if *due <= now { self.late.pop_front().map(|(_, ask)| ask) } else { None }
         };
-        let buyers: Vec<Buyer> = (0_u64..).zip(shares).map(buyer).collect();
-        Self {
-            errands: Errands::new(buyers.len()),
-            shelf: Shelf::new(&setting, PAY_WITHIN_SECONDS),
-            setting,
-            keys: Keys::default(),
-            buyers,
-            echoes: VecDeque::new(),
-            late: VecDeque::new(),
-            closing: false,
-        }
-    }
-
-    /// A duplicate that is due; in the end all of them are.
-    fn duplicate(&mut self, now: Duration) -> Option<Ask> {
-        if let Some(ask) = self.echoes.pop_front() {
-            return Some(ask);
-        }
-        let (due, _) = self.late.front()?;
-        if *due > now && !self.closing {
-            return None;
-        }
-        self.late.pop_front().map(|(_, ask)| ask)
-    }
-
-    fn begin(&mut self, client: usize) -> Option<(Ask, Busy)> {
-        let staff = &self.setting.staff;
-        let buyer = self.buyers.get_mut(client)?;
-        match buyer.seed.below(100) {
-            0..50 => {
-                let sale = self.shelf.current()?.clone();
-                let customer = buyer.customers.take(&mut buyer.seed)?;
-                let (key, quantity) = (self.keys.next(), buyer.seed.between(1, sale.limit));
-                let ask = ask::order(&customer, &key, &sale.id, quantity);
-                Some((ask, Busy::Order { customer, key, sale, quantity }))
-            }
-            50..75 => {
-                let place = draw(&mut buyer.seed, &buyer.unpaid)?;
-                let mine = buyer.unpaid.swap_remove(place);
-                let key = self.keys.next();
-                Some((ask::settle(staff, &key, &mine.sale, &mine.order), Busy::Settle))
-            }
-            75..85 => {
-                // More than was asked for first: only a forgotten key could grant it.
-                let (customer, key, sale, quantity) = buyer.known.pop_front()?;
-                Some((ask::order(&customer, &key, &sale.id, quantity + 1), Busy::Watch))
-            }
-            _ => {
-                let sale = self.shelf.any(&mut buyer.seed)?;
-                Some((ask::stock(staff, &sale.id), Busy::Watch))
-            }
-        }
+        let ask = self.echoes.pop_front().or_else(late)?;
+        Some(market.errands.begin(client, (ask, Busy::Watch), Patience::Once, At::Other))
     }
 
     /// Remembers to send it again.
-    fn repeat(&mut self, client: usize, ask: &Ask, now: Duration) {
-        let Some(buyer) = self.buyers.get_mut(client) else { return };
-        if buyer.seed.below(4) == 0 {
+    fn repeat(&mut self, seed: &mut Seed, ask: &Ask, now: Duration) {
+        if seed.below(4) == 0 {
             self.echoes.push_back(ask.clone());
         }
-        if buyer.seed.below(8) == 0 && self.late.len() < LATE_MAX {
+        if seed.below(8) == 0 && self.late.len() < LATE_MAX {
             self.late.push_back((now + LATE, ask.clone()));
         }
     }
 }
 
-impl Workload for OrdersOnce {
-    fn clients(&self) -> usize {
-        self.buyers.len() + 1
+impl Trade for OrdersOnce {
+    type Memory = Orders;
+    type Busy = Busy;
+
+    fn size(seed: &mut Seed) -> (u64, u64) {
+        (seed.between(2, 40), seed.between(1, 3))
     }
 
-    fn next(&mut self, client: usize, now: Duration) -> Step {
-        if client >= self.buyers.len() {
-            let product = (self.setting.product.as_str(), false);
-            return self.shelf.next(&mut self.keys, self.closing, product, size);
-        }
-        if let Some(step) = self.errands.open(client) {
+    fn next(&mut self, market: &mut Market<Self>, client: usize, now: Duration) -> Step {
+        if let Some(step) = self.duplicate(market, client, now) {
             return step;
         }
-        if let Some(ask) = self.duplicate(now) {
-            return self.errands.begin(client, (ask, Busy::Watch), Patience::Once, At::Other);
-        }
-        if self.closing {
-            // Another client may still have something to repeat.
-            return if self.errands.all_done() { Step::Done } else { Step::Wait(IDLE) };
-        }
-        let Some((ask, busy)) = self.begin(client) else { return Step::Wait(IDLE) };
-        if matches!(busy, Busy::Watch) {
-            return self.errands.begin(client, (ask, busy), Patience::Once, At::Home);
-        }
-        if self.buyers.get_mut(client).is_some_and(|buyer| buyer.seed.below(2) == 0) {
-            return self.errands.begin(client, (ask, busy), Patience::Believing, At::Home);
-        }
-        self.repeat(client, &ask, now);
-        self.errands.begin(client, (ask, busy), Patience::Endless, At::Home)
+        let Some(begun) = begin(market, client) else { return Step::Wait(IDLE) };
+        let Some(buyer) = market.buyers.get_mut(client) else { return Step::Done };
+        let patience = if matches!(begun.1, Busy::Watch) {
+            Patience::Once
+        } else if buyer.seed.below(2) == 0 {
+            Patience::Believing
+        } else {
+            self.repeat(&mut buyer.seed, &begun.0, now);
+            Patience::Endless
+        };
+        market.errands.begin(client, begun, patience, At::Home)
     }
 
-    fn told(&mut self, client: usize, _: &Ask, told: &Told) {
-        let Some(buyer) = self.buyers.get_mut(client) else {
-            self.shelf.told(told);
-            return;
-        };
-        let Some((busy, told)) = self.errands.told(client, told) else { return };
+    /// Another client may still have something to repeat.
+    fn close(&mut self, market: &mut Market<Self>, client: usize) -> Step {
+        let done = if market.errands.all_done() { Step::Done } else { Step::Wait(IDLE) };
+        self.duplicate(market, client, Duration::MAX).unwrap_or(done)
+    }
+
+    fn told(&mut self, market: &mut Market<Self>, client: usize, busy: Busy, told: &Told) {
+        let Some(buyer) = market.buyers.get_mut(client) else { return };
         let Busy::Order { customer, key, sale, quantity } = busy else { return };
         if let Some(order) = told.text("order") {
             let (sale, order) = (sale.id.clone(), order.to_owned());
-            buyer.unpaid.push(Mine { sale, order, customer: customer.clone() });
+            buyer.memory.unpaid.push(Mine { sale, order, customer: customer.clone() });
         }
         if told.has_nothing_left() {
-            self.shelf.ended(&sale);
+            market.shelf.ended(&sale);
         } else if told.is_known() && buyer.seed.below(3) == 0 {
             // An early refusal leaves no receipt, so only keys that were surely decided are used.
-            buyer.known.push_back((customer.clone(), key, sale, quantity));
+            buyer.memory.known.push_back((customer.clone(), key, sale, quantity));
         }
         buyer.customers.put_back(&mut buyer.seed, customer);
-    }
-
-    fn close(&mut self) {
-        self.closing = true;
-    }
-
-    fn sales(&self) -> Vec<Sale> {
-        self.shelf.sales.clone()
     }
 }
