@@ -49,14 +49,7 @@ pub(crate) async fn ask_leader(core: &Arc<Core>, verb: Admin) -> Result<u64, Fai
         let result = if leader == core.id() {
             carry_out(core, verb.clone()).await
         } else {
-            let Some(address) = core.address(leader) else { continue };
-            let control = core.members.control(leader, &address);
-            match control.call(Request::Admin(verb.clone()), VERB_MAX).await {
-                Ok(Response::Admin(value)) => Ok(value),
-                Ok(Response::Failed(failed)) => Err(failed),
-                Ok(_) | Err(CallError::Lost) => Err(Failed::Unknown),
-                Err(CallError::NotSent) => Err(Failed::NotLeader),
-            }
+            hand_on(core, leader, verb.clone()).await
         };
         let (reason, executed) = match result {
             Ok(value) => return Ok(value),
@@ -72,6 +65,18 @@ pub(crate) async fn ask_leader(core: &Arc<Core>, verb: Admin) -> Result<u64, Fai
             }
         };
         return Err(Failure { reason, executed });
+    }
+}
+
+async fn hand_on(core: &Core, leader: u64, verb: Admin) -> Result<u64, Failed> {
+    // A new member hears its leader before it is told where that is.
+    let Some(address) = core.address(leader) else { return Err(Failed::NotLeader) };
+    let control = core.members.control(leader, &address);
+    match control.call(Request::Admin(verb), VERB_MAX).await {
+        Ok(Response::Admin(value)) => Ok(value),
+        Ok(Response::Failed(failed)) => Err(failed),
+        Ok(_) | Err(CallError::Lost) => Err(Failed::Unknown),
+        Err(CallError::NotSent) => Err(Failed::NotLeader),
     }
 }
 

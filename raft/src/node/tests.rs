@@ -1,12 +1,15 @@
 //! A node whose Raft ends under it, whose peers are gone, or do not do what they accepted.
 
+use std::pin::pin;
+
 use firstcome_domain::{Action, Actor};
+use openraft::raft::AppendEntriesRequest;
 use tempfile::TempDir;
 
 use super::*;
 use crate::failure::exit;
 use crate::network::stub::{self, DEADLINE};
-use crate::types::Address;
+use crate::types::{Address, Vote};
 use crate::wire::{Channel, Hello, Request, Welcome};
 
 async fn alone() -> (TempDir, Node) {
@@ -15,6 +18,10 @@ async fn alone() -> (TempDir, Node) {
     options.bootstrap = true;
     let node = Node::start(options).await.unwrap();
     (folder, node)
+}
+
+fn peer(name: &str, peer: &str) -> crate::Peer {
+    crate::Peer { name: name.to_owned(), api: String::new(), peer: peer.to_owned() }
 }
 
 fn tick() -> Command {
@@ -93,12 +100,7 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     let own = format!("127.{}.{}.252:7000", 1 + (pid >> 8) % 250, pid & 0xff);
     options.peer_listen = Some(own.parse().unwrap());
     options.bootstrap = true;
-    let address = |name: &str, peer: &str| crate::Peer {
-        name: name.to_owned(),
-        api: String::new(),
-        peer: peer.to_owned(),
-    };
-    options.peers = vec![address("n1", &own), address("n2", &stub)];
+    options.peers = vec![peer("n1", &own), peer("n2", &stub)];
     let node = Node::start(options).await.unwrap();
     decides(&node).await;
     let failure = node.transfer_leader(Some(2)).await.unwrap_err();
@@ -110,4 +112,30 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     assert_eq!(node.leader_name().as_deref(), Some("n1"));
     node.shutdown().await;
     idle.abort();
+}
+
+/// Story: a new member heard its leader before it was told where that is; asked for a change of
+/// membership then, it asked itself again without end, and its thread did nothing else (found by
+/// simulation, short seed 14, issue 3).
+#[tokio::test]
+async fn a_verb_that_waits_for_the_address_of_the_leader_lets_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::new("n1", folder.path().join("n1"));
+    // It forms no cluster, and has no log yet.
+    options.peers = vec![peer("n1", "127.0.0.1:7000")];
+    let node = Node::start(options).await.unwrap();
+    let heartbeat = AppendEntriesRequest {
+        vote: Vote::new_committed(1, 9),
+        prev_log_id: None,
+        entries: Vec::new(),
+        leader_commit: None,
+    };
+    node.core.raft.append_entries(heartbeat).await.unwrap();
+    *node.core.heard_leader.lock() = Some(std::time::Instant::now());
+    assert_eq!(node.core.leader(), Some(9));
+    let mut removing = pin!(node.remove_member(7));
+    assert!(futures_util::poll!(&mut removing).is_pending());
+    assert_eq!(node.core.leader(), Some(9), "it gave way only when it had forgotten the leader");
+    let failure = removing.await.unwrap_err();
+    assert_eq!((failure.reason, failure.executed), (FailureReason::NoQuorum, Executed::No));
 }
