@@ -168,6 +168,11 @@ pub(crate) async fn take_forwarded(
     if core.draining.load(Ordering::Relaxed) {
         return answer(Err(Failed::NotLeader));
     }
+    // Once in the log it would end every node that cannot read it.
+    if codec::decode::<Command>(&command).is_err() {
+        tracing::warn!("a peer forwarded what is no command here; is it of another release?");
+        return answer(Err(Failed::NotLeader));
+    }
     let Some(admitted) = Admitted::enter(core) else { return answer(Err(Failed::Overloaded)) };
     append(core, command, move |result| {
         drop(admitted);

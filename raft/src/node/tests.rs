@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 
+use bytes::Bytes;
 use firstcome_domain::{Action, Actor};
 use openraft::raft::AppendEntriesRequest;
 use tempfile::TempDir;
@@ -10,7 +11,7 @@ use super::*;
 use crate::failure::exit;
 use crate::network::stub::{self, DEADLINE};
 use crate::types::{Address, Vote};
-use crate::wire::{Channel, Hello, Request, Welcome};
+use crate::wire::{Channel, Failed, Hello, Request, Welcome};
 
 async fn alone() -> (TempDir, Node) {
     let folder = tempfile::tempdir().unwrap();
@@ -54,6 +55,20 @@ async fn raft_that_is_stopped_in_order_is_no_failure() {
     node.shutdown().await;
     let ended = tokio::time::timeout(Duration::from_millis(300), node.failed()).await;
     assert!(ended.is_err(), "{ended:?}");
+}
+
+/// Story: what a peer forwarded went into the log as it came, and every node ended that applied it
+/// (issue 3).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_command_does_not_get_into_the_log() {
+    let (_folder, node) = alone().await;
+    decides(&node).await;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let answer = move |result| drop(tell.send(result));
+    propose::take_forwarded(&node.core, Bytes::from_static(b"\xff none"), answer).await;
+    let told = tokio::time::timeout(DEADLINE, told).await.expect("an answer").unwrap();
+    assert_eq!(told.unwrap_err(), Failed::NotLeader);
+    decides(&node).await;
 }
 
 /// Story: connections to members that were removed stayed for as long as the process (issue 2).
