@@ -31,7 +31,8 @@ pub(crate) fn settle<V: View>(
     match &ask.settlement {
         Settlement::PaidOutside { reference } => {
             let status = order.status;
-            if status != Status::PaymentPending {
+            let late = status == Status::Expired && armed(Bug::LateCaptureRevivesOrder);
+            if status != Status::PaymentPending && !late {
                 return Err(Refusal::OrderNotPayable { status });
             }
             let amount = order.total;

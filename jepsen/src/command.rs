@@ -176,7 +176,8 @@ struct Matrix {
     /// Arguments of `jepsen run` that are given in turn; may be repeated.
     #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
     alternate: Vec<String>,
-    /// The fault build, for power, disk, failpoint and clock; others break the plain binary.
+    /// The fault build, for power, disk, failpoint and clock, and for workloads whose holds end;
+    /// others break the plain binary.
     #[arg(long)]
     fault_binary: Option<PathBuf>,
     #[command(flatten)]

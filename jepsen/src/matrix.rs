@@ -14,6 +14,7 @@ use crate::child::{self, Ran, Word};
 use crate::nemesis::Nemesis;
 use crate::origin;
 use crate::run::write_json;
+use crate::workload::Kind;
 
 /// What to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,7 +35,7 @@ pub struct Grid {
     pub further: Vec<String>,
     /// Further arguments given in turn, one of these to each run.
     pub alternate: Vec<String>,
-    /// The fault build, for the nemeses that need it; all others break the plain binary.
+    /// The fault build, for cells that need it; all others break the plain binary.
     pub fault_binary: Option<PathBuf>,
 }
 
@@ -109,7 +110,8 @@ fn plan(grid: &Grid) -> Vec<(usize, Vec<String>)> {
             let words = grid.alternate.get(turn).map(|text| text.split_whitespace());
             arguments.extend(words.into_iter().flatten().map(str::to_owned));
         }
-        let needs_it = Nemesis::from_str(nemesis, false).is_ok_and(Nemesis::needs_fault_build);
+        let needs_it = Nemesis::from_str(nemesis, false).is_ok_and(Nemesis::needs_fault_build)
+            || Kind::from_str(workload, false).is_ok_and(Kind::ends_holds);
         if let Some(binary) = grid.fault_binary.as_ref().filter(|_| needs_it) {
             arguments.extend(["--fault-binary".to_owned(), binary.to_string_lossy().into_owned()]);
         }
@@ -197,11 +199,16 @@ mod tests {
 
     #[test]
     fn only_cells_that_need_the_fault_build_get_it() {
-        let grid = Grid { nemeses: vec!["kill".into(), "power".into()], times: 1, ..grid() };
-        for (_, arguments) in plan(&grid) {
-            let has = arguments.iter().any(|argument| argument == "--fault-binary");
-            assert_eq!(has, arguments.iter().any(|argument| argument == "power"), "{arguments:?}");
-        }
+        let grid = Grid {
+            workloads: vec!["flash_sale".into(), "conservation".into()],
+            nemeses: vec!["kill".into(), "power".into()],
+            times: 1,
+            ..grid()
+        };
+        let given = plan(&grid);
+        let has = |arguments: &Vec<String>| arguments.iter().any(|a| a == "--fault-binary");
+        let has: Vec<bool> = given.iter().map(|(_, arguments)| has(arguments)).collect();
+        assert_eq!(has, [false, true, true, true], "{given:?}");
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     }
     let drawn = nemesis::plan::draw(&nemesis::plan::Order {
         nemesis: plan.nemesis,
-        advances: ["conservation", "deadline"].contains(&plan.workload.word()),
+        advances: plan.workload.ends_holds(),
         seconds: plan.seconds,
         nodes: plan.nodes,
         abilities,

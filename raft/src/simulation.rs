@@ -173,8 +173,8 @@ pub struct Observed {
     pub vote: (u64, u64, bool),
     /// Whether it takes itself for the leader.
     pub leads: bool,
-    /// Last index of the log.
-    pub last: u64,
+    /// The last entry of the log.
+    pub last: Option<Position>,
     /// Decided, as far as known here.
     pub committed: Option<Position>,
     /// Applied here.
@@ -205,7 +205,7 @@ impl Node {
             term: metrics.current_term,
             vote: (vote.leader_id.term, vote.leader_id.node_id, vote.committed),
             leads: metrics.state.is_leader(),
-            last: metrics.last_log_index.unwrap_or(0),
+            last: position(core.raft.data_metrics().borrow_watched().last_log),
             committed: position(metrics.local_committed),
             applied: position(metrics.last_applied),
             snapshot: position(metrics.snapshot),

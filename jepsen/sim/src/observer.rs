@@ -17,6 +17,10 @@ use crate::trace::Trace;
 /// An entry: who wrote it, and hash of its bytes.
 type Written = (Leader, u64);
 
+fn index(position: Option<Position>) -> u64 {
+    position.map_or(0, |(_, index)| index)
+}
+
 /// What is remembered of one machine's node.
 #[derive(Default)]
 struct Seen {
@@ -173,7 +177,7 @@ impl Observer {
                     }
                 }
             }
-            if again && now.purged.is_some_and(|(_, purged)| purged > before.last) {
+            if again && index(now.purged) > index(before.last) {
                 self.installs += 1;
                 trace.event(name, &format!("installed a snapshot at {:?}", now.purged));
             }
@@ -185,24 +189,23 @@ impl Observer {
         });
         if news {
             let role = if now.leads { "leads" } else { "follows" };
-            let Observed { term, last, committed, voters, .. } = now;
+            let Observed { term, committed, voters, .. } = now;
+            let last = index(now.last);
             let text = format!("{role} term={term} last={last} {committed:?} voters={voters:?}");
             trace.event(name, &text);
         }
-        let index = |position: Option<Position>| position.map_or(0, |(_, index)| index);
-        let marks = [now.id, now.term, now.last, index(now.committed), index(now.applied)];
+        let marks = [now.id, now.term, index(now.last), index(now.committed), index(now.applied)];
         trace.note(&marks, name.as_bytes());
     }
 
     /// purged <= snapshot <= applied <= committed <= last
     fn order(trace: &Trace, name: &str, now: &Observed) {
-        let index = |position: Option<Position>| position.map_or(0, |(_, index)| index);
         let chain = [
             ("purged", index(now.purged)),
             ("snapshot", index(now.snapshot)),
             ("applied", index(now.applied)),
             ("committed", index(now.committed)),
-            ("last", now.last),
+            ("last", index(now.last)),
         ];
         for pair in chain.windows(2) {
             if let [(low, a), (high, b)] = pair
@@ -275,7 +278,7 @@ impl Observer {
             .range(seen.compared..=committed)
             .map(|(index, written)| (*index, *written))
             .collect();
-        seen.compared = seen.compared.max(committed.min(now.last));
+        seen.compared = seen.compared.max(committed.min(index(now.last)));
         let mut newest = None;
         for (index, written) in news {
             match self.decided.get(&index) {

@@ -23,15 +23,17 @@ pub(super) fn prove(sim: &Path, bug: &str, checks: &str) -> Outcome {
         return Outcome::NotRun;
     }
     let began = Instant::now();
+    // A bug may break something else first; such a seed shows nothing, and the next one may.
+    let mut other = None;
     for seed in 1..=SEEDS {
         match run(sim, bug, seed).map(|said| judge(&said, seed, checks)) {
             Ok(Told::Passed) => {}
             Ok(Told::Failed(words)) => return Outcome::Caught(began.elapsed(), words),
-            Ok(Told::Nothing(why)) => return Outcome::Worthless(why),
+            Ok(Told::Nothing(why)) => other = other.or(Some(why)),
             Err(error) => return Outcome::Worthless(format!("seed {seed}: {error:#}")),
         }
     }
-    Outcome::Missed
+    other.map_or(Outcome::Missed, Outcome::Worthless)
 }
 
 /// What one run printed; nothing when it took too long.

@@ -173,7 +173,7 @@ pub const ROWS: &[Row] = &[
     simulated("stale_follower_read", "witness"),
     live("stale_follower_read", "register", "partition", "witness"),
     live("lease_read_after_pause", "register", "pause", "witness"),
-    live("early_refusal_too_old", "flash_sale", "pause", "witness"),
+    live("early_refusal_too_old", "flash_sale", "partition", "witness"),
     simulated("maybe_reported_as_no", "once or witness"),
     live("maybe_reported_as_no", "orders_once", "kill", "once"),
     live("blind_retry_without_key", "register", "kill", "once"),

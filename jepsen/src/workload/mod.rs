@@ -78,6 +78,12 @@ impl Kind {
         }
     }
 
+    /// Whether holds must end in it; they last a minute of log time at least, so a nemesis moves
+    /// all clocks forward.
+    pub const fn ends_holds(self) -> bool {
+        matches!(self, Self::Conservation | Self::Deadline)
+    }
+
     /// The workload for a shop that was just set up.
     pub fn workload(self, setting: Setting) -> Box<dyn Workload> {
         match self {
