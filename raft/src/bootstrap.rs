@@ -273,5 +273,5 @@ async fn refuse_if_running(options: &Options) -> Result<DataDir, StartError> {
 fn come_back(options: &Options, cluster_uuid: &str) -> Result<DataDir, StartError> {
     let own = founders(options).into_iter().find(|(_, address)| address.name == options.name);
     let id = own.map_or(1, |(id, _)| id);
-    Ok(DataDir::create(&options.data_dir, &identity(cluster_uuid, 0, id, &options.name))?)
+    create(options, &identity(cluster_uuid, 0, id, &options.name))
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::disk::{self, Disk, DiskLock};
-use crate::file::{self, Backend, FileIdentity};
+use crate::file::{self, FileIdentity};
 
 /// Format of the directory that this release reads and writes.
 pub const FORMAT: u32 = 1;
@@ -186,7 +186,8 @@ impl DataDir {
         Ok(Self { place, identity: identity.clone() })
     }
 
-    /// Opens and locks an existing one; checks that `node.json` and both files agree.
+    /// Opens and locks an existing one; checks that `node.json` and both files agree, and that no
+    /// page of either is damaged. Reads both files whole.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::open_on(disk::system(), path)
     }
@@ -197,11 +198,11 @@ impl DataDir {
         let place = lock(disk, path, &identity)?;
         for name in [LOG_FILE, STATE_FILE] {
             let file = place.file(name);
-            let handle = place.disk.open(&file).map_err(|error| missing(&file, error))?;
-            let db = file::open(Backend(handle), &file, CHECK_CACHE_BYTES)?;
+            let handle = place.disk.open_read_only(&file).map_err(|error| missing(&file, error))?;
+            let db = file::look_into(handle, &file, CHECK_CACHE_BYTES)?;
             let found = file::identity(&db, &file)?;
-            db.close().map_err(|error| file::failed(&file, error))?;
             check_identity(&file, &found, &identity, name == LOG_FILE)?;
+            file::check_pages(db, &file)?;
         }
         let names = place.disk.list(path).map_err(|error| Error::io(path, error))?;
         let half_received = names

@@ -1,7 +1,8 @@
 //! One redb file on a [`Disk`](crate::disk::Disk): opening, and what its errors mean.
 //!
-//! redb trusts a cleanly closed file and may panic on one that was damaged from outside, so
-//! opening one catches the panic and calls it damage. Later panics stop the node, as any panic.
+//! redb trusts a cleanly closed file and may panic on one that was damaged from outside, so every
+//! page is compared with its checksum before a node opens its directory, and panics while redb
+//! opens, checks or writes a file are caught and called damage.
 
 use std::io;
 use std::path::Path;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::codec;
 use crate::disk::DiskFile;
+use crate::scratch::Scratch;
 
 /// Every table has bytes for keys and values: the codec and the key builders give them a form.
 pub(crate) type Definition = redb::TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -89,6 +91,31 @@ pub(crate) fn open(
         let opened = Builder::new().set_cache_size(cache_bytes).create_with_backend(backend);
         opened.map_err(|error| failed(path, error))
     })
+}
+
+/// Opens a file to look at; what redb writes stays in memory.
+pub(crate) fn look_into(
+    file: Arc<dyn DiskFile>,
+    path: &Path,
+    cache_bytes: usize,
+) -> Result<Database, Error> {
+    let scratch = Scratch::new(file).map_err(|error| Error::io(path, error))?;
+    open(scratch, path, cache_bytes)
+}
+
+/// Compares every page with its checksum, which redb does not when it reads one, nor when it opens
+/// a file that was closed in order or allows quick repair.
+pub(crate) fn check_pages(mut db: Database, path: &Path) -> Result<(), Error> {
+    let checked = guarded(path, || match db.check_integrity() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::corrupt(path, "a page does not match its checksum")),
+        Err(error) => Err(failed(path, error)),
+    });
+    // What is wrong may show again when redb lets go of the file.
+    checked.and(guarded(path, move || {
+        drop(db);
+        Ok(())
+    }))
 }
 
 /// Lets redb work on a file; where redb panics, the file is damaged.

@@ -4,8 +4,6 @@
 //! are opened through a scratch layer: a log that was not closed in order needs redb's repair,
 //! and what the repair writes stays in memory.
 
-mod scratch;
-
 use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,8 +33,6 @@ use crate::scan::{Base, Direction};
 use crate::state::checkpoint::load_meta;
 use crate::state::{Applied, StateHash};
 use crate::table::{PRIMARY_TABLES, TABLES, Table};
-
-use scratch::Scratch;
 
 /// Looking around needs no large page cache: 64 MiB.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -122,8 +118,7 @@ impl Inspection {
             let file = place.file(name);
             let handle =
                 place.disk.open_read_only(&file).map_err(|error| dir::missing(&file, error))?;
-            let scratch = Scratch::new(handle).map_err(|error| Error::io(&file, error))?;
-            let db = file::open(scratch, &file, CACHE_BYTES)?;
+            let db = file::look_into(handle, &file, CACHE_BYTES)?;
             let found = file::identity(&db, &file)?;
             dir::check_identity(&file, &found, &identity, name == LOG_FILE)?;
             Ok(db)

@@ -25,6 +25,7 @@ mod panics;
 pub mod query;
 mod rows;
 mod scan;
+mod scratch;
 pub mod snapshot;
 pub mod state;
 mod table;

@@ -22,13 +22,13 @@ struct Layer {
 
 /// The file below, and what was written over it.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     file: Arc<dyn DiskFile>,
     layer: Mutex<Layer>,
 }
 
 impl Scratch {
-    pub(super) fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
+    pub(crate) fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
         let len = file.len()?;
         Ok(Self { file, layer: Mutex::new(Layer { len, below: len, blocks: BTreeMap::new() }) })
     }
