@@ -199,6 +199,8 @@ impl DataDir {
         for name in [LOG_FILE, STATE_FILE] {
             let file = place.file(name);
             let handle = place.disk.open_read_only(&file).map_err(|error| missing(&file, error))?;
+            let bytes = handle.len().map_err(|error| Error::io(&file, error))?;
+            tracing::info!(file = %file.display(), bytes, "checking every page");
             let db = file::look_into(handle, &file, CHECK_CACHE_BYTES)?;
             let found = file::identity(&db, &file)?;
             check_identity(&file, &found, &identity, name == LOG_FILE)?;
