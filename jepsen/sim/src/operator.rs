@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use firstcome_raft::{ClusterStatus, Failure, MemberRole, Node};
+use firstcome_raft::{ClusterStatus, Failure, FailureReason, MemberRole, Node};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -145,10 +145,16 @@ impl Operator {
             }
             let removed: Option<Result<(), Failure>> =
                 self.ask(at, |node| async move { node.remove_member(id).await }).await;
-            if let Some(Ok(())) = removed {
-                return true;
+            match removed {
+                Some(Ok(())) => return true,
+                // An earlier try was done, and its answer lost.
+                Some(Err(Failure { reason: FailureReason::Rejected(why), .. }))
+                    if why == format!("there is no member {id}") =>
+                {
+                    return true;
+                }
+                _ => tokio::time::sleep(PAUSE).await,
             }
-            tokio::time::sleep(PAUSE).await;
         }
         false
     }
