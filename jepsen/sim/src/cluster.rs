@@ -274,6 +274,25 @@ impl Cluster {
         }
     }
 
+    /// Flips a few bits of a member's rows while its node stands still; then it is started. The log
+    /// is left alone: damage to its last commit looks like one that was cut short, and the entries
+    /// that the member acknowledged are gone without a word.
+    pub fn damage_disk(&mut self, at: usize) -> anyhow::Result<()> {
+        self.stop(at, None);
+        let Some(host) = self.hosts.get_mut(at) else { return Ok(()) };
+        let flips = self.dice.magnitude(1, 64);
+        host.disk.damage(&Self::data_dir().join("state.redb"), |bytes| {
+            for _ in 0..flips {
+                let place = self.dice.index(bytes.len());
+                if let Some(byte) = bytes.get_mut(place) {
+                    *byte ^= 1 << self.dice.below(8);
+                }
+            }
+        })?;
+        self.trace.event(&host.name, &format!("finds {flips} bits of its rows flipped"));
+        self.start(at)
+    }
+
     /// An empty disk in place of the old one.
     pub fn wipe(&mut self, at: usize) {
         self.stop(at, None);

@@ -74,7 +74,8 @@ impl Nemesis {
         }
     }
 
-    fn count(&mut self, what: &str) {
+    /// Counts a fault.
+    pub fn count(&mut self, what: &str) {
         *self.counts.entry(what.to_owned()).or_default() += 1;
     }
 

@@ -3,7 +3,8 @@
 //!
 //! A disk is wiped only once its member is known to be removed: the verb said so, or the node itself
 //! was told. Anything else would destroy what the cluster may still rely on. But for the disk that is
-//! lost first, sometimes: one at a time, and its node must not come back before it was replaced.
+//! lost or damaged first, sometimes: one at a time, and an empty node must not come back before it
+//! was replaced.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,10 @@ pub struct Office {
     pub wish: Mutex<Option<usize>>,
     /// The machine that loses its disk, now, while its member is still one.
     pub lose: Mutex<Option<usize>>,
+    /// The machine whose disk is damaged, now, while its member is still one.
+    pub damage: Mutex<Option<usize>>,
+    /// The machine whose disk was damaged; its node may refuse to start until it is replaced.
+    pub damaged: Mutex<Option<usize>>,
     /// The machine that is to get an empty disk, now.
     pub wipe: Mutex<Option<usize>>,
     /// Machines whose node was told that it is removed.
@@ -119,7 +124,9 @@ impl Operator {
             let Some(id) = self.id_of(at) else { return false };
             let lost = self.dice.per_mille(400);
             if lost {
-                *self.office.lose.lock() = Some(at);
+                let how =
+                    if self.dice.per_mille(500) { &self.office.lose } else { &self.office.damage };
+                *how.lock() = Some(at);
                 let unnoticed = self.dice.between(LOST_MS.0, LOST_MS.1);
                 tokio::time::sleep(Duration::from_millis(unnoticed)).await;
             }

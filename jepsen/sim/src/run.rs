@@ -274,7 +274,14 @@ impl Run {
             self.observer.lose(at);
             self.cluster.start(at)?;
         }
+        let damaged = self.office.damage.lock().take();
+        if let Some(at) = damaged {
+            *self.office.damaged.lock() = damaged;
+            self.nemesis.count("damaged disk");
+            self.cluster.damage_disk(at)?;
+        }
         if let Some(at) = *self.office.wipe.lock() {
+            *self.office.damaged.lock() = None;
             self.cluster.wipe(at);
             self.observer.forget(at);
             self.office.gone.lock().retain(|gone| *gone != at);
@@ -305,6 +312,9 @@ impl Run {
         let name = format!("n{}", at + 1);
         let fine = match ended {
             Ended::NotStarted(StartError::Storage(firstcome_storage::Error::Io { .. })) => told,
+            Ended::NotStarted(StartError::Storage(firstcome_storage::Error::Corrupt {
+                ..
+            })) => *self.office.damaged.lock() == Some(at),
             Ended::NotStarted(StartError::Bootstrap(_) | StartError::Removed) => true,
             Ended::NotStarted(_) => false,
             Ended::Failed(code, _) => (told && *code == EXIT_IO) || *code == EXIT_REMOVED,
