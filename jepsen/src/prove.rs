@@ -24,7 +24,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::check::Verdict;
-use table::{Catcher, Layer, NOT_YET, ROWS, Row};
+use table::{Catcher, Layer, NOT_PROVED, ROWS, Row};
 
 /// A test that needs longer has not noticed anything.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -359,8 +359,8 @@ fn print(proved: &[(Row, Outcome)], built: Duration, all: Duration) -> io::Resul
     for (row, outcome) in proved {
         line(&mut out, row, outcome)?;
     }
-    for (bug, why) in NOT_YET {
-        writeln!(out, "{bug:<36} not applicable: {why}")?;
+    for (bug, layer, why) in NOT_PROVED {
+        writeln!(out, "{bug:<36} {:<5} not proved: {why}", layer.name())?;
     }
     let caught = proved.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Caught(..)));
     let (caught, rows) = (caught.count(), proved.len());
@@ -387,14 +387,16 @@ fn write(options: &Options, proved: &[(Row, Outcome)], verdict: Verdict) -> anyh
             })
         })
         .collect();
-    let not_yet: Vec<Value> =
-        NOT_YET.iter().map(|(bug, why)| json!({ "bug": bug, "why": why })).collect();
+    let not_proved: Vec<Value> = NOT_PROVED
+        .iter()
+        .map(|(bug, layer, why)| json!({ "bug": bug, "layer": layer.name(), "why": why }))
+        .collect();
     let table = json!({
         "format": 1,
         "verdict": format!("{verdict:?}").to_lowercase(),
         "property_seed": PROPERTY_SEED,
         "rows": rows,
-        "not_applicable": not_yet,
+        "not_proved": not_proved,
     });
     if let Some(folder) = options.out.parent() {
         fs::create_dir_all(folder)?;
@@ -420,8 +422,8 @@ fn markdown(proved: &[(Row, Outcome)]) -> String {
         // Writing to a string does not fail.
         _ = writeln!(text, "| `{bug}` | {layer} | {catcher} | {time} | {word} |");
     }
-    for (bug, why) in NOT_YET {
-        _ = writeln!(text, "| `{bug}` | | | | not applicable: {why} |");
+    for (bug, layer, why) in NOT_PROVED {
+        _ = writeln!(text, "| `{bug}` | {} | | | not proved: {why} |", layer.name());
     }
     text
 }

@@ -162,7 +162,6 @@ pub const ROWS: &[Row] = &[
     },
     disk("applied_index_in_second_transaction", CRASH),
     disk("checkpoint_ahead_of_log", BARRIER),
-    simulated("checkpoint_ahead_of_log", "rows or restart"),
     disk("rename_without_dir_sync", CRASH),
     live("rename_without_dir_sync", "orders_once", "power", "recovery"),
     disk("purge_too_far", CRASH),
@@ -184,8 +183,16 @@ pub const ROWS: &[Row] = &[
     live(SILENT, "flash_sale", "kill", "coverage"),
 ];
 
-/// Bugs of the plan that the product has no code for yet.
-pub const NOT_YET: &[(&str, &str)] = &[("waiter_overtaken", "there is no waiting list")];
+/// Rows of the plan that nothing can prove: bug, layer and the reason.
+pub const NOT_PROVED: &[(&str, Layer, &str)] = &[
+    ("waiter_overtaken", Layer::L1, "there is no waiting list yet"),
+    (
+        "checkpoint_ahead_of_log",
+        Layer::L3,
+        "openraft brings a log that is behind its rows into line, unless its tail contradicts them; \
+         no seed of 100 met that",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -207,6 +214,8 @@ mod tests {
         let rows: BTreeSet<&str> = rows.filter(|bug| !of_judges(bug)).collect();
         assert_eq!(seeded, rows);
         assert!(seeded.len() >= 30, "{seeded:?}");
-        assert!(NOT_YET.iter().all(|(bug, _)| !seeded.contains(bug)));
+        for (bug, layer, _) in NOT_PROVED {
+            assert!(!ROWS.iter().any(|row| row.bug == *bug && row.layer == *layer), "{bug}");
+        }
     }
 }
