@@ -63,8 +63,15 @@ impl Exit {
             StartError::Bootstrap(_) => Self::Identity,
             StartError::Settings(_) => Self::Config,
             StartError::Removed => Self::Removed,
+            StartError::Failed { code, .. } => Self::of_code(*code),
             StartError::Raft(_) => Self::Bug,
         }
+    }
+
+    /// What a node names as its reason to stop; it names no others.
+    fn of_code(code: i32) -> Self {
+        let named = [Self::Corrupt, Self::Io, Self::Temporary, Self::Identity, Self::Removed];
+        named.into_iter().find(|exit| i32::from(exit.code()) == code).unwrap_or(Self::Bug)
     }
 
     fn of_storage(error: &StorageError) -> Self {
@@ -156,6 +163,8 @@ mod tests {
             (StartError::Settings(detail()).into(), 78),
             (StartError::Removed.into(), 77),
             (StartError::Raft(detail()).into(), 70),
+            (StartError::Failed { code: 74, reason: detail() }.into(), 74),
+            (StartError::Failed { code: 65, reason: detail() }.into(), 65),
             (Stop::config("x").into(), 78),
             (io().into(), 74),
             (anyhow::anyhow!("nobody knows"), 70),

@@ -57,13 +57,18 @@ impl FailureSlot {
         self.set(storage_exit_code(error), reason);
     }
 
+    /// What failed first, if anything did.
+    pub(crate) fn first(&self) -> Option<(i32, String)> {
+        self.0.first.lock().clone()
+    }
+
     /// Resolves once something failed.
     pub(crate) async fn wait(&self) -> (i32, String) {
         loop {
             let notified = self.0.filled.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if let Some(failure) = self.0.first.lock().clone() {
+            if let Some(failure) = self.first() {
                 return failure;
             }
             notified.await;

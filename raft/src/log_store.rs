@@ -16,6 +16,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use crate::failure::FailureSlot;
 use crate::types::{self, TypeConfig};
 use crate::wire;
 
@@ -26,6 +27,7 @@ const READ_BYTES_MAX: usize = 4 << 20;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     log: Log,
+    failure: FailureSlot,
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
@@ -39,16 +41,16 @@ async fn durable(queue: impl FnOnce(firstcome_storage::log::Done)) -> io::Result
 }
 
 impl LogStore {
-    pub(crate) const fn new(log: Log) -> Self {
-        Self { log }
+    pub(crate) const fn new(log: Log, failure: FailureSlot) -> Self {
+        Self { log, failure }
     }
 
     fn entries(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<types::Entry>> {
         if start >= end {
             return Ok(Vec::new());
         }
-        self.log
-            .read(start..end, bytes_max)
+        let read = self.log.read(start..end, bytes_max);
+        read.inspect_err(|error| self.failure.set_storage(error))
             .map_err(io::Error::other)?
             .iter()
             .map(|entry| decode::<wire::Entry>(&entry.bytes).map(wire::Entry::into_raft))

@@ -106,6 +106,14 @@ pub enum StartError {
     /// The node was removed from its cluster (77).
     #[error("this node was removed from the cluster")]
     Removed,
+    /// The disk failed, or what is on it is damaged, while Raft read it.
+    #[error("{reason}")]
+    Failed {
+        /// The exit code for it.
+        code: i32,
+        /// What failed.
+        reason: String,
+    },
     /// openraft refused to start (70).
     #[error("raft cannot start: {0}")]
     Raft(String),
@@ -160,10 +168,13 @@ impl Node {
         };
         let (applied_tx, applied) = watch::channel(0);
         let machine = StateMachine::open(state.clone(), applied_tx, failure.clone())?;
-        let raft =
-            Raft::new(identity.node_id, config, factory, LogStore::new(log.clone()), machine)
-                .await
-                .map_err(|error| StartError::Raft(error.to_string()))?;
+        let store = LogStore::new(log.clone(), failure.clone());
+        let raft = Raft::new(identity.node_id, config, factory, store, machine).await.map_err(
+            |error| match failure.first() {
+                Some((code, reason)) => StartError::Failed { code, reason },
+                None => StartError::Raft(error.to_string()),
+            },
+        )?;
         let (read_index, asks) = mpsc::unbounded_channel();
         let clock_max = i64::try_from(options.clock_max.as_millis()).unwrap_or(i64::MAX);
         let core = Arc::new(Core {

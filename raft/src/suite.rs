@@ -38,7 +38,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, DataDir)> for On
         let (applied, _) = watch::channel(0);
         let machine =
             StateMachine::open(state, applied, FailureSlot::default()).expect("a state machine");
-        Ok(((folder, dir), LogStore::new(log), machine))
+        Ok(((folder, dir), LogStore::new(log, FailureSlot::default()), machine))
     }
 }
 

@@ -315,6 +315,7 @@ impl Run {
             Ended::NotStarted(StartError::Storage(firstcome_storage::Error::Corrupt {
                 ..
             })) => *self.office.damaged.lock() == Some(at),
+            Ended::NotStarted(StartError::Failed { code: EXIT_IO, .. }) => told,
             Ended::NotStarted(StartError::Bootstrap(_) | StartError::Removed) => true,
             Ended::NotStarted(_) => false,
             Ended::Failed(code, _) => (told && *code == EXIT_IO) || *code == EXIT_REMOVED,

@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use firstcome_domain::{Action, Actor};
+use firstcome_storage::disk::sim::SimDisk;
 use openraft::raft::AppendEntriesRequest;
 use tempfile::TempDir;
 
@@ -69,6 +70,47 @@ async fn what_is_no_command_does_not_get_into_the_log() {
     let told = tokio::time::timeout(DEADLINE, told).await.expect("an answer").unwrap();
     assert_eq!(told.unwrap_err(), Failed::NotLeader);
     decides(&node).await;
+}
+
+/// Story: openraft reads what the snapshot mark names before it is up, and a disk that failed then
+/// was called a bug (70) (found by simulation, seed 1234, issue 3).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fails_while_a_node_starts_is_no_bug() {
+    let disk = SimDisk::new();
+    let options = |disk: &SimDisk| {
+        let mut options = Options::new("n1", "/data".into());
+        options.bootstrap = true;
+        options.disk = Arc::new(disk.clone());
+        options.checkpoint_interval = DEADLINE;
+        options
+    };
+    let node = Node::start(options(&disk)).await.unwrap();
+    decides(&node).await;
+    node.snapshot().await.unwrap();
+    // What is decided and in no checkpoint is applied again while Raft starts.
+    for _ in 0..20 {
+        decides(&node).await;
+    }
+    let stopped = disk.copy();
+    node.shutdown().await;
+    let mut failed = Vec::new();
+    for call in 1..200 {
+        let disk = stopped.copy();
+        disk.fail_call(call, 5);
+        match Node::start(options(&disk)).await {
+            Ok(node) => {
+                let is_beyond = !disk.has_failed();
+                node.shutdown().await;
+                if is_beyond {
+                    break;
+                }
+            }
+            Err(StartError::Storage(firstcome_storage::Error::Io { .. })) => failed.push("open"),
+            Err(StartError::Failed { code: exit::IO, .. }) => failed.push("raft"),
+            Err(other) => panic!("call {call}: {other:?}"),
+        }
+    }
+    assert!(failed.contains(&"open") && failed.contains(&"raft"), "{failed:?}");
 }
 
 /// Story: connections to members that were removed stayed for as long as the process (issue 2).
