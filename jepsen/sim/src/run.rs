@@ -311,11 +311,13 @@ impl Run {
         let told = self.nemesis.was_told_to_fail(&self.cluster, at);
         let name = format!("n{}", at + 1);
         let fine = match ended {
-            Ended::NotStarted(StartError::Storage(firstcome_storage::Error::Io { .. })) => told,
+            Ended::NotStarted(
+                StartError::Storage(firstcome_storage::Error::Io { .. })
+                | StartError::Failed { code: EXIT_IO, .. },
+            ) => told,
             Ended::NotStarted(StartError::Storage(firstcome_storage::Error::Corrupt {
                 ..
             })) => *self.office.damaged.lock() == Some(at),
-            Ended::NotStarted(StartError::Failed { code: EXIT_IO, .. }) => told,
             Ended::NotStarted(StartError::Bootstrap(_) | StartError::Removed) => true,
             Ended::NotStarted(_) => false,
             Ended::Failed(code, _) => (told && *code == EXIT_IO) || *code == EXIT_REMOVED,
