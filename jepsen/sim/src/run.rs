@@ -43,6 +43,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// Everything that has to be done afterwards, each.
 const CLOSE_LIMIT: Duration = Duration::from_mins(3);
+/// A node gives a request up before that.
+const CALM: Duration = Duration::from_secs(10);
 /// Customers of one client.
 const CUSTOMERS: usize = 60;
 /// Fresh buyers of the sell-out phase.
@@ -229,6 +231,11 @@ impl Run {
         }
         self.until("every client ends what it began", CLOSE_LIMIT, |_| {
             working.iter().all(tokio::task::JoinHandle::is_finished)
+        })?;
+        // What its client gave up may still be done.
+        let calm = self.cluster.axis.now() + ns(CALM);
+        self.until("nothing is on its way any more", CLOSE_LIMIT, |run| {
+            run.cluster.axis.now() >= calm
         })?;
         stage.over.store(true, Ordering::Relaxed);
         let sales = stage.workload.lock().as_ref().map(|w| w.sales()).unwrap_or_default();

@@ -23,6 +23,8 @@ const VERB_LIMIT: Duration = Duration::from_secs(2);
 const LEADERLESS_MAX: Duration = Duration::from_secs(2);
 /// Between two requests for the same change.
 const VERB_PAUSE: Duration = Duration::from_millis(250);
+/// The node was removed from its cluster.
+pub(super) const EXIT_REMOVED: i32 = 77;
 
 /// The ground of a run, while faults are carried out.
 pub(super) struct Field<'a> {
@@ -38,6 +40,8 @@ pub(super) struct Field<'a> {
     pub(super) touched_members: bool,
     /// Nodes whose disks are lost, and that are not yet back as new members.
     pub(super) destroyed: BTreeSet<usize>,
+    /// Nodes that were told to leave, whatever was answered, and are not back as new members.
+    pub(super) leaving: BTreeSet<usize>,
     /// Exit codes that a fault at work explains.
     excused: BTreeMap<usize, Vec<i32>>,
     /// Nodes that fell and stay down: findings.
@@ -54,6 +58,7 @@ impl<'a> Field<'a> {
             patience: Duration::from_secs(10),
             touched_members: false,
             destroyed: BTreeSet::new(),
+            leaving: BTreeSet::new(),
             excused: BTreeMap::new(),
             given_up: BTreeSet::new(),
         }
@@ -111,7 +116,8 @@ impl<'a> Field<'a> {
             // By a signal: 128 and its number, as a shell has it.
             let signal = std::os::unix::process::ExitStatusExt::signal(&status);
             let code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0));
-            let explained = self.excused.get(&at).is_some_and(|codes| codes.contains(&code));
+            let explained = self.excused.get(&at).is_some_and(|codes| codes.contains(&code))
+                || (code == EXIT_REMOVED && self.leaving.contains(&at));
             self.exits.push((at, code));
             if !explained {
                 self.given_up.insert(at);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::field::Field;
+use super::field::{EXIT_REMOVED, Field};
 use super::plan::Step;
 use super::{Affliction, Outcome};
 use crate::cluster::watch::Member;
@@ -18,8 +18,6 @@ use crate::cluster::watch::Member;
 const RESTORE_LIMIT: Duration = Duration::from_secs(20);
 /// A removed node notices it by itself.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
-/// The node was removed from its cluster.
-const EXIT_REMOVED: i32 = 77;
 /// Everything else a node may do that waits for an identity and is ended.
 const EXIT_DONE: i32 = 0;
 
@@ -58,11 +56,13 @@ fn promote(field: &mut Field<'_>, at: usize, limit: Duration) -> anyhow::Result<
     field.change(limit, verb, |members| named(members, &name).is_some_and(|m| m.is_voter))
 }
 
-/// Takes a member out.
-fn remove(field: &mut Field<'_>, name: &str, id: u64, limit: Duration) -> anyhow::Result<bool> {
+/// Takes a member out. When it is not gone in time, it may still go later.
+fn remove(field: &mut Field<'_>, at: usize, id: u64, limit: Duration) -> anyhow::Result<bool> {
+    let name = field.cluster.node(at)?.name.clone();
+    field.leaving.insert(at);
     let verb =
         |field: &Field<'_>| Some(field.verb("DELETE", format!("/v1/cluster/members/{id}"), None));
-    let gone = |members: &[Member]| named(members, name).is_none_or(|member| member.id != id);
+    let gone = |members: &[Member]| named(members, &name).is_none_or(|member| member.id != id);
     field.change(limit, verb, gone)
 }
 
@@ -83,6 +83,7 @@ fn join(field: &mut Field<'_>, at: usize, limit: Duration) -> anyhow::Result<boo
     if promoted {
         field.cluster.node_mut(at)?.is_wanted = true;
         field.destroyed.remove(&at);
+        field.leaving.remove(&at);
     }
     Ok(promoted)
 }
@@ -93,7 +94,7 @@ fn part(field: &mut Field<'_>, at: usize, limit: Duration) -> anyhow::Result<boo
     field.excuse(at, &[EXIT_REMOVED, EXIT_DONE]);
     let gone = match field.member(&name) {
         Some(member) => {
-            let gone = remove(field, &name, member.id, limit)?;
+            let gone = remove(field, at, member.id, limit)?;
             say(field, "remove", &name, gone);
             gone
         }
@@ -181,7 +182,10 @@ impl Grow {
 impl Affliction for Grow {
     fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
         for at in Self::spares(field) {
-            self.joined += usize::from(join(field, at, field.patience)?);
+            // What did not leave in time before.
+            if !field.leaving.contains(&at) || part(field, at, field.patience)? {
+                self.joined += usize::from(join(field, at, field.patience)?);
+            }
         }
         let voters = field.members().map(|all| all.iter().filter(|m| m.is_voter).count());
         Ok(json!({"joined": self.joined, "voters": voters}))
@@ -211,7 +215,7 @@ impl Affliction for Removed {
         self.was_leader = field.leader() == Some(at);
         let id = field.member(&name).context("it is no member")?.id;
         field.excuse(at, &[EXIT_REMOVED]);
-        self.gone = remove(field, &name, id, field.patience)?;
+        self.gone = remove(field, at, id, field.patience)?;
         say(field, "remove", &name, self.gone);
         Ok(json!({"id": id, "was_leader": self.was_leader, "gone": self.gone}))
     }
