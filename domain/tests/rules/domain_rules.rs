@@ -394,6 +394,62 @@ fn early_refusal_says_what_the_rules_would_say() {
     assert_eq!(early(&shop, 2), Some(closed));
 }
 
+/// Units of a product come back when holds end, and when a sale that is over hands back its rest.
+#[test]
+fn early_refusal_of_general_stock_waits_for_whatever_is_due() {
+    let mut shop = Shop::with_product();
+    shop.order(1, P, 10);
+    let ask = Command { actor: customer(2), receipt: None, action: order_of(2, &[(P, 1)]) };
+    let early = |now| early_refusal(&shop.memory, &ask, Millis::new(now));
+    let sold_out = Some(Refusal::SoldOut { pool: P, waitlist: false, available: Some(0) });
+    assert_eq!(early(PAY_WITHIN - 1), sold_out);
+    assert_eq!(early(PAY_WITHIN), None, "the hold ends now");
+    assert_eq!(early(PAY_WITHIN + 1), None);
+}
+
+#[test]
+fn early_refusal_knows_that_a_sale_is_over_by_its_time() {
+    let mut shop = Shop::with_product();
+    let closes_at = Some(Millis::new(MINUTE));
+    shop.done(STAFF, Action::SaleCreate(SaleCreate { closes_at, ..sale_of(SALE, 5) }));
+    let ask = Command { actor: customer(1), receipt: None, action: order_of(1, &[(S, 1)]) };
+    let early = |now| early_refusal(&shop.memory, &ask, Millis::new(now));
+    assert_eq!(early(MINUTE - 1), None);
+    assert_eq!(early(MINUTE), Some(Refusal::SaleClosed { closes_at }));
+}
+
+#[test]
+fn early_refusal_is_for_those_who_want_more_than_there_is() {
+    let shop = Shop::with_product();
+    let ask = |quantity| {
+        let action = order_of(1, &[(P, quantity)]);
+        let command = Command { actor: customer(1), receipt: None, action };
+        early_refusal(&shop.memory, &command, Millis::new(0)).map(|refusal| refusal.code())
+    };
+    assert_eq!([ask(10), ask(11)], [None, Some("sold_out")]);
+}
+
+/// What is due rides along with the next command, and is the node's doing.
+#[test]
+fn the_ledger_names_who_asked() {
+    let mut shop = Shop::with_sale(1);
+    shop.order(1, S, 1);
+    shop.now = PAY_WITHIN;
+    shop.order(2, S, 1);
+    let mut named: Vec<_> = shop
+        .memory
+        .ledger()
+        .filter_map(|row| Some((row.order?, row.movement.reason.as_str(), row.actor)))
+        .collect();
+    named.sort_by_key(|(order, reason, _)| (*order, *reason));
+    let expected = [
+        (oid(1), "hold", customer(1)),
+        (oid(1), "release", Actor::Node),
+        (oid(2), "hold", customer(2)),
+    ];
+    assert_eq!(named, expected);
+}
+
 #[test]
 fn an_order_reads_each_row_once() {
     let mut shop = Shop::with_sale(2);
