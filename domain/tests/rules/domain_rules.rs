@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use firstcome_domain::command::*;
 use firstcome_domain::order::{PaymentStatus, Refund, Status};
+use firstcome_domain::settings::Settings;
 use firstcome_domain::stock::{Accounts, PoolId};
 use firstcome_domain::sweep::{
     AHEAD_ROWS_MAX, BACKGROUND_CHANGES_MAX, HOUSEKEEPING_ROWS_MAX, TICK_ROWS_MAX,
@@ -448,6 +449,37 @@ fn the_ledger_names_who_asked() {
         (oid(2), "hold", customer(2)),
     ];
     assert_eq!(named, expected);
+}
+
+#[test]
+fn events_name_the_user_whose_command_did_something_and_else_the_node() {
+    let mut shop = Shop::with_sale(1);
+    shop.order(1, S, 1);
+    shop.now = PAY_WITHIN;
+    shop.order(2, S, 1);
+    shop.now = 2 * PAY_WITHIN;
+    // Refused, but not before the order that was due had expired.
+    shop.refused(customer(3), order_of(3, &[(S, 2)]));
+    let actors: Vec<Actor> = shop.memory.events().map(|events| events.actor).collect();
+    assert!(actors.ends_with(&[customer(1), customer(2), Actor::Node]), "{actors:?}");
+}
+
+/// What ended in the same log entry does not count any more, and others' orders never do.
+#[test]
+fn orders_that_end_in_the_same_entry_do_not_count_as_pending() {
+    for (earlier, outcome) in [(1, "too_many_pending_orders"), (2, "done")] {
+        let mut shop = Shop::with_product();
+        let settings = Settings { max_pending_orders: 1, ..Settings::default() };
+        shop.done(ADMIN, Action::SettingsUpdate(SettingsUpdate { settings, if_version: 0 }));
+        // Ends ahead of the last command.
+        shop.order(earlier, P, 1);
+        shop.now = 1;
+        if earlier == 1 {
+            shop.order(2, P, 1);
+        }
+        shop.now = PAY_WITHIN;
+        assert_eq!(code(&shop.ask(customer(2), order_of(3, &[(P, 1)]))), outcome);
+    }
 }
 
 #[test]
