@@ -24,8 +24,8 @@ jepsen:
 sim:
     cd jepsen/sim && cargo run -- sweep --short --seeds 1..65 --jobs 2
 
-# Five workloads under eight nemeses once, 60 s a cell. The long jobs want the builds that
-# jepsen/README.md names; each takes less than 75 minutes on two cores.
+# Five workloads under eight nemeses once, 60 s a cell: 68 minutes on two cores. The long jobs want
+# the builds that jepsen/README.md names.
 long-matrix:
     target/release/jepsen matrix --seconds 60 --fault-binary target/fault-firstcome --alternate '--network proxy' --alternate '--network netns' --workloads flash_sale,orders_once,order_set,conservation,sessions --nemeses kill,pause,partition,link,power,disk,clock,membership
 
