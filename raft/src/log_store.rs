@@ -10,7 +10,7 @@ use std::ops::{Bound, RangeBounds};
 
 use bytes::Bytes;
 use firstcome_storage::log::{Entry, Mark};
-use firstcome_storage::{Log, codec};
+use firstcome_storage::{Error, Log, codec};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use serde::de::DeserializeOwned;
@@ -30,10 +30,6 @@ pub(crate) struct LogStore {
     failure: FailureSlot,
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
-    codec::decode(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))
-}
-
 async fn durable(queue: impl FnOnce(firstcome_storage::log::Done)) -> io::Result<()> {
     let (tx, rx) = oneshot::channel();
     queue(Box::new(move |result| drop(tx.send(result))));
@@ -45,6 +41,15 @@ impl LogStore {
         Self { log, failure }
     }
 
+    /// A row that cannot be read is damage, which openraft would turn into text.
+    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> io::Result<T> {
+        codec::decode(bytes).map_err(|error| {
+            let error = Error::Corrupt { path: "log.redb".into(), detail: error.to_string() };
+            self.failure.set_storage(&error);
+            io::Error::other(error)
+        })
+    }
+
     fn entries(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<types::Entry>> {
         if start >= end {
             return Ok(Vec::new());
@@ -53,7 +58,7 @@ impl LogStore {
         read.inspect_err(|error| self.failure.set_storage(error))
             .map_err(io::Error::other)?
             .iter()
-            .map(|entry| decode::<wire::Entry>(&entry.bytes).map(wire::Entry::into_raft))
+            .map(|entry| self.decode::<wire::Entry>(&entry.bytes).map(wire::Entry::into_raft))
             .collect()
     }
 }
@@ -78,7 +83,8 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<types::Vote>> {
-        self.log.vote().map(|b| decode::<wire::Vote>(&b).map(wire::Vote::into_raft)).transpose()
+        let vote = self.log.vote();
+        vote.map(|bytes| self.decode(&bytes).map(wire::Vote::into_raft)).transpose()
     }
 
     async fn limited_get_log_entries(
@@ -97,7 +103,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let purged = self.log.purged();
         let last_purged_log_id = purged
             .as_ref()
-            .map(|mark| decode::<wire::LogId>(&mark.bytes).map(wire::LogId::into_raft))
+            .map(|mark| self.decode(&mark.bytes).map(wire::LogId::into_raft))
             .transpose()?;
         let last_log_id = match self.log.last_index() {
             Some(last) if purged.is_none_or(|mark| mark.index < last) => {
@@ -126,7 +132,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn read_committed(&mut self) -> io::Result<Option<types::LogId>> {
         let Some(bytes) = self.log.committed() else { return Ok(None) };
-        let id = decode::<wire::LogId>(&bytes)?.into_raft();
+        let id = self.decode::<wire::LogId>(&bytes)?.into_raft();
         // The mark may have reached the disk with a later commit than a truncated tail.
         let known = self.log.last_index().is_some_and(|last| id.index <= last);
         Ok(known.then_some(id))
@@ -158,5 +164,35 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         // Not awaited: a purge goes on in small steps, and a crash in between only keeps more.
         self.log.purge(mark, Box::new(|_| ()));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use firstcome_storage::dir::IdentityState;
+    use firstcome_storage::{DataDir, Identity, LogOptions};
+
+    use super::*;
+    use crate::failure::exit;
+
+    /// Story: openraft had only the text, and the node ended as if by a bug (70) (issue 3).
+    #[tokio::test]
+    async fn an_entry_that_cannot_be_read_is_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity {
+            format: firstcome_storage::dir::FORMAT,
+            cluster_uuid: "u".to_owned(),
+            incarnation: 0,
+            node_id: 1,
+            name: "n1".to_owned(),
+            state: IdentityState::Active,
+        };
+        let dir = DataDir::create(&folder.path().join("n1"), &identity).unwrap();
+        let log = Log::open(&dir, LogOptions { cache_bytes: 1 << 20 }).unwrap();
+        let (failure, bytes) = (FailureSlot::default(), Bytes::from_static(b"\xff none"));
+        log.append(vec![Entry { index: 0, bytes }], Box::new(|_| ()));
+        let mut store = LogStore::new(log, failure.clone());
+        assert!(store.try_get_log_entries(0..1).await.is_err());
+        assert_eq!(failure.first().map(|(code, _)| code), Some(exit::CORRUPT));
     }
 }

@@ -33,10 +33,9 @@ pub(super) fn prove(top: &Path) -> Outcome {
 fn accepted(checker: &Checker, folder: &Path) -> anyhow::Result<(usize, Vec<PathBuf>)> {
     // It never says false: a run that shows little is not wrong.
     let expected = if checker.name == "coverage" { Verdict::Unknown } else { Verdict::False };
-    let entries =
-        fs::read_dir(folder).with_context(|| {
-            format!("cannot list {}: prove runs at the top of the repository", folder.display())
-        })?;
+    let entries = fs::read_dir(folder).with_context(|| {
+        format!("cannot list {}: prove runs at the top of the repository", folder.display())
+    })?;
     let places: Vec<PathBuf> =
         entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
     ensure!(!places.is_empty(), "{} is empty", folder.display());
