@@ -17,6 +17,7 @@ use crate::members::Members;
 use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Options;
 use crate::read_index::Ask;
+use crate::transfers::Transfers;
 use crate::types::{Address, Metrics, Raft, ServerMetrics, TypeConfig};
 use crate::wire;
 
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) state: State,
     pub(crate) clock: Clock,
     pub(crate) members: Arc<Members>,
+    pub(crate) transfers: Arc<Transfers>,
     pub(crate) metrics: WatchReceiverOf<TypeConfig, Metrics>,
     /// The part of the metrics that changes only with leaders and members.
     pub(crate) server: WatchReceiverOf<TypeConfig, ServerMetrics>,

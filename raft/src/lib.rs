@@ -32,6 +32,7 @@ pub mod status;
 #[cfg(test)]
 mod suite;
 mod timers;
+mod transfers;
 mod types;
 mod wire;
 

@@ -28,6 +28,7 @@ use crate::network::{Dialer, server, stream};
 use crate::options::Options;
 use crate::state_machine::StateMachine;
 use crate::status::{ClusterStatus, NodeHash};
+use crate::transfers::Transfers;
 use crate::types::Raft;
 use crate::wire::{self, Admin};
 use crate::{admin, bootstrap, propose, read_index, timers};
@@ -160,9 +161,11 @@ impl Node {
             failure: failure.clone(),
         };
         let members = Arc::new(Members::new(dialer.clone()));
+        let transfers = Arc::<Transfers>::default();
         let factory = Factory {
             dialer,
             members: Arc::clone(&members),
+            transfers: Arc::clone(&transfers),
             rpc_timeout: options.rpc_timeout,
             chunk_timeout: options.chunk_timeout,
         };
@@ -184,6 +187,7 @@ impl Node {
             clock: Clock::new(options.clock_offset_ms, clock_max),
             dir: Mutex::new(Some(dir)),
             members,
+            transfers,
             applied,
             failure,
             draining: false.into(),

@@ -96,11 +96,20 @@ pub(crate) async fn run_snapshots(core: Arc<Core>) {
     }
 }
 
-/// Asks for a new mark, and purges up to the last durable checkpoint less what is retained.
+/// Asks for a new mark, and purges up to the last durable checkpoint less what is retained, and
+/// less what receivers of snapshots read next.
 pub(crate) async fn mark_and_purge(core: &Core) -> Result<(), ()> {
     core.raft.trigger().snapshot().await.map_err(drop)?;
     let saved = core.state.checkpointed().revision.map_or(0, firstcome_domain::Revision::get);
     let upto = saved.saturating_sub(core.options.retain_entries);
+    let upto = {
+        let metrics = core.metrics.borrow_watched();
+        let matched = |id| {
+            let log_id = metrics.replication.as_ref()?.get(&id)?;
+            Some(log_id.map_or(0, |log_id| log_id.index))
+        };
+        core.transfers.purgeable(upto, core.options.chunk_timeout, matched)
+    };
     if upto > 0 {
         core.raft.trigger().purge_log(upto).await.map_err(drop)?;
     }

@@ -14,8 +14,8 @@ use super::plan::Step;
 use super::{Affliction, Outcome};
 use crate::cluster::watch::Member;
 
-/// After the last fault nothing stands in the way.
-const RESTORE_LIMIT: Duration = Duration::from_secs(20);
+/// After the last fault nothing stands in the way: so long may a healed cluster take for anything.
+const RESTORE_LIMIT: Duration = Duration::from_secs(30);
 /// A removed node notices it by itself.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 /// Everything else a node may do that waits for an identity and is ended.

@@ -28,6 +28,7 @@ use super::rpc::CallError;
 use super::stream::{FrameReader, FrameWriter};
 use crate::members::Members;
 use crate::state_machine::{SnapshotData, aside};
+use crate::transfers::Transfers;
 use crate::types::{Address, AppendResult, RpcError, Snapshot, TypeConfig, Vote};
 use crate::wire::{self, Append, Appended, Channel, Request, Response, SnapshotHead};
 
@@ -38,6 +39,7 @@ const PIPELINE_MAX: usize = 64;
 pub(crate) struct Factory {
     pub(crate) dialer: Dialer,
     pub(crate) members: Arc<Members>,
+    pub(crate) transfers: Arc<Transfers>,
     pub(crate) rpc_timeout: Duration,
     pub(crate) chunk_timeout: Duration,
 }
@@ -51,6 +53,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
             node: node.clone(),
             dialer: self.dialer.clone(),
             members: Arc::clone(&self.members),
+            transfers: Arc::clone(&self.transfers),
             rpc_timeout: self.rpc_timeout,
             chunk_timeout: self.chunk_timeout,
             append: None,
@@ -65,6 +68,7 @@ pub(crate) struct PeerNetwork {
     node: Address,
     dialer: Dialer,
     members: Arc<Members>,
+    transfers: Arc<Transfers>,
     rpc_timeout: Duration,
     chunk_timeout: Duration,
     /// The idle append connection; taken while a stream runs, kept only if it ended cleanly.
@@ -246,10 +250,15 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tracing::info!(peer = %self.node.name, meta = %snapshot.meta, "sending a snapshot");
+        let index = snapshot.meta.last_log_id.map_or(0, |id| id.index);
+        let transfer = self.transfers.begin(self.target, index);
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = self.send_snapshot(vote, snapshot) => match sent {
-                Ok(vote) => Ok(SnapshotResponse::new(vote)),
+                Ok(vote) => {
+                    transfer.arrived();
+                    Ok(SnapshotResponse::new(vote))
+                }
                 Err(error) if is_local(&error) => {
                     Err(StreamingError::StorageError(StorageError::read_snapshot(
                         None,

@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::stream::{self, TcpListener, TcpStream};
+use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
 use crate::clock::Clock;
 use crate::wire::{
     self, Append, Appended, Channel, Contact, ContactReply, Hello, Progress, Request, Response,
@@ -25,8 +25,18 @@ pub(crate) async fn run(name: &'static str, listener: TcpListener) {
 }
 
 async fn agree(name: &str, socket: TcpStream) -> io::Result<()> {
-    let (mut reader, mut writer) = stream::split(socket);
+    let (mut reader, writer) = stream::split(socket);
     let hello: Hello = reader.expect(DEADLINE).await?;
+    agree_on(name, &hello, reader, writer).await
+}
+
+/// Agrees on one connection, whose [`Hello`] was read.
+pub(crate) async fn agree_on(
+    name: &str,
+    hello: &Hello,
+    mut reader: FrameReader,
+    mut writer: FrameWriter,
+) -> io::Result<()> {
     if hello.channel == Channel::Contact {
         let reply = match reader.expect(DEADLINE).await? {
             Contact::Probe => ContactReply::Vacant { name: name.to_owned(), bootstrap: true },

@@ -36,6 +36,7 @@ async fn network_to(peer: String) -> peer::PeerNetwork {
     let mut factory = peer::Factory {
         members: Arc::new(Members::new(dialer.clone())),
         dialer,
+        transfers: Arc::default(),
         rpc_timeout: DEADLINE,
         chunk_timeout: DEADLINE,
     };
