@@ -192,7 +192,8 @@ pub fn ledger_row(row: &Value) -> Option<LedgerRow> {
     })
 }
 
-fn product_row(body: &Value) -> Option<ProductRow> {
+/// A product as it is shown.
+pub fn product_row(body: &Value) -> Option<ProductRow> {
     Some(ProductRow {
         price: number(body.get("price")?, "amount")?,
         version: number(body, "version")?,

@@ -68,6 +68,9 @@ async fn serve(door: Door, request: Request) -> anyhow::Result<Response> {
     if let Some(key) = &request.key {
         builder = builder.header("idempotency-key", key);
     }
+    for (name, value) in &request.headers {
+        builder = builder.header(*name, value);
+    }
     let body = match &request.body {
         Some(body) => {
             builder = builder.header("content-type", "application/json");

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use firstcome_jepsen::ask::{self, Customer, Told};
 use firstcome_jepsen::client::Request;
-use firstcome_jepsen::closing::{edit_row, event_row, ledger_row, order_row};
+use firstcome_jepsen::closing::{edit_row, event_row, ledger_row, order_row, product_row};
 use firstcome_jepsen::dump::Dump;
 use firstcome_jepsen::run::write_json;
 use firstcome_jepsen::workload::Sale;
@@ -63,7 +63,7 @@ pub async fn sell_out(
             let told = client.until_known(&order).await;
             if let Some(order) = told.text("order") {
                 client.until_known(&ask::settle(staff, &key(), &sale.id, order)).await;
-            } else if told.refused() == Some("sold_out") {
+            } else if matches!(told.refused(), Some("sold_out" | "sale_closed")) {
                 break;
             }
         }
@@ -77,6 +77,7 @@ pub async fn dump(
     staff: &str,
     nodes: usize,
     sales: &[Sale],
+    products: &[String],
     dir: &Path,
 ) -> anyhow::Result<()> {
     let place = dir.join("dump");
@@ -91,6 +92,13 @@ pub async fn dump(
             let read = ask::accounts(&body).with_context(|| format!("no accounts in {body}"))?;
             pools.insert(sale.id.clone(), serde_json::from_value(read)?);
         }
+        let mut goods = BTreeMap::new();
+        for product in products {
+            let body =
+                client.insist(at, &Request::get(format!("/v1/products/{product}"), staff)).await?;
+            let row = product_row(&body).with_context(|| format!("no product in {body}"))?;
+            goods.insert(product.clone(), row);
+        }
         let orders = client.list(at, staff, "/v1/admin/orders").await?;
         let events = client.list(at, staff, "/v1/admin/events").await.ok();
         let ledger = client.list(at, staff, "/v1/admin/stock-ledger").await.ok();
@@ -103,8 +111,7 @@ pub async fn dump(
             edits: events.iter().flatten().filter_map(edit_row).collect(),
             events: events.map(|rows| rows.iter().filter_map(event_row).collect()),
             ledger: ledger.map(|rows| rows.iter().filter_map(ledger_row).collect()),
-            // The one product is not sold itself.
-            products: BTreeMap::new(),
+            products: goods,
         };
         write_json(&place.join(format!("{name}.json")), &dump)?;
     }

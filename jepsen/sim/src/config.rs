@@ -106,6 +106,19 @@ pub struct Config {
     pub workload: Kind,
 }
 
+/// The hot path most often, and what needs time to pass more often than the rest.
+fn workload(dice: &mut Dice) -> Kind {
+    match dice.below(100) {
+        0..30 => Kind::FlashSale,
+        30..50 => Kind::Deadline,
+        50..70 => Kind::Conservation,
+        70..80 => Kind::OrdersOnce,
+        80..87 => Kind::Sessions,
+        87..94 => Kind::OrderSet,
+        _ => Kind::Register,
+    }
+}
+
 impl Config {
     /// Less time for faults: what a gate can afford for many seeds. Everything else stays.
     pub fn shorten(&mut self) {
@@ -143,7 +156,7 @@ impl Config {
             log_cache_bytes: usize::try_from(dice.magnitude(1 << 10, 1 << 20)).unwrap_or(1 << 20),
             admission_queue: usize::try_from(dice.magnitude(4, 4_096)).unwrap_or(4_096),
             think_ms: dice.magnitude(10, 300),
-            workload: if dice.per_mille(400) { Kind::Deadline } else { Kind::FlashSale },
+            workload: workload(&mut dice),
         }
     }
 }

@@ -135,8 +135,9 @@ pub fn run(
     let faults: Vec<String> =
         nemesis.counts.iter().map(|(what, n)| format!("{what} {n}")).collect();
     let summary = format!(
-        "{} nodes, {} s virtual, {} events, {} decided, {} elections, {} snapshots installed, \
+        "{}, {} nodes, {} s virtual, {} events, {} decided, {} elections, {} snapshots installed, \
          {replaced} members replaced, {inspected} inspections, {} history lines; {}",
+        config.workload.word(),
         config.nodes,
         axis.now() / 1_000_000_000,
         events,
@@ -238,7 +239,8 @@ impl Run {
             run.cluster.axis.now() >= calm
         })?;
         stage.over.store(true, Ordering::Relaxed);
-        let sales = stage.workload.lock().as_ref().map(|w| w.sales()).unwrap_or_default();
+        let made = stage.workload.lock().as_ref().map(|w| (w.sales(), w.products()));
+        let (sales, products) = made.unwrap_or_default();
         let (mut last, for_staff) = (client(20_001), staff.clone());
         self.job("what is unpaid is settled", CLOSE_LIMIT, async move {
             closing::settle_all(&mut last, &for_staff).await
@@ -263,7 +265,7 @@ impl Run {
         stage.recorder.say(SOLD_OUT_PHASE, Value::Null);
         let (mut last, to) = (client(20_002), dir.to_owned());
         self.job("every node is dumped", CLOSE_LIMIT, async move {
-            closing::dump(&mut last, &staff, nodes, &sales, &to).await
+            closing::dump(&mut last, &staff, nodes, &sales, &products, &to).await
         })?;
         stage.recorder.close()?;
         for at in 0..nodes {
