@@ -114,7 +114,10 @@ fn shown(
         let pools = sales.iter().map(|sale| &sale.id).chain(products);
         for pool in pools {
             let rows = desk.list(api, &format!("/v1/admin/stock-ledger?pool={pool}")).ok();
-            ledger = ledger.zip(rows).map(|(all, rows)| [all, rows].concat());
+            ledger = ledger.zip(rows).map(|(mut all, rows)| {
+                all.extend(rows);
+                all
+            });
         }
     }
     let events = desk.events(api, baseline).ok();
