@@ -3,8 +3,11 @@
 //! A large snapshot takes longer than a busy leader needs to write what it retains. Purged
 //! meanwhile, the log behind the snapshot leaves its receiver with nothing but another one, and so
 //! on for ever. So the log stays from the snapshot on until its receiver has caught up; etcd pauses
-//! its compaction for the same reason (its `server.go`: "a snapshot sending cycle"). What this
-//! keeps is bounded: a transfer ends after a time without progress, and so does catching up.
+//! its compaction for the same reason (its `server.go`: "a snapshot sending cycle"). openraft keeps
+//! what it is just sending, but only until the next error of a link.
+//!
+//! This ends: a transfer without progress is broken off, and a receiver that does not come closer
+//! is let go. Until then the log grows by what is written meanwhile.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,71 +15,83 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// What the receivers of snapshots have, by member id.
+/// Transfers by number, each until its receiver has caught up.
 #[derive(Default)]
 pub(crate) struct Transfers {
-    receivers: Mutex<BTreeMap<u64, Receiver>>,
+    numbered: Mutex<BTreeMap<u64, Receiver>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Receiver {
+    member: u64,
     /// It needs the log above this index.
     has: u64,
-    /// When it came so far; `None` while the snapshot is on its way.
-    since: Option<Instant>,
+    catching_up: Option<CatchingUp>,
+}
+
+/// The snapshot has arrived.
+struct CatchingUp {
+    /// How far it was from what may be purged, at its closest, and since when.
+    distance: u64,
+    since: Instant,
 }
 
 /// A snapshot on its way; dropped before it arrived, it holds nothing.
 pub(crate) struct Transfer<'t> {
     transfers: &'t Transfers,
-    member: u64,
+    number: u64,
 }
 
 impl Transfers {
     /// A snapshot up to `index` goes to `member`.
     pub(crate) fn begin(&self, member: u64, index: u64) -> Transfer<'_> {
-        self.receivers.lock().insert(member, Receiver { has: index, since: None });
-        Transfer { transfers: self, member }
+        let mut numbered = self.numbered.lock();
+        let number = numbered.last_key_value().map_or(0, |(last, _)| last + 1);
+        numbered.insert(number, Receiver { member, has: index, catching_up: None });
+        Transfer { transfers: self, number }
     }
 
     /// How far the log may be purged, of `upto`: less what receivers read next.
     ///
     /// `matched` tells up to where a member's log is known to equal this leader's, and `None` if it
-    /// is no member, or this no leader. A receiver that has not moved for `patience` is let go.
+    /// is no member, or this no leader. A receiver that has not come closer for `patience` is let
+    /// go.
     pub(crate) fn purgeable(
         &self,
         upto: u64,
         patience: Duration,
         matched: impl Fn(u64) -> Option<u64>,
     ) -> u64 {
-        let mut receivers = self.receivers.lock();
-        receivers.retain(|member, receiver| {
-            let Some(since) = &mut receiver.since else { return true };
-            let Some(matched) = matched(*member) else { return false };
-            if matched > receiver.has {
-                *receiver = Receiver { has: matched, since: Some(Instant::now()) };
-                return matched < upto;
+        let mut numbered = self.numbered.lock();
+        numbered.retain(|_, receiver| {
+            let Some(catching_up) = &mut receiver.catching_up else { return true };
+            let Some(matched) = matched(receiver.member) else { return false };
+            // openraft notes the arrival later than we do.
+            receiver.has = receiver.has.max(matched);
+            let distance = upto.saturating_sub(receiver.has);
+            if distance < catching_up.distance {
+                *catching_up = CatchingUp { distance, since: Instant::now() };
             }
-            since.elapsed() < patience
+            distance > 0 && catching_up.since.elapsed() < patience
         });
-        receivers.values().map(|receiver| receiver.has).fold(upto, u64::min)
+        numbered.values().map(|receiver| receiver.has).fold(upto, u64::min)
     }
 }
 
 impl Transfer<'_> {
     /// The member has it.
     pub(crate) fn arrived(self) {
-        if let Some(receiver) = self.transfers.receivers.lock().get_mut(&self.member) {
-            receiver.since = Some(Instant::now());
+        if let Some(receiver) = self.transfers.numbered.lock().get_mut(&self.number) {
+            let since = Instant::now();
+            receiver.catching_up = Some(CatchingUp { distance: u64::MAX, since });
         }
     }
 }
 
 impl Drop for Transfer<'_> {
     fn drop(&mut self) {
-        let mut receivers = self.transfers.receivers.lock();
-        if receivers.get(&self.member).is_some_and(|receiver| receiver.since.is_none()) {
-            receivers.remove(&self.member);
+        let mut numbered = self.transfers.numbered.lock();
+        if numbered.get(&self.number).is_some_and(|receiver| receiver.catching_up.is_none()) {
+            numbered.remove(&self.number);
         }
     }
 }

@@ -161,9 +161,41 @@ pub(crate) fn failed(path: &Path, error: impl Into<redb::Error>) -> Error {
         redb::Error::TableTypeMismatch { table, .. } => {
             Error::corrupt(path, format!("table {table} has another type"))
         }
+        // Tables and types never change: damage.
+        error @ (redb::Error::TypeDefinitionChanged { .. }
+        | redb::Error::TableIsMultimap(_)
+        | redb::Error::TableIsNotMultimap(_)) => Error::corrupt(path, error.to_string()),
         redb::Error::TableDoesNotExist(table) => {
             Error::corrupt(path, format!("table {table} is missing"))
         }
         other => Error::io(path, io::Error::other(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Story: a page that claims another type was taken for a failing disk (74) (found by
+    /// simulation, seed 1185, issue 3).
+    #[test]
+    fn another_type_than_ours_is_damage() {
+        let name = || redb::TypeName::new("&[u8]");
+        let definition =
+            redb::Error::TypeDefinitionChanged { name: name(), alignment: 1, width: Some(0) };
+        let errors = [
+            definition,
+            redb::Error::TableIsMultimap("orders".to_owned()),
+            redb::Error::TableTypeMismatch {
+                table: "orders".to_owned(),
+                key: name(),
+                value: name(),
+            },
+        ];
+        for error in errors {
+            let text = error.to_string();
+            let failed = failed(Path::new("state.redb"), error);
+            assert!(matches!(failed, Error::Corrupt { .. }), "{text}: {failed:?}");
+        }
     }
 }

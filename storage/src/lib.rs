@@ -57,7 +57,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file is damaged, empty where it must not be, or its content contradicts itself (65).
-    #[error("{path} is damaged: {detail}; keep the directory, and replace the node")]
+    #[error("{path} is damaged: {detail}")]
     Corrupt {
         /// Which file.
         path: PathBuf,
