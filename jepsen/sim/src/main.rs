@@ -82,7 +82,7 @@ struct RunArgs {
     /// Disks only say that they sync: the run must fail.
     #[arg(long)]
     lying_disks: bool,
-    /// A third of the chaos, for gates: other runs than without it.
+    /// A quarter of the chaos, for gates: other runs than without it.
     #[arg(long)]
     short: bool,
 }
@@ -104,7 +104,7 @@ struct SweepArgs {
     /// Arms a seeded bug of the product in every run.
     #[arg(long)]
     bug: Option<String>,
-    /// A third of the chaos in every run.
+    /// A quarter of the chaos in every run.
     #[arg(long)]
     short: bool,
 }
