@@ -117,11 +117,16 @@ impl Desk {
     pub fn set_up(&mut self, api: SocketAddr) -> anyhow::Result<(String, String)> {
         let time = self.get(api, "/v1/time")?;
         let now = time.get("now").and_then(Value::as_str).context("no now in /v1/time")?;
+        Ok((self.product(api, "set-up", STOCK)?, now.to_owned()))
+    }
+
+    /// Creates a product; answers its id.
+    pub fn product(&mut self, api: SocketAddr, key: &str, stock: u64) -> anyhow::Result<String> {
         let body = json!({"name": "jepsen", "price": {"amount": 1000, "currency": "KRW"},
-            "stock": STOCK, "no_shipping": true});
-        let product = self.post(api, "/v1/admin/products", "set-up", &body)?;
+            "stock": stock, "no_shipping": true});
+        let product = self.post(api, "/v1/admin/products", key, &body)?;
         let id = product.get("id").and_then(Value::as_str);
-        Ok((id.context("a product without id")?.to_owned(), now.to_owned()))
+        Ok(id.context("a product without id")?.to_owned())
     }
 
     /// The state hash of every one of `nodes` members at one revision, once all tell it.

@@ -106,7 +106,10 @@ fn plan(grid: &Grid) -> Vec<(usize, Vec<String>)> {
         .into();
         arguments.extend(grid.further.iter().cloned());
         if !grid.alternate.is_empty() {
-            let turn = usize::try_from(at).unwrap_or(0) % grid.alternate.len();
+            // Along rows, columns and times, so that no nemesis keeps to one of them.
+            let round = usize::try_from(at).unwrap_or(0) / count.max(1);
+            let columns = grid.nemeses.len().max(1);
+            let turn = (cell / columns + cell % columns + round) % grid.alternate.len();
             let words = grid.alternate.get(turn).map(|text| text.split_whitespace());
             arguments.extend(words.into_iter().flatten().map(str::to_owned));
         }
@@ -220,8 +223,23 @@ mod tests {
         let head = "--workload a --nemesis x --seconds 60 --seed 10 --store store --calm 2";
         assert_eq!(text[0], format!("{head} --network proxy"));
         assert!(text[1].contains("--nemesis y") && text[1].ends_with("--network netns"));
-        assert!(text[2].contains("--seed 12") && text[2].ends_with("--calm 2"));
+        assert!(text[2].contains("--seed 12") && text[2].ends_with("--network netns"));
         assert!(text[7].contains("--workload b --nemesis y") && text[7].contains("--seed 17"));
+    }
+
+    /// Story: two networks and eight nemeses; no cell ever cut links of the second (issue 3).
+    #[test]
+    fn every_nemesis_meets_every_alternative() {
+        let networks = ["proxy", "netns"];
+        let alternate = networks.map(|network| format!("--network {network}")).into();
+        let grid = Grid { times: 1, alternate, ..grid() };
+        for (nemesis, network) in ["x", "y"].iter().flat_map(|n| networks.map(|w| (n, w))) {
+            let met = plan(&grid).into_iter().any(|(_, arguments)| {
+                let has = |word: &str| arguments.iter().any(|argument| argument == word);
+                has(nemesis) && has(network)
+            });
+            assert!(met, "{nemesis} over {network}");
+        }
     }
 
     #[test]

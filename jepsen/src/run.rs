@@ -9,13 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::ask::Customer;
-use crate::check::recovery::{NOT_RECOVERED, RECOVERED};
+use crate::check::recovery::{FALLEN, FINDING, NOT_RECOVERED, RECOVERED};
 use crate::check::{Evidence, Judgement, Verdict, judge};
 use crate::closing;
 use crate::cluster::process::Cluster;
@@ -96,51 +96,66 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let mut customers = customers(&cluster, plan.nodes)?;
     let fresh = customers.split_off(customers.len().saturating_sub(FRESH));
 
+    let nodes: Vec<_> =
+        cluster.founders().iter().map(|node| (node.name.clone(), node.api)).collect();
+    let api = nodes.first().context("no node")?.1;
+    let history = BufWriter::new(File::create(dir.join("history.jsonl"))?);
+    let recorder = Recorder::new(history, &name_of(&dir))?;
+    test.started_unix_ms = origin::unix_ms()?;
+    let stage = Stage { recorder, nodes, staff: staff.clone(), done: AtomicBool::new(false) };
     for at in 0..plan.nodes {
         cluster.start(at)?;
     }
-    cluster.wait_ready(START_LIMIT).context("the cluster did not start")?;
-    let nodes: Vec<_> =
-        cluster.founders().iter().map(|node| (node.name.clone(), node.api)).collect();
+    if let Err(error) = cluster.wait_ready(START_LIMIT) {
+        // Directories that the product wrote must do; a first start may fail by this machine.
+        ensure!(plan.previous.is_some(), "the cluster did not start: {error:#}");
+        stage.say(NOT_RECOVERED, json!(format!("{error:#}")));
+        return conclude(plan, cluster, &stage, dir);
+    }
     let mut desk = Desk::new(staff.clone());
-    let api = nodes.first().context("no node")?.1;
     if plan.previous.is_some() {
         test.baseline = desk.hashes(api, plan.nodes)?.0;
     }
     let (product, opens_at) = desk.set_up(api)?;
-    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let recorder = Recorder::new(BufWriter::new(File::create(dir.join("history.jsonl"))?), &name)?;
-    test.started_unix_ms = origin::unix_ms()?;
     write_json(&dir.join("test.json"), &test)?;
-    let stage = Stage { recorder, nodes, staff: staff.clone(), done: AtomicBool::new(false) };
     let setting =
         Setting { seed: plan.seed, nodes: plan.nodes, customers, staff, product, opens_at };
     let workload = Mutex::new(plan.workload.workload(setting));
 
-    let carried_out = chaos(plan, &faults, &mut cluster, &stage, &workload, &dir);
+    let recovered = chaos(plan, &faults, &mut cluster, (&stage, &mut desk), &workload, &dir);
     stage.recorder.close()?;
-    carried_out?;
-    match cluster.wait_ready(RECOVERY_LIMIT) {
-        Ok(took) => {
-            stage.say(RECOVERED, json!({"ms": took.as_millis().to_string()}));
-            thread::sleep(Duration::from_secs(plan.calm_seconds));
-            close(plan, &stage, &workload);
-            let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
-            finish(&stage, &mut desk, workload.as_ref(), &fresh, &dir, test.baseline);
-        }
-        Err(error) => {
-            stage.say(NOT_RECOVERED, json!(format!("{error:#}")));
-            // What the others still show may tell more than that one is missing.
-            let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
-            show(&stage, &mut desk, workload.as_ref(), &dir, test.baseline);
-        }
+    if recovered? {
+        thread::sleep(Duration::from_secs(plan.calm_seconds));
+        close(plan, &stage, &workload);
+        let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
+        finish(&stage, &mut desk, workload.as_ref(), &fresh, &dir, test.baseline);
+    } else {
+        // What the others still show may tell more than that one is missing.
+        let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
+        show(&stage, &mut desk, workload.as_ref(), &dir, test.baseline);
     }
+    conclude(plan, cluster, &stage, dir)
+}
+
+/// Stops the nodes and judges. Nobody has touched them since they were healed: whoever has ended,
+/// or does not end well, is a finding.
+fn conclude(
+    plan: &Plan,
+    mut cluster: Cluster,
+    stage: &Stage,
+    dir: PathBuf,
+) -> anyhow::Result<(PathBuf, Judgement)> {
     fs::create_dir_all(dir.join("dump"))?;
+    for (at, exit) in cluster.fallen()? {
+        let node = &cluster.node(at)?.name;
+        stage.say(FALLEN, json!({"node": node, "exit": exit, "explained": false}));
+    }
+    if let Err(error) = cluster.stop() {
+        stage.say(FINDING, json!({"what": format!("{error:#}")}));
+    }
     stage.recorder.close()?;
-    let stopped = cluster.stop();
     inspect::inspect(&cluster, &dir)?;
     let judgement = rejudge(&dir)?;
-    stopped?;
     if judgement.verdict == Verdict::True && !plan.keep {
         drop(cluster); // A disk of its own goes with it.
         fs::remove_dir_all(dir.join("data")).context("cannot remove the data directories")?;
@@ -215,6 +230,11 @@ fn directory(plan: &Plan) -> anyhow::Result<PathBuf> {
     Ok(fs::canonicalize(dir)?)
 }
 
+/// The run's name: that of its directory.
+fn name_of(dir: &Path) -> String {
+    dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Writes a file of the run directory.
 pub fn write_json(path: &Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
@@ -239,15 +259,16 @@ fn customer(token: &str) -> anyhow::Result<Customer> {
     Ok(Customer { id: id.to_owned(), token: token.to_owned() })
 }
 
-/// Clients and nemesis, side by side, until the time is over and everything is healed.
+/// Clients and nemesis, side by side, until the time is over and everything is healed; answers
+/// whether every node serves again.
 fn chaos(
     plan: &Plan,
     faults: &[nemesis::plan::Planned],
     cluster: &mut Cluster,
-    stage: &Stage,
+    (stage, desk): (&Stage, &mut Desk),
     workload: &Mutex<Box<dyn Workload>>,
     dir: &Path,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let started = Instant::now();
     let clients = workload.lock().unwrap_or_else(PoisonError::into_inner).clients();
     thread::scope(|scope| {
@@ -256,12 +277,34 @@ fn chaos(
         }
         let end = Duration::from_secs(plan.seconds);
         let carried_out = nemesis::conduct::carry_out(faults, end, cluster, stage, dir);
-        if carried_out.is_ok() {
+        let served = carried_out.map(|()| served(cluster, desk, dir));
+        if served.is_ok() {
             thread::sleep(end.saturating_sub(started.elapsed()));
         }
         stage.done.store(true, Ordering::Relaxed);
-        carried_out
+        match &served {
+            Ok(Ok(took)) => stage.say(RECOVERED, json!({"ms": took.as_millis().to_string()})),
+            Ok(Err(error)) => stage.say(NOT_RECOVERED, json!(format!("{error:#}"))),
+            Err(_) => {}
+        }
+        Ok(served?.is_ok())
     })
+}
+
+/// Waits until every node serves: it is ready, decides a write, and reads what it wrote. Answers
+/// how long that took.
+fn served(cluster: &mut Cluster, desk: &mut Desk, dir: &Path) -> anyhow::Result<Duration> {
+    let healed = Instant::now();
+    cluster.wait_ready(RECOVERY_LIMIT)?;
+    for node in cluster.founders() {
+        let key = format!("{}-{}", name_of(dir), node.name);
+        desk.product(node.api, &key, 1)
+            .and_then(|product| desk.get(node.api, &format!("/v1/products/{product}")))
+            .with_context(|| format!("{} does not serve", node.name))?;
+    }
+    let took = healed.elapsed();
+    ensure!(took < RECOVERY_LIMIT, "it took {took:?}");
+    Ok(took)
 }
 
 /// Lets every client bring to an end what it began.

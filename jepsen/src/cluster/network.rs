@@ -117,7 +117,7 @@ pub struct Direct {
 impl Direct {
     /// Takes free ports of loopback.
     pub fn new(nodes: usize) -> anyhow::Result<Self> {
-        Ok(Self { addresses: loopback(nodes)? })
+        Ok(Self { addresses: loopback(nodes)?.0 })
     }
 }
 
@@ -185,14 +185,17 @@ impl Network for Silent {
     }
 }
 
-/// Addresses of loopback that were free a moment ago.
-pub(super) fn loopback(nodes: usize) -> anyhow::Result<Vec<Addresses>> {
-    let ports = free_ports(nodes * 2)?;
+/// Free addresses of loopback, and what keeps others away from them until it is dropped.
+pub(super) fn loopback(nodes: usize) -> anyhow::Result<(Vec<Addresses>, Vec<TcpListener>)> {
+    let any = |_| TcpListener::bind((own_loopback(), 0));
+    let held: Vec<TcpListener> = (0..nodes * 2).map(any).collect::<Result<_, _>>()?;
+    let ports: Vec<SocketAddr> =
+        held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
     let pairs = ports.chunks_exact(2).filter_map(|pair| match pair {
         [api, peer] => Some(Addresses { api: *api, peer: *peer }),
         _ => None,
     });
-    Ok(pairs.collect())
+    Ok((pairs.collect(), held))
 }
 
 /// An address of loopback for this process alone. A node that is down must find its port free
@@ -201,11 +204,4 @@ pub(super) fn own_loopback() -> IpAddr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     // 127.0.0.1 itself is never made: the second part is at least 64.
     IpAddr::V4(Ipv4Addr::new(127, 64 | high, middle, low))
-}
-
-/// Ports that were free a moment ago: bound at 0, read back, released together.
-fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
-    let any = || TcpListener::bind((own_loopback(), 0));
-    let listeners: Vec<TcpListener> = (0..count).map(|_| any()).collect::<Result<_, _>>()?;
-    Ok(listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?)
 }

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -296,6 +297,9 @@ impl Cluster {
     fn see_off(&mut self, at: usize) -> anyhow::Result<Option<ExitStatus>> {
         let node = self.node_mut(at)?;
         let Some(mut child) = node.child.take() else { return Ok(None) };
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
         signal(child.id(), "-TERM")?;
         let until = Instant::now() + STOP_LIMIT;
         while Instant::now() < until {
@@ -324,15 +328,17 @@ impl Cluster {
         Ok(line.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
     }
 
-    /// The nodes that ended by themselves since the last look, with how.
-    pub fn fallen(&mut self) -> anyhow::Result<Vec<(usize, ExitStatus)>> {
+    /// The nodes that ended by themselves since the last look, with their exit codes; of a signal
+    /// 128 and its number, as a shell has it.
+    pub fn fallen(&mut self) -> anyhow::Result<Vec<(usize, i32)>> {
         let mut fallen = Vec::new();
         for (at, node) in self.nodes.iter_mut().enumerate() {
             if let Some(child) = &mut node.child
                 && let Some(status) = child.try_wait()?
             {
                 node.child = None;
-                fallen.push((at, status));
+                let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+                fallen.push((at, code));
             }
         }
         Ok(fallen)
@@ -384,29 +390,31 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until every node that has to run says that it is ready; answers how long that took.
-    pub fn wait_ready(&mut self, limit: Duration) -> anyhow::Result<Duration> {
+    /// Waits until every node that has to run says that it is ready.
+    pub fn wait_ready(&mut self, limit: Duration) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut client = Client::new(Duration::from_secs(1));
         let request = Request::get("/readyz", "");
-        let is_ready = |answer: Result<Response, _>| answer.is_ok_and(|a| a.status == 200);
-        for at in 0..self.nodes.len() {
-            let node = self.node(at)?;
-            let (name, api, log) = (node.name.clone(), node.api, node.log.clone());
-            if !node.is_wanted {
-                continue;
-            }
-            while !is_ready(client.send(api, &request)) {
-                let log = log.display();
-                ensure!(self.is_running(at)?, "{name} has ended; see {log}");
+        loop {
+            let mut late = Vec::new();
+            for at in 0..self.nodes.len() {
+                let running = self.is_running(at)?;
+                let node = self.node(at)?;
                 ensure!(
-                    started.elapsed() < limit,
-                    "{name} is not ready after {limit:?}; see {log}"
+                    running || !node.is_wanted,
+                    "{} has ended; see {}",
+                    node.name,
+                    node.log.display()
                 );
-                thread::sleep(LOOK_EVERY);
+                let is_ready = |answer: Response| answer.status == 200;
+                if node.is_wanted && !client.send(node.api, &request).is_ok_and(is_ready) {
+                    late.push(format!("{}; see {}", node.name, node.log.display()));
+                }
             }
+            let Some(first) = late.first() else { return Ok(()) };
+            ensure!(started.elapsed() < limit, "not ready after {limit:?}: {first}");
+            thread::sleep(LOOK_EVERY);
         }
-        Ok(started.elapsed())
     }
 
     /// The place of the leader in the list of nodes, if one is known.

@@ -121,7 +121,9 @@ impl Lane {
 impl Proxy {
     /// Starts a proxy for every ordered pair of nodes; `journal` takes what they do.
     pub fn new(nodes: usize, journal: &Path) -> anyhow::Result<Self> {
-        Self::between(loopback(nodes)?, journal)
+        // Held meanwhile: a link would take the port of a node that has not started.
+        let (addresses, _held) = loopback(nodes)?;
+        Self::between(addresses, journal)
     }
 
     /// Starts the proxies between listeners at known places.

@@ -112,10 +112,7 @@ impl<'a> Field<'a> {
 
     /// Notes the nodes that ended by themselves since the last look.
     pub(super) fn look_for_fallen(&mut self) -> anyhow::Result<()> {
-        for (at, status) in self.cluster.fallen()? {
-            // By a signal: 128 and its number, as a shell has it.
-            let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-            let code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0));
+        for (at, code) in self.cluster.fallen()? {
             let explained = self.excused.get(&at).is_some_and(|codes| codes.contains(&code))
                 || (code == EXIT_REMOVED && self.leaving.contains(&at));
             self.exits.push((at, code));

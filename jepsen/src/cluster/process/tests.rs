@@ -90,7 +90,7 @@ fn a_node_that_ends_by_itself_is_noticed_once_with_its_code() {
         fallen = cluster.fallen().unwrap();
         !fallen.is_empty()
     });
-    assert_eq!(fallen[0].1.code(), Some(65));
+    assert_eq!(fallen, [(0, 65)]);
     assert!(cluster.fallen().unwrap().is_empty());
 }
 
