@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::injected::injected;
 use super::{Evidence, Finding};
 use crate::dump::Dump;
 
@@ -40,7 +41,7 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     let mut known: BTreeMap<u64, (String, String)> = online.collect();
     for inspected in &evidence.inspected {
         let node = &inspected.node;
-        if injected(evidence, node) {
+        if is_spoilt(evidence, node) {
             finding.tell(format!("{node} was given corrupt files: not compared"));
             continue;
         }
@@ -78,12 +79,10 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     }
 }
 
-/// Whether the nemesis spoilt the files of this node.
-fn injected(evidence: &Evidence, node: &str) -> bool {
-    evidence.history.faults.iter().any(|fault| {
-        let said = format!("{} {}", fault.f, fault.value);
-        (said.contains("flip") || said.contains("corrupt")) && said.contains(&format!("\"{node}\""))
-    })
+/// Whether the nemesis spoilt the files that this node has now.
+fn is_spoilt(evidence: &Evidence, node: &str) -> bool {
+    injected(&evidence.history.faults)
+        .any(|fault| fault.is(&["flip"]) && fault.is_on(node) && !fault.ended_in_a_replacement())
 }
 
 fn compare(revision: u64, a: &Dump, b: &Dump, finding: &mut Finding) {

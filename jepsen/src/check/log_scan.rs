@@ -3,12 +3,9 @@
 //! A fault of that kind that the nemesis put on that node is let off: a node that was given a
 //! flipped bit should say that its file is corrupt.
 
+use super::injected::{Injected, injected};
 use super::{Evidence, Finding};
-use crate::history::Event;
 use crate::nodelog::Line;
-
-/// A log line may be older than the words of the nemesis by this much: it speaks when it is done.
-const SLACK_NS: u64 = 5_000_000_000;
 
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
@@ -17,8 +14,9 @@ pub fn check(evidence: &Evidence) -> Finding {
     let mut let_off = 0_u64;
     for line in &evidence.logs.alarms {
         let at = line.at_ms.and_then(|ms| evidence.test.since_start(ms));
-        let injected = evidence.history.faults.iter().any(|fault| explains(fault, line, at));
-        if injected {
+        let explained =
+            injected(&evidence.history.faults).any(|fault| explains(&fault, line, at));
+        if explained {
             let_off += 1;
         } else {
             let note = format!("{} line {}: {}", line.node, line.number, line.text);
@@ -39,15 +37,12 @@ pub fn check(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// Whether the nemesis asked for it, on this node and before.
-fn explains(fault: &Event, line: &Line, at: Option<u64>) -> bool {
-    let said = format!("{} {}", fault.f, fault.value).to_ascii_lowercase();
-    let kinds: &[&str] = if line.text.to_ascii_lowercase().contains("panic") {
+/// Whether the nemesis asked for it, on this node and just then.
+fn explains(fault: &Injected<'_>, line: &Line, at: Option<u64>) -> bool {
+    let words: &[&str] = if line.text.to_ascii_lowercase().contains("panic") {
         &["panic"]
     } else {
-        &["flip", "corrupt", "eio", "torn"]
+        &["flip", "eio"]
     };
-    kinds.iter().any(|kind| said.contains(kind))
-        && said.contains(&format!("\"{}\"", line.node))
-        && at.is_none_or(|at| fault.t <= at.saturating_add(SLACK_NS))
+    fault.is(words) && fault.is_on(&line.node) && at.is_none_or(|at| fault.shows_at(at))
 }

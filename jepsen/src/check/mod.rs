@@ -9,6 +9,7 @@ pub mod convergence;
 pub mod coverage;
 pub mod edits;
 pub mod effects;
+mod injected;
 pub mod log_scan;
 pub mod once;
 pub mod oversell;
