@@ -24,14 +24,18 @@ jepsen:
 sim:
     cd jepsen/sim && cargo run -- sweep --short --seeds 1..65 --jobs 2
 
+# The plain product with the harness, and the fault build beside it.
+builds:
+    cargo build --release --workspace && cargo build --release --features fault --target-dir target/fault
+
 # Five workloads under eight nemeses once, 60 s a cell: 68 minutes on two cores. The long jobs want
-# the builds that jepsen/README.md names.
+# both builds: `just builds`.
 long-matrix:
-    target/release/jepsen matrix --seconds 60 --fault-binary target/fault-firstcome --alternate '--network proxy' --alternate '--network netns' --workloads flash_sale,orders_once,order_set,conservation,sessions --nemeses kill,pause,partition,link,power,disk,clock,membership
+    target/release/jepsen matrix --seconds 60 --fault-binary target/fault/release/firstcome --alternate '--network proxy' --alternate '--network netns' --workloads flash_sale,orders_once,order_set,conservation,sessions --nemeses kill,pause,partition,link,power,disk,clock,membership
 
 # Five nodes under chaos for half an hour, each segment on the data of the last.
 long-soak:
-    target/release/jepsen soak --minutes 30 --nodes 5 --nemesis chaos
+    target/release/jepsen soak --minutes 30 --nodes 5 --nemesis chaos --fault-binary target/fault/release/firstcome
 
 # A thousand seeds.
 long-sim:
@@ -39,7 +43,7 @@ long-sim:
 
 # Every seeded bug, on every layer that must notice it.
 long-prove:
-    target/release/jepsen prove --fault-binary target/fault-firstcome
+    target/release/jepsen prove --fault-binary target/fault/release/firstcome
 
 # Ten fuzz targets for six minutes each; needs a nightly compiler and cargo-fuzz.
 long-fuzz:

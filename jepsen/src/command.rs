@@ -7,7 +7,7 @@ use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::check::{Evidence, Judgement, Verdict, judge};
@@ -18,7 +18,7 @@ use crate::nemesis::means::Means;
 use crate::prove;
 use crate::run::{self, Plan};
 use crate::soak::{self, Soak};
-use crate::{edn, report, workload};
+use crate::{edn, origin, report, workload};
 
 const USAGE: u8 = 64;
 
@@ -82,9 +82,11 @@ enum Verb {
         matrix-<utc>.json in the store, after every run.")]
     Matrix(Matrix),
     /// Runs one workload for long, in segments that go on with the data of the last.
-    #[command(after_help = "Example:\n  jepsen soak --minutes 30 --nodes 5\n\n\
+    #[command(
+        after_help = "Example:\n  jepsen soak --minutes 30 --nemesis chaos --fault-binary FIRSTCOME\n\n\
         What follows `--` is given to every `jepsen run`. It ends at the first segment that is\n\
-        false or fails; soak-<utc>.json in the store tells of every segment.")]
+        false or fails; soak-<utc>.json in the store tells of every segment."
+    )]
     Soak(Soaking),
 }
 
@@ -176,10 +178,6 @@ struct Matrix {
     /// Arguments of `jepsen run` that are given in turn; may be repeated.
     #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
     alternate: Vec<String>,
-    /// The fault build, for power, disk, failpoint and clock, and for workloads whose holds end;
-    /// others break the plain binary.
-    #[arg(long)]
-    fault_binary: Option<PathBuf>,
     #[command(flatten)]
     every: Every,
     /// How long the clients of each run ask.
@@ -214,6 +212,10 @@ struct Every {
     /// The product's binary.
     #[arg(long, default_value = "target/release/firstcome")]
     binary: PathBuf,
+    /// The fault build: for all runs of a soak; of a matrix for power, disk, failpoint and clock,
+    /// and for workloads whose holds end.
+    #[arg(long)]
+    fault_binary: Option<PathBuf>,
     /// Where run directories go.
     #[arg(long, default_value = "jepsen/store")]
     store: PathBuf,
@@ -300,6 +302,7 @@ fn start(run: Run) -> anyhow::Result<Word> {
         means,
         keep,
         previous: resume,
+        arguments: std::env::args().skip(1).collect(),
     })?;
     print(&dir, &judgement)?;
     Ok(word_of(judgement.verdict))
@@ -342,18 +345,17 @@ fn export(dir: &Path) -> anyhow::Result<Word> {
 
 /// Says what is missing before the first of many runs fails over it.
 fn look_at(every: &Every) -> anyhow::Result<Vec<String>> {
-    ensure!(
-        every.binary.is_file(),
-        "{} is not there; build it with `cargo build --release`, or name --binary",
-        every.binary.display()
-    );
+    origin::is_built(&every.binary, "--binary", origin::BUILD)?;
+    if let Some(binary) = &every.fault_binary {
+        origin::is_built(binary, "--fault-binary", origin::BUILD_FAULT)?;
+    }
     let own = ["--binary", &every.binary.to_string_lossy(), "--calm", &every.calm.to_string()]
         .map(str::to_owned);
     Ok(own.into_iter().chain(every.further.iter().cloned()).collect())
 }
 
 fn start_matrix(matrix: Matrix) -> anyhow::Result<Word> {
-    let Matrix { workloads, nemeses, times, alternate, fault_binary, every, seconds } = matrix;
+    let Matrix { workloads, nemeses, times, alternate, every, seconds } = matrix;
     let workloads =
         if workloads.is_empty() { workload::Kind::value_variants().to_vec() } else { workloads };
     let nemeses = if nemeses.is_empty() {
@@ -372,7 +374,7 @@ fn start_matrix(matrix: Matrix) -> anyhow::Result<Word> {
         store: every.store,
         further,
         alternate,
-        fault_binary,
+        fault_binary: every.fault_binary,
     };
     let mut out = io::stdout().lock();
     let (matrix, place) = matrix::run(&grid, &mut out)?;
@@ -386,6 +388,8 @@ fn start_soak(soak: Soaking) -> anyhow::Result<Word> {
     let mut further: Vec<String> = own.map(str::to_owned).into();
     further.push(nodes.to_string());
     further.extend(look_at(&every)?);
+    let fault_binary = every.fault_binary.iter().map(|path| path.to_string_lossy().into_owned());
+    further.extend(fault_binary.flat_map(|path| ["--fault-binary".to_owned(), path]));
     let seconds = (minutes * 60).div_ceil(segments).max(8);
     let soak = Soak { segments, seconds, seed: every.seed, store: every.store, further };
     let mut out = io::stdout().lock();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -54,6 +54,9 @@ pub struct Test {
     /// Cores, memory and kernel.
     #[serde(default)]
     pub machine: String,
+    /// What followed `jepsen` on its command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
     /// The seeded bug that every node ran with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bug: Option<String>,
@@ -80,16 +83,31 @@ impl Test {
         (self.started_unix_ms > 0).then(|| self.started_unix_ms + ns / 1_000_000)
     }
 
-    /// The command that runs the same again.
+    /// The command that runs the same again, for a shell.
     pub fn command(&self) -> String {
-        let binary = if self.binary.is_empty() { "target/release/firstcome" } else { &self.binary };
-        let bug = self.bug.as_ref().map_or_else(String::new, |bug| format!(" --bug {bug}"));
-        format!(
-            "jepsen run --workload {} --nemesis {} --nodes {} --seconds {} --calm {} --seed {} \
-             --binary {binary}{bug}",
-            self.workload, self.nemesis, self.nodes, self.seconds, self.calm_seconds, self.seed
-        )
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+".contains(c);
+        let quoted = |word: &String| {
+            let quotes = format!("'{}'", word.replace('\'', "'\\''"));
+            if !word.is_empty() && word.chars().all(plain) { word.clone() } else { quotes }
+        };
+        let words: Vec<String> = self.arguments.iter().map(quoted).collect();
+        format!("jepsen {}", words.join(" "))
     }
+}
+
+/// How the product is built.
+pub const BUILD: &str = "cargo build --release";
+/// How its fault build is made, beside the plain one.
+pub const BUILD_FAULT: &str = "cargo build --release --features fault --target-dir target/fault";
+
+/// Says how to get a file that a command line names, if it is not there.
+pub fn is_built(path: &Path, option: &str, build: &str) -> anyhow::Result<()> {
+    ensure!(
+        path.is_file(),
+        "{} is not there; build it with `{build}`, or name another with {option}",
+        path.display()
+    );
+    Ok(())
 }
 
 /// SHA-256 of a file, in hex.

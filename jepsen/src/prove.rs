@@ -24,6 +24,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::check::Verdict;
+use crate::origin;
 use table::{Catcher, Layer, NOT_PROVED, ROWS, Row};
 
 /// A test that needs longer has not noticed anything.
@@ -74,8 +75,8 @@ pub enum Outcome {
     Missed,
     /// It fails without the bug, or ended in a way that says nothing.
     Worthless(String),
-    /// Nothing here can run it.
-    NotRun,
+    /// Something is missing here to run it.
+    NotRun(String),
 }
 
 impl Outcome {
@@ -84,7 +85,7 @@ impl Outcome {
             Self::Caught(..) => "caught",
             Self::Missed => "MISSED",
             Self::Worthless(_) => "WORTHLESS",
-            Self::NotRun => "not run",
+            Self::NotRun(_) => "not run",
         }
     }
 
@@ -92,7 +93,7 @@ impl Outcome {
         match self {
             Self::Caught(..) => Verdict::True,
             Self::Missed | Self::Worthless(_) => Verdict::False,
-            Self::NotRun => Verdict::Unknown,
+            Self::NotRun(_) => Verdict::Unknown,
         }
     }
 }
@@ -101,6 +102,9 @@ impl Outcome {
 pub fn run(options: &Options) -> anyhow::Result<Verdict> {
     let began = Instant::now();
     let rows = chosen(options)?;
+    if let Some(binary) = &options.fault_binary {
+        origin::is_built(binary, "--fault-binary", origin::BUILD_FAULT)?;
+    }
     let binaries = if rows.iter().any(is_test) { build(options)? } else { Binaries::default() };
     let built = began.elapsed();
     let passing = controls(options, &binaries, &rows);
@@ -221,7 +225,7 @@ fn prove(
         Catcher::Test { .. } => {}
         Catcher::Recorded => return canary::prove(&options.top),
         Catcher::Simulation(checks) => return simulation::prove(&options.sim, row.bug, checks),
-        Catcher::Live { .. } => return Outcome::NotRun,
+        Catcher::Live { .. } => return live::prove(options, row),
     }
     if let Some(why) = wrong.get(&row.catcher.name()) {
         return Outcome::Worthless(why.clone());
@@ -347,7 +351,7 @@ fn line(out: &mut impl io::Write, row: &Row, outcome: &Outcome) -> io::Result<()
     let (layer, catcher) = (row.layer.name(), row.catcher.name());
     writeln!(out, "{:<36} {layer:<5} {catcher:<60} {time:>7}  {}", row.bug, outcome.word())?;
     match outcome {
-        Outcome::Worthless(why) => writeln!(out, "    - {why}"),
+        Outcome::Worthless(why) | Outcome::NotRun(why) => writeln!(out, "    - {why}"),
         Outcome::Caught(_, words) if is_live(row) => writeln!(out, "    - {words}"),
         _ => Ok(()),
     }
@@ -374,8 +378,8 @@ fn write(options: &Options, proved: &[(Row, Outcome)], verdict: Verdict) -> anyh
         .map(|(row, outcome)| {
             let (time, told) = match outcome {
                 Outcome::Caught(time, words) => (Some(time.as_secs_f64()), words.as_str()),
-                Outcome::Worthless(why) => (None, why.as_str()),
-                Outcome::Missed | Outcome::NotRun => (None, ""),
+                Outcome::Worthless(why) | Outcome::NotRun(why) => (None, why.as_str()),
+                Outcome::Missed => (None, ""),
             };
             json!({
                 "bug": row.bug,
@@ -466,9 +470,10 @@ mod tests {
     fn one_missed_bug_makes_the_whole_false_and_one_not_run_unknown() {
         let row = ROWS[0];
         let caught = || (row, Outcome::Caught(Duration::ZERO, String::new()));
+        let not_run = || Outcome::NotRun(String::new());
         assert_eq!(overall(&[caught(), caught()]), Verdict::True);
-        assert_eq!(overall(&[caught(), (row, Outcome::NotRun)]), Verdict::Unknown);
-        let all = [caught(), (row, Outcome::NotRun), (row, Outcome::Missed)];
+        assert_eq!(overall(&[caught(), (row, not_run())]), Verdict::Unknown);
+        let all = [caught(), (row, not_run()), (row, Outcome::Missed)];
         assert_eq!(overall(&all), Verdict::False);
         assert_eq!(overall(&[]), Verdict::Unknown);
         let worthless = Outcome::Worthless("it fails without the bug".to_owned());

@@ -66,13 +66,18 @@ pub struct Plan {
     pub keep: bool,
     /// Goes on with the data directories of this run, which lose them.
     pub previous: Option<PathBuf>,
+    /// The command line that asked for it, from its second word on.
+    pub arguments: Vec<String>,
 }
 
 /// Runs and judges; answers the run directory too.
 pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let binary = plan.means.fault_binary.as_ref().unwrap_or(&plan.binary);
-    let binary_sha256 = origin::sha256(binary)
-        .context("no binary to test; build it with `cargo build --release` or name it: --binary")?;
+    match &plan.means.fault_binary {
+        Some(binary) => origin::is_built(binary, "--fault-binary", origin::BUILD_FAULT)?,
+        None => origin::is_built(binary, "--binary", origin::BUILD)?,
+    }
+    let binary_sha256 = origin::sha256(binary)?;
     let dir = directory(plan)?;
     let (mut cluster, abilities) =
         nemesis::means::prepare(plan.nemesis, &plan.means, &plan.binary, plan.nodes, &dir)?;
@@ -147,8 +152,10 @@ fn conclude(
 ) -> anyhow::Result<(PathBuf, Judgement)> {
     fs::create_dir_all(dir.join("dump"))?;
     for (at, exit) in cluster.fallen()? {
-        let node = &cluster.node(at)?.name;
-        stage.say(FALLEN, json!({"node": node, "exit": exit, "explained": false}));
+        let node = cluster.node(at)?;
+        if node.is_wanted {
+            stage.say(FALLEN, json!({"node": node.name, "exit": exit, "explained": false}));
+        }
     }
     if let Err(error) = cluster.stop() {
         stage.say(FINDING, json!({"what": format!("{error:#}")}));
@@ -217,6 +224,7 @@ fn describe(plan: &Plan, cluster: &Cluster, binary_sha256: String) -> anyhow::Re
         started_unix_ms: 0,
         baseline: 0,
         bug: plan.means.bug.clone(),
+        arguments: plan.arguments.clone(),
     })
 }
 

@@ -14,8 +14,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     let mut let_off = 0_u64;
     for line in &evidence.logs.alarms {
         let at = line.at_ms.and_then(|ms| evidence.test.since_start(ms));
-        let explained =
-            injected(&evidence.history.faults).any(|fault| explains(&fault, line, at));
+        let explained = injected(&evidence.history.faults).any(|fault| explains(&fault, line, at));
         if explained {
             let_off += 1;
         } else {

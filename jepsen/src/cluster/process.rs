@@ -289,22 +289,22 @@ impl Cluster {
         }
     }
 
-    /// Asks a node to stop (SIGTERM) and waits; `None`: it was not running, or must not be asked.
-    pub fn terminate(&mut self, at: usize) -> anyhow::Result<Option<ExitStatus>> {
+    /// Asks a node to stop (SIGTERM) and waits for its exit code; `None`: it was not running, or must not be asked.
+    pub fn terminate(&mut self, at: usize) -> anyhow::Result<Option<i32>> {
         if self.silent { Ok(None) } else { self.see_off(at) }
     }
 
-    fn see_off(&mut self, at: usize) -> anyhow::Result<Option<ExitStatus>> {
+    fn see_off(&mut self, at: usize) -> anyhow::Result<Option<i32>> {
         let node = self.node_mut(at)?;
         let Some(mut child) = node.child.take() else { return Ok(None) };
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+            return Ok(Some(code(status)));
         }
         signal(child.id(), "-TERM")?;
         let until = Instant::now() + STOP_LIMIT;
         while Instant::now() < until {
             if let Some(status) = child.try_wait()? {
-                return Ok(Some(status));
+                return Ok(Some(code(status)));
             }
             thread::sleep(LOOK_EVERY);
         }
@@ -328,8 +328,7 @@ impl Cluster {
         Ok(line.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
     }
 
-    /// The nodes that ended by themselves since the last look, with their exit codes; of a signal
-    /// 128 and its number, as a shell has it.
+    /// The nodes that ended by themselves since the last look, with their exit codes.
     pub fn fallen(&mut self) -> anyhow::Result<Vec<(usize, i32)>> {
         let mut fallen = Vec::new();
         for (at, node) in self.nodes.iter_mut().enumerate() {
@@ -337,8 +336,7 @@ impl Cluster {
                 && let Some(status) = child.try_wait()?
             {
                 node.child = None;
-                let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-                fallen.push((at, code));
+                fallen.push((at, code(status)));
             }
         }
         Ok(fallen)
@@ -378,9 +376,10 @@ impl Cluster {
         let mut wrong = Vec::new();
         for at in 0..self.nodes.len() {
             match self.see_off(at) {
-                Ok(Some(status)) if !status.success() => {
+                // Who was sent away may end as one that was.
+                Ok(Some(code)) if code != 0 && self.node(at)?.is_wanted => {
                     let name = &self.node(at)?.name;
-                    wrong.push(format!("{name} ended with {status} after SIGTERM"));
+                    wrong.push(format!("{name} ended with {code} after SIGTERM"));
                 }
                 Ok(_) => {}
                 Err(error) => wrong.push(format!("{error:#}")),
@@ -435,6 +434,11 @@ impl Drop for Cluster {
             _ = fs::remove_file(&node.socket);
         }
     }
+}
+
+/// The exit code; of a signal 128 and its number, as a shell has it.
+fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 /// A path short enough for a socket, and of this run alone.

@@ -113,8 +113,7 @@ impl<'a> Field<'a> {
     /// Notes the nodes that ended by themselves since the last look.
     pub(super) fn look_for_fallen(&mut self) -> anyhow::Result<()> {
         for (at, code) in self.cluster.fallen()? {
-            let explained = self.excused.get(&at).is_some_and(|codes| codes.contains(&code))
-                || (code == EXIT_REMOVED && self.leaving.contains(&at));
+            let explained = self.explains(at, code);
             self.exits.push((at, code));
             if !explained {
                 self.given_up.insert(at);
@@ -123,6 +122,31 @@ impl<'a> Field<'a> {
             self.stage.say(FALLEN, json!({"node": node, "exit": code, "explained": explained}));
         }
         Ok(())
+    }
+
+    /// Whether a fault at work explains that a node ends with this code.
+    fn explains(&self, at: usize, code: i32) -> bool {
+        self.excused.get(&at).is_some_and(|codes| codes.contains(&code))
+            || (code == EXIT_REMOVED && self.leaving.contains(&at))
+    }
+
+    /// Asks a node to stop, and waits; answers its exit code, if it ran.
+    pub(super) fn terminate(&mut self, at: usize) -> anyhow::Result<Option<i32>> {
+        let name = self.cluster.node(at)?.name.clone();
+        match self.cluster.terminate(at) {
+            Ok(Some(code)) => {
+                // What it was about to end by anyway may come first.
+                if code != 0 && !self.explains(at, code) {
+                    self.finding(&format!("{name} ended with {code} after SIGTERM"));
+                }
+                Ok(Some(code))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.finding(&format!("{error:#}"));
+                Ok(None)
+            }
+        }
     }
 
     /// Starts a node, unless it fell for no known reason: then it stays as it is, to be looked at.

@@ -73,7 +73,7 @@ fn is_alive(pid: u32) -> bool {
 /// Nodes that were asked to stop.
 pub(super) struct Stopped {
     nodes: Vec<usize>,
-    codes: Vec<Option<i32>>,
+    codes: Vec<i32>,
 }
 
 impl Stopped {
@@ -85,17 +85,7 @@ impl Stopped {
 impl Affliction for Stopped {
     fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
         for &at in &self.nodes {
-            let name = field.cluster.node(at)?.name.clone();
-            match field.cluster.terminate(at) {
-                Ok(Some(status)) => {
-                    if !status.success() {
-                        field.finding(&format!("{name} ended with {status} after SIGTERM"));
-                    }
-                    self.codes.push(status.code());
-                }
-                Ok(None) => {}
-                Err(error) => field.finding(&format!("{error:#}")),
-            }
+            self.codes.extend(field.terminate(at)?);
         }
         Ok(json!({"exit": self.codes}))
     }

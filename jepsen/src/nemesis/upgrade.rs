@@ -29,13 +29,7 @@ impl Rolling {
 
     fn restart(&self, field: &mut Field<'_>, at: usize) -> anyhow::Result<()> {
         let name = field.cluster.node(at)?.name.clone();
-        match field.cluster.terminate(at) {
-            Ok(Some(status)) if !status.success() => {
-                field.finding(&format!("{name} ended with {status} after SIGTERM"));
-            }
-            Ok(_) => {}
-            Err(error) => field.finding(&format!("{error:#}")),
-        }
+        field.terminate(at)?;
         field.cluster.node_mut(at)?.build = self.to;
         field.start(at)?;
         let api = field.cluster.node(at)?.api;

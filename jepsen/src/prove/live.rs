@@ -23,8 +23,13 @@ const CALM_SECONDS: &str = "3";
 
 /// Runs until the bug of this row is noticed.
 pub(super) fn prove(options: &Options, row: &Row) -> Outcome {
-    let Catcher::Live { checker, .. } = row.catcher else { return Outcome::NotRun };
-    let Some(binary) = options.fault_binary.as_deref() else { return Outcome::NotRun };
+    let missing = |why: &str| Outcome::NotRun(why.to_owned());
+    let Catcher::Live { checker, .. } = row.catcher else {
+        return missing("it needs no real nodes");
+    };
+    let Some(binary) = options.fault_binary.as_deref() else {
+        return missing("it needs a fault build: --fault-binary");
+    };
     let mut was_judged = false;
     for number in 1..=RUNS_MAX {
         let arguments = arguments(options, row, binary, options.seed + number - 1);

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use super::{Outcome, Told, finish};
+use crate::origin;
 
 /// A bug that so many runs do not meet is missed.
 const SEEDS: u64 = 100;
@@ -19,8 +20,8 @@ const SAID: &str = "violation: ";
 
 /// Runs seed after seed; `checks` names who may notice, with " or " between.
 pub(super) fn prove(sim: &Path, bug: &str, checks: &str) -> Outcome {
-    if !sim.is_file() {
-        return Outcome::NotRun;
+    if let Err(error) = origin::is_built(sim, "--sim", "cd jepsen/sim && cargo build") {
+        return Outcome::NotRun(format!("{error:#}"));
     }
     let began = Instant::now();
     // A bug may break something else first; such a seed shows nothing, and the next one may.
@@ -91,6 +92,7 @@ mod tests {
 
     #[test]
     fn without_a_simulation_nothing_is_proved() {
-        assert_eq!(prove(Path::new("/nowhere/sim"), "no_receipt", "once"), Outcome::NotRun);
+        let outcome = prove(Path::new("/nowhere/sim"), "no_receipt", "once");
+        assert!(matches!(&outcome, Outcome::NotRun(why) if why.contains("--sim")), "{outcome:?}");
     }
 }

@@ -257,6 +257,7 @@ fn parameters(contents: &Contents<'_>) -> String {
         ("workload", escape(&test.workload)),
         ("nemesis", escape(&test.nemesis)),
         ("nodes", test.nodes.to_string()),
+        ("network", unknown(&test.network)),
         ("clients ran for", format!("{} s, then {} s of calm", test.seconds, test.calm_seconds)),
         ("seed", test.seed.to_string()),
         ("started", started),
