@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use crate::codes;
+
 /// Largest answer that is read: a page of a hundred orders is far below.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 
@@ -174,9 +176,11 @@ pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {
         _ => false,
     };
     match (status, executed, decided) {
+        _ if !codes::belongs(status, code) => {
+            Class::Breach(format!("unknown {status} {code}: {body}"))
+        }
         (429 | 503, "no", _) => Class::Fail(code.to_owned()),
         (500.., "maybe", _) => doubt(code.to_owned()),
-        (500.., ..) if !is_write => Class::Dropped(code.to_owned()),
         (_, "no", Some(rev)) if is_refusal => Class::Ok { refused, rev, replayed, early },
         _ => Class::Breach(format!("unexpected {status} {code}, executed {executed}: {body}")),
     }
@@ -361,6 +365,11 @@ mod tests {
         check(true, 504, &[], code("outcome_unknown", "maybe"), "info");
         check(false, 504, &[], code("outcome_unknown", "maybe"), "dropped");
         check(true, 500, &[], code("internal", "no"), "breach");
+        check(false, 500, &[], code("internal", "no"), "breach");
+        check(false, 503, &[], code("no_quorum", "no"), "fail");
+        check(true, 503, &[], code("tired", "no"), "breach");
+        check(true, 409, &at, code("no_mood", "no"), "breach");
+        check(true, 503, &at, code("sold_out", "no"), "breach");
         check(true, 418, &at, code("teapot", "no"), "breach");
     }
 

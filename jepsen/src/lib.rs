@@ -18,6 +18,7 @@ pub mod child;
 pub mod client;
 pub mod closing;
 pub mod cluster;
+mod codes;
 pub mod command;
 pub mod desk;
 pub mod dump;

@@ -33,6 +33,9 @@ pub struct Test {
     /// Faults that belong to the nemesis and could not be carried out, with what they need.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// Faults that chaos did without, with what they need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// How long nothing was asked after the last fault.
     #[serde(default)]
     pub calm_seconds: u64,
@@ -83,15 +86,15 @@ impl Test {
         (self.started_unix_ms > 0).then(|| self.started_unix_ms + ns / 1_000_000)
     }
 
-    /// The command that runs the same again, for a shell.
-    pub fn command(&self) -> String {
+    /// The command that runs the same again, for a shell; nothing if it was not recorded.
+    pub fn command(&self) -> Option<String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+".contains(c);
         let quoted = |word: &String| {
             let quotes = format!("'{}'", word.replace('\'', "'\\''"));
             if !word.is_empty() && word.chars().all(plain) { word.clone() } else { quotes }
         };
         let words: Vec<String> = self.arguments.iter().map(quoted).collect();
-        format!("jepsen {}", words.join(" "))
+        (!words.is_empty()).then(|| format!("jepsen {}", words.join(" ")))
     }
 }
 

@@ -94,7 +94,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     });
     let faults = drawn.faults;
     let mut test = describe(plan, &cluster, binary_sha256)?;
-    (test.required, test.missing) = (drawn.required, drawn.missing);
+    (test.required, test.missing, test.without) = (drawn.required, drawn.missing, drawn.without);
     write_json(&dir.join("test.json"), &test)?;
     write_json(&dir.join("plan.json"), &faults)?;
     let staff = cluster.run(&["token", "--role", "admin", "--ttl", "7200"])?.trim().to_owned();
@@ -215,6 +215,7 @@ fn describe(plan: &Plan, cluster: &Cluster, binary_sha256: String) -> anyhow::Re
         network: plan.means.network.word().into(),
         required: Vec::new(),
         missing: Vec::new(),
+        without: Vec::new(),
         version: cluster.run(&["--version"])?.trim().to_owned(),
         binary_sha256,
         commit: origin::commit(),

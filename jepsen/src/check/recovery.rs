@@ -3,7 +3,7 @@
 
 use super::{Evidence, Finding};
 
-/// What the harness says when every node was ready again.
+/// What the harness says when every node served again.
 pub const RECOVERED: &str = "recovered";
 /// What it says when one was not within the time.
 pub const NOT_RECOVERED: &str = "not_recovered";
@@ -21,13 +21,17 @@ pub fn check(evidence: &Evidence) -> Finding {
     for fault in faults {
         let unexplained = fault.value.get("explained").is_none_or(|explained| explained != true);
         if fault.f == FALLEN && unexplained {
-            finding.wrong(format!("a node ended, and no fault explains it: {}", fault.value));
+            finding.wrong_at(
+                fault.t,
+                format!("a node ended, and no fault explains it: {}", fault.value),
+            );
         } else if fault.f == FINDING {
-            finding.wrong(format!("no fault explains it: {}", fault.value));
+            finding.wrong_at(fault.t, format!("no fault explains it: {}", fault.value));
         }
     }
     if let Some(fault) = said(NOT_RECOVERED) {
-        finding.wrong(format!("not every node was ready within 30 s: {}", fault.value));
+        let note = format!("not every node served within 30 s: {}", fault.value);
+        finding.wrong_at(fault.t, note);
     } else if said(RECOVERED).is_none() {
         finding.unsure("the run does not say whether the cluster came back");
     }

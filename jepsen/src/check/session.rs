@@ -49,15 +49,19 @@ pub fn check(evidence: &Evidence) -> Finding {
         if let Some(min) = min
             && *rev < min
         {
-            finding.wrong(format!("{}: wanted revision {min}, got {rev}", about()));
+            finding
+                .wrong_at(attempt.called, format!("{}: wanted revision {min}, got {rev}", about()));
         } else if *rev < session.revision && !is_local(&attempt.asked) {
             let seen = session.revision;
-            finding.wrong(format!("{}: revision {rev} after revision {seen}", about()));
+            finding.wrong_at(
+                attempt.called,
+                format!("{}: revision {rev} after revision {seen}", about()),
+            );
         }
         // A local read that asks for less than its session knows may show less.
         let whole = !is_local(&attempt.asked) || min.is_some_and(|min| min >= session.revision);
         if let Some(why) = session.take(attempt, value, whole) {
-            finding.wrong(format!("{}: {why}", about()));
+            finding.wrong_at(attempt.called, format!("{}: {why}", about()));
         }
         session.revision = session.revision.max(*rev);
     }

@@ -33,7 +33,8 @@ pub fn check(evidence: &Evidence) -> Finding {
             (Call::Orders, Answer::Orders(rows)) => {
                 let ids: BTreeSet<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
                 if ids.len() < rows.len() {
-                    finding.wrong(format!("a list of {sale} at {at} ns shows an order twice"));
+                    let note = format!("a list of {sale} at {at} ns shows an order twice");
+                    finding.wrong_at(operation.called, note);
                 }
                 let list = List { called: operation.called, returned: *at, ids };
                 lists.entry(sale).or_default().push(list);
@@ -68,10 +69,14 @@ fn held(sale: &str, id: &str, since: u64, lists: &[List<'_>], finding: &mut Find
     let Some(missing) = later.clone().find(|list| !list.ids.contains(id)) else { return };
     let again = later.clone().any(|list| list.called > missing.called && list.ids.contains(id));
     let what = if again { "stale" } else { "lost" };
-    finding.wrong(format!(
-        "{what}: {id} of {sale} was there at {since} ns, the list called at {} ns is without it",
-        missing.called
-    ));
+    let called = missing.called;
+    finding.wrong_at(
+        called,
+        format!(
+            "{what}: {id} of {sale} was there at {since} ns, the list called at {called} ns is \
+             without it"
+        ),
+    );
 }
 
 /// Whatever is listed was asked for.

@@ -74,6 +74,7 @@ pub struct Told {
 struct Effort {
     steps: u64,
     given_up: u64,
+    labelled: u64,
     skipped: BTreeMap<&'static str, u64>,
 }
 
@@ -88,6 +89,12 @@ pub fn check(evidence: &Evidence) -> Finding {
     }
     if effort.given_up > 0 {
         finding.unsure(format!("{} were given up: too many orders to try", effort.given_up));
+    }
+    if effort.labelled > 0 {
+        finding.tell(format!(
+            "{} accepted in the order of their revisions: too many orders to try",
+            effort.labelled
+        ));
     }
     for (why, count) in effort.skipped {
         finding.tell(format!("{count} skipped: {why}"));
@@ -111,6 +118,7 @@ fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &
             Outcome::Linearizable(_) => finding.looked_at += 1,
             Outcome::GaveUp if is_right(&Object::new(id), &spans, &labelled(&spans)) => {
                 finding.looked_at += 1;
+                effort.labelled += 1;
             }
             Outcome::GaveUp => effort.given_up += 1,
             Outcome::Stuck(stuck) => {

@@ -345,6 +345,8 @@ pub struct Drawn {
     pub required: Vec<String>,
     /// What belongs to the nemesis and cannot be carried out here, with what it needs.
     pub missing: Vec<String>,
+    /// What chaos does without here, with what it needs.
+    pub without: Vec<String>,
 }
 
 /// All modes of a nemesis.
@@ -438,7 +440,9 @@ fn track(order: &Order, kinds: &[Nemesis], mut seed: Seed, drawn: &mut Drawn) {
             match order.abilities.lacks(kind, mode) {
                 None => can.push(mode),
                 // Chaos is all that can be broken here, not all that could be.
-                Some(_) if in_chaos => {}
+                Some(needed) if in_chaos => {
+                    drawn.without.push(format!("{}/{mode} needs {needed}", kind.word()));
+                }
                 Some(needed) => {
                     drawn.missing.push(format!("{}/{mode} needs {needed}", kind.word()));
                 }

@@ -278,7 +278,7 @@ fn parameters(contents: &Contents<'_>) -> String {
             "<table class=parameters>{}</table><p>Run the same again:</p><pre>{}</pre>\
              <p>Judge this run again:</p><pre>jepsen check {}</pre>",
             rows.concat(),
-            escape(&test.command()),
+            escape(test.command().as_deref().unwrap_or("not recorded")),
             escape(&contents.evidence.history.run)
         ),
     )
@@ -300,7 +300,7 @@ fn not_tested(contents: &Contents<'_>) -> String {
 fn first_error(contents: &Contents<'_>) -> String {
     let Some(at) = contents.first_error else { return String::new() };
     let mut body = format!(
-        "<p>The earliest request that any checker calls wrong was made {} into the run.</p>",
+        "<p>The earliest moment that any checker calls wrong is {} into the run.</p>",
         seconds(at)
     );
     body += &around(contents, at);

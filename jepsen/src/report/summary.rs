@@ -212,10 +212,11 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
     ];
     let skipped = judgement.findings.iter().filter(|finding| finding.checker == "wgl");
     for note in skipped.flat_map(|finding| &finding.notes) {
-        if note.contains("skipped") {
+        if note.contains("skipped") || note.contains("accepted") {
             list.push(format!("By the search for any order (wgl): {note}."));
         }
     }
+    list.extend(evidence.test.without.iter().map(|fault| format!("Chaos without {fault}.")));
     if evidence.dumps.is_empty() {
         list.push("The final state: no node was dumped.".into());
     }

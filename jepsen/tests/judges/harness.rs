@@ -108,7 +108,7 @@ fn a_report_names_the_verdict_and_the_first_error_without_the_network() {
         "id=first-error",
         "Where the search got stuck: sal_1",
         "What was not tested",
-        "jepsen run --workload flash_sale",
+        "jepsen run --workload flash_sale --set 'a.b=&quot;two words&quot;'",
     ] {
         assert!(report.contains(expected), "no {expected:?} in {report}");
     }

@@ -45,6 +45,9 @@ fn judge(test: &Test, faults: &[Event], finding: &mut Finding) {
             test.required.iter().map(String::as_str).filter(|k| !took.contains_key(*k)).collect();
         let what = format!("kinds of faults that took effect (without {})", none.join(", "));
         floor(&what, kinds as u64, wanted as u64, finding);
+        if !none.is_empty() && kinds >= wanted {
+            finding.tell(format!("kinds of faults without effect: {}", none.join(", ")));
+        }
         return;
     }
     for mode in &test.required {
@@ -96,7 +99,10 @@ mod tests {
         let required = ["kill", "link", "stop", "pause"].map(str::to_owned).to_vec();
         let test = Test { nemesis: "chaos".into(), seconds: 10, required, ..Test::default() };
         let took = ["kill", "link", "pause"].map(|kind| fault(kind, "all", true));
-        check(&test, &took, &[]);
+        let mut finding = Finding::new("coverage");
+        judge(&test, &took, &mut finding);
+        assert_eq!(finding.verdict, Verdict::True);
+        assert_eq!(finding.notes, ["kinds of faults without effect: stop"]);
         check(&test, &took[..2], &["without stop, pause"]);
     }
 
