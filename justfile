@@ -49,6 +49,14 @@ long-prove:
 long-fuzz:
     for t in $(ls jepsen/fuzz/corpus); do mkdir -p target/fuzz/$t && cargo +nightly fuzz run --fuzz-dir jepsen/fuzz --features libfuzzer $t target/fuzz/$t jepsen/fuzz/corpus/$t -- -max_total_time=360 || exit 1; done
 
+# Properties on 20 000 histories each.
+long-properties:
+    PROPTEST_CASES=20000 cargo test --release -p firstcome-domain --test rules properties
+
+# Every rule and every checker changed in every small way: some test must notice. Hours.
+long-mutants:
+    cargo mutants --package firstcome-domain --package firstcome-jepsen
+
 # Purchases per second on a cluster of its own.
 bench:
     cargo run --release -- bench

@@ -49,7 +49,8 @@ pub struct ClusterStatus {
     pub term: u64,
     /// Last revision applied here.
     pub revision: u64,
-    /// Voters that may fail now with a majority left; 0 when not even one.
+    /// Voters that may fail now with a majority left; 0 when not even one. While members change,
+    /// a majority of those before and of those after.
     pub can_lose: u64,
     /// All members, by id.
     pub members: Vec<Member>,

@@ -1,4 +1,10 @@
-//! openraft's own storage suite, on real files.
+//! openraft's own storage suite, on real files and on a simulated disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use firstcome_storage::disk::sim::SimDisk;
+use firstcome_storage::{Disk, system_disk};
 
 use firstcome_storage::{DataDir, Identity, Log, LogOptions, State, StateOptions};
 use openraft::StorageError;
@@ -11,14 +17,18 @@ use crate::log_store::LogStore;
 use crate::state_machine::StateMachine;
 use crate::types::TypeConfig;
 
-/// Log and state on files of their own.
-pub(crate) struct OnDisk;
+/// A disk, a folder on it, and what removes it in the end.
+type Place = (Arc<dyn Disk>, PathBuf, Option<TempDir>);
 
-impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, DataDir)> for OnDisk {
+/// Log and state in a folder of their own.
+pub(crate) struct OnDisk(fn() -> Place);
+
+impl StoreBuilder<TypeConfig, LogStore, StateMachine, (Option<TempDir>, DataDir)> for OnDisk {
     async fn build(
         &self,
-    ) -> Result<((TempDir, DataDir), LogStore, StateMachine), StorageError<TypeConfig>> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+    ) -> Result<((Option<TempDir>, DataDir), LogStore, StateMachine), StorageError<TypeConfig>>
+    {
+        let (disk, path, folder) = (self.0)();
         let identity = Identity {
             format: 1,
             cluster_uuid: "00000000-0000-4000-8000-000000000000".to_owned(),
@@ -27,7 +37,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, DataDir)> for On
             name: "n1".to_owned(),
             state: firstcome_storage::dir::IdentityState::Active,
         };
-        let dir = DataDir::create(&folder.path().join("n1"), &identity).expect("a new directory");
+        let dir = DataDir::create_on(disk, &path, &identity).expect("a new directory");
         let log = Log::open(&dir, LogOptions { cache_bytes: 1 << 20 }).expect("a log");
         let options = StateOptions {
             cache_bytes: 1 << 20,
@@ -42,8 +52,31 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, DataDir)> for On
     }
 }
 
+impl OnDisk {
+    /// On this machine's files.
+    pub(crate) const fn real() -> Self {
+        Self(|| {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            (system_disk(), folder.path().join("n1"), Some(folder))
+        })
+    }
+
+    const fn simulated() -> Self {
+        Self(|| (Arc::new(SimDisk::new()), PathBuf::from("/n1"), None))
+    }
+}
+
+fn pass(builder: OnDisk) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(Suite::test_all(builder)).expect("the suite");
+}
+
 #[test]
 fn openraft_storage_suite_passes_on_real_files() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(Suite::test_all(OnDisk)).expect("the suite");
+    pass(OnDisk::real());
+}
+
+#[test]
+fn openraft_storage_suite_passes_on_a_simulated_disk() {
+    pass(OnDisk::simulated());
 }

@@ -122,7 +122,9 @@ impl Operator {
     async fn replace(&mut self, at: usize) -> bool {
         if !self.is_gone(at) {
             let Some(id) = self.id_of(at) else { return false };
-            let lost = self.dice.per_mille(400);
+            // Not more than the cluster says that it can lose: its last change may not be done.
+            let wished = self.dice.per_mille(400);
+            let lost = wished && self.can_lose_one(at).await;
             if lost {
                 let how =
                     if self.dice.per_mille(500) { &self.office.lose } else { &self.office.damage };
@@ -143,6 +145,12 @@ impl Operator {
         self.wipe(at).await;
         self.add(at).await;
         true
+    }
+
+    async fn can_lose_one(&mut self, at: usize) -> bool {
+        let status: Option<Result<ClusterStatus, Failure>> =
+            self.ask(at, |node| async move { node.cluster(false).await }).await;
+        matches!(status, Some(Ok(status)) if status.can_lose > 0)
     }
 
     async fn remove(&mut self, at: usize, id: u64) -> bool {

@@ -22,7 +22,7 @@ fn membership(index: u64, members: &[u64]) -> EntryResponder<TypeConfig> {
 /// went within one was handed out again (issue 2).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_id_of_a_member_that_came_and_went_in_one_chunk_stays_taken() {
-    let (_dir, _log, mut machine) = OnDisk.build().await.unwrap();
+    let (_dir, _log, mut machine) = OnDisk::real().build().await.unwrap();
     let chunk = [membership(1, &[1]), membership(2, &[1, 7]), membership(3, &[1])];
     machine.apply(futures_util::stream::iter(chunk.map(Ok))).await.unwrap();
     assert_eq!(machine.meta.node_id_max, 7);
