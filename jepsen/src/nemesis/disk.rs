@@ -77,7 +77,7 @@ impl Affliction for Bad {
         self.ends = field.exits.len();
         for &at in &self.nodes {
             if self.mode != Spoiled::Slow {
-                field.excuse(at, &[EXIT_IO]);
+                field.excuse(at, "disk", &[EXIT_IO]);
             }
             if !self.is_real(field, at)? {
                 self.before.push(fired(field, at, "disk", self.word()).unwrap_or(0));
@@ -112,7 +112,7 @@ impl Affliction for Bad {
                 // A node that has ended is off by itself.
                 _ = field.cluster.control(at, &json!({"do": "disk", "action": "off"}));
             }
-            field.expect_to_run(at)?;
+            field.expect_to_run(at, "disk")?;
             codes.extend(field.ended(self.ends, at));
             field.start(at)?;
         }
@@ -170,7 +170,7 @@ impl Affliction for BitFlip {
     fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
         let &at = self.nodes.first().context("no node")?;
         self.ends = field.exits.len();
-        field.excuse(at, &[EXIT_CORRUPT]);
+        field.excuse(at, "bit_flip", &[EXIT_CORRUPT]);
         field.cluster.kill(at)?;
         if field.cluster.is_silent() {
             return Ok(Value::Null);
@@ -202,7 +202,7 @@ impl Affliction for BitFlip {
     fn end(&mut self, field: &mut Field<'_>) -> anyhow::Result<Outcome> {
         let &at = self.nodes.first().context("no node")?;
         self.watch(field)?;
-        field.expect_to_run(at)?;
+        field.expect_to_run(at, "bit_flip")?;
         if field.cluster.is_silent() {
             return Ok(Outcome::default());
         }

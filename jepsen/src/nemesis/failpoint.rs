@@ -76,7 +76,7 @@ impl Affliction for Failpoint {
     fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
         self.ends = field.exits.len();
         for &at in &self.nodes {
-            field.excuse(at, &[EXIT_BUG]);
+            field.excuse(at, "failpoint", &[EXIT_BUG]);
         }
         if self.name.starts_with("snapshot") {
             for &at in &self.nodes {
@@ -117,7 +117,7 @@ impl Affliction for Failpoint {
             let off = json!({"do": "failpoint", "name": self.name, "action": "off"});
             // A node that has ended is off by itself.
             _ = field.cluster.control(at, &off);
-            field.expect_to_run(at)?;
+            field.expect_to_run(at, "failpoint")?;
             codes.extend(field.ended(self.ends, at));
             field.start(at)?;
         }

@@ -42,8 +42,8 @@ pub(super) struct Field<'a> {
     pub(super) destroyed: BTreeSet<usize>,
     /// Nodes that were told to leave, whatever was answered, and are not back as new members.
     pub(super) leaving: BTreeSet<usize>,
-    /// Exit codes that a fault at work explains.
-    excused: BTreeMap<usize, Vec<i32>>,
+    /// Exit codes that faults at work explain, by node and by whoever excuses them.
+    excused: BTreeMap<(usize, &'static str), Vec<i32>>,
     /// Nodes that fell and stay down: findings.
     given_up: BTreeSet<usize>,
 }
@@ -92,9 +92,10 @@ impl<'a> Field<'a> {
         self.stage.say(FINDING, json!({"what": what}));
     }
 
-    /// From now on this node may end with one of these codes.
-    pub(super) fn excuse(&mut self, at: usize, codes: &[i32]) {
-        self.excused.insert(at, codes.to_vec());
+    /// From now on this node may end with one of these codes: faults overlap, so each says who it
+    /// is, and takes back what is its own.
+    pub(super) fn excuse(&mut self, at: usize, who: &'static str, codes: &[i32]) {
+        self.excused.insert((at, who), codes.to_vec());
     }
 
     /// The codes with which a node ended by itself, after the first `since` ends of any node.
@@ -104,9 +105,9 @@ impl<'a> Field<'a> {
     }
 
     /// No longer.
-    pub(super) fn expect_to_run(&mut self, at: usize) -> anyhow::Result<()> {
+    pub(super) fn expect_to_run(&mut self, at: usize, who: &'static str) -> anyhow::Result<()> {
         self.look_for_fallen()?;
-        self.excused.remove(&at);
+        self.excused.remove(&(at, who));
         Ok(())
     }
 
@@ -126,7 +127,7 @@ impl<'a> Field<'a> {
 
     /// Whether a fault at work explains that a node ends with this code.
     fn explains(&self, at: usize, code: i32) -> bool {
-        self.excused.get(&at).is_some_and(|codes| codes.contains(&code))
+        self.excused.iter().any(|((node, _), codes)| *node == at && codes.contains(&code))
             || (code == EXIT_REMOVED && self.leaving.contains(&at))
     }
 

@@ -91,7 +91,7 @@ fn join(field: &mut Field<'_>, at: usize, limit: Duration) -> anyhow::Result<boo
 /// Takes a node out, ends it, and removes its files.
 fn part(field: &mut Field<'_>, at: usize, limit: Duration) -> anyhow::Result<bool> {
     let name = field.cluster.node(at)?.name.clone();
-    field.excuse(at, &[EXIT_REMOVED, EXIT_DONE]);
+    field.excuse(at, "part", &[EXIT_REMOVED, EXIT_DONE]);
     let gone = match field.member(&name) {
         Some(member) => {
             let gone = remove(field, at, member.id, limit)?;
@@ -105,13 +105,12 @@ fn part(field: &mut Field<'_>, at: usize, limit: Duration) -> anyhow::Result<boo
         field.cluster.put_down(at)?;
         field.cluster.wipe(at)?;
     }
-    field.expect_to_run(at)?;
+    field.expect_to_run(at, "part")?;
     Ok(gone)
 }
 
 /// A node whose disk is lost comes back as a new member; answers whether it is one.
 pub(super) fn replace(field: &mut Field<'_>, at: usize) -> anyhow::Result<bool> {
-    field.excuse(at, &[EXIT_REMOVED, EXIT_DONE]);
     field.destroyed.insert(at);
     field.cluster.put_down(at)?;
     field.cluster.wipe(at)?;
@@ -214,7 +213,7 @@ impl Affliction for Removed {
         let name = field.cluster.node(at)?.name.clone();
         self.was_leader = field.leader() == Some(at);
         let id = field.member(&name).context("it is no member")?.id;
-        field.excuse(at, &[EXIT_REMOVED]);
+        field.excuse(at, "remove_leader", &[EXIT_REMOVED]);
         self.gone = remove(field, at, id, field.patience)?;
         say(field, "remove", &name, self.gone);
         Ok(json!({"id": id, "was_leader": self.was_leader, "gone": self.gone}))
@@ -226,7 +225,7 @@ impl Affliction for Removed {
         let ended = field.wait(limit, |field| Ok(!field.cluster.is_running(at)?))?;
         let exit = field.ended(0, at).last();
         let back = if self.gone { replace(field, at)? } else { false };
-        field.expect_to_run(at)?;
+        field.expect_to_run(at, "remove_leader")?;
         let seen = json!({"was_leader": self.was_leader, "gone": self.gone, "ended": ended,
             "exit": exit, "back": back});
         Ok(Outcome { took_effect: self.was_leader && self.gone && back, seen })
