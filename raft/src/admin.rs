@@ -112,8 +112,12 @@ async fn change(
 ) -> Result<(), Failed> {
     let unchanged: Precondition<TypeConfig> =
         Precondition::LastMembershipLogId { last_membership_log_id: *seen.log_id() };
-    let changing = core.raft.change_membership_if(change, retain, [unchanged]);
-    let Ok(changed) = tokio::time::timeout(VERB_MAX, changing).await else {
+    // A change of voters has two steps, and only who waits for the first asks for the second. So
+    // it does not end with who asked for it.
+    let raft = core.raft.clone();
+    let changing =
+        tokio::spawn(async move { raft.change_membership_if(change, retain, [unchanged]).await });
+    let Ok(Ok(changed)) = tokio::time::timeout(VERB_MAX, changing).await else {
         return Err(Failed::Unknown);
     };
     match changed {
@@ -124,6 +128,24 @@ async fn change(
             other => Err(rejected(other.to_string())),
         },
         Err(openraft::errors::RaftError::Fatal(_)) => Err(Failed::Unknown),
+    }
+}
+
+/// Takes the second step of a change of voters whose leader went between the two: until then a
+/// majority of the voters before is needed, too. A leader takes it by itself for its own changes.
+pub(crate) async fn finish_change(core: &Core) {
+    let seen = membership(core);
+    let begun_by = seen.log_id().as_ref().map(|id| id.leader_id);
+    let leads = core.metrics.borrow_watched().vote.leader_id;
+    let is_half_done = seen.membership().get_joint_config().len() > 1;
+    if !core.is_leader() || !is_half_done || begun_by == Some(leads) {
+        return;
+    }
+    let nobody = ChangeMembers::AddVoterIds(BTreeSet::new());
+    match change(core, &seen, nobody, false).await {
+        Ok(()) => tracing::info!("finished a change of voters that an earlier leader had begun"),
+        // It may not be decided yet; the next look tells.
+        Err(failed) => tracing::debug!(?failed, "a change of voters is half done"),
     }
 }
 

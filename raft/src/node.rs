@@ -208,6 +208,7 @@ impl Node {
             tokio::spawn(read_index::run(Arc::clone(&core), asks)),
             tokio::spawn(timers::run_due(Arc::clone(&core))),
             tokio::spawn(timers::run_snapshots(Arc::clone(&core))),
+            tokio::spawn(timers::run_changes(Arc::clone(&core))),
             tokio::spawn(timers::run_clock(Arc::clone(&core))),
             tokio::spawn(timers::run_watch(Arc::clone(&core))),
         ];

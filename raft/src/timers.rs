@@ -183,6 +183,19 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
     (asked.into_iter().flatten().collect(), voters.len())
 }
 
+/// How often the leader looks for a change of voters that is half done.
+const CHANGE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Finishes what earlier leaders began.
+pub(crate) async fn run_changes(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(CHANGE_PERIOD).await;
+        if !core.draining.load(Ordering::Relaxed) {
+            admin::finish_change(&core).await;
+        }
+    }
+}
+
 /// How often Raft's own state is looked at when nothing else changes.
 const WATCH_PERIOD: Duration = Duration::from_millis(200);
 

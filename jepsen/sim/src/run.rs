@@ -424,8 +424,8 @@ impl Run {
                 why.push(format!("{}: {}", host.name, reasons.join(", ")));
             }
             leaders.push(node.leader_name());
-            // A removal that the operator gave up may be done late; what counts is who will vote.
-            if voters.last().is_some_and(|after| !after.contains(&node.observe().id)) {
+            // A removal that the operator gave up may be done late.
+            if !voters.iter().all(|half| half.contains(&node.observe().id)) {
                 why.push(format!("{} does not vote", host.name));
             }
             let applied = node.applied().revision.get();

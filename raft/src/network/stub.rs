@@ -4,6 +4,7 @@
 //! it is well, and accepts leadership without taking it.
 
 use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
@@ -15,6 +16,13 @@ use crate::wire::{
 
 /// Longest wait for anything in tests of this crate; a healthy run needs a fraction of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where a node of this test alone listens: 127.pid.pid.n, which no outgoing connection takes.
+pub(crate) fn own_address() -> String {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let (pid, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    format!("127.{}.{}.{n}:7000", 1 + (pid >> 8) % 250, pid & 0xff)
+}
 
 /// Takes connections until its task is aborted.
 pub(crate) async fn run(name: &'static str, listener: TcpListener) {

@@ -145,8 +145,7 @@ async fn a_given_up_append_leaves_its_dial_to_the_next() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_answering_end_reads_questions_while_its_answers_wait_for_the_socket() {
     let folder = tempfile::tempdir().unwrap();
-    let pid = std::process::id();
-    let address = format!("127.{}.{}.251:7000", 1 + (pid >> 8) % 250, pid & 0xff);
+    let address = stub::own_address();
     let mut options = Options::new("n1", folder.path().join("n1"));
     options.peer_listen = Some(address.parse().unwrap());
     options.bootstrap = true;

@@ -5,13 +5,14 @@ use std::pin::pin;
 use bytes::Bytes;
 use firstcome_domain::{Action, Actor};
 use firstcome_storage::disk::sim::SimDisk;
+use openraft::ChangeMembers::AddVoterIds;
 use openraft::raft::AppendEntriesRequest;
 use tempfile::TempDir;
 
 use super::*;
 use crate::failure::exit;
 use crate::network::stub::{self, DEADLINE};
-use crate::types::{Address, Vote};
+use crate::types::{Address, ServerMetrics, Vote};
 use crate::wire::{Channel, Failed, Hello, Request, Welcome};
 
 async fn alone() -> (TempDir, Node) {
@@ -153,8 +154,7 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     let idle = tokio::spawn(stub::run("n2", listener));
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::new("n1", folder.path().join("n1"));
-    let pid = std::process::id();
-    let own = format!("127.{}.{}.252:7000", 1 + (pid >> 8) % 250, pid & 0xff);
+    let own = stub::own_address();
     options.peer_listen = Some(own.parse().unwrap());
     options.bootstrap = true;
     options.peers = vec![peer("n1", &own), peer("n2", &stub)];
@@ -195,4 +195,50 @@ async fn a_verb_that_waits_for_the_address_of_the_leader_lets_others_go_on() {
     assert_eq!(node.core.leader(), Some(9), "it gave way only when it had forgotten the leader");
     let failure = removing.await.unwrap_err();
     assert_eq!((failure.reason, failure.executed), (FailureReason::NoQuorum, Executed::No));
+}
+
+/// Story: a change of voters whose leader went between its two steps stayed half done, and the
+/// voters before could not do without each other (found by simulation, short seed 43, issue 3).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_voters_that_an_earlier_leader_began_is_finished() {
+    let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let stub = listener.local_addr().unwrap().to_string();
+    let agreeing = tokio::spawn(stub::run("n2", listener));
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::new("n1", folder.path().join("n1"));
+    options.peer_listen = Some(stub::own_address().parse().unwrap());
+    options.bootstrap = true;
+    let node = Node::start(options).await.unwrap();
+    decides(&node).await;
+    node.add_member("n2".to_owned(), String::new(), stub).await.unwrap();
+    let mut server = node.core.server.clone();
+    let mut until_halves = async |wanted: usize| {
+        let halves = |seen: &ServerMetrics| {
+            seen.membership_config.membership().get_joint_config().len() == wanted
+        };
+        let changed = tokio::time::timeout(DEADLINE, server.wait_until(halves));
+        changed.await.expect("in time").unwrap();
+    };
+    tokio::select! {
+        biased;
+        () = until_halves(2) => {}
+        done = node.core.raft.change_membership(AddVoterIds([2].into()), true) => {
+            panic!("nobody saw the first step: {done:?}")
+        }
+    }
+    let term = node.core.metrics.borrow_watched().current_term;
+    let other = AppendEntriesRequest {
+        vote: Vote::new_committed(term + 1, 2),
+        prev_log_id: None,
+        entries: Vec::new(),
+        leader_commit: None,
+    };
+    // The other leads for a moment, and is never heard again.
+    node.core.raft.append_entries(other).await.unwrap();
+    until_halves(1).await;
+    decides(&node).await;
+    let status = node.cluster(false).await.unwrap();
+    assert!(status.members.iter().all(|member| member.role == crate::MemberRole::Voter));
+    node.shutdown().await;
+    agreeing.abort();
 }

@@ -99,8 +99,7 @@ async fn the_log_behind_a_snapshot_waits_for_its_receiver() {
 
 async fn receive() {
     let folder = tempfile::tempdir().unwrap();
-    let pid = std::process::id();
-    let own = format!("127.{}.{}.253:7000", 1 + (pid >> 8) % 250, pid & 0xff);
+    let own = stub::own_address();
     let mut options = Options::new("n1", folder.path().join("n1"));
     options.peer_listen = Some(own.parse().unwrap());
     options.bootstrap = true;
