@@ -43,6 +43,17 @@ impl Exit {
         self as u8
     }
 
+    /// What an operator does next, where the reason alone does not say it: docs/operations.md.
+    pub const fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Corrupt => Some(
+                "do not start it again: keep the data directory as evidence and replace the node",
+            ),
+            Self::Io => Some("make room or change the disk, then start it again"),
+            _ => None,
+        }
+    }
+
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
         if let Some(stop) = cause.downcast_ref::<Stop>() {
             return Some(stop.exit);
@@ -69,7 +80,7 @@ impl Exit {
     }
 
     /// What a node names as its reason to stop; it names no others.
-    fn of_code(code: i32) -> Self {
+    pub fn of_code(code: i32) -> Self {
         let named = [Self::Corrupt, Self::Io, Self::Temporary, Self::Identity, Self::Removed];
         named.into_iter().find(|exit| i32::from(exit.code()) == code).unwrap_or(Self::Bug)
     }

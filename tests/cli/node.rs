@@ -150,6 +150,7 @@ fn damaged_directory_is_65() {
     std::fs::write(here.path().join("data/state.redb"), b"").expect("the file");
     let output = run(here.path(), &["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(code(&output), 65, "{}", stderr(&output));
+    assert!(stderr(&output).contains("keep the data directory as evidence"), "{}", stderr(&output));
 }
 
 #[test]

@@ -96,7 +96,10 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
     runtime.shutdown_background();
     match &ended {
         Ok(exit) => tracing::info!(code = exit.code(), "stopped"),
-        Err(error) => tracing::error!(code = Exit::of(error).code(), "stopped: {error:#}"),
+        Err(error) => {
+            let exit = Exit::of(error);
+            tracing::error!(code = exit.code(), advice = exit.advice(), "stopped: {error:#}");
+        }
     }
     ended
 }
@@ -196,7 +199,8 @@ async fn serve(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     tokio::select! {
         () = signals.next() => tracing::info!("asked to stop: draining"),
         (code, reason) = node.failed() => {
-            tracing::error!(code, "node failed: {reason}");
+            let advice = Exit::of_code(code).advice();
+            tracing::error!(code, advice, "node failed: {reason}");
             fail(code)
         }
         ended = &mut serving => {
