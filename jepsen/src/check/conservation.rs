@@ -14,7 +14,8 @@ pub fn check(evidence: &Evidence) -> Finding {
     for operation in &evidence.operations {
         if let Ended::Decided { rev, answer: Answer::Stock(read), .. } = &operation.ended {
             let pool = operation.pool.as_deref().unwrap_or_default();
-            adds_up(&format!("revision {rev}: {pool}"), read, &mut finding);
+            let place = format!("revision {rev}: {pool}");
+            adds_up(&place, read, Some(operation.called), &mut finding);
         }
     }
     if evidence.dumps.is_empty() {
@@ -27,26 +28,26 @@ pub fn check(evidence: &Evidence) -> Finding {
         .filter_map(|o| o.pool.as_deref())
         .collect();
     for dump in &evidence.dumps {
-        check_dump(dump, &closed, &mut finding);
+        check_dump(evidence, dump, &closed, &mut finding);
     }
     finding
 }
 
 /// S1. An account below none does not read as a number at all.
-fn adds_up(place: &str, read: &Accounts, finding: &mut Finding) {
+fn adds_up(place: &str, read: &Accounts, at: Option<u64>, finding: &mut Finding) {
     finding.looked_at += 1;
     if read.available + read.held + read.sold + read.scrapped != read.stocked {
-        finding.wrong(format!("{place} does not add up: {read:?}"));
+        finding.wrong_at(at, format!("{place} does not add up: {read:?}"));
     }
 }
 
-fn check_dump(dump: &Dump, closed: &BTreeSet<&str>, finding: &mut Finding) {
+fn check_dump(evidence: &Evidence, dump: &Dump, closed: &BTreeSet<&str>, finding: &mut Finding) {
     let node = &dump.node;
     let products = dump.products.iter().map(|(id, row)| (id, &row.accounts));
     let pools: BTreeMap<&str, &Accounts> =
         dump.pools.iter().chain(products).map(|(id, accounts)| (id.as_str(), accounts)).collect();
     for (pool, accounts) in &pools {
-        adds_up(&format!("{node}: {pool}"), accounts, finding);
+        adds_up(&format!("{node}: {pool}"), accounts, None, finding);
         // S12.
         if closed.contains(pool) && accounts.available > 0 {
             finding.wrong(format!("{node}: {pool} is closed and has {accounts:?}"));
@@ -54,7 +55,7 @@ fn check_dump(dump: &Dump, closed: &BTreeSet<&str>, finding: &mut Finding) {
     }
     held_and_sold(dump, finding);
     if let Some(ledger) = &dump.ledger {
-        rebuilt(node, ledger, &pools, finding);
+        rebuilt(evidence, node, ledger, &pools, finding);
         left_once(node, ledger, finding);
     } else {
         finding.unsure(format!("{node} does not list its ledger"));
@@ -92,6 +93,7 @@ fn held_and_sold(dump: &Dump, finding: &mut Finding) {
 
 /// S2: the accounts are what the ledger sums up to, and never were below none on the way.
 fn rebuilt(
+    evidence: &Evidence,
     node: &str,
     ledger: &[LedgerRow],
     pools: &BTreeMap<&str, &Accounts>,
@@ -107,7 +109,8 @@ fn rebuilt(
         *from -= quantity;
         if *from < 0 && row.from != "outside" {
             let (pool, account, revision) = (&row.pool, &row.from, row.revision);
-            finding.wrong(format!("{node}: {account} of {pool} is {from} at revision {revision}"));
+            let what = format!("{node}: {account} of {pool} is {from} at revision {revision}");
+            finding.wrong_at(evidence.asked_at(revision), what);
         }
     }
     for (pool, accounts) in pools {

@@ -89,9 +89,9 @@ impl Finding {
         self.note(Verdict::False, note.into());
     }
 
-    /// Something that was asked at this time is wrong.
-    pub fn wrong_at(&mut self, at: u64, note: impl Into<String>) {
-        self.first_at = Some(self.first_at.map_or(at, |first| first.min(at)));
+    /// Something that was asked at this time, if that is known, is wrong.
+    pub fn wrong_at(&mut self, at: impl Into<Option<u64>>, note: impl Into<String>) {
+        self.first_at = self.first_at.into_iter().chain(at.into()).min();
         self.wrong(note);
     }
 
@@ -144,6 +144,13 @@ pub struct Judgement {
 }
 
 impl Evidence {
+    /// When what took effect at this revision was first asked, if its answer came.
+    fn asked_at(&self, revision: u64) -> Option<u64> {
+        let mut writes = self.operations.iter().filter(|operation| !operation.call.is_read());
+        let asked = |operation: &Operation| operation.decided().map(|(rev, _)| rev);
+        writes.find(|operation| asked(operation) == Some(revision)).map(|write| write.called)
+    }
+
     /// Reads a run directory; a file that cannot be read is a failure of the harness.
     pub fn read(dir: &Path) -> anyhow::Result<Self> {
         let place = dir.join("test.json");

@@ -19,8 +19,8 @@ pub fn check(evidence: &Evidence) -> Finding {
         if let Some((revision, units, sum)) = taken.overdrawn()
             && !untold.contains(sale)
         {
-            finding
-                .wrong(format!("{sale} had {sum} of {units} units taken at revision {revision}"));
+            let note = format!("{sale} had {sum} of {units} units taken at revision {revision}");
+            finding.wrong_at(evidence.asked_at(revision), note);
         }
     }
     for sale in &untold {
@@ -29,25 +29,25 @@ pub fn check(evidence: &Evidence) -> Finding {
     for operation in &evidence.operations {
         if let Ended::Decided { rev, answer: Answer::Stock(read), .. } = &operation.ended {
             let sale = operation.pool.as_deref().unwrap_or_default();
-            balanced(sale, read, &format!("revision {rev}"), &mut finding);
+            balanced(sale, read, Some(operation.called), &format!("revision {rev}"), &mut finding);
         }
     }
     for dump in &evidence.dumps {
         for (sale, accounts) in &dump.pools {
-            balanced(sale, accounts, &dump.node, &mut finding);
+            balanced(sale, accounts, None, &dump.node, &mut finding);
         }
     }
     limits(evidence, &mut finding);
     finding
 }
 
-fn balanced(sale: &str, read: &Accounts, place: &str, finding: &mut Finding) {
+fn balanced(sale: &str, read: &Accounts, at: Option<u64>, place: &str, finding: &mut Finding) {
     finding.looked_at += 1;
     let sum = read.available + read.held + read.sold + read.scrapped;
     if read.held + read.sold + read.scrapped > read.stocked {
-        finding.wrong(format!("{place}: {sale} is oversold: {read:?}"));
+        finding.wrong_at(at, format!("{place}: {sale} is oversold: {read:?}"));
     } else if sum != read.stocked {
-        finding.wrong(format!("{place}: the accounts of {sale} do not add up: {read:?}"));
+        finding.wrong_at(at, format!("{place}: the accounts of {sale} do not add up: {read:?}"));
     }
 }
 

@@ -32,9 +32,10 @@ pub fn check(evidence: &Evidence) -> Finding {
         let (units, taken) = taken.before(*rev);
         let left = units.saturating_sub(taken);
         if left >= *quantity {
-            finding.wrong(format!(
-                "revision {rev}: {sale} refused {quantity} as sold out with {left} left"
-            ));
+            finding.wrong_at(
+                operation.called,
+                format!("revision {rev}: {sale} refused {quantity} as sold out with {left} left"),
+            );
         }
     }
     if evidence.history.faults.iter().any(|fault| fault.f == SOLD_OUT_PHASE) {

@@ -110,13 +110,11 @@ fn begin(number: usize, planned: &Planned, field: &mut Field<'_>, open: &mut Vec
     let names = field.names(&nodes);
     let mut said = json!({"phase": "begin", "number": number, "mode": mode,
         "target": planned.target.word(), "nodes": names});
-    // Disks that are lost at once stay a minority: of three nodes one, and of five one as well.
-    let one_is_lost = !field.destroyed.is_empty()
-        || field.cluster.founders().iter().any(|node| !node.is_wanted)
-        || open.iter().any(|fault| fault.planned.destroys());
-    if nodes.is_empty() || planned.destroys() && one_is_lost {
+    let one_is_away =
+        !field.destroyed.is_empty() || field.cluster.founders().iter().any(|node| !node.is_wanted);
+    if let Some(why) = obstacle(planned, &nodes, one_is_away, open) {
         if let Some(said) = said.as_object_mut() {
-            said.insert("left_out".to_owned(), json!("its nodes bear another fault"));
+            said.insert("left_out".to_owned(), json!(why));
         }
         return field.stage.say(kind, said);
     }
@@ -139,6 +137,21 @@ fn begin(number: usize, planned: &Planned, field: &mut Field<'_>, open: &mut Vec
         fault.until = Instant::now() + Duration::from_millis(fault.planned.lasts_ms);
     }
     open.push(fault);
+}
+
+/// Why a fault is left out, if it is. Disks that are lost at once stay a minority: of three nodes
+/// one, and of five one as well.
+fn obstacle(
+    planned: &Planned,
+    nodes: &[usize],
+    one_is_away: bool,
+    open: &[Open],
+) -> Option<&'static str> {
+    if nodes.is_empty() {
+        return Some("its nodes bear another fault");
+    }
+    let one_is_lost = one_is_away || open.iter().any(|fault| fault.planned.destroys());
+    (planned.destroys() && one_is_lost).then_some("another disk is lost, or may be")
 }
 
 fn end(mut fault: Open, field: &mut Field<'_>) {
@@ -166,4 +179,46 @@ fn heal(field: &mut Field<'_>) -> anyhow::Result<()> {
         field.start(at)?;
     }
     ways.and(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nemesis::plan::{Step, Target};
+
+    #[derive(Debug)]
+    struct Harmless;
+
+    impl Affliction for Harmless {
+        fn begin(&mut self, _: &mut Field<'_>) -> anyhow::Result<Value> {
+            Ok(Value::Null)
+        }
+
+        fn end(&mut self, _: &mut Field<'_>) -> anyhow::Result<Outcome> {
+            Ok(Outcome::default())
+        }
+    }
+
+    #[test]
+    fn a_disk_is_not_destroyed_while_another_is_lost() {
+        let planned =
+            |fault| Planned { at_ms: 0, lasts_ms: 1, target: Target::One, node: 0, fault };
+        let at_work = |planned: &Planned| Open {
+            number: 1,
+            planned: planned.clone(),
+            nodes: vec![1],
+            until: Instant::now(),
+            affliction: Box::new(Harmless),
+            troubles: Vec::new(),
+        };
+        let (replace, kill) =
+            (planned(Fault::Membership { step: Step::Replace }), planned(Fault::Kill));
+        assert_eq!(obstacle(&replace, &[0], false, &[]), None);
+        assert_eq!(obstacle(&replace, &[0], false, &[at_work(&kill)]), None);
+        let lost = Some("another disk is lost, or may be");
+        assert_eq!(obstacle(&replace, &[0], true, &[]), lost);
+        assert_eq!(obstacle(&replace, &[0], false, &[at_work(&replace)]), lost);
+        assert_eq!(obstacle(&kill, &[0], true, &[at_work(&replace)]), None);
+        assert_eq!(obstacle(&kill, &[], false, &[]), Some("its nodes bear another fault"));
+    }
 }

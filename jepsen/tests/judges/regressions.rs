@@ -46,6 +46,23 @@ fn every_checker_rejects_a_history() {
 }
 
 #[test]
+fn what_was_asked_wrongly_has_its_moment() {
+    for (name, what) in [
+        ("conservation", "read_does_not_add_up"),
+        ("oversell", "one_unit_twice"),
+        ("undersell", "refused_with_units_left"),
+    ] {
+        let checker = CHECKERS.iter().find(|checker| checker.name == name).expect("a checker");
+        let places = places(&format!("invalid/{name}"));
+        let place = places.iter().find(|place| place.ends_with(what)).expect("a history");
+        let evidence = Evidence::read(place).unwrap();
+        let at = (checker.check)(&evidence).first_at;
+        let asked = evidence.operations.iter().any(|operation| Some(operation.called) == at);
+        assert!(asked, "{}: {at:?}", place.display());
+    }
+}
+
+#[test]
 fn a_judged_directory_ends_with_the_code_of_its_verdict() {
     let code = |place: &Path| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_jepsen"))
