@@ -420,3 +420,47 @@ fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
     }
     writeln!(out, "verdict: {} ({})", word_of(judgement.verdict).text(), dir.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words of a shell line; only plain text and single quotes are used.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for c in line.chars() {
+            let word = words.last_mut().expect("one at least");
+            match c {
+                '\'' => quoted = !quoted,
+                '#' if !quoted && word.is_empty() => break,
+                ' ' if !quoted => words.push(String::new()),
+                c => word.push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn what_pages_and_recipes_type_is_understood() {
+        let places = [
+            ("jepsen/README.md", include_str!("../README.md"), 9),
+            ("docs/testing.md", include_str!("../../docs/testing.md"), 2),
+            ("justfile", include_str!("../../justfile"), 4),
+        ];
+        for (place, text, at_least) in places {
+            let mut found = 0;
+            for command in text.lines().flat_map(|line| line.split(['`', '&', '|', '>'])) {
+                let Some(typed) = command.trim().strip_prefix("target/release/jepsen ") else {
+                    continue;
+                };
+                found += 1;
+                let typed = std::iter::once("jepsen".to_owned()).chain(words(typed));
+                if let Err(error) = Arguments::try_parse_from(typed) {
+                    panic!("{place}: {command}: {error}");
+                }
+            }
+            assert!(found >= at_least, "{place}: {found}");
+        }
+    }
+}
