@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
@@ -18,6 +19,9 @@ use crate::seed::Seed;
 use crate::teller::{Stage, Teller};
 use crate::workload::Sale;
 
+/// Longest sell-out; nodes that answer need a fraction of it.
+const SELL_OUT_LIMIT: Duration = Duration::from_mins(5);
+
 /// Settles what is unpaid, then lets fresh buyers have every unit that is left of every sale.
 pub fn sell_out(
     stage: &Stage,
@@ -25,16 +29,23 @@ pub fn sell_out(
     sales: &[Sale],
     fresh: &[Customer],
 ) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let in_time = || {
+        ensure!(began.elapsed() < SELL_OUT_LIMIT, "it took longer than {SELL_OUT_LIMIT:?}");
+        Ok(())
+    };
     let mut teller = Teller::new(stage, Seed::new(1), None);
     let mut keys = (0..).map(|n| format!("end-{n}"));
     let mut key = || keys.next().unwrap_or_default();
     let api = stage.nodes.first().context("no node")?.1;
     for row in desk.list(api, "/v1/admin/orders?status=payment_pending")? {
+        in_time()?;
         let row = order_row(&row)?;
         teller.until_known(&ask::settle(&stage.staff, &key(), &row.pool, &row.id));
     }
     for sale in sales {
         for customer in fresh {
+            in_time()?;
             let stock = ask::stock(&stage.staff, &sale.id);
             let Told::Done { value: stock, .. } = teller.until_known(&stock) else {
                 bail!("the stock of {} cannot be read", sale.id);

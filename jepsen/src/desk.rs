@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
@@ -12,9 +12,9 @@ use crate::client::{Client, Request};
 
 /// General stock that the sales are cut from.
 const STOCK: u64 = 1_000_000;
-/// How often a request is sent while the cluster settles.
-const SENDS_MAX: usize = 20;
-/// The pause between two of them.
+/// How long a request is sent again while the cluster settles.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The pause between two sends.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Staff at one node.
@@ -32,8 +32,8 @@ impl Desk {
 
     /// A read that must be answered, sooner or later.
     pub fn get(&mut self, api: SocketAddr, path: &str) -> anyhow::Result<Value> {
-        let mut last = String::new();
-        for _ in 0..SENDS_MAX {
+        let (began, mut last) = (Instant::now(), String::new());
+        while began.elapsed() < PATIENCE {
             match self.client.send(api, &Request::get(path, &self.staff)) {
                 Ok(answer) if answer.status == 200 => return answer.body.context("not JSON"),
                 Ok(answer) => last = format!("{} {:?}", answer.status, answer.body),
@@ -61,8 +61,8 @@ impl Desk {
         body: &Value,
     ) -> anyhow::Result<Value> {
         let request = Request::post(path, &self.staff, key, body.clone());
-        let mut last = String::new();
-        for _ in 0..SENDS_MAX {
+        let (began, mut last) = (Instant::now(), String::new());
+        while began.elapsed() < PATIENCE {
             match self.client.send(api, &request) {
                 Ok(answer) if (200..300).contains(&answer.status) => {
                     return Ok(answer.body.unwrap_or_default());
@@ -136,7 +136,8 @@ impl Desk {
         nodes: usize,
     ) -> anyhow::Result<(u64, BTreeMap<String, String>)> {
         ensure!(nodes > 0, "no node");
-        for last in [false; 40].into_iter().chain([true]) {
+        let began = Instant::now();
+        loop {
             let body = self.get(api, "/v1/cluster/hash")?;
             let revision = body.get("revision").and_then(Value::as_u64).context("no revision")?;
             let rows = body.get("nodes").and_then(Value::as_array).context("no nodes")?;
@@ -147,11 +148,10 @@ impl Desk {
                     Some((text("name")?, text("hash")?))
                 })
                 .collect();
-            if told.len() >= nodes || last {
+            if told.len() >= nodes || began.elapsed() >= PATIENCE {
                 return Ok((revision, told));
             }
             thread::sleep(PAUSE);
         }
-        bail!("no hashes")
     }
 }

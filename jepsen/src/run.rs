@@ -129,15 +129,24 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
 
     let recovered = chaos(plan, &faults, &mut cluster, (&stage, &mut desk), &workload, &dir);
     stage.recorder.close()?;
-    if recovered? {
+    let recovered = recovered?;
+    if recovered {
         thread::sleep(Duration::from_secs(plan.calm_seconds));
         close(plan, &stage, &workload);
-        let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
-        finish(&stage, &mut desk, workload.as_ref(), &fresh, &dir, test.baseline);
-    } else {
-        // What the others still show may tell more than that one is missing.
-        let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
-        show(&stage, &mut desk, workload.as_ref(), &dir, test.baseline);
+    }
+    let workload = workload.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if recovered {
+        if let Err(error) = closing::sell_out(&stage, &mut desk, &workload.sales(), &fresh) {
+            stage.say("sell_out_failed", json!(format!("{error:#}")));
+        }
+        if let Err(error) = serve(&cluster, &mut desk, &name_of(&dir), "sell-out") {
+            stage.say(FINDING, json!({"what": format!("after the sell-out {error:#}")}));
+        }
+    }
+    // Of a broken cluster, too: what the others still show may tell more.
+    let (sales, products) = (workload.sales(), workload.products());
+    if let Err(error) = closing::dump(&stage, &mut desk, &sales, &products, &dir, test.baseline) {
+        stage.say("dump_failed", json!(format!("{error:#}")));
     }
     conclude(plan, cluster, &stage, dir)
 }
@@ -168,30 +177,6 @@ fn conclude(
         fs::remove_dir_all(dir.join("data")).context("cannot remove the data directories")?;
     }
     Ok((dir, judgement))
-}
-
-/// Sells out and dumps. What cannot be finished is said and judged: a broken cluster is a finding,
-/// not a failure of the harness.
-fn finish(
-    stage: &Stage,
-    desk: &mut Desk,
-    workload: &dyn Workload,
-    fresh: &[Customer],
-    dir: &Path,
-    baseline: u64,
-) {
-    if let Err(error) = closing::sell_out(stage, desk, &workload.sales(), fresh) {
-        stage.say("sell_out_failed", json!(format!("{error:#}")));
-    }
-    show(stage, desk, workload, dir, baseline);
-}
-
-/// Dumps what the nodes show.
-fn show(stage: &Stage, desk: &mut Desk, workload: &dyn Workload, dir: &Path, baseline: u64) {
-    let (sales, products) = (workload.sales(), workload.products());
-    if let Err(error) = closing::dump(stage, desk, &sales, &products, dir, baseline) {
-        stage.say("dump_failed", json!(format!("{error:#}")));
-    }
 }
 
 /// Judges a run directory, and writes `results.json` and `report.html` into it.
@@ -286,7 +271,7 @@ fn chaos(
         }
         let end = Duration::from_secs(plan.seconds);
         let carried_out = nemesis::conduct::carry_out(faults, end, cluster, stage, dir);
-        let served = carried_out.map(|()| served(cluster, desk, dir));
+        let served = carried_out.map(|()| served(cluster, desk, &name_of(dir)));
         if served.is_ok() {
             thread::sleep(end.saturating_sub(started.elapsed()));
         }
@@ -300,20 +285,24 @@ fn chaos(
     })
 }
 
-/// Waits until every node serves: it is ready, decides a write, and reads what it wrote. Answers
-/// how long that took.
-fn served(cluster: &mut Cluster, desk: &mut Desk, dir: &Path) -> anyhow::Result<Duration> {
+/// Waits until every node serves; answers how long that took.
+fn served(cluster: &mut Cluster, desk: &mut Desk, run: &str) -> anyhow::Result<Duration> {
     let healed = Instant::now();
     cluster.wait_ready(RECOVERY_LIMIT)?;
-    for node in cluster.founders() {
-        let key = format!("{}-{}", name_of(dir), node.name);
-        desk.product(node.api, &key, 1)
-            .and_then(|product| desk.get(node.api, &format!("/v1/products/{product}")))
-            .with_context(|| format!("{} does not serve", node.name))?;
-    }
+    serve(cluster, desk, run, "heal")?;
     let took = healed.elapsed();
     ensure!(took < RECOVERY_LIMIT, "it took {took:?}");
     Ok(took)
+}
+
+/// Every node decides a write, and reads what it wrote.
+fn serve(cluster: &Cluster, desk: &mut Desk, run: &str, after: &str) -> anyhow::Result<()> {
+    for node in cluster.founders() {
+        desk.product(node.api, &format!("{run}-{after}-{}", node.name), 1)
+            .and_then(|product| desk.get(node.api, &format!("/v1/products/{product}")))
+            .with_context(|| format!("{} does not serve", node.name))?;
+    }
+    Ok(())
 }
 
 /// Lets every client bring to an end what it began.
