@@ -162,7 +162,10 @@ async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
         Ok(ContactReply::Vacant { name, .. }) => {
             return Err(rejected(format!("the node at {} is named {name}", peer.peer)));
         }
-        Ok(_) => return Err(rejected(format!("the node at {} holds data", peer.peer))),
+        Ok(_) => {
+            let why = "a node is added with an empty directory";
+            return Err(rejected(format!("the node at {} holds data; {why}", peer.peer)));
+        }
         Err(error) => {
             return Err(rejected(format!("no node answers at {}: {error}", peer.peer)));
         }

@@ -70,7 +70,9 @@ impl Operator {
     pub async fn work(mut self) {
         loop {
             tokio::time::sleep(PAUSE).await;
-            let wish = self.office.wish.lock().take();
+            // A removal that was given up may be done late: whoever is gone is replaced, too.
+            let gone = self.office.gone.lock().first().copied();
+            let wish = self.office.wish.lock().take().or(gone);
             if let Some(at) = wish {
                 *self.office.busy.lock() = Some(at);
                 if self.replace(at).await {
@@ -218,14 +220,19 @@ impl Operator {
                 // It was added and never learned its id: as the error says, remove and add again.
                 looks = 0;
                 self.trace.event("operator", &format!("takes member {id} back"));
-                self.remove(at, id).await;
+                if self.remove(at, id).await {
+                    // It may know its id by now, and not yet whom to ask whether it is a member.
+                    self.wipe(at).await;
+                }
             }
         }
     }
 
     /// Whether a replacement is under way or wished for.
     pub fn is_needed(office: &Office) -> bool {
-        office.busy.lock().is_some() || office.wish.lock().is_some()
+        office.busy.lock().is_some()
+            || office.wish.lock().is_some()
+            || !office.gone.lock().is_empty()
     }
 
     /// Wishes for a replacement, unless one is under way or the office is closed.

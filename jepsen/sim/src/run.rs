@@ -346,7 +346,6 @@ impl Run {
         if removed {
             self.cluster.stop(at, None);
             self.office.gone.lock().push(at);
-            Operator::wish(&self.office, at);
             return;
         }
         // After a failed sync nobody knows what is on the disk.
