@@ -19,7 +19,7 @@ use crate::network::rpc::CallError;
 use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Peer;
 use crate::status::{ClusterStatus, Member, MemberRole, NodeHash};
-use crate::types::{Address, LeaderId, StoredMembership, TypeConfig, Vote};
+use crate::types::{Address, LeaderId, LogId, StoredMembership, TypeConfig, Vote};
 use crate::wire::{Admin, Contact, ContactReply, Failed, Progress, Request, Response};
 use firstcome_domain::Revision;
 
@@ -100,6 +100,15 @@ fn membership(core: &Core) -> Arc<StoredMembership> {
     Arc::clone(&core.metrics.borrow_watched().membership_config)
 }
 
+/// The members, unless they are just changing: what is asked of them then would be worked out from
+/// voters that are on their way out, the leader perhaps among them.
+fn settled(seen: Arc<StoredMembership>) -> Result<Arc<StoredMembership>, Failed> {
+    if seen.membership().get_joint_config().len() > 1 {
+        return Err(rejected("another change of voters is under way; ask again"));
+    }
+    Ok(seen)
+}
+
 fn is_voter(membership: &StoredMembership, id: u64) -> bool {
     membership.voter_ids().any(|voter| voter == id)
 }
@@ -123,7 +132,11 @@ async fn change(
     match changed {
         Ok(_) => Ok(()),
         Err(openraft::errors::RaftError::APIError(error)) => match error {
-            openraft::errors::ClientWriteError::ForwardToLeader(_) => Err(Failed::NotLeader),
+            // Of its second step, if there is another membership by now: then it may be done yet.
+            openraft::errors::ClientWriteError::ForwardToLeader(_) => {
+                let unchanged = membership(core).log_id() == seen.log_id();
+                Err(if unchanged { Failed::NotLeader } else { Failed::Unknown })
+            }
             openraft::errors::ClientWriteError::LogEntryDiscarded(_) => Err(Failed::Unknown),
             other => Err(rejected(other.to_string())),
         },
@@ -131,27 +144,40 @@ async fn change(
     }
 }
 
-/// Takes the second step of a change of voters whose leader went between the two: until then a
-/// majority of the voters before is needed, too. A leader takes it by itself for its own changes.
-pub(crate) async fn finish_change(core: &Core) {
-    let seen = membership(core);
-    let begun_by = seen.log_id().as_ref().map(|id| id.leader_id);
-    let leads = core.metrics.borrow_watched().vote.leader_id;
-    let is_half_done = seen.membership().get_joint_config().len() > 1;
-    if !core.is_leader() || !is_half_done || begun_by == Some(leads) {
+/// A change of voters that is decided by half, by its log id: until its second step a majority of
+/// the voters before is needed, too.
+pub(crate) fn half_done(core: &Core) -> Option<LogId> {
+    let metrics = core.metrics.borrow_watched();
+    let seen = &metrics.membership_config;
+    let is_decided = seen.log_id() == metrics.committed_membership_config.log_id();
+    let is_half = seen.membership().get_joint_config().len() > 1;
+    seen.log_id().filter(|_| is_half && is_decided)
+}
+
+/// Takes the second step of a change of voters, if this node leads: who asked for the first asks
+/// for it, unless its leader went, or the step was refused.
+pub(crate) async fn finish_change(core: &Arc<Core>) {
+    if !core.is_leader() || !core.has_quorum() {
         return;
     }
-    let nobody = ChangeMembers::AddVoterIds(BTreeSet::new());
-    match change(core, &seen, nobody, false).await {
-        Ok(()) => tracing::info!("finished a change of voters that an earlier leader had begun"),
-        // It may not be decided yet; the next look tells.
-        Err(failed) => tracing::debug!(?failed, "a change of voters is half done"),
+    let seen = membership(core);
+    let stays =
+        seen.membership().get_joint_config().last().is_some_and(|half| half.contains(&core.id()));
+    let finished = if stays {
+        change(core, &seen, ChangeMembers::AddVoterIds(BTreeSet::new()), false).await
+    } else {
+        // Whoever is being removed does not lead on; the next leader looks, too.
+        transfer(core, None).await.map(|_| ())
+    };
+    match finished {
+        Ok(()) => tracing::info!(stays, "went on with a change of voters that was half done"),
+        Err(failed) => tracing::warn!(?failed, "a change of voters is half done"),
     }
 }
 
 /// Adds an empty, waiting node as a learner.
 async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
-    let seen = membership(core);
+    let seen = settled(membership(core))?;
     if let Some((id, _)) = seen.nodes().find(|(_, node)| node.name == address.name) {
         return Err(rejected(format!("a member named {} exists: id {id}", address.name)));
     }
@@ -222,7 +248,7 @@ async fn healthy(core: &Core, seen: &StoredMembership, ids: Vec<u64>, to_lead: b
 }
 
 async fn promote(core: &Core, id: u64) -> Result<u64, Failed> {
-    let seen = membership(core);
+    let seen = settled(membership(core))?;
     if seen.get_node(&id).is_none() {
         return Err(rejected(format!("there is no member {id}")));
     }
@@ -240,7 +266,7 @@ async fn promote(core: &Core, id: u64) -> Result<u64, Failed> {
 }
 
 async fn remove(core: &Arc<Core>, id: u64) -> Result<u64, Failed> {
-    let seen = membership(core);
+    let seen = settled(membership(core))?;
     if seen.get_node(&id).is_none() {
         return Err(rejected(format!("there is no member {id}")));
     }
@@ -449,5 +475,20 @@ mod tests {
     fn while_members_change_both_halves_count() {
         check(&[&[1, 4], &[1, 4, 5]], &[1, 4, 5], 0);
         check(&[&[1, 2, 3], &[1, 2, 3, 4, 5]], &[1, 2, 3, 4, 5], 1);
+    }
+
+    /// Story: one of three voters was on its way out, and led; asked for another then, it made the
+    /// third the only voter and was itself no longer one (found by simulation, seed 1627, issue 3).
+    #[test]
+    fn while_voters_change_no_other_change_is_worked_out() {
+        let members = |halves: &[&[u64]]| {
+            let halves = halves.iter().map(|half| half.iter().copied().collect()).collect();
+            let nodes = BTreeMap::from([1, 2, 3].map(|id| (id, Address::default())));
+            let membership = crate::types::Membership::new::<BTreeMap<u64, Address>>(halves, nodes);
+            settled(Arc::new(StoredMembership::new(None, membership.unwrap())))
+        };
+        assert!(members(&[&[1, 2, 3]]).is_ok());
+        let refused = members(&[&[1, 2, 3], &[1, 3]]).unwrap_err();
+        assert_eq!(refused, rejected("another change of voters is under way; ask again"));
     }
 }

@@ -183,16 +183,20 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
     (asked.into_iter().flatten().collect(), voters.len())
 }
 
-/// How often the leader looks for a change of voters that is half done.
+/// How often a leader looks for a change of voters that is half done.
 const CHANGE_PERIOD: Duration = Duration::from_secs(1);
 
-/// Finishes what earlier leaders began.
+/// Goes on with changes of voters that stand still between their two steps.
 pub(crate) async fn run_changes(core: Arc<Core>) {
+    let mut before = None;
     loop {
         tokio::time::sleep(CHANGE_PERIOD).await;
-        if !core.draining.load(Ordering::Relaxed) {
+        let half_done = admin::half_done(&core);
+        let stands_still = half_done.is_some() && half_done == before;
+        if stands_still && !core.draining.load(Ordering::Relaxed) {
             admin::finish_change(&core).await;
         }
+        before = half_done;
     }
 }
 

@@ -199,8 +199,9 @@ async fn a_verb_that_waits_for_the_address_of_the_leader_lets_others_go_on() {
 
 /// Story: a change of voters whose leader went between its two steps stayed half done, and the
 /// voters before could not do without each other (found by simulation, short seed 43, issue 3).
+/// Here who waits for the first step is gone, and so nobody asks for the second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_of_voters_that_an_earlier_leader_began_is_finished() {
+async fn a_change_of_voters_that_stands_still_half_done_is_finished() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let stub = listener.local_addr().unwrap().to_string();
     let agreeing = tokio::spawn(stub::run("n2", listener));
@@ -226,15 +227,6 @@ async fn a_change_of_voters_that_an_earlier_leader_began_is_finished() {
             panic!("nobody saw the first step: {done:?}")
         }
     }
-    let term = node.core.metrics.borrow_watched().current_term;
-    let other = AppendEntriesRequest {
-        vote: Vote::new_committed(term + 1, 2),
-        prev_log_id: None,
-        entries: Vec::new(),
-        leader_commit: None,
-    };
-    // The other leads for a moment, and is never heard again.
-    node.core.raft.append_entries(other).await.unwrap();
     until_halves(1).await;
     decides(&node).await;
     let status = node.cluster(false).await.unwrap();
