@@ -44,14 +44,10 @@ impl Exit {
     }
 
     /// What an operator does next, where the reason alone does not say it: docs/operations.md.
-    pub const fn advice(self) -> Option<&'static str> {
-        match self {
-            Self::Corrupt => Some(
-                "do not start it again: keep the data directory as evidence and replace the node",
-            ),
-            Self::Io => Some("make room or change the disk, then start it again"),
-            _ => None,
-        }
+    pub fn advice(self) -> Option<&'static str> {
+        (self == Self::Corrupt).then_some(
+            "do not start it again: keep the data directory as evidence and replace the node",
+        )
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
