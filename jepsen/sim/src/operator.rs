@@ -46,7 +46,7 @@ pub struct Office {
     pub gone: Mutex<Vec<usize>>,
     /// The machine whose member is being replaced.
     pub busy: Mutex<Option<usize>>,
-    /// No further replacements are begun.
+    /// No further replacements are wished for.
     pub closed: AtomicBool,
     /// How many members were replaced.
     pub replaced: Mutex<u64>,
@@ -187,7 +187,8 @@ impl Operator {
     /// Goes on until the machine's node is a voter.
     async fn add(&mut self, at: usize) {
         let name = format!("n{}", at + 1);
-        let mut looks = 0;
+        // The machine's ids grow; a node that lags may still show an earlier one.
+        let (mut newest, mut looks) = (0, 0);
         loop {
             tokio::time::sleep(PAUSE).await;
             if self.is_gone(at) {
@@ -202,11 +203,19 @@ impl Operator {
                     .ask(at, |node| async move { node.add_member(name, api, peer).await })
                     .await;
                 self.trace.event("operator", &format!("adds n{}: {added:?}", at + 1));
+                if let Some(Ok(id)) = added {
+                    newest = id;
+                }
                 looks = 0;
                 continue;
             };
             let id = member.id;
+            if id < newest.max(self.id_of(at).unwrap_or(0)) {
+                continue;
+            }
+            newest = id;
             if self.id_of(at) == Some(id) {
+                looks = 0;
                 if member.role == MemberRole::Voter {
                     self.trace.event("operator", &format!("n{} votes as member {id}", at + 1));
                     return;
