@@ -102,6 +102,7 @@ fn rebuilt(
     let mut rows: Vec<&LedgerRow> = ledger.iter().collect();
     rows.sort_unstable_by_key(|row| (row.revision, row.offset));
     let mut sums: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    let mut first = true;
     for row in rows {
         let quantity = i64::try_from(row.quantity).unwrap_or(i64::MAX);
         *sums.entry((&row.pool, &row.to)).or_default() += quantity;
@@ -110,7 +111,9 @@ fn rebuilt(
         if *from < 0 && row.from != "outside" {
             let (pool, account, revision) = (&row.pool, &row.from, row.revision);
             let what = format!("{node}: {account} of {pool} is {from} at revision {revision}");
-            finding.wrong_at(evidence.asked_at(revision), what);
+            // Rows are in the order of their revisions: no later one is the first error.
+            finding.wrong_at(first.then(|| evidence.asked_at(revision)).flatten(), what);
+            first = false;
         }
     }
     for (pool, accounts) in pools {

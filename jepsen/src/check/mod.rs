@@ -146,7 +146,7 @@ pub struct Judgement {
 impl Evidence {
     /// When what took effect at this revision was first asked, if its answer came.
     fn asked_at(&self, revision: u64) -> Option<u64> {
-        let mut writes = self.operations.iter().filter(|operation| !operation.call.is_read());
+        let mut writes = self.operations.iter().filter(|o| !o.early && !o.call.is_read());
         let asked = |operation: &Operation| operation.decided().map(|(rev, _)| rev);
         writes.find(|operation| asked(operation) == Some(revision)).map(|write| write.called)
     }

@@ -75,8 +75,10 @@ impl Failpoint {
 impl Affliction for Failpoint {
     fn begin(&mut self, field: &mut Field<'_>) -> anyhow::Result<Value> {
         self.ends = field.exits.len();
-        for &at in &self.nodes {
-            field.excuse(at, "failpoint", &[EXIT_BUG]);
+        if matches!(self.act, Act::Panic) {
+            for &at in &self.nodes {
+                field.excuse(at, "failpoint", &[EXIT_BUG]);
+            }
         }
         if self.name.starts_with("snapshot") {
             for &at in &self.nodes {
