@@ -325,23 +325,27 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
         Ok(true) => Ok(target),
         Ok(false) => Err(Failed::Unknown),
         Err(_) if core.metrics.borrow_watched().current_leader == Some(core.id()) => {
-            give_up_transfer(core, target).await?;
+            give_up_transfer(core).await?;
             Err(rejected(format!("member {target} did not take over in time")))
         }
         Err(_) => Err(rejected(format!("member {target} did not take over in time"))),
     }
 }
 
-/// Ends a transfer that `target` accepted and did not carry out.
+/// No member's id: they count from 1.
+const NOBODY: u64 = 0;
+
+/// Ends a transfer that its target accepted and did not carry out.
 ///
 /// openraft takes no writes while a transfer is under way, does not give up by itself, and refuses
-/// an election on a leader. So this node gives `target` its vote of the next term, as if it had
-/// asked: that ends leadership here, and whoever is fit stands for election as usual.
-async fn give_up_transfer(core: &Core, target: u64) -> Result<(), Failed> {
+/// an election on a leader. So this node gives its vote of the next term away: that ends
+/// leadership here, and whoever is fit stands for election as usual. It goes to nobody, because a
+/// vote travels: openraft believes one that names its own node to be its own.
+async fn give_up_transfer(core: &Core) -> Result<(), Failed> {
     let seen =
         core.raft.with_raft_state(|state| (*state.vote_ref(), state.log_ids.last().copied()));
     let (vote, last) = seen.await.map_err(|_| Failed::Unknown)?;
-    let leader_id = LeaderId { term: vote.leader_id.term + 1, node_id: target };
+    let leader_id = LeaderId { term: vote.leader_id.term + 1, node_id: NOBODY };
     let mut ask = VoteRequest::new(Vote { leader_id, committed: false }, last);
     ask.leadership_transfer = true;
     core.raft.vote(ask).await.map(drop).map_err(|_| Failed::Unknown)

@@ -146,7 +146,9 @@ const fn clock(now: i64) -> wire::Response {
 }
 
 /// Story: openraft takes no writes while a transfer is under way and does not give up by itself;
-/// a target that accepted and did nothing stopped the sale (issue 2).
+/// a target that accepted and did nothing stopped the sale (issue 2). The vote that then ended
+/// leadership named the target, and a target that woke up as the leader of an older term took it
+/// for its own and led on (found by simulation, seed 2399, issue 3).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -165,6 +167,8 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
         matches!(&failure.reason, FailureReason::Rejected(why) if why.contains("take over")),
         "{failure:?}"
     );
+    let given = node.core.raft.with_raft_state(|state| state.vote_ref().leader_id).await.unwrap();
+    assert!(given.term > 1 && given.node_id != 2, "{given:?}");
     decides(&node).await;
     assert_eq!(node.leader_name().as_deref(), Some("n1"));
     node.shutdown().await;
