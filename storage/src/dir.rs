@@ -203,8 +203,9 @@ impl DataDir {
             tracing::info!(file = %file.display(), bytes, "checking every page");
             let db = file::look_into(handle, &file, CHECK_CACHE_BYTES)?;
             let found = file::identity(&db, &file)?;
-            check_identity(&file, &found, &identity, name == LOG_FILE)?;
+            // Pages first: a damaged identity row is damage, not somebody else's file.
             file::check_pages(db, &file)?;
+            check_identity(&file, &found, &identity, name == LOG_FILE)?;
         }
         let names = place.disk.list(path).map_err(|error| Error::io(path, error))?;
         let half_received = names
