@@ -1,7 +1,5 @@
 //! A script plays the product: what matters here is what becomes of its process.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 use crate::cluster::network::Direct;
 
@@ -13,8 +11,11 @@ fn cluster(serve: &str, silent: bool) -> (tempfile::TempDir, Cluster) {
     let dir = tempfile::tempdir().unwrap();
     let binary = dir.path().join("product");
     let script = format!("#!/bin/sh\ncase $1 in --version) echo 1+fault;; serve) {serve};; esac\n");
-    fs::write(&binary, script).unwrap();
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+    // A shell writes it: a file that this process holds open, if only in the child that another
+    // test forks just now, cannot be run.
+    let write = r#"printf %s "$1" > "$0" && chmod 755 "$0""#;
+    let written = Command::new("sh").args(["-c", write]).arg(&binary).arg(script).status();
+    assert!(written.unwrap().success());
     let parts = Parts {
         binary,
         previous: None,
