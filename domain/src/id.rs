@@ -164,7 +164,9 @@ mod tests {
         let at = |now, revision, counter| {
             derived(Stamp { revision: Revision::new(revision), now: Millis::new(now) }, counter)
         };
-        assert_eq!((at(5, 9, 0) >> 76) & 15, 7);
+        // Time, version 7, counter, variant 2, revision; what does not fit is cut off.
+        let (now, revision, counter) = (0x7001_0234_5678_9abc, 0xf333_4444_5555_6666, 0xfdef);
+        assert_eq!(at(now, revision, counter), 0x0234_5678_9abc_7def_b333_4444_5555_6666);
         assert!(at(5, 9, 4095) < at(6, 1, 0));
         assert_ne!(at(5, 9, 0), at(5, 9, 1));
         assert_ne!(at(5, 9, 0), at(5, 10, 0));

@@ -180,6 +180,53 @@ fn a_short_pool_expires_its_own_overdue_orders_behind_any_backlog() {
 }
 
 #[test]
+fn a_short_pool_expires_no_more_than_it_must() {
+    let mut shop = with_other_backlog();
+    let allot = SaleAllot { id: SALE, allotment: Allotment::UpFromNew, quantity: 1, note: None };
+    shop.now = 1;
+    shop.done(STAFF, Action::SaleAllot(allot));
+    shop.now = 2;
+    shop.order(2, S, 1);
+    shop.now = PAY_WITHIN + 2;
+    assert_eq!(shop.code(customer(3), order_of(3, &[(S, 1)])), "done");
+    assert_eq!(shop.row(1).status, Status::Expired, "the oldest");
+    assert_eq!(shop.row(2).status, Status::PaymentPending, "due, but not in the way");
+}
+
+#[test]
+fn a_sale_that_is_over_ends_behind_any_backlog() {
+    let mut shop = with_other_backlog();
+    let mut sale = shop.sale();
+    (sale.closes_at, sale.due_at) = (Some(Millis::new(shop.now)), Some(Millis::new(shop.now)));
+    shop.memory.put_sale(sale);
+    let pause = SaleCommand { id: SALE, if_version: None };
+    assert_eq!(shop.code(STAFF, Action::SalePause(pause)), "sale_closed");
+    assert!(shop.sale().closed, "although the refusal changes nothing else");
+}
+
+#[test]
+fn a_return_window_is_over_at_its_end_behind_any_backlog() {
+    let mut shop = with_backlog(60);
+    shop.now = 0;
+    shop.order(1_000, P, 1);
+    shop.deliver(1_000);
+    shop.now = shop.row(1_000).due_at.unwrap().get();
+    let back = Action::OrderReturn(OrderReturn { id: oid(1_000) });
+    assert_eq!(shop.code(customer(1_000), back), "not_returnable");
+    assert_eq!(shop.row(1_000).status, Status::Delivered, "there was no room for its timer");
+}
+
+#[test]
+fn a_timer_on_a_product_is_forgotten() {
+    let mut shop = Shop::with_product();
+    let mut product = shop.memory.product(PRODUCT).unwrap();
+    product.due_at = Some(Millis::new(0));
+    shop.memory.put_product(product);
+    assert_eq!(shop.tick(), (false, None));
+    assert_eq!(shop.memory.product(PRODUCT).unwrap().due_at, None);
+}
+
+#[test]
 fn an_overdue_order_expires_before_it_is_paid_behind_any_backlog() {
     let mut shop = with_other_backlog();
     let order = shop.captured(1, "late", PRICE);
@@ -237,6 +284,19 @@ fn d12_late_capture_is_refunded() {
     assert_eq!(order.payment.captures[0].refund, Refund::Pending);
     assert_eq!(shop.captured(1, "late", PRICE), order, "the same report again changes nothing");
     assert_eq!(shop.units(S), [0, 1, 0], "the unit belongs to somebody else");
+    assert_eq!(shop.code(SUPPORT, paid_outside(1)), "order_not_payable");
+}
+
+#[test]
+fn a_payment_without_a_try_is_declined_for_good_or_not_at_all() {
+    let mut shop = Shop::with_sale(1);
+    let before = shop.order(1, S, 1);
+    for (attempt, last) in [(0, false), (1, false), (1, true)] {
+        let order = order_in(shop.done(Actor::Node, declined(1, attempt, last)));
+        assert_eq!(order, before, "try {attempt}, last {last}");
+    }
+    let order = order_in(shop.done(Actor::Node, declined(1, 0, true)));
+    assert_eq!((order.status, shop.units(S)), (Status::PaymentFailed, [1, 0, 0]));
 }
 
 #[test]
@@ -334,8 +394,10 @@ fn a_tick_handles_256_rows_and_another_command_32() {
         |shop: &Shop| shop.memory.orders().filter(|order| order.status == Status::Expired).count();
     shop.ask(customer(1), Action::OrderConfirm(OrderConfirm { id: oid(9_999) }));
     assert_eq!(expired(&shop), AHEAD_ROWS_MAX, "also ahead of a refusal");
+    shop.ask(Actor::Node, captured(9_999, "cap", PRICE));
+    assert_eq!(expired(&shop), 2 * AHEAD_ROWS_MAX, "whoever asks");
     let (more, next_due) = shop.tick();
-    assert_eq!(expired(&shop), AHEAD_ROWS_MAX + TICK_ROWS_MAX);
+    assert_eq!(expired(&shop), 2 * AHEAD_ROWS_MAX + TICK_ROWS_MAX);
     assert!(more && next_due == Some(Millis::new(PAY_WITHIN)));
     let (more, next_due) = shop.tick();
     assert!(!more && next_due.is_none());

@@ -3,7 +3,7 @@
 use firstcome_domain::invariant::{Rule, check};
 use firstcome_domain::memory::Memory;
 use firstcome_domain::order::{PaymentStatus, Refund, Status};
-use firstcome_domain::stock::{LedgerKey, Pool, Usage};
+use firstcome_domain::stock::{Account, Accounts, LedgerKey, Movement, Pool, Reason, Usage};
 use firstcome_domain::value::Revision;
 use firstcome_domain::{Millis, UserId, View};
 
@@ -45,6 +45,15 @@ fn a_sound_state_has_no_violations() {
 fn s01_units_from_nowhere_are_found() {
     let memory = with_pool(|pool| pool.accounts.scrapped += 1);
     assert_eq!(rules(&memory), [Rule::S1, Rule::S2]);
+}
+
+#[test]
+fn s01_no_account_gives_what_it_has_not() {
+    let movement = |from, to| Movement { from, to, quantity: 2, reason: Reason::Hold };
+    let some = Accounts { available: 1, held: u64::MAX, ..Accounts::default() };
+    assert_eq!(some.after(movement(Account::Available, Account::Sold)), None);
+    assert_eq!(some.after(movement(Account::Outside, Account::Held)), None);
+    assert!(some.after(movement(Account::Held, Account::Outside)).is_some());
 }
 
 #[test]
@@ -98,6 +107,17 @@ fn s05_a_wrong_usage_is_found() {
 }
 
 #[test]
+fn s05_units_without_a_usage_are_found() {
+    let mut memory = busy();
+    let mut order = memory.order(oid(1)).unwrap();
+    order.customer = UserId::new(55);
+    memory.put_order(order);
+    let Ok(violations) = check(&memory);
+    let details: Vec<_> = violations.iter().map(|violation| violation.detail.as_str()).collect();
+    assert!(details.iter().any(|detail| detail.contains("but no usage")), "{details:?}");
+}
+
+#[test]
 fn s06_oversold_units_are_found() {
     let memory = with_pool(|pool| {
         pool.accounts.available = 0;
@@ -138,6 +158,11 @@ fn s09_wrong_timers_are_found() {
     assert_eq!(with_timer(1, None), [Rule::S9], "an unpaid order waits for its pay_by");
     assert_eq!(with_timer(3, Some(Millis::new(5))), [Rule::S9], "a terminal one for nothing");
     assert_eq!(with_timer(2, None), [], "shipping may wait for staff alone");
+    let mut memory = busy();
+    let mut order = memory.order(oid(1)).unwrap();
+    order.pay_by = order.pay_by.map(|at| at.plus(1));
+    memory.put_order(order);
+    assert_eq!(rules(&memory), [Rule::S9], "an unpaid order has another timer than its pay_by");
 }
 
 #[test]

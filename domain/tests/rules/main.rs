@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod domain_rules;
+mod fields;
 mod history;
 mod invariants;
 mod model;
