@@ -45,15 +45,15 @@ const BAD_INSTANTS: [Millis; 2] = [Millis::new(-1), Millis::new(Millis::MAX.get(
 
 #[track_caller]
 fn invalid(shop: &mut Shop, action: Action, pointer: &str, code: &str) {
-    let refusal = shop.refused(STAFF, action.clone());
+    let asked = format!("{action:?}");
     let expected = Refusal::InvalidField { pointer: pointer.into(), code: code.into() };
-    assert_eq!(refusal, expected, "{action:?}");
+    assert_eq!(shop.refused(STAFF, action), expected, "{asked}");
 }
 
 #[track_caller]
 fn done(shop: &mut Shop, action: Action) {
-    let answer = shop.code(STAFF, action.clone());
-    assert_eq!(answer, "done", "{action:?}");
+    let asked = format!("{action:?}");
+    assert_eq!(shop.code(STAFF, action), "done", "{asked}");
 }
 
 /// A product that nobody has changed yet, and this change of it.
@@ -248,8 +248,8 @@ fn notes_and_references_are_bounded() {
     let reference = Some(longest(NOTE_CHARS_MAX));
     done(&mut shop, settle(Settlement::PaidOutside { reference }));
     for (code, text) in bad_texts(TRACKING_CHARS_MAX) {
-        let ship = OrderShip { id: oid(1), tracking_no: Some(text) };
-        invalid(&mut shop, Action::OrderShip(ship), "/tracking_no", code);
+        let parcel = OrderShip { id: oid(1), tracking_no: Some(text) };
+        invalid(&mut shop, Action::OrderShip(parcel), "/tracking_no", code);
     }
     let tracking_no = Some(longest(TRACKING_CHARS_MAX));
     done(&mut shop, Action::OrderShip(OrderShip { id: oid(1), tracking_no }));
