@@ -35,7 +35,7 @@ pub fn check(evidence: &Evidence) -> Finding {
 
 /// S1. An account below none does not read as a number at all.
 fn adds_up(place: &str, read: &Accounts, at: Option<u64>, finding: &mut Finding) {
-    finding.looked_at += 1;
+    finding.look();
     if read.available + read.held + read.sold + read.scrapped != read.stocked {
         finding.wrong_at(at, format!("{place} does not add up: {read:?}"));
     }
@@ -81,7 +81,7 @@ fn held_and_sold(dump: &Dump, finding: &mut Finding) {
         }
     }
     for (pool, accounts) in &dump.pools {
-        finding.looked_at += 1;
+        finding.look();
         let (held, sold) = sums.get(pool.as_str()).copied().unwrap_or_default();
         if (accounts.held, accounts.sold) != (held, sold) {
             finding.wrong(format!(
@@ -117,7 +117,7 @@ fn rebuilt(
         }
     }
     for (pool, accounts) in pools {
-        finding.looked_at += 1;
+        finding.look();
         let sum = |account| sums.get(&(*pool, account)).copied().unwrap_or(0);
         let told = [
             ("available", accounts.available),

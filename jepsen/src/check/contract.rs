@@ -10,7 +10,7 @@ pub const BREACH: &str = "breach";
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("contract");
     for attempt in &evidence.history.attempts {
-        finding.looked_at += 1;
+        finding.look();
         if let End::Info { value } = &attempt.end
             && let Some(breach) = value.get(BREACH)
         {

@@ -17,7 +17,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     for (revision, dumps) in &by_revision {
         let Some((first, others)) = dumps.split_first() else { continue };
         for other in others {
-            finding.looked_at += 1;
+            finding.look();
             compare(*revision, first, other, &mut finding);
         }
     }
@@ -55,7 +55,7 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
             finding.unsure(format!("{node} on disk: {why}"));
             continue;
         };
-        finding.looked_at += 1;
+        finding.look();
         if stored != recomputed {
             finding.wrong(format!(
                 "revision {revision}: {node} keeps hash {stored}, its rows have {recomputed}"

@@ -84,6 +84,11 @@ impl Finding {
         }
     }
 
+    /// One more was looked at.
+    pub fn look(&mut self) {
+        self.looked_at += 1;
+    }
+
     /// Something is wrong.
     pub fn wrong(&mut self, note: impl Into<String>) {
         self.note(Verdict::False, note.into());
@@ -268,5 +273,19 @@ mod tests {
         finding.wrong("b");
         finding.unsure("c");
         assert_eq!(finding.verdict, Verdict::False);
+    }
+
+    #[test]
+    fn a_finding_counts_everything_and_writes_out_ten() {
+        let mut finding = Finding::new("x");
+        for at in [7, 5, 6] {
+            finding.look();
+            finding.wrong_at(at, "one");
+        }
+        assert_eq!((finding.looked_at, finding.first_at), (3, Some(5)));
+        for _ in 0..NOTES_MAX {
+            finding.tell("another");
+        }
+        assert_eq!(finding.notes.len(), NOTES_MAX);
     }
 }

@@ -15,7 +15,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     }
     let (taken, untold) = effects::taken(&evidence.operations, &evidence.effects);
     for (sale, taken) in &taken {
-        finding.looked_at += 1;
+        finding.look();
         if let Some((revision, units, sum)) = taken.overdrawn()
             && !untold.contains(sale)
         {
@@ -42,7 +42,7 @@ pub fn check(evidence: &Evidence) -> Finding {
 }
 
 fn balanced(sale: &str, read: &Accounts, at: Option<u64>, place: &str, finding: &mut Finding) {
-    finding.looked_at += 1;
+    finding.look();
     let sum = read.available + read.held + read.sold + read.scrapped;
     if read.held + read.sold + read.scrapped > read.stocked {
         finding.wrong_at(at, format!("{place}: {sale} is oversold: {read:?}"));

@@ -40,7 +40,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         let End::Ok { replayed: false, early: false, rev, value, .. } = &attempt.end else {
             continue;
         };
-        finding.looked_at += 1;
+        finding.look();
         let session = sessions.entry(attempt.process).or_default();
         let min = attempt.asked.get(MIN_REVISION).and_then(serde_json::Value::as_u64);
         since += u64::from(min.is_some());

@@ -28,7 +28,7 @@ pub fn check(evidence: &Evidence) -> Finding {
             continue;
         }
         let Some(taken) = taken.get(sale) else { continue };
-        finding.looked_at += 1;
+        finding.look();
         let (units, taken) = taken.before(*rev);
         let left = units.saturating_sub(taken);
         if left >= *quantity {
@@ -50,7 +50,7 @@ pub fn check(evidence: &Evidence) -> Finding {
 fn all_sold(evidence: &Evidence, finding: &mut Finding) {
     for dump in &evidence.dumps {
         for (sale, accounts) in &dump.pools {
-            finding.looked_at += 1;
+            finding.look();
             if accounts.sold + accounts.scrapped != accounts.stocked {
                 finding.wrong(format!(
                     "{}: {sale} is not sold to the unit after the sell-out: {accounts:?}",

@@ -115,14 +115,14 @@ fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &
         let searched = search(&Object::<S>::new(id), &spans, steps_max);
         effort.steps += searched.steps;
         match searched.outcome {
-            Outcome::Linearizable(_) => finding.looked_at += 1,
+            Outcome::Linearizable(_) => finding.look(),
             Outcome::GaveUp if is_right(&Object::new(id), &spans, &labelled(&spans)) => {
-                finding.looked_at += 1;
+                finding.look();
                 effort.labelled += 1;
             }
             Outcome::GaveUp => effort.given_up += 1,
             Outcome::Stuck(stuck) => {
-                finding.looked_at += 1;
+                finding.look();
                 let first = stuck.window.iter().filter_map(|at| Some(spans.get(*at)?.called)).min();
                 let note = format!(
                     "{id}: no order of its {} operations explains the answers; after {} of them \

@@ -1,0 +1,923 @@
+//! Every sentence of a judge: a small history that is right, one thing changed in it, and what the
+//! judge must say then.
+
+use firstcome_jepsen::check::recovery::{FALLEN, FINDING, NOT_RECOVERED, RECOVERED};
+use firstcome_jepsen::check::undersell::SOLD_OUT_PHASE;
+use firstcome_jepsen::check::{CHECKERS, Evidence, Finding, Test, Verdict};
+use firstcome_jepsen::dump::{Dump, EditRow, EventRow, LedgerRow};
+use firstcome_jepsen::history;
+use firstcome_jepsen::inspect::Inspected;
+use firstcome_jepsen::nodelog::{Line, Scan};
+use serde_json::{Value, json};
+
+const MS: u64 = 1_000_000;
+
+/// What is known of a run.
+struct Run {
+    test: Test,
+    lines: Vec<Value>,
+    dumps: Vec<Dump>,
+    inspected: Vec<Inspected>,
+    logs: Scan,
+}
+
+impl Run {
+    /// A sale of two units: one paid, the other paid and scrapped when it came back. All was seen.
+    fn right() -> Self {
+        let dumps = ["n1", "n2", "n3"].map(|node| {
+            serde_json::from_value(json!({
+                "node": node,
+                "revision": 40,
+                "hash": "ab",
+                "orders": [
+                    order_row("ord_a", "usr_a", "paid", 11),
+                    order_row("ord_b", "usr_b", "returned", 12),
+                ],
+                "pools": {"sal_1": stock(2, [0, 0, 1, 1])},
+                "events": [
+                    event(13, "order.paid", "ord_a"),
+                    event(14, "order.paid", "ord_b"),
+                    event(15, "order.shipping", "ord_b"),
+                    event(16, "order.delivered", "ord_b"),
+                    event(17, "order.return_requested", "ord_b"),
+                    event(18, "order.returned", "ord_b"),
+                ],
+                "ledger": [
+                    moved(10, "outside", "available", 2, None),
+                    moved(11, "available", "held", 1, Some("ord_a")),
+                    moved(12, "available", "held", 1, Some("ord_b")),
+                    moved(13, "held", "sold", 1, Some("ord_a")),
+                    moved(14, "held", "sold", 1, Some("ord_b")),
+                    moved(18, "sold", "scrapped", 1, Some("ord_b")),
+                ],
+            }))
+            .unwrap()
+        });
+        let inspected = ["n1", "n2", "n3"].map(|node| Inspected {
+            node: node.into(),
+            revision: Some(40),
+            stored: Some("ab".into()),
+            recomputed: Some("ab".into()),
+            wrong: None,
+            unread: None,
+        });
+        let test = Test {
+            workload: "order_set".into(),
+            nodes: 3,
+            binary: "firstcome".into(),
+            started_unix_ms: 1_000,
+            ..Test::default()
+        };
+        let logs = Scan { logs: 3, lines: 9, alarms: Vec::new() };
+        let mut run = Self {
+            test,
+            lines: Vec::new(),
+            dumps: dumps.to_vec(),
+            inspected: inspected.to_vec(),
+            logs,
+        };
+        run.keyed(1, "sale", "k-0", json!({"units": 2, "limit": 1}), json!({"sale": "sal_1"}), 10);
+        run.keyed(2, "order", "k-1", buys("usr_a"), ordered("ord_a"), 11);
+        run.keyed(3, "order", "k-2", buys("usr_b"), ordered("ord_b"), 12);
+        for (at, f, order, status) in [
+            (13, "settle", "ord_a", "paid"),
+            (14, "settle", "ord_b", "paid"),
+            (15, "ship", "ord_b", "shipping"),
+            (16, "deliver", "ord_b", "delivered"),
+            (17, "return", "ord_b", "return_requested"),
+        ] {
+            let key = format!("k-{at}");
+            run.keyed(9, f, &key, json!({"order": order}), json!({"status": status}), at);
+        }
+        let (asked, told) =
+            (json!({"order": "ord_b", "restock": false}), json!({"status": "returned"}));
+        run.keyed(9, "receive", "k-18", asked, told, 18);
+        run.keyed(4, "stock", "", Value::Null, stock(2, [0, 0, 1, 1]), 19);
+        let listed = json!({"orders": [["ord_a", "paid"], ["ord_b", "returned"]]});
+        run.keyed(4, "orders", "", Value::Null, listed, 20);
+        let look = json!({"order": "ord_a", "min": 20});
+        run.keyed(4, "look", "", look, json!({"status": "paid"}), 20);
+        run.say(RECOVERED, json!({"ms": 1}));
+        run.say(SOLD_OUT_PHASE, Value::Null);
+        run
+    }
+
+    fn next_t(&self) -> u64 {
+        (self.lines.len() as u64 + 1) * MS
+    }
+
+    /// A process asks and is answered; nobody else asks meanwhile.
+    fn keyed(&mut self, p: u64, f: &str, key: &str, asked: Value, told: Value, rev: u64) {
+        let line = |value: Value| {
+            let mut line = json!({"p": p, "f": f, "node": "n1", "value": value});
+            if f != "sale" {
+                line["pool"] = json!("sal_1");
+            }
+            if !key.is_empty() {
+                line["key"] = json!(key);
+            }
+            line
+        };
+        let (mut asks, mut ends) = (line(asked), line(told));
+        asks["type"] = json!("invoke");
+        asks["t"] = json!(self.next_t());
+        self.lines.push(asks);
+        ends["type"] = json!("ok");
+        ends["t"] = json!(self.next_t());
+        ends["rev"] = json!(rev);
+        self.lines.push(ends);
+    }
+
+    fn say(&mut self, f: &str, value: impl Into<Value>) {
+        let line = json!({"p": "nemesis", "type": "info", "f": f, "value": value.into(), "t": self.next_t()});
+        self.lines.push(line);
+    }
+
+    /// The last line.
+    fn last(&mut self) -> &mut Value {
+        self.lines.last_mut().unwrap()
+    }
+
+    /// The answer to the last question of this kind.
+    fn told(&mut self, f: &str) -> &mut Value {
+        self.lines.iter_mut().rev().find(|line| line["f"] == f && line["type"] == "ok").unwrap()
+    }
+
+    /// Leaves out what was said of this.
+    fn unsay(&mut self, f: &str) {
+        self.lines.retain(|line| line["f"] != f);
+    }
+
+    fn each_dump(&mut self, change: impl Fn(&mut Dump)) {
+        self.dumps.iter_mut().for_each(change);
+    }
+
+    fn evidence(&self) -> Evidence {
+        let header = json!({"i": 0, "type": "header", "format": 1, "run": "r"});
+        let mut page = vec![header];
+        page.extend(self.lines.iter().cloned());
+        for (at, line) in page.iter_mut().enumerate() {
+            line["i"] = json!(at);
+        }
+        let page: Vec<String> = page.iter().map(Value::to_string).collect();
+        let history = history::read(page.join("\n").as_bytes()).unwrap();
+        let mut evidence = Evidence::of(self.test.clone(), history, self.dumps.clone()).unwrap();
+        (evidence.inspected, evidence.logs) = (self.inspected.clone(), self.logs.clone());
+        evidence
+    }
+
+    fn finding(&self, checker: &str) -> Finding {
+        let checker = CHECKERS.iter().find(|c| c.name == checker).unwrap();
+        (checker.check)(&self.evidence())
+    }
+}
+
+fn buys(customer: &str) -> Value {
+    json!({"customer": customer, "qty": 1})
+}
+
+fn ordered(order: &str) -> Value {
+    let pay_by = "2026-01-01T01:00:00.000Z";
+    json!({"order": order, "status": "payment_pending", "pay_by": pay_by})
+}
+
+fn stock(stocked: u64, [available, held, sold, scrapped]: [u64; 4]) -> Value {
+    json!({"stocked": stocked, "available": available, "held": held, "sold": sold,
+           "scrapped": scrapped})
+}
+
+fn order_row(id: &str, customer: &str, status: &str, revision: u64) -> Value {
+    json!({"id": id, "customer": customer, "pool": "sal_1", "quantity": 1, "status": status,
+           "revision": revision})
+}
+
+fn event(revision: u64, name: &str, order: &str) -> Value {
+    json!({"revision": revision, "type": name, "order": order})
+}
+
+fn moved(revision: u64, from: &str, to: &str, quantity: u64, order: Option<&str>) -> Value {
+    json!({"revision": revision, "offset": 0, "pool": "sal_1", "from": from, "to": to,
+           "quantity": quantity, "order": order})
+}
+
+fn ledger_row(revision: u64, from: &str, to: &str, order: Option<&str>) -> LedgerRow {
+    serde_json::from_value(moved(revision, from, to, 1, order)).unwrap()
+}
+
+fn alarm(node: &str, text: &str, at_ms: Option<u64>) -> Line {
+    Line { node: node.into(), number: 7, at_ms, text: text.into() }
+}
+
+/// By whom, what is changed, and what is said then.
+type Sentence = (&'static str, fn(&mut Run), Verdict, &'static str);
+
+use Verdict::{False, True, Unknown};
+
+const ONCE: &[Sentence] = &[
+    (
+        "once",
+        |run| run.keyed(20, "order", "k-9", buys("usr_c"), ordered("ord_a"), 30),
+        False,
+        "answers two keys",
+    ),
+    (
+        "once",
+        |run| {
+            let two = json!({"customer": "usr_a", "qty": 2});
+            run.keyed(20, "order", "k-1", two, ordered("ord_a"), 11);
+            run.last()["replayed"] = json!(true);
+        },
+        False,
+        "a second body was accepted",
+    ),
+    (
+        "once",
+        |run| {
+            run.keyed(20, "order", "k-1", buys("usr_a"), ordered("ord_a"), 12);
+            run.last()["replayed"] = json!(true);
+        },
+        False,
+        "at revision 11, then",
+    ),
+    (
+        "once",
+        |run| {
+            run.keyed(20, "order", "k-1", buys("usr_a"), ordered("ord_a"), 11);
+            run.last()["replayed"] = json!(true);
+        },
+        True,
+        "",
+    ),
+    (
+        "once",
+        |run| run.keyed(20, "order", "k-1", buys("usr_a"), ordered("ord_a"), 11),
+        False,
+        "2 answers say that they were the first",
+    ),
+    (
+        "once",
+        |run| {
+            let reused = json!({"refused": "idempotency_key_reused"});
+            run.keyed(20, "order", "k-1", buys("usr_a"), reused, 30);
+        },
+        False,
+        "refused as used otherwise",
+    ),
+    (
+        "once",
+        |run| {
+            let two = json!({"customer": "usr_a", "qty": 2});
+            let reused = json!({"refused": "idempotency_key_reused"});
+            run.keyed(20, "order", "k-1", two, reused, 30);
+        },
+        True,
+        "",
+    ),
+    // Its first copy was answered at 4 ms.
+    ("once", |run| refused_early(run, 204 * MS), True, ""),
+    ("once", |run| refused_early(run, 204 * MS + 1), False, "later refused from a read"),
+    (
+        "once",
+        |run| run.each_dump(|dump| drop(dump.orders.remove(0))),
+        False,
+        "answered ord_a, which no node shows",
+    ),
+    ("once", |run| run.dumps.clear(), True, ""),
+    ("once", unasked_order, False, "ord_x of usr_x on sal_1: no request of its own"),
+    (
+        "once",
+        |run| {
+            unasked_order(run);
+            denied(run, "sal_1", buys("usr_x"));
+        },
+        False,
+        "`executed: no` took effect",
+    ),
+    // Somebody else was told no, or on another sale.
+    (
+        "once",
+        |run| {
+            unasked_order(run);
+            denied(run, "sal_1", buys("usr_y"));
+            denied(run, "sal_2", buys("usr_x"));
+        },
+        False,
+        "ord_x of usr_x on sal_1: no request of its own",
+    ),
+    ("once", unasked_event, False, "order.canceled of ord_a at revision 30: no request of its own"),
+    (
+        "once",
+        |run| {
+            unasked_event(run);
+            run.keyed(21, "cancel", "k-21", json!({"order": "ord_a"}), Value::Null, 0);
+            fails(run);
+        },
+        False,
+        "order.canceled of ord_a at revision 30: a request answered `executed: no`",
+    ),
+    // What failed was about another order, or only a look.
+    (
+        "once",
+        |run| {
+            unasked_event(run);
+            run.keyed(21, "cancel", "k-21", json!({"order": "ord_b"}), Value::Null, 0);
+            fails(run);
+            run.keyed(22, "look", "", json!({"order": "ord_a"}), Value::Null, 0);
+            fails(run);
+        },
+        False,
+        "order.canceled of ord_a at revision 30: no request of its own",
+    ),
+];
+
+/// The key of the first order is refused from a read, by a copy that was called then.
+fn refused_early(run: &mut Run, called: u64) {
+    run.keyed(20, "order", "k-1", buys("usr_a"), json!({"refused": "sold_out"}), 19);
+    run.last()["early"] = json!(true);
+    let at = run.lines.len();
+    run.lines[at - 2]["t"] = json!(called);
+    run.lines[at - 1]["t"] = json!(called + 1);
+}
+
+/// Nobody asked for this order.
+fn unasked_order(run: &mut Run) {
+    run.each_dump(|dump| {
+        let row = order_row("ord_x", "usr_x", "canceled", 30);
+        dump.orders.push(serde_json::from_value(row).unwrap());
+    });
+}
+
+/// Nobody canceled this order.
+fn unasked_event(run: &mut Run) {
+    run.each_dump(|dump| {
+        let row: EventRow = serde_json::from_value(event(30, "order.canceled", "ord_a")).unwrap();
+        dump.events.as_mut().unwrap().push(row);
+    });
+}
+
+/// The last answer was `executed: no`.
+fn fails(run: &mut Run) {
+    run.last()["type"] = json!("fail");
+    run.last().as_object_mut().unwrap().remove("rev");
+}
+
+fn denied(run: &mut Run, pool: &str, asked: Value) {
+    let p = 30 + run.lines.len() as u64;
+    run.keyed(p, "order", &format!("k-{p}"), asked, Value::Null, 0);
+    fails(run);
+    for line in run.lines.iter_mut().rev().take(2) {
+        line["pool"] = json!(pool);
+    }
+}
+
+const COUNTS: &[Sentence] = &[
+    ("oversell", |run| run.dumps.clear(), Unknown, "no node was dumped"),
+    (
+        "oversell",
+        |run| run.told("stock")["value"] = stock(2, [0, 0, 2, 1]),
+        False,
+        "revision 19: sal_1 is oversold",
+    ),
+    (
+        "oversell",
+        |run| run.told("stock")["value"] = stock(2, [0, 2, 0, 1]),
+        False,
+        "revision 19: sal_1 is oversold",
+    ),
+    (
+        "oversell",
+        |run| run.told("stock")["value"] = stock(2, [0, 0, 1, 2]),
+        False,
+        "revision 19: sal_1 is oversold",
+    ),
+    (
+        "oversell",
+        |run| run.told("stock")["value"] = stock(2, [1, 0, 1, 1]),
+        False,
+        "revision 19: the accounts of sal_1 do not add up",
+    ),
+    ("oversell", |run| run.told("stock")["value"] = stock(9, [3, 1, 4, 1]), True, ""),
+    (
+        "oversell",
+        |run| run.dumps[1].pools.get_mut("sal_1").unwrap().available += 1,
+        False,
+        "n2: the accounts of sal_1 do not add up",
+    ),
+    (
+        "oversell",
+        |run| run.each_dump(|dump| dump.orders[0].quantity = 2),
+        False,
+        "usr_a has 2 units of sal_1, over its limit",
+    ),
+    // Units that came back do not count.
+    (
+        "oversell",
+        |run| {
+            run.each_dump(|dump| dump.orders[1].customer = "usr_a".into());
+            for line in run.lines.iter_mut().filter(|line| line["value"]["customer"] == "usr_b") {
+                line["value"]["customer"] = json!("usr_a");
+            }
+        },
+        True,
+        "",
+    ),
+    (
+        "oversell",
+        |run| run.each_dump(|dump| dump.events.as_mut().unwrap().retain(|e| e.order != "ord_b")),
+        Unknown,
+        "no node tells when all of its units came back",
+    ),
+    ("undersell", |run| run.dumps.clear(), Unknown, "no node was dumped"),
+    ("undersell", |run| run.unsay(SOLD_OUT_PHASE), Unknown, "no sell-out phase"),
+    (
+        "undersell",
+        |run| run.each_dump(|dump| dump.events.as_mut().unwrap().retain(|e| e.order != "ord_b")),
+        Unknown,
+        "no node tells when all of its units came back",
+    ),
+    ("undersell", |run| sold_out_at(run, 13, 1), True, ""),
+    ("undersell", |run| sold_out_at(run, 12, 1), False, "refused 1 as sold out with 1 left"),
+    ("undersell", |run| sold_out_at(run, 12, 2), True, ""),
+    (
+        "undersell",
+        |run| {
+            sold_out_at(run, 12, 1);
+            run.last()["early"] = json!(true);
+        },
+        True,
+        "",
+    ),
+    (
+        "undersell",
+        |run| {
+            let pool = run.dumps[2].pools.get_mut("sal_1").unwrap();
+            (pool.sold, pool.held) = (0, 1);
+        },
+        False,
+        "n3: sal_1 is not sold to the unit",
+    ),
+    ("conservation", |run| run.dumps.clear(), Unknown, "no node was dumped"),
+    (
+        "conservation",
+        |run| run.told("stock")["value"] = stock(3, [0, 0, 1, 1]),
+        False,
+        "revision 19: sal_1 does not add up",
+    ),
+    ("conservation", |run| run.told("stock")["value"] = stock(9, [3, 1, 4, 1]), True, ""),
+    (
+        "conservation",
+        |run| run.dumps[1].pools.get_mut("sal_1").unwrap().stocked += 1,
+        False,
+        "n2: sal_1 does not add up",
+    ),
+    ("conservation", |run| run.dumps[0].ledger = None, Unknown, "n1 does not list its ledger"),
+    (
+        "conservation",
+        |run| {
+            let row = &mut run.dumps[0].orders[0];
+            row.payment = Some("pending".into());
+        },
+        False,
+        "ord_a is paid, its payment pending",
+    ),
+    ("conservation", |run| run.dumps[0].orders[0].payment = Some("paid".into()), True, ""),
+    ("conservation", |run| half_bought(run, "payment_pending", "held"), True, ""),
+    (
+        "conservation",
+        |run| half_bought(run, "paid", "held"),
+        False,
+        "orders hold 0 and own 2 of sal_1",
+    ),
+    ("conservation", |run| run.dumps[0].ledger.as_mut().unwrap().swap(0, 1), True, ""),
+    (
+        "conservation",
+        |run| run.dumps[0].ledger.as_mut().unwrap()[0].revision = 99,
+        False,
+        "available of sal_1 is -1 at revision 11",
+    ),
+    (
+        "conservation",
+        |run| run.dumps[0].ledger.as_mut().unwrap()[0].quantity = 3,
+        False,
+        "available of sal_1 is 0, its ledger says 1",
+    ),
+    // What a sale that is over hands back is no longer the order's.
+    (
+        "conservation",
+        |run| {
+            let ledger = run.dumps[0].ledger.as_mut().unwrap();
+            ledger.push(ledger_row(30, "outside", "available", None));
+            ledger.push(ledger_row(31, "available", "outside", Some("ord_b")));
+        },
+        True,
+        "",
+    ),
+    (
+        "conservation",
+        |run| {
+            let ledger = run.dumps[0].ledger.as_mut().unwrap();
+            ledger.push(ledger_row(30, "sold", "held", Some("ord_a")));
+            ledger.push(ledger_row(31, "held", "sold", Some("ord_a")));
+        },
+        False,
+        "units of ord_a left held of sal_1 2 times",
+    ),
+];
+
+/// A fresh customer is told at this revision that so many are not there.
+fn sold_out_at(run: &mut Run, revision: u64, quantity: u64) {
+    let asked = json!({"customer": "usr_c", "qty": quantity});
+    run.keyed(20, "order", "k-20", asked, json!({"refused": "sold_out"}), revision);
+}
+
+/// A third unit, which a third order has in this status and this account.
+fn half_bought(run: &mut Run, status: &str, account: &str) {
+    run.each_dump(|dump| {
+        let row = order_row("ord_c", "usr_c", status, 21);
+        dump.orders.push(serde_json::from_value(row).unwrap());
+        let pool = dump.pools.get_mut("sal_1").unwrap();
+        pool.stocked += 1;
+        pool.held += 1;
+        let ledger = dump.ledger.as_mut().unwrap();
+        ledger.push(ledger_row(19, "outside", "available", None));
+        ledger.push(ledger_row(21, "available", account, Some("ord_c")));
+    });
+}
+
+const ORDER: &[Sentence] = &[
+    ("session", |run| run.unsay("look"), Unknown, "no read named the revision it wants"),
+    ("session", |run| run.told("look")["rev"] = json!(19), False, "wanted revision 20, got 19"),
+    (
+        "session",
+        |run| run.keyed(4, "stock", "", Value::Null, stock(2, [0, 0, 1, 1]), 19),
+        False,
+        "revision 19 after revision 20",
+    ),
+    // Another process has another session.
+    ("session", |run| run.keyed(5, "stock", "", Value::Null, stock(2, [0, 0, 1, 1]), 19), True, ""),
+    // A local read may show less.
+    (
+        "session",
+        |run| run.keyed(4, "stock", "", json!({"local": true}), stock(2, [0, 0, 1, 1]), 19),
+        True,
+        "",
+    ),
+    (
+        "session",
+        |run| {
+            let asked = json!({"order": "ord_a"});
+            run.keyed(9, "look", "", asked, json!({"status": "payment_pending"}), 20);
+        },
+        False,
+        "ord_a of its own is shown as",
+    ),
+    (
+        "session",
+        |run| {
+            let asked = json!({"order": "ord_a", "local": true, "min": 17});
+            run.keyed(9, "look", "", asked, json!({"status": "payment_pending"}), 20);
+        },
+        True,
+        "",
+    ),
+    (
+        "session",
+        |run| {
+            let asked = json!({"order": "ord_a", "local": true, "min": 18});
+            run.keyed(9, "look", "", asked, json!({"status": "payment_pending"}), 20);
+        },
+        False,
+        "ord_a of its own is shown as",
+    ),
+    (
+        "session",
+        |run| {
+            let gone = json!({"refused": "not_found"});
+            run.keyed(9, "look", "", json!({"order": "ord_a"}), gone, 20);
+        },
+        False,
+        "ord_a of its own is not there",
+    ),
+    ("set_full", |run| run.unsay("orders"), Unknown, "no list was answered"),
+    (
+        "set_full",
+        |run| {
+            let rows = run.told("orders")["value"]["orders"].as_array_mut().unwrap();
+            rows.push(rows[0].clone());
+        },
+        False,
+        "shows an order twice",
+    ),
+    (
+        "set_full",
+        |run| drop(run.told("orders")["value"]["orders"].as_array_mut().unwrap().pop()),
+        False,
+        "lost: ord_b of sal_1",
+    ),
+    (
+        "set_full",
+        |run| {
+            list(run, &["ord_a"]);
+            list(run, &["ord_a", "ord_b"]);
+        },
+        False,
+        "stale: ord_b of sal_1",
+    ),
+    (
+        "set_full",
+        |run| {
+            list(run, &["ord_a", "ord_b"]);
+            list(run, &["ord_a"]);
+        },
+        False,
+        "lost: ord_b of sal_1",
+    ),
+    ("set_full", |run| list(run, &["ord_a", "ord_b", "ord_x"]), False, "nobody added it"),
+    // Asked before its order was answered.
+    (
+        "set_full",
+        |run| {
+            list(run, &["ord_a"]);
+            let at = run.lines.len();
+            run.lines[at - 2]["t"] = json!(6 * MS);
+            let asks = run.lines.remove(at - 2);
+            run.lines.insert(6, asks);
+        },
+        True,
+        "",
+    ),
+];
+
+fn list(run: &mut Run, ids: &[&str]) {
+    let rows: Vec<_> = ids.iter().map(|id| json!([id, "paid"])).collect();
+    run.keyed(40, "orders", "", Value::Null, json!({"orders": rows}), 30);
+}
+
+const NODES: &[Sentence] = &[
+    (
+        "convergence",
+        |run| run.dumps[1].hash = Some("cd".into()),
+        False,
+        "revision 40: n1 has hash ab, n2 has cd",
+    ),
+    (
+        "convergence",
+        |run| run.dumps[1].hash = None,
+        Unknown,
+        "2 of 3 nodes told a hash, at 1 revisions",
+    ),
+    (
+        "convergence",
+        |run| run.dumps[1].revision = 41,
+        Unknown,
+        "3 of 3 nodes told a hash, at 2 revisions",
+    ),
+    (
+        "convergence",
+        |run| run.dumps[2].orders[0].status = "canceled".into(),
+        False,
+        "n1 and n3 show different orders",
+    ),
+    ("convergence", |run| run.dumps[2].orders.reverse(), True, ""),
+    ("convergence", |run| run.dumps[2].pools.clear(), False, "n1 and n3 show different stock"),
+    ("convergence", |run| run.inspected[0].wrong = Some("S1".into()), False, "n1 on disk: S1"),
+    (
+        "convergence",
+        |run| {
+            run.inspected[0].revision = None;
+            run.inspected[0].unread = Some("no file".into());
+        },
+        Unknown,
+        "n1 on disk: no file",
+    ),
+    (
+        "convergence",
+        |run| run.inspected[0].stored = Some("cd".into()),
+        False,
+        "n1 keeps hash cd, its rows have ab",
+    ),
+    (
+        "convergence",
+        |run| {
+            run.inspected[0].stored = Some("cd".into());
+            run.inspected[0].recomputed = Some("cd".into());
+        },
+        False,
+        "n3 online has hash ab, n1 on disk has cd",
+    ),
+    ("convergence", |run| drop(run.inspected.pop()), Unknown, "2 of 3 data directories"),
+    (
+        "convergence",
+        |run| {
+            run.inspected.clear();
+            run.test.binary.clear();
+        },
+        True,
+        "",
+    ),
+    (
+        "convergence",
+        |run| {
+            run.inspected[0].wrong = Some("S1".into());
+            run.say("disk", json!({"mode": "flip", "node": "n1"}));
+        },
+        True,
+        "n1 was given corrupt files",
+    ),
+    (
+        "convergence",
+        |run| {
+            run.inspected[0].wrong = Some("S1".into());
+            run.say("disk", json!({"mode": "flip", "node": "n2"}));
+        },
+        False,
+        "n1 on disk: S1",
+    ),
+    ("recovery", |run| run.unsay(RECOVERED), Unknown, "does not say whether"),
+    ("recovery", |run| run.say(NOT_RECOVERED, json!("n2")), False, "not every node served"),
+    ("recovery", |run| run.say(FINDING, json!("n2")), False, "no fault explains it"),
+    ("recovery", |run| run.say(FALLEN, json!({"code": 1})), False, "a node ended, and no fault"),
+    (
+        "recovery",
+        |run| run.say(FALLEN, json!({"code": 1, "explained": false})),
+        False,
+        "a node ended, and no fault",
+    ),
+    ("recovery", |run| run.say(FALLEN, json!({"code": 1, "explained": true})), True, ""),
+    (
+        "contract",
+        |run| {
+            run.last_answer_is(json!({"breach": "500 without a body"}));
+        },
+        False,
+        "500 without a body",
+    ),
+    ("contract", |run| run.last_answer_is(json!({"error": "reset"})), True, ""),
+    ("log_scan", |run| run.logs.logs = 0, Unknown, "no node logs"),
+    (
+        "log_scan",
+        |run| {
+            run.logs.logs = 0;
+            run.test.binary.clear();
+        },
+        True,
+        "",
+    ),
+    (
+        "log_scan",
+        |run| run.logs.alarms.push(alarm("n1", "is damaged", None)),
+        False,
+        "n1 line 7: is damaged",
+    ),
+    (
+        "log_scan",
+        |run| {
+            run.logs.alarms.push(alarm("n1", "is damaged", None));
+            run.say("disk", json!({"mode": "flip", "node": "n1"}));
+        },
+        True,
+        "1 lines tell of faults that were injected",
+    ),
+    (
+        "log_scan",
+        |run| {
+            run.logs.alarms.push(alarm("n1", "a Panic", None));
+            run.say("disk", json!({"mode": "flip", "node": "n1"}));
+        },
+        False,
+        "n1 line 7: a Panic",
+    ),
+    (
+        "log_scan",
+        |run| {
+            run.logs.alarms.push(alarm("n1", "a Panic", None));
+            run.say("failpoint", json!({"mode": "panic", "nodes": ["n2", "n1"]}));
+        },
+        True,
+        "1 lines tell",
+    ),
+    // A line of 5 s before the words of the nemesis, and one of earlier.
+    ("log_scan", |run| damaged_before(run, 5_000), True, "1 lines tell"),
+    ("log_scan", |run| damaged_before(run, 5_001), False, "n1 line 7: is damaged"),
+    ("log_scan", |run| damaged_after(run, 5_000), True, "1 lines tell"),
+    ("log_scan", |run| damaged_after(run, 5_001), False, "n1 line 7: is damaged"),
+    ("once", made_by_nobody, False, "nobody made version 2 of prd_1"),
+];
+
+const SEARCH: &[Sentence] = &[
+    ("wgl", |run| open_at_once(run, 12), True, ""),
+    ("wgl", |run| open_at_once(run, 13), True, "1 skipped: more than 12 open at once"),
+    ("wgl", |run| lost_answers(run, 9), True, ""),
+    ("wgl", |run| lost_answers(run, 10), True, "1 skipped: 10 or more lost answers"),
+    ("wgl", |run| run.unsay("sale"), True, "1 skipped: its units are those of another"),
+    ("wgl", |run| run.unsay("sale"), True, "nothing was small and quiet enough"),
+    ("wgl", |run| run.told("stock")["value"] = stock(2, [1, 0, 1, 0]), False, "no order of its"),
+    ("wgl", |run| priced(run, 1), True, ""),
+    ("wgl", |run| priced(run, 2), False, "prd_1: no order of its 2 operations"),
+];
+
+/// So many requests for one answer, each called before any was answered.
+fn open_at_once(run: &mut Run, count: u64) {
+    let at = run.lines.len();
+    for p in 0..count {
+        run.keyed(100 + p, "stock", "", Value::Null, stock(2, [0, 0, 1, 1]), 30);
+    }
+    let (called, end) = (run.lines[at]["t"].clone(), run.next_t());
+    run.lines[at..].sort_by_key(|line| line["type"] == "ok");
+    for line in &mut run.lines[at..] {
+        line["t"] = if line["type"] == "ok" { json!(end) } else { called.clone() };
+    }
+}
+
+fn lost_answers(run: &mut Run, count: usize) {
+    for n in 0..count {
+        let p = 100 + n as u64;
+        let customer = format!("usr_{p}");
+        run.keyed(p, "order", &format!("k-{p}"), buys(&customer), json!({"error": "reset"}), 0);
+        run.is_lost();
+    }
+}
+
+/// A product of price 1 is read at this price.
+fn priced(run: &mut Run, price: u64) {
+    product(run);
+    run.keyed(61, "read", "", Value::Null, json!({"price": price, "version": 1}), 32);
+    for line in run.lines.iter_mut().rev().take(2) {
+        line["pool"] = json!("prd_1");
+    }
+}
+
+impl Run {
+    /// One more request, of which only this was seen.
+    fn last_answer_is(&mut self, seen: Value) {
+        self.keyed(50, "stock", "", Value::Null, seen, 0);
+        self.is_lost();
+    }
+
+    /// The last answer is none.
+    fn is_lost(&mut self) {
+        self.last()["type"] = json!("info");
+        self.last().as_object_mut().unwrap().remove("rev");
+    }
+}
+
+/// A bit is flipped 10 s into the run, on a node that said so this much earlier.
+fn damaged_before(run: &mut Run, ms: u64) {
+    run.say("disk", json!({"mode": "flip", "node": "n1"}));
+    run.last()["t"] = json!(10_000 * MS);
+    let at = run.test.started_unix_ms + 10_000 - ms;
+    run.logs.alarms.push(alarm("n1", "is damaged", Some(at)));
+}
+
+/// The same, which ended 20 s into the run, and said so this much later.
+fn damaged_after(run: &mut Run, ms: u64) {
+    for (phase, at) in [("begin", 10_000), ("end", 20_000)] {
+        run.say("disk", json!({"mode": "flip", "node": "n1", "number": 3, "phase": phase}));
+        run.last()["t"] = json!(at * MS);
+    }
+    let at = run.test.started_unix_ms + 20_000 + ms;
+    run.logs.alarms.push(alarm("n1", "is damaged", Some(at)));
+}
+
+fn product(run: &mut Run) {
+    let asked = json!({"units": 0, "price": 1});
+    let told = json!({"product": "prd_1", "version": 1});
+    run.keyed(60, "product", "k-60", asked, told, 31);
+    for line in run.lines.iter_mut().rev().take(2) {
+        line.as_object_mut().unwrap().remove("pool");
+    }
+}
+
+/// A product has a version that no request explains.
+fn made_by_nobody(run: &mut Run) {
+    product(run);
+    run.each_dump(|dump| {
+        let edit = |revision| EditRow { revision, product: "prd_1".into() };
+        dump.edits = vec![edit(31), edit(32)];
+    });
+}
+
+#[test]
+fn what_is_right_is_called_right_by_every_judge() {
+    let run = Run::right();
+    for checker in CHECKERS.iter().filter(|c| !["coverage", "witness"].contains(&c.name)) {
+        let finding = run.finding(checker.name);
+        assert_eq!(finding.verdict, True, "{finding:?}");
+        assert!(finding.looked_at > 0, "{finding:?}");
+    }
+}
+
+#[test]
+fn each_sentence_is_said_when_it_is_meant() {
+    for sentences in [ONCE, COUNTS, ORDER, NODES, SEARCH] {
+        for (at, (checker, change, verdict, said)) in sentences.iter().enumerate() {
+            let mut run = Run::right();
+            change(&mut run);
+            let finding = run.finding(checker);
+            let place = format!("{at}: {checker}, {said:?}: {finding:?}");
+            assert_eq!(finding.verdict, *verdict, "{place}");
+            let quiet = said.is_empty() && finding.notes.is_empty();
+            assert!(quiet || finding.notes.iter().any(|note| note.contains(said)), "{place}");
+        }
+    }
+}
