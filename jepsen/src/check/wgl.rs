@@ -354,3 +354,74 @@ fn restless(evidence: &Evidence) -> BTreeSet<&str> {
     let by_row = orders.values().filter(|row| row.status == "expired");
     by_event.chain(by_row).map(|row| row.pool.as_str()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use register::{Answer, Call, Model};
+
+    fn asked(call: Call, answer: Option<Answer>, time: (u64, Option<u64>)) -> SpanOf<Model> {
+        let call = Asked { call, unseen: Model::unseen(0), revision: None };
+        Span { call, answer, called: time.0, returned: time.1 }
+    }
+
+    const fn value(price: u64, version: u64) -> Answer {
+        Answer::Value { price, version }
+    }
+
+    /// A product is created, changed, and read.
+    fn life() -> Spans<Model> {
+        let created = Answer::Created { product: "prd_1".into(), version: 1 };
+        let mut spans = vec![
+            asked(Call::Create { price: 5 }, Some(created), (0, Some(10))),
+            asked(Call::Read, Some(value(6, 2)), (20, Some(40))),
+            asked(Call::Write { version: 1, price: 6 }, Some(value(6, 2)), (20, Some(30))),
+            asked(Call::Write { version: 2, price: 7 }, None, (30, None)),
+        ];
+        for (span, revision) in spans.iter_mut().zip([Some(3), Some(8), Some(8), None]) {
+            span.call.revision = revision;
+        }
+        spans
+    }
+
+    #[test]
+    fn a_product_is_shown_with_its_price_and_version() {
+        assert_eq!(Model::default().show("prd_1"), "no such product");
+        let (object, spans) = (Object::<Model>::new("prd_1"), life());
+        let made = object.step(&object.start(), &spans[0].call, spans[0].answer.as_ref());
+        assert_eq!(made.unwrap().show("prd_1"), "price 5, version 1");
+    }
+
+    #[test]
+    fn labels_order_writes_before_the_reads_of_their_state() {
+        assert_eq!(labelled(&life()), [0, 2, 1]);
+    }
+
+    #[test]
+    fn an_order_is_right_when_it_is_whole_keeps_time_and_explains_every_answer() {
+        let object = Object::<Model>::new("prd_1");
+        let right = |spans: &Spans<Model>, order: &[usize]| is_right(&object, spans, order);
+        let spans = life();
+        assert!(right(&spans, &[0, 2, 1]), "what was lost need not have happened");
+        assert!(right(&spans, &[0, 2, 1, 3]), "and may have");
+        assert!(!right(&spans, &[0, 2]), "an answered read is left out");
+        assert!(!right(&spans, &[0, 1, 2]), "the read saw a write that came later");
+        let mut spans = life();
+        spans[0].returned = Some(20);
+        assert!(right(&spans, &[0, 2, 1]), "called in the moment of the answer");
+        let read = asked(Call::Read, Some(value(5, 1)), (41, Some(50)));
+        let spans: Vec<_> = [life().remove(0), read, life().remove(2)].into();
+        assert!(!right(&spans, &[0, 1, 2]), "the write was answered before the read was called");
+    }
+
+    #[test]
+    fn operations_are_concurrent_from_their_call_to_their_answer() {
+        let spans = |times: &[(u64, Option<u64>)]| -> Spans<Model> {
+            times.iter().map(|time| asked(Call::Read, Some(value(5, 1)), *time)).collect()
+        };
+        assert_eq!(concurrent(&spans(&[])), 0);
+        assert_eq!(concurrent(&spans(&[(0, Some(9)), (1, Some(5)), (6, Some(7))])), 2);
+        assert_eq!(concurrent(&spans(&[(0, Some(9)), (9, Some(10))])), 2, "the same instant");
+        assert_eq!(concurrent(&spans(&[(0, None), (1, Some(5))])), 1, "who waits for nothing");
+    }
+}

@@ -816,6 +816,136 @@ const SEARCH: &[Sentence] = &[
     ("wgl", |run| priced(run, 2), False, "prd_1: no order of its 2 operations"),
 ];
 
+/// What is changed, what `coverage` may say of it, and whether it does.
+type Floor = (fn(&mut Run), &'static str, bool);
+
+const FLOORS: &[Floor] = &[
+    (|run| lasts(run, "order_set", "none", 10), "operations: 12, below the floor of 400", true),
+    (|run| lasts(run, "order_set", "none", 10), "order: 2, below the floor of 10", true),
+    (|run| lasts(run, "order_set", "none", 10), "sold out: 0, below the floor of 1", true),
+    (|run| lasts(run, "order_set", "none", 0), "requests at once on one sale or product: 1,", true),
+    (|run| lasts(run, "order_set", "none", 0), "decided", false),
+    (|run| open_at_once(run, 2), "requests at once on one sale or product: 2,", true),
+    (|run| open_at_once(run, 3), "requests at once", false),
+    (|run| lasts(run, "unheard", "none", 10), "unheard has no floors", true),
+    // The cells that gate a change.
+    (|run| lasts(run, "flash_sale", "none", 30), "operations: 12, below the floor of 4000", true),
+    (|run| lasts(run, "flash_sale", "none", 30), "sold out: 0, below the floor of 25", true),
+    (|run| lasts(run, "flash_sale", "disk", 30), "operations: 12, below the floor of 1200", true),
+    (|run| lasts(run, "flash_sale", "disk", 30), "sold out: 0, below the floor of 15", true),
+    (|run| lasts(run, "sessions", "none", 30), "operations: 12, below the floor of 1200", true),
+    (
+        |run| {
+            sold_out_at(run, 30, 1);
+            lasts(run, "order_set", "none", 20);
+        },
+        "sold out: 1, below the floor of 2",
+        true,
+    ),
+    (
+        |run| {
+            priced(run, 1);
+            lasts(run, "register", "none", 10);
+        },
+        "decided read: 1, below the floor of 50",
+        true,
+    ),
+    (
+        |run| {
+            priced(run, 1);
+            lasts(run, "register", "none", 10);
+        },
+        "decided price: 0, below the floor of 50",
+        true,
+    ),
+    (
+        |run| {
+            let late = json!({"refused": "order_not_payable"});
+            run.keyed(20, "settle", "k-20", json!({"order": "ord_b"}), late, 30);
+            lasts(run, "deadline", "none", 10);
+        },
+        "decided late: 1, below the floor of 2",
+        true,
+    ),
+    (
+        |run| {
+            run.keyed(20, "order", "k-1", buys("usr_a"), ordered("ord_a"), 11);
+            run.last()["replayed"] = json!(true);
+            lasts(run, "orders_once", "none", 10);
+        },
+        "decided replay: 1, below the floor of 10",
+        true,
+    ),
+    (
+        |run| {
+            let two = json!({"customer": "usr_a", "qty": 2});
+            let reused = json!({"refused": "idempotency_key_reused"});
+            run.keyed(20, "order", "k-1", two, reused, 30);
+            lasts(run, "orders_once", "none", 10);
+        },
+        "decided reuse: 1, below the floor of 5",
+        true,
+    ),
+    (
+        |run| {
+            run.dumps[0].events.as_mut().unwrap()[0].name = "order.expired".into();
+            lasts(run, "deadline", "none", 10);
+        },
+        "decided expired: 1, below the floor of 5",
+        true,
+    ),
+    (
+        |run| run.each_dump(|dump| dump.orders[0].revision = 9),
+        "1 orders were there before the run began",
+        true,
+    ),
+    (|run| run.each_dump(|dump| dump.orders[0].revision = 10), "before the run began", false),
+    (|run| run.unsay("sale"), "2 orders were there before the run began", true),
+    (
+        |run| killed_at(run, 2_000),
+        "answers before the first fault: 12, below the floor of 80",
+        true,
+    ),
+    (
+        |run| killed_at(run, 9_999),
+        "answers before the first fault: 12, below the floor of 360",
+        true,
+    ),
+    (|run| killed_at(run, 10_000), "before the first fault", false),
+    (
+        |run| {
+            killed_at(run, 2_000);
+            run.test.nemesis = "none".into();
+        },
+        "before the first fault",
+        false,
+    ),
+    // It was answered in the moment of the fault.
+    (
+        |run| {
+            run.keyed(20, "stock", "", Value::Null, stock(2, [0, 0, 1, 1]), 30);
+            run.last()["t"] = json!(2_000 * MS);
+            killed_at(run, 2_000);
+        },
+        "answers before the first fault: 12,",
+        true,
+    ),
+];
+
+fn lasts(run: &mut Run, workload: &str, nemesis: &str, seconds: u64) {
+    run.test.workload = workload.into();
+    run.test.nemesis = nemesis.into();
+    run.test.seconds = seconds;
+}
+
+/// A run of 10 s with a first fault at this instant.
+fn killed_at(run: &mut Run, ms: u64) {
+    lasts(run, "order_set", "kill", 10);
+    run.unsay(SOLD_OUT_PHASE);
+    run.say("kill", json!({"mode": "one"}));
+    run.last()["t"] = json!(ms * MS);
+}
+
 /// So many requests for one answer, each called before any was answered.
 fn open_at_once(run: &mut Run, count: u64) {
     let at = run.lines.len();
@@ -919,5 +1049,17 @@ fn each_sentence_is_said_when_it_is_meant() {
             let quiet = said.is_empty() && finding.notes.is_empty();
             assert!(quiet || finding.notes.iter().any(|note| note.contains(said)), "{place}");
         }
+    }
+}
+
+#[test]
+fn each_floor_is_named_when_it_is_not_reached() {
+    for (at, (change, said, is_said)) in FLOORS.iter().enumerate() {
+        let mut run = Run::right();
+        change(&mut run);
+        let finding = run.finding("coverage");
+        let heard = finding.notes.iter().any(|note| note.contains(said));
+        assert_eq!(heard, *is_said, "{at}: {said:?}: {finding:?}");
+        assert!(!is_said || finding.verdict == Unknown, "{at}: {finding:?}");
     }
 }
