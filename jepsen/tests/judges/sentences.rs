@@ -153,6 +153,10 @@ impl Run {
     }
 
     fn evidence(&self) -> Evidence {
+        self.read().unwrap()
+    }
+
+    fn read(&self) -> anyhow::Result<Evidence> {
         let header = json!({"i": 0, "type": "header", "format": 1, "run": "r"});
         let mut page = vec![header];
         page.extend(self.lines.iter().cloned());
@@ -161,9 +165,9 @@ impl Run {
         }
         let page: Vec<String> = page.iter().map(Value::to_string).collect();
         let history = history::read(page.join("\n").as_bytes()).unwrap();
-        let mut evidence = Evidence::of(self.test.clone(), history, self.dumps.clone()).unwrap();
+        let mut evidence = Evidence::of(self.test.clone(), history, self.dumps.clone())?;
         (evidence.inspected, evidence.logs) = (self.inspected.clone(), self.logs.clone());
-        evidence
+        Ok(evidence)
     }
 
     fn finding(&self, checker: &str) -> Finding {
@@ -522,6 +526,16 @@ const COUNTS: &[Sentence] = &[
         False,
         "units of ord_a left held of sal_1 2 times",
     ),
+    (
+        "conservation",
+        |run| {
+            let ledger = run.dumps[0].ledger.as_mut().unwrap();
+            ledger.push(ledger_row(30, "sold", "available", Some("ord_a")));
+            ledger.push(ledger_row(31, "available", "sold", Some("ord_a")));
+        },
+        False,
+        "units of ord_a left available of sal_1 2 times",
+    ),
 ];
 
 /// A fresh customer is told at this revision that so many are not there.
@@ -802,6 +816,29 @@ const NODES: &[Sentence] = &[
     ("log_scan", |run| damaged_after(run, 5_000), True, "1 lines tell"),
     ("log_scan", |run| damaged_after(run, 5_001), False, "n1 line 7: is damaged"),
     ("once", made_by_nobody, False, "nobody made version 2 of prd_1"),
+    ("once", |run| changed(run, "prd_1", 1, 2), True, ""),
+    ("once", |run| changed(run, "prd_2", 1, 2), False, "nobody made version 2 of prd_1"),
+    ("once", |run| changed(run, "prd_1", 2, 2), False, "nobody made version 2 of prd_1"),
+    ("once", |run| changed(run, "prd_1", 1, 3), False, "nobody made version 2 of prd_1"),
+    (
+        "once",
+        |run| {
+            changed(run, "prd_1", 1, 2);
+            run.last()["type"] = json!("fail");
+        },
+        False,
+        "nobody made version 2 of prd_1",
+    ),
+    // A product whose creation nobody was told of is not judged.
+    (
+        "once",
+        |run| {
+            made_by_nobody(run);
+            run.unsay("product");
+        },
+        True,
+        "",
+    ),
 ];
 
 const SEARCH: &[Sentence] = &[
@@ -1027,6 +1064,22 @@ fn made_by_nobody(run: &mut Run) {
     });
 }
 
+/// The answer to a change of this product from this version to this price is lost; the nodes show
+/// `prd_1` in version 2 at the price of 2.
+fn changed(run: &mut Run, product: &str, version: u64, price: u64) {
+    made_by_nobody(run);
+    let asked = json!({"version": version, "price": price});
+    run.keyed(70, "price", "k-70", asked, json!({"error": "reset"}), 0);
+    run.is_lost();
+    for line in run.lines.iter_mut().rev().take(2) {
+        line["pool"] = json!(product);
+    }
+    run.each_dump(|dump| {
+        let row = json!({"price": 2, "version": 2, "accounts": stock(0, [0; 4])});
+        dump.products = [("prd_1".into(), serde_json::from_value(row).unwrap())].into();
+    });
+}
+
 #[test]
 fn what_is_right_is_called_right_by_every_judge() {
     let run = Run::right();
@@ -1062,4 +1115,55 @@ fn each_floor_is_named_when_it_is_not_reached() {
         assert_eq!(heard, *is_said, "{at}: {said:?}: {finding:?}");
         assert!(!is_said || finding.verdict == Unknown, "{at}: {finding:?}");
     }
+}
+
+#[test]
+fn a_judge_is_asked_about_what_it_knows() {
+    let asked = |workload: &str| -> Vec<&str> {
+        let test = Test { workload: workload.into(), ..Test::default() };
+        CHECKERS.iter().filter(|c| (c.applies)(&test)).map(|c| c.name).collect()
+    };
+    let always =
+        ["witness", "wgl", "once", "convergence", "recovery", "contract", "log_scan", "coverage"];
+    let sells = ["oversell", "undersell", "conservation"];
+    for (workload, more) in [
+        ("register", &[][..]),
+        ("flash_sale", &sells),
+        ("order_set", &["oversell", "undersell", "conservation", "set_full"]),
+        ("cold_start", &["oversell", "undersell", "conservation", "set_full"]),
+        ("sessions", &["oversell", "undersell", "conservation", "session"]),
+    ] {
+        let mut expected: Vec<&str> = always.iter().chain(more).copied().collect();
+        let mut found = asked(workload);
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{workload}");
+    }
+}
+
+#[test]
+fn the_first_error_has_the_moment_in_which_it_was_asked() {
+    let mut run = Run::right();
+    // A read at the same revision, before it, is not what was decided there.
+    run.lines[2]["f"] = json!("stock");
+    run.lines[3]["f"] = json!("stock");
+    run.lines[3]["value"] = stock(2, [2, 0, 0, 0]);
+    run.lines[3]["rev"] = json!(12);
+    run.each_dump(|dump| {
+        dump.orders[0].customer = "usr_b".into();
+        dump.ledger.as_mut().unwrap()[0].quantity = 1;
+    });
+    let finding = run.finding("conservation");
+    assert_eq!(finding.verdict, False);
+    let asked = run.lines.iter().find(|line| line["key"] == "k-2").unwrap();
+    assert_eq!(json!(finding.first_at), asked["t"], "{finding:?}");
+}
+
+#[test]
+fn an_operation_that_nobody_knows_is_refused() {
+    let mut run = Run::right();
+    run.keyed(90, "time", "", Value::Null, json!({"now": "2026-01-01T00:00:00.000Z"}), 30);
+    run.evidence();
+    run.keyed(90, "dance", "", Value::Null, Value::Null, 30);
+    assert!(run.read().is_err());
 }
