@@ -384,6 +384,60 @@ mod tests {
         spans
     }
 
+    /// Reads of the first price beside changes of it whose answers were lost: what did not happen
+    /// explains them all, and a search tries what may have happened first.
+    fn puzzle(product: &str) -> Spans<Model> {
+        let created = Answer::Created { product: product.into(), version: 1 };
+        let mut spans = vec![asked(Call::Create { price: 1 }, Some(created), (0, Some(1)))];
+        for price in 50..80 {
+            spans.push(asked(Call::Write { version: 1, price }, None, (2, None)));
+        }
+        for _ in 0..30 {
+            spans.push(asked(Call::Read, Some(value(1, 1)), (3, Some(4))));
+        }
+        for (span, revision) in spans.iter_mut().zip(5..) {
+            span.call.revision = span.returned.map(|_| revision);
+        }
+        spans
+    }
+
+    #[test]
+    fn what_a_search_costs_is_counted() {
+        let judged = |spans: Vec<Result<Spans<Model>, &'static str>>| {
+            let (mut effort, mut finding) = (Effort::default(), Finding::new("wgl"));
+            let objects = ["prd_1", "prd_2", "prd_3"].into_iter().zip(spans).collect();
+            judge(objects, &mut effort, &mut finding);
+            (effort, finding)
+        };
+        let (effort, finding) = judged(vec![Ok(life()), Err("too large"), Err("too large")]);
+        assert_eq!((finding.looked_at, effort.skipped["too large"]), (1, 2));
+        let alone = search(&Object::<Model>::new("prd_1"), &life(), STEPS_MAX).steps;
+        assert!(alone > 0 && effort.steps == alone, "{alone} steps, not {}", effort.steps);
+        let (effort, finding) = judged(["prd_1", "prd_2", "prd_3"].map(puzzle).map(Ok).to_vec());
+        assert_eq!((finding.looked_at, effort.labelled, effort.given_up), (3, 3, 0));
+        assert_eq!(effort.steps, 3 * STEPS_MAX);
+        let (mut one, mut two) = (puzzle("prd_1"), puzzle("prd_2"));
+        (one[0].call.revision, two[0].call.revision) = (Some(999), Some(999));
+        let (effort, finding) = judged(vec![Ok(one), Ok(two)]);
+        assert_eq!((finding.looked_at, effort.labelled, effort.given_up), (0, 0, 2));
+        assert_eq!(finding.verdict, Verdict::True, "who judges the run says that it is unsure");
+    }
+
+    #[test]
+    fn a_false_witness_is_explained_by_the_search() {
+        let told = |witness, wgl| {
+            let finding = |checker: &str, verdict| Finding { verdict, ..Finding::new(checker) };
+            let findings = vec![finding("witness", witness), finding("wgl", wgl)];
+            let mut judgement = Judgement { verdict: Verdict::False, findings };
+            tell_label_from_result(&mut judgement);
+            judgement.findings[1].notes.concat()
+        };
+        assert!(told(Verdict::False, Verdict::True).contains("a wrong revision"));
+        assert!(told(Verdict::False, Verdict::False).contains("results are wrong"));
+        assert_eq!(told(Verdict::False, Verdict::Unknown), "");
+        assert_eq!(told(Verdict::True, Verdict::True), "");
+    }
+
     #[test]
     fn a_product_is_shown_with_its_price_and_version() {
         assert_eq!(Model::default().show("prd_1"), "no such product");

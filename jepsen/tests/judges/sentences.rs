@@ -452,6 +452,15 @@ const COUNTS: &[Sentence] = &[
         Unknown,
         "no node tells when all of its units came back",
     ),
+    (
+        "undersell",
+        |run| {
+            run.each_dump(|dump| dump.events.as_mut().unwrap().retain(|e| e.order != "ord_b"));
+            sold_out_at(run, 12, 1);
+        },
+        Unknown,
+        "no node tells when all of its units came back",
+    ),
     ("undersell", |run| sold_out_at(run, 13, 1), True, ""),
     ("undersell", |run| sold_out_at(run, 12, 1), False, "refused 1 as sold out with 1 left"),
     ("undersell", |run| sold_out_at(run, 12, 2), True, ""),
@@ -868,11 +877,33 @@ const NODES: &[Sentence] = &[
 const SEARCH: &[Sentence] = &[
     ("wgl", |run| open_at_once(run, 12), True, ""),
     ("wgl", |run| open_at_once(run, 13), True, "1 skipped: more than 12 open at once"),
+    ("wgl", |run| reads(run, 400 - 12), True, ""),
+    ("wgl", |run| reads(run, 401 - 12), True, "1 skipped: more than 400 operations"),
+    // What a customer has elsewhere is no matter of this sale.
+    (
+        "wgl",
+        |run| {
+            let told = json!({"refused": "too_many_pending_orders"});
+            run.keyed(20, "order", "k-20", buys("usr_c"), told, 30);
+        },
+        True,
+        "",
+    ),
     ("wgl", |run| lost_answers(run, 9), True, ""),
     ("wgl", |run| lost_answers(run, 10), True, "1 skipped: 10 or more lost answers"),
     ("wgl", |run| run.unsay("sale"), True, "1 skipped: its units are those of another"),
     ("wgl", |run| run.unsay("sale"), True, "nothing was small and quiet enough"),
     ("wgl", |run| run.told("stock")["value"] = stock(2, [1, 0, 1, 0]), False, "no order of its"),
+    ("wgl", puzzled, True, "1 accepted in the order of their revisions"),
+    (
+        "wgl",
+        |run| {
+            puzzled(run);
+            run.told("product")["rev"] = json!(99);
+        },
+        Unknown,
+        "1 were given up",
+    ),
     ("wgl", |run| priced(run, 1), True, ""),
     ("wgl", |run| priced(run, 2), False, "prd_1: no order of its 2 operations"),
 ];
@@ -1020,6 +1051,12 @@ fn open_at_once(run: &mut Run, count: u64) {
     }
 }
 
+fn reads(run: &mut Run, count: u64) {
+    for _ in 0..count {
+        run.keyed(100, "stock", "", Value::Null, stock(2, [0, 0, 1, 1]), 30);
+    }
+}
+
 fn lost_answers(run: &mut Run, count: usize) {
     for n in 0..count {
         let p = 100 + n as u64;
@@ -1027,6 +1064,21 @@ fn lost_answers(run: &mut Run, count: usize) {
         run.keyed(p, "order", &format!("k-{p}"), buys(&customer), json!({"error": "reset"}), 0);
         run.is_lost();
     }
+}
+
+/// Reads of a price beside changes whose answers were lost: too many orders to try.
+fn puzzled(run: &mut Run) {
+    product(run);
+    for n in 0..9 {
+        let asked = json!({"version": 1, "price": 50 + n});
+        run.keyed(200 + n, "price", "", asked, json!({"error": "reset"}), 0);
+        run.is_lost();
+    }
+    for _ in 0..300 {
+        run.keyed(61, "read", "", Value::Null, json!({"price": 1, "version": 1}), 32);
+    }
+    let product = run.lines.iter_mut().filter(|line| line["f"] == "price" || line["f"] == "read");
+    product.for_each(|line| line["pool"] = json!("prd_1"));
 }
 
 /// A product of price 1 is read at this price.
