@@ -53,9 +53,13 @@ long-fuzz:
 long-properties:
     PROPTEST_CASES=20000 cargo test --release -p firstcome-domain --test rules properties
 
-# Every rule and every checker changed in every small way: some test must notice. Hours.
+# Every rule changed in every small way: some test must notice. Wants cargo-mutants.
 long-mutants:
-    cargo mutants --package firstcome-domain --package firstcome-jepsen
+    cargo mutants --jobs 2 --package firstcome-domain
+
+# Every judge changed in every small way, likewise.
+long-mutants-judges:
+    cargo mutants --jobs 2 --package firstcome-jepsen -- --lib --test judges -- --skip rehearsal --skip proxy
 
 # Purchases per second on a cluster of its own.
 bench:

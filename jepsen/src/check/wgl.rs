@@ -31,8 +31,6 @@ const LOST_MAX: usize = 10;
 const STEPS_MAX: u64 = 5_000;
 /// Tries for a whole run, so that judging ends.
 const STEPS_ALL: u64 = 300_000;
-/// Refusals that are decided by what the customer does elsewhere.
-const ELSEWHERE: &[&str] = &["too_many_pending_orders"];
 /// Events by which units come back without a request.
 const UNASKED: &[&str] = &["order.expired", "order.payment_failed"];
 /// How much of the prefix is told.
@@ -301,11 +299,7 @@ fn span<S: Searchable>(
     let (answer, returned) = match &operation.ended {
         _ if operation.early || operation.local => return None,
         Ended::Never => return None,
-        Ended::Decided { answer, .. }
-            if S::refused(answer).is_some_and(|code| ELSEWHERE.contains(&code)) =>
-        {
-            return None;
-        }
+        Ended::Decided { answer, .. } if S::is_of_elsewhere(answer) => return None,
         Ended::Decided { at, answer, .. } => (Some(answer.clone()), Some(*at)),
         Ended::Unknown => (lost.map(|(_, answer)| answer.clone()), None),
     };
@@ -416,6 +410,9 @@ mod tests {
         let (effort, finding) = judged(["prd_1", "prd_2", "prd_3"].map(puzzle).map(Ok).to_vec());
         assert_eq!((finding.looked_at, effort.labelled, effort.given_up), (3, 3, 0));
         assert_eq!(effort.steps, 3 * STEPS_MAX);
+        let mut spent = Effort { steps: STEPS_ALL, ..Effort::default() };
+        judge([("prd_1", Ok(life()))].into(), &mut spent, &mut Finding::new("wgl"));
+        assert_eq!((spent.labelled, spent.steps), (1, STEPS_ALL), "nothing is left to search with");
         let (mut one, mut two) = (puzzle("prd_1"), puzzle("prd_2"));
         (one[0].call.revision, two[0].call.revision) = (Some(999), Some(999));
         let (effort, finding) = judged(vec![Ok(one), Ok(two)]);
@@ -439,7 +436,13 @@ mod tests {
     }
 
     #[test]
-    fn a_product_is_shown_with_its_price_and_version() {
+    fn an_object_is_shown_with_what_a_reader_wants_to_know() {
+        use crate::model::stock;
+        let mut shop = stock::Model::default();
+        assert_eq!(shop.show("sal_1"), "no such sale");
+        let call = stock::Call::Sale { product: None, units: 3, limit: 1 };
+        shop.step("", None, &call, &stock::Answer::Sale { sale: "sal_1".into() });
+        assert_eq!(shop.show("sal_1"), "available 3, held 0, sold 0");
         assert_eq!(Model::default().show("prd_1"), "no such product");
         let (object, spans) = (Object::<Model>::new("prd_1"), life());
         let made = object.step(&object.start(), &spans[0].call, spans[0].answer.as_ref());

@@ -246,11 +246,17 @@ fn both_ends_belong_to_an_operation() {
 #[test]
 fn a_stuck_search_tells_the_longest_prefix_and_what_cannot_follow() {
     let spans = [write(1, 0, 1), read(1, 2, 3), read(2, 4, 5), write(2, 5, 7), read(0, 8, 9)];
-    let Outcome::Stuck(stuck) = search(&Cell8, &spans, STEPS_MAX).outcome else {
-        panic!("nobody wrote 0 again");
-    };
+    let searched = search(&Cell8, &spans, STEPS_MAX);
+    let Outcome::Stuck(stuck) = searched.outcome else { panic!("nobody wrote 0 again") };
+    assert_eq!(searched.steps, 6, "what was taken back is not tried again");
     assert_eq!(stuck.prefix, [0, 1, 3, 2]);
     assert_eq!(stuck.window, [4]);
+    // Of two as long, the first.
+    let spans = [write(1, 0, 9), write(2, 0, 9), read(3, 10, 11)];
+    let Outcome::Stuck(stuck) = search(&Cell8, &spans, STEPS_MAX).outcome else {
+        panic!("nobody wrote 3");
+    };
+    assert_eq!((stuck.prefix, stuck.window), (vec![0, 1], vec![2]));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Did the faults happen, and did they take effect? Only what was seen counts: a plan does not.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{Evidence, Finding, floor};
 use crate::check::Test;
@@ -25,7 +25,7 @@ fn judge(test: &Test, faults: &[Event], finding: &mut Finding) {
     if test.nemesis == "none" {
         return;
     }
-    let mut took: BTreeMap<String, u64> = BTreeMap::new();
+    let mut took: BTreeSet<String> = BTreeSet::new();
     let mut all = 0;
     for fault in faults {
         if fault.value.get("took_effect").is_none_or(|took| took != true) {
@@ -33,16 +33,15 @@ fn judge(test: &Test, faults: &[Event], finding: &mut Finding) {
         }
         all += 1;
         let mode = fault.value.get("mode").and_then(|mode| mode.as_str()).unwrap_or_default();
-        *took.entry(fault.f.clone()).or_default() += 1;
-        *took.entry(format!("{}/{mode}", fault.f)).or_default() += 1;
+        took.extend([fault.f.clone(), format!("{}/{mode}", fault.f)]);
     }
     let wanted = (test.seconds / FAULT_EVERY_SECONDS).max(1);
     floor("faults that took effect", all, wanted, finding);
     if test.nemesis == "chaos" {
-        let kinds = test.required.iter().filter(|kind| took.contains_key(*kind)).count();
+        let kinds = test.required.iter().filter(|kind| took.contains(*kind)).count();
         let wanted = test.required.len() * CHAOS_PERCENT / 100;
         let none: Vec<&str> =
-            test.required.iter().map(String::as_str).filter(|k| !took.contains_key(*k)).collect();
+            test.required.iter().map(String::as_str).filter(|k| !took.contains(*k)).collect();
         let what = format!("kinds of faults that took effect (without {})", none.join(", "));
         floor(&what, kinds as u64, wanted as u64, finding);
         if !none.is_empty() && kinds >= wanted {
@@ -51,8 +50,7 @@ fn judge(test: &Test, faults: &[Event], finding: &mut Finding) {
         return;
     }
     for mode in &test.required {
-        let seen = took.get(mode).copied().unwrap_or(0);
-        floor(&format!("{mode} that took effect"), seen, 1, finding);
+        floor(&format!("{mode} that took effect"), took.contains(mode).into(), 1, finding);
     }
 }
 
@@ -92,6 +90,7 @@ mod tests {
         check(&test, &[], &["faults that took effect: 0", "kill/leader"]);
         let others = [fault("kill", "one", true), fault("kill", "all", true)];
         check(&test, &others, &["kill/leader that took effect: 0"]);
+        check(&test, &took[..1], &["faults that took effect: 1, below the floor of 2"]);
     }
 
     #[test]

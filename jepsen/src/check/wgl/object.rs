@@ -12,8 +12,8 @@ pub(super) trait Searchable: Specification + Eq + Hash {
     fn creates(call: &Self::Call) -> bool;
     /// The object that this answer created.
     fn created(answer: &Self::Answer) -> Option<&str>;
-    /// The code of a refusal.
-    fn refused(answer: &Self::Answer) -> Option<&str>;
+    /// Whether this was decided by what the customer does elsewhere.
+    fn is_of_elsewhere(answer: &Self::Answer) -> bool;
     /// An answer that nobody was told, with ids nobody knows.
     fn unseen(at: usize) -> Self::Answer;
     /// The state of one object, for a reader.
@@ -33,8 +33,8 @@ impl Searchable for stock::Model {
         }
     }
 
-    fn refused(answer: &stock::Answer) -> Option<&str> {
-        if let stock::Answer::Refused(code) = answer { Some(code) } else { None }
+    fn is_of_elsewhere(answer: &stock::Answer) -> bool {
+        answer.refused() == Some("too_many_pending_orders")
     }
 
     fn unseen(at: usize) -> stock::Answer {
@@ -58,8 +58,8 @@ impl Searchable for register::Model {
         if let register::Answer::Created { product, .. } = answer { Some(product) } else { None }
     }
 
-    fn refused(answer: &register::Answer) -> Option<&str> {
-        if let register::Answer::Refused(code) = answer { Some(code) } else { None }
+    fn is_of_elsewhere(_: &register::Answer) -> bool {
+        false
     }
 
     fn unseen(_: usize) -> register::Answer {

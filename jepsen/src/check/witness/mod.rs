@@ -176,10 +176,10 @@ fn real_time<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) 
         }
         let since = if operation.early { called.saturating_sub(EARLY_AGE_NS) } else { called };
         let count = returned.partition_point(|(at, _)| *at < since);
-        let seen = count.checked_sub(1).and_then(|last| returned.get(last)).map_or(0, |r| r.1);
+        let Some((_, seen)) = returned.get(..count).and_then(<[_]>::last) else { continue };
         let late =
-            if entry.rank == Rank::Read { entry.revision < seen } else { entry.revision <= seen };
-        if late && seen > 0 {
+            if entry.rank == Rank::Read { entry.revision < *seen } else { entry.revision <= *seen };
+        if late {
             let note = format!(
                 "{:?} called at {called} ns carries revision {}, but revision {seen} had already \
                  been answered",
@@ -187,5 +187,96 @@ fn real_time<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) 
             );
             finding.wrong_at(called, note);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+    use crate::check::Verdict::{False, True};
+    use crate::model::{register, stock};
+    use crate::operation::Operation;
+
+    /// Asked and answered without a key.
+    fn asked<C, A>(
+        pool: &str,
+        call: C,
+        answer: A,
+        rev: u64,
+        (called, at): (u64, u64),
+    ) -> Operation<C, A> {
+        let (pool, ended) = (Some(pool.to_owned()), Ended::Decided { at, rev, answer });
+        Operation { pool, key: None, call, called, ended, early: false, local: false }
+    }
+
+    fn judged<S: Specification>(operations: &[OperationOf<S>]) -> Finding {
+        let mut finding = Finding::new("witness");
+        replayed::<S>(entries::<S>(operations, &[]), &mut finding);
+        assert_eq!(finding.looked_at, operations.len() as u64, "{finding:?}");
+        finding
+    }
+
+    #[track_caller]
+    fn says<S: Specification>(operations: &[OperationOf<S>], said: &str)
+    where
+        OperationOf<S>: Debug,
+    {
+        let finding = judged::<S>(operations);
+        let heard = finding.notes.first().is_some_and(|note| note.contains(said));
+        assert!(finding.verdict == False && heard, "{operations:?}: {finding:?}");
+    }
+
+    fn created(product: &str, rev: u64, time: (u64, u64)) -> OperationOf<register::Model> {
+        let answer = register::Answer::Created { product: product.into(), version: 1 };
+        asked(product, register::Call::Create { price: 5 }, answer, rev, time)
+    }
+
+    fn read(rev: u64, time: (u64, u64)) -> OperationOf<register::Model> {
+        let answer = register::Answer::Value { price: 5, version: 1 };
+        asked("prd_1", register::Call::Read, answer, rev, time)
+    }
+
+    #[test]
+    fn an_entry_of_the_log_decides_one_write() {
+        let two = |rev| [created("prd_1", 3, (0, 10)), created("prd_2", rev, (0, 10))];
+        assert_eq!(judged::<register::Model>(&two(4)).verdict, True);
+        says::<register::Model>(&two(3), "two writes were decided at revision 3");
+    }
+
+    #[test]
+    fn what_had_been_answered_comes_first() {
+        let read_at = |called| {
+            let other = created("prd_2", 7, (0, 20));
+            [created("prd_1", 3, (0, 10)), other, read(5, (called, 30))]
+        };
+        assert_eq!(judged::<register::Model>(&read_at(20)).verdict, True, "the same instant");
+        says::<register::Model>(&read_at(21), "but revision 7 had already been answered");
+        let write_at = |called| [created("prd_1", 7, (0, 10)), created("prd_2", 4, (called, 30))];
+        assert_eq!(judged::<register::Model>(&write_at(10)).verdict, True, "the same instant");
+        says::<register::Model>(&write_at(11), "but revision 7 had already been answered");
+    }
+
+    #[test]
+    fn an_early_refusal_leaves_its_key_unused() {
+        use stock::{Answer, Call};
+        let order = |customer: &str, id: &str, rev, time| {
+            let call = Call::Order { customer: customer.into(), quantity: 1 };
+            let answer = Answer::Ordered { order: id.into(), pay_by: None };
+            asked("sal_1", call, answer, rev, time)
+        };
+        let sale = Call::Sale { product: None, units: 1, limit: 1 };
+        let sale = asked("", sale, Answer::Sale { sale: "sal_1".into() }, 10, (0, 1));
+        let cancel = Call::Cancel { order: "ord_a".into() };
+        let cancel = asked("sal_1", cancel, Answer::Status("canceled".into()), 12, (4, 5));
+        let key = || Some("k-1".to_owned());
+        let second = Operation { key: key(), ..order("usr_b", "ord_b", 13, (6, 7)) };
+        let refused = Answer::Refused("sold_out".into());
+        let ended = Ended::Decided { at: 8, rev: 11, answer: refused };
+        let early = Operation { key: key(), ended, early: true, ..second.clone() };
+        let all = [sale, order("usr_a", "ord_a", 11, (2, 3)), early, cancel, second];
+        let finding = judged::<stock::Model>(&all);
+        assert_eq!(finding.verdict, True, "{finding:?}");
     }
 }
