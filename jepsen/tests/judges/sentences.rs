@@ -923,6 +923,9 @@ const WITNESS: &[Sentence] = &[
         "revision 13: order.paid of ord_a at 2026-01-01T01:00:00.000Z, but its time was over",
     ),
     ("witness", |run| changed(run, "prd_1", 1, 2), True, ""),
+    // No answer was lost, so nobody needs the events.
+    ("witness", |run| priced(run, 1), True, ""),
+    ("witness", |run| priced(run, 2), False, "the model says Value { price: 1, version: 1 }"),
     (
         "witness",
         |run| {
