@@ -180,6 +180,16 @@ pub fn write_event(out: &mut impl Write, event: &Event) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl Event {
+    /// Whether this, said by the nemesis, is about a fault: not one step of it, and not the clocks
+    /// that are set forward together so that holds end.
+    pub fn is_of_fault(&self) -> bool {
+        let is = |name: &str, word: &str| self.value.get(name).is_some_and(|said| said == word);
+        let is_advance = self.f == "clock" && is("mode", "advance");
+        !is_advance && !is("phase", "step")
+    }
+}
+
 /// Reads and pairs a history; an error names the line.
 pub fn read(input: impl BufRead) -> anyhow::Result<History> {
     let mut lines = input.lines().enumerate();

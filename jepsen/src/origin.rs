@@ -24,7 +24,7 @@ pub struct Test {
     pub seed: u64,
     /// How many nodes.
     pub nodes: usize,
-    /// What the ways between the nodes were made of: `proxy` or `netns`.
+    /// What lay between the nodes: `proxy`, `netns`, or `loopback` alone.
     #[serde(default)]
     pub network: String,
     /// Faults that must have taken effect once: `kill/leader`.

@@ -197,7 +197,7 @@ fn describe(plan: &Plan, cluster: &Cluster, binary_sha256: String) -> anyhow::Re
         nodes: plan.nodes,
         calm_seconds: plan.calm_seconds,
         binary: plan.means.fault_binary.as_ref().unwrap_or(&plan.binary).display().to_string(),
-        network: plan.means.network.word().into(),
+        network: nemesis::means::network_word(plan.nemesis, &plan.means).into(),
         required: Vec::new(),
         missing: Vec::new(),
         without: Vec::new(),

@@ -86,16 +86,20 @@ pub fn check(evidence: &Evidence) -> Finding {
         finding.tell("nothing was small and quiet enough to be searched");
     }
     if effort.given_up > 0 {
-        finding.unsure(format!("{} were given up: too many orders to try", effort.given_up));
+        finding.unsure(format!(
+            "{} sales or products were given up: too many sequences to try",
+            effort.given_up
+        ));
     }
     if effort.labelled > 0 {
         finding.tell(format!(
-            "{} accepted in the order of their revisions: too many orders to try",
+            "{} sales or products had too many sequences to try; of these only the one that \
+             their revisions give was checked, and it is right",
             effort.labelled
         ));
     }
     for (why, count) in effort.skipped {
-        finding.tell(format!("{count} skipped: {why}"));
+        finding.tell(format!("{count} sales or products skipped: {why}"));
     }
     finding
 }
@@ -310,7 +314,7 @@ fn span<S: Searchable>(
 
 fn too_hard<S: Searchable>(spans: &Spans<S>) -> Option<&'static str> {
     if !spans.iter().any(|span| S::creates(&span.call.call)) {
-        Some("its units are those of another, or nobody was told of its creation")
+        Some("they share units with a product, or nobody was told of their creation")
     } else if spans.len() > OPERATIONS_MAX {
         Some("more than 400 operations")
     } else if spans.iter().filter(|span| span.returned.is_none()).count() >= LOST_MAX {

@@ -85,6 +85,10 @@ fn conduct(
             let ends = started.elapsed() + Duration::from_millis(planned.lasts_ms);
             if ends < limit && !field.stage.done.load(Ordering::Relaxed) {
                 begin(number, planned, field, open);
+            } else {
+                let said = json!({"phase": "begin", "number": number, "mode": planned.mode(),
+                    "left_out": "no time was left for it"});
+                field.stage.say(planned.kind().word(), said);
             }
         }
         if watched.elapsed() >= WATCH_EVERY {

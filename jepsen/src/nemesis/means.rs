@@ -65,6 +65,11 @@ pub struct Abilities {
     pub no_network: Option<String>,
 }
 
+/// What lies between the nodes: nothing, unless the nemesis breaks it.
+pub const fn network_word(nemesis: Nemesis, means: &Means) -> &'static str {
+    if breaks_network(nemesis) { means.network.word() } else { "loopback" }
+}
+
 /// Whether a nemesis touches the ways between nodes.
 const fn breaks_network(nemesis: Nemesis) -> bool {
     matches!(nemesis, Nemesis::Partition | Nemesis::Link | Nemesis::Chaos)
@@ -150,20 +155,21 @@ fn lying_clock(library: &Path, dir: &Path, nodes: usize) -> anyhow::Result<Vec<(
 }
 
 impl Abilities {
-    /// Why a mode of a nemesis cannot be carried out here; `None`: it can.
-    pub fn lacks(&self, nemesis: Nemesis, mode: &str) -> Option<String> {
+    /// Why a mode of a nemesis cannot be carried out here; `None`: it can. What the machine has in
+    /// place of a fault build is not looked for in chaos.
+    pub fn lacks(&self, nemesis: Nemesis, mode: &str, in_chaos: bool) -> Option<String> {
         let fault_build = || (!self.fault_build).then(|| "a fault build".to_owned());
+        let or = |other: &str| {
+            let other = if in_chaos { String::new() } else { format!(", or {other}") };
+            fault_build().map(|needed| needed + &other)
+        };
         match (nemesis, mode) {
             (Nemesis::Power | Nemesis::Failpoint, _) | (Nemesis::Disk, "slow" | "eio") => {
                 fault_build()
             }
-            (Nemesis::Disk, "full") if !self.small_disks => {
-                fault_build().map(|needed| format!("{needed}, or root for a small disk"))
-            }
+            (Nemesis::Disk, "full") if !self.small_disks => or("root for a small disk"),
             (Nemesis::Clock, "advance") => fault_build(),
-            (Nemesis::Clock, _) if self.faketime.is_none() => {
-                fault_build().map(|needed| format!("{needed}, or libfaketime"))
-            }
+            (Nemesis::Clock, _) if self.faketime.is_none() => or("libfaketime"),
             (Nemesis::Upgrade, _) if !self.previous => Some("--previous BINARY".to_owned()),
             (Nemesis::Partition | Nemesis::Link, _) => self.no_network.clone(),
             _ => None,
@@ -178,8 +184,8 @@ mod tests {
     #[test]
     fn what_cannot_be_broken_is_named() {
         let plain = Abilities::default();
-        assert_eq!(plain.lacks(Nemesis::Kill, "leader"), None);
-        assert_eq!(plain.lacks(Nemesis::Disk, "bit_flip"), None);
+        assert_eq!(plain.lacks(Nemesis::Kill, "leader", false), None);
+        assert_eq!(plain.lacks(Nemesis::Disk, "bit_flip", true), None);
         for (nemesis, mode, part) in [
             (Nemesis::Power, "one", "fault build"),
             (Nemesis::Disk, "eio", "fault build"),
@@ -188,14 +194,16 @@ mod tests {
             (Nemesis::Clock, "advance", "fault build"),
             (Nemesis::Upgrade, "rolling", "--previous"),
         ] {
-            let lacks = plain.lacks(nemesis, mode).unwrap();
+            let lacks = plain.lacks(nemesis, mode, false).unwrap();
             assert!(lacks.contains(part), "{lacks}");
         }
+        let in_chaos = plain.lacks(Nemesis::Disk, "full", true);
+        assert_eq!(in_chaos.unwrap(), "a fault build", "chaos looks for no small disk");
         let no_network = Some("netns needs root".to_owned());
         let without_root = Abilities { network: Backend::Netns, no_network, ..plain.clone() };
-        assert!(without_root.lacks(Nemesis::Partition, "one").is_some());
+        assert!(without_root.lacks(Nemesis::Partition, "one", false).is_some());
         let able = Abilities { fault_build: true, previous: true, ..plain };
-        assert_eq!(able.lacks(Nemesis::Power, "one"), None);
-        assert_eq!(able.lacks(Nemesis::Upgrade, "rolling"), None);
+        assert_eq!(able.lacks(Nemesis::Power, "one", false), None);
+        assert_eq!(able.lacks(Nemesis::Upgrade, "rolling", false), None);
     }
 }

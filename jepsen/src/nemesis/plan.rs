@@ -421,7 +421,7 @@ pub fn draw(order: &Order) -> Drawn {
     }
     if order.advances {
         let mut seed = order.seed.clone();
-        match order.abilities.lacks(Nemesis::Clock, "advance") {
+        match order.abilities.lacks(Nemesis::Clock, "advance", false) {
             None => advances(order, Seed::of(seed.draw(), 99), &mut drawn.faults),
             Some(needed) => drawn.missing.push(format!("clock/advance needs {needed}")),
         }
@@ -437,11 +437,11 @@ fn track(order: &Order, kinds: &[Nemesis], mut seed: Seed, drawn: &mut Drawn) {
     for &kind in kinds {
         let (mut can, network) = (Vec::new(), order.abilities.network);
         for mode in modes(kind, order.nodes, network) {
-            match order.abilities.lacks(kind, mode) {
+            match order.abilities.lacks(kind, mode, in_chaos) {
                 None => can.push(mode),
                 // Chaos is all that can be broken here, not all that could be.
                 Some(needed) if in_chaos => {
-                    drawn.without.push(format!("{}/{mode} needs {needed}", kind.word()));
+                    drawn.without.push(format!("{}/{mode}, which needs {needed}", kind.word()));
                 }
                 Some(needed) => {
                     drawn.missing.push(format!("{}/{mode} needs {needed}", kind.word()));

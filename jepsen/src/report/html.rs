@@ -121,7 +121,7 @@ fn checkers(contents: &Contents<'_>) -> String {
              </td></tr>",
             escape(&finding.checker),
             badge(finding.verdict),
-            number(finding.looked_at),
+            format_args!("{} {}", number(finding.looked_at), summary::unit(&finding.checker)),
             summary::meaning(&finding.checker),
             notes(finding)
         );
@@ -130,8 +130,7 @@ fn checkers(contents: &Contents<'_>) -> String {
         "checkers",
         "Verdicts",
         &format!(
-            "<p class=small>False beats unknown beats true. The count is what the checker looked \
-             at.</p><table><tr><th>verdict<th>checker<th class=count>looked at<th>what it looks \
+            "<p class=small>False beats unknown beats true.</p><table><tr><th>verdict<th>checker<th class=count>looked at<th>what it looks \
              for</tr>{rows}</table>"
         ),
     )
@@ -194,7 +193,10 @@ fn drawings(contents: &Contents<'_>) -> String {
             "Timeline of each process",
             &format!(
                 "<p class=small>{part}. A process ends with its first lost answer; scroll to the \
-                 right, and point at a bar to read it.</p>\
+                 right, and point at a bar to read it. p0, p1 and so on are clients, each with one \
+                 request at a time. A revision is the place in the log that an answer names. \
+                 Refused early: a node said no from a read, without a log entry, and that read may \
+                 be 200 ms old.</p>\
                  <p class=legend><span class=\"key done\"></span> done \
                  <span class=\"key refused\"></span> refused \
                  <span class=\"key early\"></span> refused early \
@@ -275,8 +277,9 @@ fn parameters(contents: &Contents<'_>) -> String {
         "parameters",
         "Parameters and versions",
         &format!(
-            "<table class=parameters>{}</table><p>Run the same again:</p><pre>{}</pre>\
-             <p>Judge this run again:</p><pre>jepsen check {}</pre>",
+            "<table class=parameters>{}</table><p>The same load and the same faults again; their timing \
+             will differ:</p><pre>{}</pre>\
+             <p>Judge this run again, from the directory above this one:</p><pre>jepsen check {}</pre>",
             rows.concat(),
             escape(test.command().as_deref().unwrap_or("not recorded")),
             escape(&contents.evidence.history.run)

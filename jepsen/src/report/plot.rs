@@ -1,6 +1,7 @@
 //! Latency and rate over time, with a band for every fault.
 
 use crate::check::Evidence;
+use crate::check::recovery::{FALLEN, FINDING};
 use crate::history::{Attempt, End, Event};
 
 use super::html::{escape, seconds};
@@ -22,6 +23,8 @@ const PHASES: &[(&str, &str)] = &[
     ("sell_out", "sold out"),
     ("sell_out_failed", "sell-out failed"),
     ("dump_failed", "dump failed"),
+    (FALLEN, "ended, and no fault explains it"),
+    (FINDING, "no fault explains it"),
 ];
 
 /// A stretch of time in which something was broken.
@@ -34,6 +37,8 @@ pub(super) struct Band {
     /// On which nodes.
     pub(super) nodes: String,
     pub(super) took_effect: bool,
+    /// Whether something was broken; clocks set forward so that holds end are none.
+    pub(super) is_fault: bool,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a pixel is coarser than that")]
@@ -99,7 +104,13 @@ pub(super) fn bands(evidence: &Evidence) -> Vec<Band> {
     for fault in faults {
         let left_out = fault.value.get("left_out").is_some();
         let is_phase = PHASES.iter().any(|(word, _)| *word == fault.f);
-        if left_out || is_phase || fault.f.ends_with("_begun") || fault.f.starts_with("nemesis_") {
+        let is_step = fault.value.get("phase").is_some_and(|phase| phase == "step");
+        if left_out
+            || is_phase
+            || is_step
+            || fault.f.ends_with("_begun")
+            || fault.f.starts_with("nemesis_")
+        {
             continue;
         }
         let name = name(fault);
@@ -120,6 +131,7 @@ pub(super) fn bands(evidence: &Evidence) -> Vec<Band> {
             kind: format!("{} {mode}", fault.f).trim().to_owned(),
             nodes: target(fault),
             took_effect: took_effect(fault),
+            is_fault: fault.is_of_fault(),
         });
     }
     bands
@@ -176,6 +188,9 @@ fn phases(evidence: &Evidence, axis: &Axis, top: f64, bottom: f64) -> String {
     let mut out = String::new();
     for fault in &evidence.history.faults {
         let Some((_, label)) = PHASES.iter().find(|(word, _)| *word == fault.f) else { continue };
+        if fault.value.get("explained").is_some_and(|explained| explained == true) {
+            continue;
+        }
         let x = axis.x(fault.t);
         let (anchor, at) = if x > WIDTH * 0.6 { ("end", x - 3.0) } else { ("start", x + 3.0) };
         out += &format!(

@@ -45,7 +45,8 @@ pub(super) const CLAIMS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "It comes back",
-        "Within 30 s of the last fault every node serves reads and writes, without help.",
+        "Within 30 s of the last fault every node serves reads and writes, without help; and no \
+         node does what no fault explains.",
         &["recovery"],
     ),
 ];
@@ -68,10 +69,31 @@ pub(super) fn meaning(checker: &str) -> &'static str {
         "set_full" => "What was added and acknowledged is listed in the end, once.",
         "session" => "A client sees its own writes, and never goes back in time.",
         "convergence" => "All nodes hold the same state: told by them, and read from their files.",
-        "recovery" => "After the last fault every node served again in time.",
+        "recovery" => {
+            "After the last fault every node served again in time, and nothing happened that no \
+             fault explains: no node ended, served damaged state or would not join again."
+        }
         "contract" => "Every answer is one that the API promises.",
         "log_scan" => "No node logged a panic, a broken invariant or corrupt data.",
         "coverage" => "The run did enough, and its faults happened; if not, it shows little.",
+        _ => "",
+    }
+}
+
+/// What a checker counts.
+pub(super) fn unit(checker: &str) -> &'static str {
+    match checker {
+        "witness" => "operations",
+        "wgl" => "sales or products",
+        "once" => "keys",
+        "oversell" | "undersell" => "answers and sales",
+        "conservation" => "sets of accounts",
+        "set_full" => "lists",
+        "session" | "contract" => "requests",
+        "convergence" => "comparisons",
+        "recovery" => "nodes",
+        "log_scan" => "log lines",
+        "coverage" => "decisions",
         _ => "",
     }
 }
@@ -85,7 +107,7 @@ pub(super) fn sentence(evidence: &Evidence, judgement: &Judgement, error: Option
     match judgement.verdict {
         Verdict::False => {
             let when = error.map_or_else(String::new, |at| {
-                format!(" The first error belongs to a request made {} into the run.", seconds(at))
+                format!(" The first error is dated {} into the run.", seconds(at))
             });
             format!(
                 "The nodes broke a promise: {} found something that must not happen.{when}",
@@ -98,11 +120,16 @@ pub(super) fn sentence(evidence: &Evidence, judgement: &Judgement, error: Option
             listed(&named(Verdict::Unknown))
         ),
         Verdict::True => format!(
-            "Nothing wrong was seen: {} requests to {} nodes{} all fit into one order of events, \
-             no unit was sold twice and none was lost.",
+            "Nothing wrong was seen in {} requests to {} nodes, {}. What was answered fits into \
+             one order of events{}.",
             number(evidence.history.attempts.len() as u64),
             evidence.test.nodes,
-            under(evidence)
+            under(evidence),
+            if named(Verdict::True).contains(&"conservation") {
+                "; no unit was sold twice, and none was lost"
+            } else {
+                ""
+            }
         ),
     }
 }
@@ -122,10 +149,10 @@ pub(super) const fn consequence(verdict: Verdict) -> &'static str {
 }
 
 fn under(evidence: &Evidence) -> String {
-    let took = bands(evidence).iter().filter(|band| band.took_effect).count();
-    match (evidence.test.nemesis.as_str(), took) {
-        ("none", _) => ", with nothing broken on purpose,".to_owned(),
-        (nemesis, took) => format!(", through {took} faults of the kind {nemesis},"),
+    let took = bands(evidence).iter().filter(|band| band.is_fault && band.took_effect).count();
+    match evidence.test.nemesis.as_str() {
+        "none" => "with nothing broken on purpose".to_owned(),
+        nemesis => format!("through {took} faults of `{nemesis}`"),
     }
 }
 
@@ -212,11 +239,23 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
     ];
     let skipped = judgement.findings.iter().filter(|finding| finding.checker == "wgl");
     for note in skipped.flat_map(|finding| &finding.notes) {
-        if note.contains("skipped") || note.contains("accepted") {
+        if note.contains("skipped") || note.contains("revisions") {
             list.push(format!("By the search for any order (wgl): {note}."));
         }
     }
-    list.extend(evidence.test.without.iter().map(|fault| format!("Chaos without {fault}.")));
+    list.extend(evidence.test.without.iter().map(|fault| format!("Chaos did without {fault}.")));
+    let coverage = judgement.findings.iter().filter(|finding| finding.checker == "coverage");
+    let idle =
+        coverage.flat_map(|finding| &finding.notes).filter(|note| note.contains("without effect"));
+    list.extend(idle.map(|note| format!("In this run, {note}.")));
+    let left_out = evidence.history.faults.iter().filter(|f| f.value.get("left_out").is_some());
+    let left_out = left_out.count();
+    if left_out > 0 {
+        list.push(format!(
+            "{left_out} of the planned faults, which the state of the cluster did not allow or \
+             for which no time was left."
+        ));
+    }
     if evidence.dumps.is_empty() {
         list.push("The final state: no node was dumped.".into());
     }
@@ -224,4 +263,78 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
         list.push("The files of the stopped nodes: nobody looked into them.".into());
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::history::Event;
+
+    fn fault(f: &str, value: Value) -> Event {
+        Event { f: f.into(), value, ..Event::default() }
+    }
+
+    /// One node was killed, a member was added as a step, clocks were set forward, and one fault
+    /// was left out.
+    fn evidence() -> Evidence {
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions/valid/whole_life");
+        let mut evidence = Evidence::read(&place).unwrap();
+        evidence.test.nemesis = "chaos".into();
+        let kill = |phase| json!({"number": 0, "mode": "one", "phase": phase, "node": "n1", "took_effect": phase == "end"});
+        let advance =
+            |phase| json!({"number": 1, "mode": "advance", "phase": phase, "took_effect": true});
+        evidence.history.faults = vec![
+            fault("kill", kill("begin")),
+            fault("membership", json!({"phase": "step", "mode": "add", "took_effect": true})),
+            fault("kill", kill("end")),
+            fault("clock", advance("begin")),
+            fault("clock", advance("end")),
+            fault("fallen", json!({"node": "n1", "exit": 77, "explained": true})),
+            fault("disk", json!({"number": 2, "phase": "begin", "left_out": "no time was left"})),
+        ];
+        evidence
+    }
+
+    fn judged(verdict: Verdict, checkers: &[&str]) -> Judgement {
+        let findings = checkers.iter().map(|checker| Finding::new(checker)).collect();
+        Judgement { verdict, findings }
+    }
+
+    #[test]
+    fn a_right_run_is_said_to_show_what_was_asked() {
+        let said =
+            |checkers: &[&str]| sentence(&evidence(), &judged(Verdict::True, checkers), None);
+        assert!(said(&["witness"]).contains("through 1 faults of `chaos`"));
+        assert!(!said(&["witness"]).contains("no unit was sold twice"), "nobody judged that");
+        assert!(said(&["witness", "conservation"]).contains("no unit was sold twice"));
+    }
+
+    #[test]
+    fn a_fault_is_what_was_planned_and_done() {
+        let counted = faults(&evidence());
+        let expected = [("clock advance", (1, 1)), ("kill one", (1, 1))];
+        assert_eq!(counted, expected.map(|(kind, count)| (kind.to_owned(), count)).into());
+    }
+
+    #[test]
+    fn what_did_not_happen_was_not_tested() {
+        let mut judgement = judged(Verdict::True, &["coverage"]);
+        judgement.findings[0].tell("kinds of faults without effect: failpoint");
+        let list = not_tested(&evidence(), &judgement).concat();
+        for part in ["In this run, kinds of faults without effect: failpoint.", "1 of the planned"]
+        {
+            assert!(list.contains(part), "{list}");
+        }
+    }
+
+    #[test]
+    fn every_checker_has_a_meaning_and_a_unit() {
+        for checker in crate::check::CHECKERS {
+            assert!(!meaning(checker.name).is_empty() && !unit(checker.name).is_empty());
+        }
+    }
 }

@@ -967,9 +967,19 @@ fn paid_at(run: &mut Run, at: &str) {
 
 const SEARCH: &[Sentence] = &[
     ("wgl", |run| open_at_once(run, 12), True, ""),
-    ("wgl", |run| open_at_once(run, 13), True, "1 skipped: more than 12 open at once"),
+    (
+        "wgl",
+        |run| open_at_once(run, 13),
+        True,
+        "1 sales or products skipped: more than 12 open at once",
+    ),
     ("wgl", |run| reads(run, 400 - 12), True, ""),
-    ("wgl", |run| reads(run, 401 - 12), True, "1 skipped: more than 400 operations"),
+    (
+        "wgl",
+        |run| reads(run, 401 - 12),
+        True,
+        "1 sales or products skipped: more than 400 operations",
+    ),
     // What a customer has elsewhere is no matter of this sale.
     (
         "wgl",
@@ -981,11 +991,16 @@ const SEARCH: &[Sentence] = &[
         "",
     ),
     ("wgl", |run| lost_answers(run, 9), True, ""),
-    ("wgl", |run| lost_answers(run, 10), True, "1 skipped: 10 or more lost answers"),
-    ("wgl", |run| run.unsay("sale"), True, "1 skipped: its units are those of another"),
+    (
+        "wgl",
+        |run| lost_answers(run, 10),
+        True,
+        "1 sales or products skipped: 10 or more lost answers",
+    ),
+    ("wgl", |run| run.unsay("sale"), True, "skipped: they share units with a product"),
     ("wgl", |run| run.unsay("sale"), True, "nothing was small and quiet enough"),
     ("wgl", |run| run.told("stock")["value"] = stock(2, [1, 0, 1, 0]), False, "no order of its"),
-    ("wgl", puzzled, True, "1 accepted in the order of their revisions"),
+    ("wgl", puzzled, True, "1 sales or products had too many sequences to try"),
     (
         "wgl",
         |run| {
@@ -993,7 +1008,7 @@ const SEARCH: &[Sentence] = &[
             run.told("product")["rev"] = json!(99);
         },
         Unknown,
-        "1 were given up",
+        "1 sales or products were given up",
     ),
     ("wgl", |run| priced(run, 1), True, ""),
     (
@@ -1003,7 +1018,7 @@ const SEARCH: &[Sentence] = &[
             run.unsay("product");
         },
         True,
-        "1 skipped: its units are those of another, or nobody was told of its creation",
+        "1 sales or products skipped: they share units with a product, or nobody was told",
     ),
     ("wgl", |run| priced(run, 2), False, "prd_1: no order of its 2 operations"),
 ];
