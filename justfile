@@ -24,12 +24,12 @@ jepsen:
 sim:
     cd jepsen/sim && cargo run -- sweep --short --seeds 1..65 --jobs 2
 
-# The plain product with the harness, and the fault build beside it.
+# The plain product with the harness, the fault build beside it, and the simulation.
 builds:
-    cargo build --release --workspace && cargo build --release --features fault --target-dir target/fault
+    cargo build --release --workspace && cargo build --release --features fault --target-dir target/fault && cd jepsen/sim && cargo build
 
 # Five workloads under eight nemeses once, 60 s a cell: 68 minutes on two cores. The long jobs want
-# both builds: `just builds`.
+# all builds: `just builds`; the matrix wants root, iproute2 and iptables as well, for its namespaces.
 long-matrix:
     target/release/jepsen matrix --seconds 60 --fault-binary target/fault/release/firstcome --alternate '--network proxy' --alternate '--network netns' --workloads flash_sale,orders_once,order_set,conservation,sessions --nemeses kill,pause,partition,link,power,disk,clock,membership
 
