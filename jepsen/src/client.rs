@@ -138,6 +138,9 @@ pub enum Class {
     Breach(String),
 }
 
+/// Refusals that may come from a read.
+const EARLY: &[&str] = &["sold_out", "sale_closed"];
+
 /// Classifies what a client saw: a pure function, the table of the test plan.
 pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {
     let doubt = |why: String| if is_write { Class::Info(why) } else { Class::Dropped(why) };
@@ -181,6 +184,9 @@ pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {
         }
         (429 | 503, "no", _) => Class::Fail(code.to_owned()),
         (500.., "maybe", _) => doubt(code.to_owned()),
+        (_, "no", Some(_)) if early && !EARLY.contains(&code) => {
+            Class::Breach(format!("{status} {code} from a read: {body}"))
+        }
         (_, "no", Some(rev)) if is_refusal => Class::Ok { refused, rev, replayed, early },
         _ => Class::Breach(format!("unexpected {status} {code}, executed {executed}: {body}")),
     }
@@ -350,6 +356,9 @@ mod tests {
         check(true, 409, &at, code("sold_out", "no"), "ok sold_out 7");
         let early = json!({"code": "sold_out", "executed": "no", "early": true, "revision": 5});
         check(true, 409, &at, early, "ok sold_out 5 early");
+        let early =
+            json!({"code": "limit_reached", "executed": "no", "early": true, "revision": 5});
+        check(true, 409, &at, early, "breach");
         check(true, 402, &at, code("payment_declined", "no"), "ok payment_declined 7");
         check(true, 409, &[], code("sold_out", "no"), "breach");
         check(true, 409, &at, json!({"code": "sold_out"}), "breach");

@@ -11,12 +11,12 @@ use anyhow::Context;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Words that no healthy node logs, in lower case.
-pub const ALARMS: &[&str] = &["panic", "invariant", "corrupt"];
+/// Words that no healthy node logs, in lower case; a thread that panicked says `bug: ...`.
+pub const ALARMS: &[&str] = &["panic", "\"bug: ", " bug: ", "invariant", "corrupt"];
 /// How many alarms of one run are kept.
 const ALARMS_MAX: usize = 1_000;
 /// A longer line is cut for the reader.
-const SHOWN_CHARS: usize = 300;
+pub const SHOWN_CHARS: usize = 300;
 
 /// One line of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ pub struct Line {
     pub number: u64,
     /// When, in ms since 1970, if any line so far told.
     pub at_ms: Option<u64>,
-    /// The line, cut if it is long.
+    /// The line.
     pub text: String,
 }
 
@@ -100,8 +100,7 @@ fn each_line(place: &Path, mut take: impl FnMut(Line)) -> anyhow::Result<()> {
         let line = line.with_context(|| format!("cannot read {}", place.display()))?;
         let text = String::from_utf8_lossy(&line);
         at_ms = time_of(&text).or(at_ms);
-        let text = text.chars().take(SHOWN_CHARS).collect();
-        take(Line { node: node.clone(), number, at_ms, text });
+        take(Line { node: node.clone(), number, at_ms, text: text.into_owned() });
     }
     Ok(())
 }
@@ -136,5 +135,20 @@ mod tests {
         assert_eq!((scan.alarms[0].number, scan.alarms[0].at_ms), (2, Some(2_500)));
         assert_eq!(between(dir.path(), 2_000, 3_000, 9).unwrap().len(), 2);
         assert!(between(dir.path(), 2_501, 3_000, 9).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_bug_is_found_in_a_long_line_and_is_no_word_within_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let padding = "x".repeat(2 * SHOWN_CHARS);
+        let log = format!(
+            "{{\"error\":\"{padding}\",\"msg\":\"bug: index out of bounds\"}}\n\
+             firstcome: bug: attempt to subtract with overflow (at src/main.rs:1)\n\
+             {{\"msg\":\"debug: nothing\"}}\n"
+        );
+        fs::write(dir.path().join("n1.log"), log).unwrap();
+        let found: Vec<u64> =
+            scan(dir.path()).unwrap().alarms.iter().map(|line| line.number).collect();
+        assert_eq!(found, [1, 2]);
     }
 }

@@ -91,7 +91,13 @@ pub fn collapse<S: Specification>(history: &History) -> anyhow::Result<Vec<Opera
         };
         let known = attempt.key.as_deref().and_then(|key| by_key.get(key).copied());
         match known.and_then(|at| operations.get_mut(at)) {
-            Some(first) if !operation.early => merge(&mut first.ended, operation.ended),
+            Some(first) if !operation.early => {
+                // What is told not to have happened never will: its request does not count.
+                if first.ended == Ended::Never {
+                    first.called = operation.called;
+                }
+                merge(&mut first.ended, operation.ended);
+            }
             _ => {
                 if let (Some(key), false) = (attempt.key.as_deref(), operation.early) {
                     by_key.insert(key, operations.len());

@@ -5,7 +5,7 @@
 
 use super::injected::{Injected, injected};
 use super::{Evidence, Finding};
-use crate::nodelog::Line;
+use crate::nodelog::{Line, SHOWN_CHARS};
 
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
@@ -18,7 +18,8 @@ pub fn check(evidence: &Evidence) -> Finding {
         if explained {
             let_off += 1;
         } else {
-            let note = format!("{} line {}: {}", line.node, line.number, line.text);
+            let text: String = line.text.chars().take(SHOWN_CHARS).collect();
+            let note = format!("{} line {}: {text}", line.node, line.number);
             match at {
                 Some(at) => finding.wrong_at(at, note),
                 None => finding.wrong(note),
@@ -38,8 +39,11 @@ pub fn check(evidence: &Evidence) -> Finding {
 
 /// Whether the nemesis asked for it, on this node and just then.
 fn explains(fault: &Injected<'_>, line: &Line, at: Option<u64>) -> bool {
-    let words: &[&str] = if line.text.to_ascii_lowercase().contains("panic") {
+    let text = line.text.to_ascii_lowercase();
+    let words: &[&str] = if text.contains("bug: failpoint") || text.contains("panic") {
         &["panic"]
+    } else if text.contains("bug: ") {
+        return false;
     } else {
         &["flip", "eio"]
     };

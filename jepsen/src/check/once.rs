@@ -50,6 +50,7 @@ fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
             );
         }
     }
+    refused_as_used(key, attempts, finding);
     let Some((told, at, answer, _)) = first else { return };
     if decided_now > 1 {
         finding.wrong(format!("{key}: {decided_now} answers say that they were the first"));
@@ -61,6 +62,23 @@ fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
         let early = matches!(attempt.end, End::Ok { early: true, .. });
         if early && attempt.called > at.saturating_add(EARLY_AGE_NS) {
             finding.wrong(format!("{key}: answered {answer}, later refused from a read"));
+        }
+    }
+}
+
+/// Who is told that a key was used otherwise is right if somebody may have used it otherwise by then,
+/// whether or not that was answered.
+fn refused_as_used(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
+    for refused in attempts.iter().filter(|attempt| is_reuse(attempt)) {
+        let used_otherwise = attempts.iter().any(|other| {
+            let is_other = (&other.f, &other.pool, &other.asked)
+                != (&refused.f, &refused.pool, &refused.asked);
+            let is_before = refused.ended.is_none_or(|ended| other.called <= ended);
+            is_other && is_before && !matches!(other.end, End::Fail) && !is_reuse(other)
+        });
+        if !used_otherwise {
+            let note = format!("{key}: refused as used otherwise, but nobody used it otherwise");
+            finding.wrong_at(refused.called, note);
         }
     }
 }

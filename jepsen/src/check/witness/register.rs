@@ -17,12 +17,14 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
     let entries = entries::<Model>(&edits.operations, &edits.resolved);
     let Some(model) = replayed(entries, finding) else { return };
     for dump in &evidence.dumps {
-        for (product, row) in &dump.products {
-            let shown = (row.price, row.version);
-            if let Some(value) = model.value(product)
-                && value != shown
-            {
-                let node = &dump.node;
+        let node = &dump.node;
+        for (product, price, version) in model.products() {
+            let Some(row) = dump.products.get(product) else {
+                finding.wrong(format!("{node} has lost {product}"));
+                continue;
+            };
+            let (shown, value) = ((row.price, row.version), (price, version));
+            if value != shown {
                 finding.wrong(format!(
                     "{node} shows {product} with price and version {shown:?}, not {value:?}"
                 ));

@@ -80,12 +80,14 @@ fn compare_dump(model: &Model, dump: &Dump, finding: &mut Finding) {
     if finding.notes.is_empty() && known < rows.len() {
         finding.wrong(format!("{node} shows {} orders nobody made", rows.len() - known));
     }
-    let products = dump.products.iter().map(|(id, row)| (id, &row.accounts));
-    for (pool, shown) in dump.pools.iter().chain(products) {
-        if let Some(accounts) = model.accounts(pool)
-            && accounts != *shown
-        {
-            finding.wrong(format!("{node} shows {pool} as {shown:?}, not {accounts:?}"));
+    for (pool, accounts) in model.pools() {
+        let product = || dump.products.get(pool).map(|row| &row.accounts);
+        match dump.pools.get(pool).or_else(product) {
+            Some(shown) if accounts == *shown => {}
+            Some(shown) => {
+                finding.wrong(format!("{node} shows {pool} as {shown:?}, not {accounts:?}"));
+            }
+            None => finding.wrong(format!("{node} has lost {pool}")),
         }
     }
 }

@@ -389,6 +389,11 @@ impl Model {
         self.pools.get(pool).map(|pool| pool.accounts)
     }
 
+    /// Every sale and product with its accounts.
+    pub fn pools(&self) -> impl Iterator<Item = (&str, Accounts)> {
+        self.pools.iter().map(|(id, pool)| (id.as_str(), pool.accounts))
+    }
+
     fn status(&self, order: &str) -> Option<Status> {
         self.orders.get(order).map(|order| order.status)
     }
