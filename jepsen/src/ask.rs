@@ -50,6 +50,8 @@ pub enum Told {
         code: String,
         /// At which revision.
         rev: u64,
+        /// From a read: an earlier copy of the request may still be decided otherwise.
+        early: bool,
     },
     /// Did not happen.
     Never,
@@ -61,6 +63,11 @@ impl Told {
     /// Whether the answer is definite.
     pub const fn is_known(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Refused { .. })
+    }
+
+    /// Whether it is a refusal from a read.
+    pub const fn is_early(&self) -> bool {
+        matches!(self, Self::Refused { early: true, .. })
     }
 
     /// The code of the refusal, if it is one.

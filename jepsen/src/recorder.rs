@@ -151,7 +151,7 @@ fn completion(invoke: Event, is_write: bool, class: Class, body: &Value) -> (Eve
                 return (Event { kind: Kind::Info, value: breach, ..invoke }, Told::Unknown);
             };
             let told = match refused {
-                Some(code) => Told::Refused { code, rev },
+                Some(code) => Told::Refused { code, rev, early },
                 None => Told::Done { value: value.clone(), rev },
             };
             (Event { kind: Kind::Ok, value, rev: Some(rev), replayed, early, ..invoke }, told)
@@ -169,7 +169,7 @@ fn completion(invoke: Event, is_write: bool, class: Class, body: &Value) -> (Eve
             let told = match body.get("code").and_then(Value::as_str).filter(|_| no) {
                 _ if !is_write => Told::Never,
                 // Its client need not ask for ever; whether it is true is for the checkers.
-                Some(code) => Told::Refused { code: code.to_owned(), rev: 0 },
+                Some(code) => Told::Refused { code: code.to_owned(), rev: 0, early: false },
                 None => Told::Unknown,
             };
             (Event { kind: Kind::Info, value: json!({BREACH: why}), ..invoke }, told)

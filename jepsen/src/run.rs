@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::ask::Customer;
-use crate::check::recovery::{FALLEN, FINDING, NOT_RECOVERED, RECOVERED};
+use crate::check::recovery::{FALLEN, FINDING, NOT_RECOVERED, RECOVERED, STILL_OPEN};
 use crate::check::{Evidence, Judgement, Verdict, judge};
 use crate::closing;
 use crate::cluster::process::Cluster;
@@ -118,8 +118,12 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         return conclude(plan, cluster, &stage, dir);
     }
     let mut desk = Desk::new(staff.clone());
-    if plan.previous.is_some() {
-        test.baseline = desk.hashes(api, plan.nodes)?.0;
+    if let Some(previous) = &plan.previous {
+        let told = desk.hashes(api, plan.nodes)?;
+        for lost in segment::lost(previous, &told)? {
+            stage.say(FINDING, json!({"what": lost}));
+        }
+        test.baseline = told.0;
     }
     let (product, opens_at) = desk.set_up(api)?;
     write_json(&dir.join("test.json"), &test)?;
@@ -132,7 +136,9 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let recovered = recovered?;
     if recovered {
         thread::sleep(Duration::from_secs(plan.calm_seconds));
-        close(plan, &stage, &workload);
+        if !close(plan, &stage, &workload) {
+            stage.say(STILL_OPEN, json!(format!("after {CLOSE_LIMIT:?}")));
+        }
     }
     let workload = workload.into_inner().unwrap_or_else(PoisonError::into_inner);
     if recovered {
@@ -305,8 +311,8 @@ fn serve(cluster: &Cluster, desk: &mut Desk, run: &str, after: &str) -> anyhow::
     Ok(())
 }
 
-/// Lets every client bring to an end what it began.
-fn close(plan: &Plan, stage: &Stage, workload: &Mutex<Box<dyn Workload>>) {
+/// Lets every client bring to an end what it began; answers whether all did in time.
+fn close(plan: &Plan, stage: &Stage, workload: &Mutex<Box<dyn Workload>>) -> bool {
     let clients = {
         let mut workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
         workload.close();
@@ -317,10 +323,12 @@ fn close(plan: &Plan, stage: &Stage, workload: &Mutex<Box<dyn Workload>>) {
         let (late, done) = (&late, &done);
         scope.spawn(move || {
             let until = Instant::now() + CLOSE_LIMIT;
-            while Instant::now() < until && !done.load(Ordering::Relaxed) {
+            while !done.load(Ordering::Relaxed) {
+                if Instant::now() >= until {
+                    return late.store(true, Ordering::Relaxed);
+                }
                 thread::sleep(Duration::from_millis(50));
             }
-            late.store(true, Ordering::Relaxed);
         });
         let mut tellers: Vec<(usize, Teller<'_>)> =
             tellers(stage, clients, plan.seed.wrapping_add(1)).into_iter().enumerate().collect();
@@ -331,4 +339,5 @@ fn close(plan: &Plan, stage: &Stage, workload: &Mutex<Box<dyn Workload>>) {
         });
         done.store(true, Ordering::Relaxed);
     });
+    !late.into_inner()
 }

@@ -3,11 +3,14 @@
 //! The new run has ports of its own. Members know each other by the addresses of the first run, so
 //! every node is told what to dial instead.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+
+use crate::inspect;
 
 /// Gives a prepared run the key and the data directories of an earlier one, which loses them.
 pub fn take_over(previous: &Path, dir: &Path) -> anyhow::Result<()> {
@@ -20,6 +23,32 @@ pub fn take_over(previous: &Path, dir: &Path) -> anyhow::Result<()> {
     let config = fs::read_to_string(&place).context("cannot read cluster.toml")?;
     fs::write(&place, format!("{}\n{config}", dial(&config)))?;
     Ok(())
+}
+
+/// What of the state that the nodes of an earlier run were stopped with is not there any more; they
+/// tell a revision and their hashes at it.
+pub fn lost(
+    previous: &Path,
+    (revision, hashes): &(u64, BTreeMap<String, String>),
+) -> anyhow::Result<Vec<String>> {
+    let stopped = inspect::read(previous)?;
+    let Some(last) = stopped.iter().max_by_key(|stopped| stopped.revision) else {
+        return Ok(Vec::new());
+    };
+    let was = last.revision.unwrap_or(0);
+    if *revision < was {
+        let node = &last.node;
+        return Ok(vec![format!(
+            "{node} was stopped at revision {was}, all are at {revision} now"
+        )]);
+    }
+    // Nobody has asked for anything since, and after a sell-out nothing ends by itself.
+    let differs = |hash: &&String| last.stored.as_ref().is_some_and(|stored| stored != *hash);
+    let others = hashes.iter().filter(|(_, hash)| differs(hash));
+    let told = |(node, hash): (&String, &String)| {
+        format!("{node} has the hash {hash}; {} was stopped with another", last.node)
+    };
+    Ok(others.map(told).collect())
 }
 
 /// What to dial for each node listed in a configuration.
@@ -51,6 +80,22 @@ mod tests {
     fn every_listed_node_is_dialled_at_its_new_address() {
         let expected = r#"network.dial = { n1 = "127.0.0.1:2", n2 = "127.0.0.1:4" }"#;
         assert_eq!(dial(CONFIG), expected);
+    }
+
+    #[test]
+    fn what_was_there_when_the_nodes_were_stopped_is_there_when_they_start() {
+        let old = tempfile::tempdir().unwrap();
+        let stopped = r#"[{"node": "n1", "revision": 40, "stored": "ab"},
+                          {"node": "n2", "revision": 39, "stored": "aa"}]"#;
+        fs::write(old.path().join("inspect.json"), stopped).unwrap();
+        let lost = |revision, hash: &str| {
+            let hashes = ["n1", "n2"].map(|node| (node.to_owned(), hash.to_owned())).into();
+            lost(old.path(), &(revision, hashes)).unwrap()
+        };
+        assert_eq!(lost(40, "ab"), [""; 0]);
+        assert_eq!(lost(43, "ab"), [""; 0], "a new leader begins with an entry of its own");
+        assert!(lost(39, "ab").concat().contains("stopped at revision 40, all are at 39 now"));
+        assert_eq!(lost(43, "ac").len(), 2);
     }
 
     #[test]

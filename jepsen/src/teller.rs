@@ -95,7 +95,7 @@ impl<'a> Teller<'a> {
                 break;
             }
             told = match (self.ask(ask, At::Other), told) {
-                (Told::Never, Told::Unknown) => Told::Unknown,
+                (next, Told::Unknown) if next == Told::Never || next.is_early() => Told::Unknown,
                 (next, _) => next,
             };
         }

@@ -166,7 +166,7 @@ impl Client {
                 break;
             }
             told = match (self.ask(ask, At::Other).await, told) {
-                (Told::Never, Told::Unknown) => Told::Unknown,
+                (next, Told::Unknown) if next == Told::Never || next.is_early() => Told::Unknown,
                 (next, _) => next,
             };
         }

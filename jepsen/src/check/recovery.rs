@@ -11,6 +11,8 @@ pub const NOT_RECOVERED: &str = "not_recovered";
 pub const FALLEN: &str = "fallen";
 /// What it says when a node did something that no fault explains.
 pub const FINDING: &str = "finding";
+/// What the harness says when, on a healed cluster, some request had no outcome to the end.
+pub const STILL_OPEN: &str = "still_open";
 
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
@@ -28,6 +30,9 @@ pub fn check(evidence: &Evidence) -> Finding {
         } else if fault.f == FINDING {
             finding.wrong_at(fault.t, format!("no fault explains it: {}", fault.value));
         }
+    }
+    if let Some(open) = said(STILL_OPEN) {
+        finding.unsure(format!("some requests had no outcome {}", open.value));
     }
     if let Some(fault) = said(NOT_RECOVERED) {
         let note = format!("not every node served within 30 s: {}", fault.value);

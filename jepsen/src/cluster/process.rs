@@ -116,6 +116,8 @@ pub struct Cluster {
     environment: Vec<(String, String)>,
     key_file: PathBuf,
     silent: bool,
+    /// Nodes that had ended by themselves when they were to be killed.
+    ended: Vec<(usize, i32)>,
 }
 
 impl Cluster {
@@ -172,6 +174,7 @@ impl Cluster {
             environment: parts.environment,
             key_file: dir.join("master.key"),
             silent: parts.silent,
+            ended: Vec::new(),
         };
         cluster.is_fault_build = cluster.run(&["--version"])?.contains(FAULT_MARK);
         cluster.run(&["keys", "init", &cluster.key_file.to_string_lossy()])?;
@@ -275,6 +278,10 @@ impl Cluster {
     /// Ends a node's process, also in a silent cluster.
     pub fn put_down(&mut self, at: usize) -> anyhow::Result<()> {
         let Some(mut child) = self.node_mut(at)?.child.take() else { return Ok(()) };
+        if let Some(status) = child.try_wait()? {
+            self.ended.push((at, code(status)));
+            return Ok(());
+        }
         child.kill()?;
         child.wait()?;
         Ok(())
@@ -330,7 +337,7 @@ impl Cluster {
 
     /// The nodes that ended by themselves since the last look, with their exit codes.
     pub fn fallen(&mut self) -> anyhow::Result<Vec<(usize, i32)>> {
-        let mut fallen = Vec::new();
+        let mut fallen = std::mem::take(&mut self.ended);
         for (at, node) in self.nodes.iter_mut().enumerate() {
             if let Some(child) = &mut node.child
                 && let Some(status) = child.try_wait()?

@@ -19,6 +19,8 @@ use crate::teller::Stage;
 
 /// How often the clock of the plan is looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// Within so long of the last fault a healed cluster has a leader.
+const LEADER_LIMIT: Duration = Duration::from_secs(30);
 /// How often what is broken is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// Other faults may keep members from changing; those must get their turn to end.
@@ -177,12 +179,23 @@ fn end(mut fault: Open, field: &mut Field<'_>) {
 /// After the last fault: no way is cut, the members are the founders, and all of them run.
 fn heal(field: &mut Field<'_>) -> anyhow::Result<()> {
     let ways = field.cluster.network.heal_all();
+    all_run(field)?;
+    // Changes of members wait for a leader; it has to come back in time all the same.
+    let led = field.wait(LEADER_LIMIT, |field| Ok(field.leader().is_some()))?;
+    if !led {
+        field.finding(&format!("no leader within {LEADER_LIMIT:?} of the last fault"));
+    }
     let members = if field.touched_members { membership::restore(field) } else { Ok(()) };
+    all_run(field)?;
+    ways.and(members)
+}
+
+fn all_run(field: &mut Field<'_>) -> anyhow::Result<()> {
     for at in field.wanted() {
         field.cluster.freeze(at, false)?;
         field.start(at)?;
     }
-    ways.and(members)
+    Ok(())
 }
 
 #[cfg(test)]

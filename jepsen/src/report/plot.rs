@@ -1,7 +1,7 @@
 //! Latency and rate over time, with a band for every fault.
 
 use crate::check::Evidence;
-use crate::check::recovery::{FALLEN, FINDING};
+use crate::check::recovery::{FALLEN, FINDING, STILL_OPEN};
 use crate::history::{Attempt, End, Event};
 
 use super::html::{escape, seconds};
@@ -23,6 +23,7 @@ const PHASES: &[(&str, &str)] = &[
     ("sell_out", "sold out"),
     ("sell_out_failed", "sell-out failed"),
     ("dump_failed", "dump failed"),
+    (STILL_OPEN, "requests without an outcome"),
     (FALLEN, "ended, and no fault explains it"),
     (FINDING, "no fault explains it"),
 ];

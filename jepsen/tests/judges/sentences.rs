@@ -984,6 +984,25 @@ const WITNESS: &[Sentence] = &[
         False,
         "revision 13: order.paid of ord_a at 2026-01-01T01:00:00.000Z, but its time was over",
     ),
+    ("witness", |run| refused_at(run, "2026-01-01T00:59:59.999Z"), True, ""),
+    (
+        "witness",
+        |run| refused_at(run, "2026-01-01T01:00:00.000Z"),
+        False,
+        "revision 12: sal_2 was sold out at 2026-01-01T01:00:00.000Z or later, though 1 of its",
+    ),
+    // Its own entry ended the hold.
+    (
+        "witness",
+        |run| {
+            refused_at(run, "2026-01-01T01:00:00.000Z");
+            run.each_dump(|dump| {
+                dump.events.as_mut().unwrap().last_mut().unwrap().revision = 12;
+            });
+        },
+        True,
+        "",
+    ),
     ("witness", |run| changed(run, "prd_1", 1, 2), True, ""),
     // No answer was lost, so nobody needs the events.
     ("witness", |run| priced(run, 1), True, ""),
@@ -1026,6 +1045,33 @@ fn bought_after(run: &mut Run, ended: &str) {
     for line in &mut run.lines[after + 1..after + 3] {
         line["t"] = json!(line["t"].as_u64().unwrap() + 1);
     }
+}
+
+/// A sale of one unit is sold out at this instant of log time, while an order of it is unpaid that
+/// was to be paid within the hour; later the order is paid.
+fn refused_at(run: &mut Run, at: &str) {
+    *run = Run { lines: Vec::new(), ..Run::right() };
+    run.keyed(1, "sale", "k-0", json!({"units": 1, "limit": 1}), json!({"sale": "sal_2"}), 10);
+    run.keyed(2, "order", "k-1", buys("usr_a"), ordered("ord_a"), 11);
+    run.keyed(3, "order", "k-2", buys("usr_b"), json!({"refused": "sold_out"}), 12);
+    run.keyed(2, "settle", "k-3", json!({"order": "ord_a"}), json!({"status": "paid"}), 13);
+    for line in run.lines.iter_mut().filter(|line| line["pool"] == "sal_1") {
+        line["pool"] = json!("sal_2");
+    }
+    let row = json!({"id": "ord_a", "customer": "usr_a", "pool": "sal_2", "quantity": 1,
+                     "status": "paid", "revision": 11});
+    let events = json!([
+        {"revision": 11, "type": "order.placed", "order": "ord_a",
+         "pay_by": "2026-01-01T01:00:00.000Z", "at": "2026-01-01T00:30:00.000Z"},
+        {"revision": 12, "type": "order.paid", "order": "ord_z", "at": at},
+        {"revision": 13, "type": "order.paid", "order": "ord_a", "from": "payment_pending"},
+    ]);
+    run.each_dump(|dump| {
+        dump.orders = vec![serde_json::from_value(row.clone()).unwrap()];
+        dump.pools =
+            [("sal_2".into(), serde_json::from_value(stock(1, [0, 0, 1, 0])).unwrap())].into();
+        dump.events = Some(serde_json::from_value(events.clone()).unwrap());
+    });
 }
 
 /// A correction of stock that ended so.

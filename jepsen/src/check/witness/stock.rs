@@ -27,6 +27,7 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
         }
     }
     in_time(events(), finding);
+    ended_when_needed(evidence, finding);
 }
 
 fn expiry(event: &EventRow) -> Entry<'_, Model> {
@@ -88,6 +89,66 @@ fn compare_dump(model: &Model, dump: &Dump, finding: &mut Finding) {
                 finding.wrong(format!("{node} shows {pool} as {shown:?}, not {accounts:?}"));
             }
             None => finding.wrong(format!("{node} has lost {pool}")),
+        }
+    }
+}
+
+/// A hold that is over ends as soon as its units are wanted: nobody is told that a sale is sold out
+/// while orders of it are overdue by log time. One decision ends so many of them, and no more.
+const ENDED_AT_ONCE: usize = 100;
+
+/// When an order is to be paid, and the revisions at which it was placed and no longer pending.
+#[derive(Default)]
+struct Hold<'a> {
+    pay_by: Option<&'a str>,
+    placed: u64,
+    left: Option<u64>,
+}
+
+fn ended_when_needed(evidence: &Evidence, finding: &mut Finding) {
+    let mut times: Vec<(u64, &str)> = Vec::new();
+    let mut holds: BTreeMap<&str, Hold<'_>> = BTreeMap::new();
+    for event in evidence.effects.events.iter().flatten() {
+        times.extend(event.at.as_deref().map(|at| (event.revision, at)));
+        let hold = holds.entry(&event.order).or_default();
+        if let Some(by) = event.pay_by.as_deref() {
+            (hold.pay_by, hold.placed) = (Some(by), event.revision);
+        }
+        if event.from.as_deref() == Some("payment_pending") {
+            hold.left = Some(event.revision);
+        }
+    }
+    times.sort_unstable();
+    let mut latest = "";
+    for (_, at) in &mut times {
+        latest = latest.max(at);
+        *at = latest;
+    }
+    let mut of_sale: BTreeMap<&str, Vec<&Hold<'_>>> = BTreeMap::new();
+    for row in evidence.effects.orders.values() {
+        of_sale.entry(&row.pool).or_default().extend(holds.get(row.id.as_str()));
+    }
+    for operation in evidence.operations.iter().filter(|operation| !operation.early) {
+        let (Some((rev, answer)), Some(sale)) = (operation.decided(), operation.pool.as_deref())
+        else {
+            continue;
+        };
+        if answer.refused() != Some("sold_out") {
+            continue;
+        }
+        let known = times.partition_point(|(revision, _)| *revision <= rev);
+        let Some((_, now)) = times.get(..known).and_then(<[_]>::last) else { continue };
+        let is_over = |hold: &&&Hold<'_>| {
+            let is_pending = hold.placed < rev && hold.left.is_none_or(|left| left > rev);
+            is_pending && hold.pay_by.is_some_and(|by| by <= *now)
+        };
+        let overdue = of_sale.get(sale).into_iter().flatten().filter(is_over).count();
+        if (1..=ENDED_AT_ONCE).contains(&overdue) {
+            let note = format!(
+                "revision {rev}: {sale} was sold out at {now} or later, though {overdue} of its \
+                 orders were overdue"
+            );
+            finding.wrong_at(operation.called, note);
         }
     }
 }
