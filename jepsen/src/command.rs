@@ -405,10 +405,11 @@ fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
     for finding in &judgement.findings {
         writeln!(
             out,
-            "{:<12} {:<8} looked at {}",
+            "{:<12} {:<8} looked at {} {}",
             finding.checker,
             word_of(finding.verdict).text(),
-            finding.looked_at
+            finding.looked_at,
+            report::unit(&finding.checker)
         )?;
         for note in &finding.notes {
             writeln!(out, "             - {note}")?;

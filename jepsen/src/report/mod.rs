@@ -15,6 +15,8 @@ mod plot;
 mod summary;
 mod timeline;
 
+pub use summary::unit;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

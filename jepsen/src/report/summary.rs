@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::check::{Evidence, Finding, Judgement, Verdict};
-use crate::history::End;
+use crate::history::{End, Event};
 
 use super::html::{number, seconds};
 use super::plot::{bands, whole};
@@ -81,7 +83,7 @@ pub(super) fn meaning(checker: &str) -> &'static str {
 }
 
 /// What a checker counts.
-pub(super) fn unit(checker: &str) -> &'static str {
+pub fn unit(checker: &str) -> &'static str {
     match checker {
         "witness" => "operations",
         "wgl" => "sales or products",
@@ -248,6 +250,16 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
     let idle =
         coverage.flat_map(|finding| &finding.notes).filter(|note| note.contains("without effect"));
     list.extend(idle.map(|note| format!("In this run, {note}.")));
+    if evidence.test.nemesis != "none" {
+        let mut attempts = evidence.history.attempts.iter();
+        if !attempts.any(|attempt| matches!(attempt.end, End::Info { .. })) {
+            list.push("Lost answers: every request was answered, in spite of the faults.".into());
+        }
+        let sent = |fault: &Event| fault.value.get("snapshots_sent").and_then(Value::as_u64);
+        if evidence.history.faults.iter().find_map(sent) == Some(0) {
+            list.push("Snapshots between nodes: none was sent.".into());
+        }
+    }
     let left_out = evidence.history.faults.iter().filter(|f| f.value.get("left_out").is_some());
     let left_out = left_out.count();
     if left_out > 0 {
@@ -269,10 +281,9 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
 mod tests {
     use std::path::Path;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::history::Event;
 
     fn fault(f: &str, value: Value) -> Event {
         Event { f: f.into(), value, ..Event::default() }
@@ -295,6 +306,7 @@ mod tests {
             fault("clock", advance("end")),
             fault("fallen", json!({"node": "n1", "exit": 77, "explained": true})),
             fault("disk", json!({"number": 2, "phase": "begin", "left_out": "no time was left"})),
+            fault("nemesis_notes", json!({"snapshots_sent": 0})),
         ];
         evidence
     }
@@ -325,10 +337,18 @@ mod tests {
         let mut judgement = judged(Verdict::True, &["coverage"]);
         judgement.findings[0].tell("kinds of faults without effect: failpoint");
         let list = not_tested(&evidence(), &judgement).concat();
-        for part in ["In this run, kinds of faults without effect: failpoint.", "1 of the planned"]
-        {
+        for part in [
+            "In this run, kinds of faults without effect: failpoint.",
+            "1 of the planned",
+            "Lost answers: every request was answered",
+            "Snapshots between nodes: none was sent.",
+        ] {
             assert!(list.contains(part), "{list}");
         }
+        let mut evidence = evidence();
+        evidence.test.nemesis = "none".into();
+        let list = not_tested(&evidence, &judgement).concat();
+        assert!(!list.contains("in spite of the faults"), "there were none: {list}");
     }
 
     #[test]
