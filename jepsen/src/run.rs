@@ -38,7 +38,8 @@ const FRESH: usize = 100;
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// What the claim promises after the last fault.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
-/// How long the clients may take to bring to an end what they began.
+/// How long the clients may take at least to bring to an end what they began; of a long run, where
+/// each lists every sale, a tenth of it.
 const CLOSE_LIMIT: Duration = Duration::from_mins(1);
 
 /// What to run.
@@ -137,7 +138,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     if recovered {
         thread::sleep(Duration::from_secs(plan.calm_seconds));
         if !close(plan, &stage, &workload) {
-            stage.say(STILL_OPEN, json!(format!("after {CLOSE_LIMIT:?}")));
+            stage.say(STILL_OPEN, json!(format!("after {:?}", close_limit(plan))));
         }
     }
     let workload = workload.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -311,6 +312,10 @@ fn serve(cluster: &Cluster, desk: &mut Desk, run: &str, after: &str) -> anyhow::
     Ok(())
 }
 
+fn close_limit(plan: &Plan) -> Duration {
+    CLOSE_LIMIT.max(Duration::from_secs(plan.seconds / 10))
+}
+
 /// Lets every client bring to an end what it began; answers whether all did in time.
 fn close(plan: &Plan, stage: &Stage, workload: &Mutex<Box<dyn Workload>>) -> bool {
     let clients = {
@@ -322,7 +327,7 @@ fn close(plan: &Plan, stage: &Stage, workload: &Mutex<Box<dyn Workload>>) -> boo
     thread::scope(|scope| {
         let (late, done) = (&late, &done);
         scope.spawn(move || {
-            let until = Instant::now() + CLOSE_LIMIT;
+            let until = Instant::now() + close_limit(plan);
             while !done.load(Ordering::Relaxed) {
                 if Instant::now() >= until {
                     return late.store(true, Ordering::Relaxed);

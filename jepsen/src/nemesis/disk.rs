@@ -202,11 +202,14 @@ impl Affliction for BitFlip {
     fn end(&mut self, field: &mut Field<'_>) -> anyhow::Result<Outcome> {
         let &at = self.nodes.first().context("no node")?;
         self.watch(field)?;
-        field.expect_to_run(at, "bit_flip")?;
         if field.cluster.is_silent() {
+            field.expect_to_run(at, "bit_flip")?;
             return Ok(Outcome::default());
         }
+        // It may refuse to the last moment.
         field.cluster.put_down(at)?;
+        field.expect_to_run(at, "bit_flip")?;
+        self.refused |= field.ended(self.ends, at).any(|code| code == EXIT_CORRUPT);
         let left = self.left(field, at)?;
         let data_dir = field.cluster.node(at)?.data_dir.to_string_lossy().into_owned();
         let check = field.cluster.run(&["inspect", "check", "--data-dir", &data_dir]);

@@ -7,6 +7,8 @@ use crate::ask::{Ask, Told};
 
 /// How often a patient client sends one key.
 const SENDS_MAX: usize = 20;
+/// After so many early refusals the traces in the dump must tell.
+const RESTS_MAX: usize = 4;
 /// Until a node may not refuse from the same read any more, and a little longer.
 const REST: Duration = Duration::from_millis(250);
 
@@ -36,6 +38,8 @@ struct Errand<B> {
     doubt: bool,
     /// The latest answer leaves that doubt; what is asked at once again hears the same.
     rests: bool,
+    /// How often it was so.
+    rested: usize,
 }
 
 /// The errands of all clients, with what each needs to remember meanwhile.
@@ -58,8 +62,16 @@ impl<B> Errands<B> {
         let again = if matches!(at, At::Node(_)) { at } else { At::Other };
         if let Some(place) = self.0.get_mut(client) {
             let ask = ask.clone();
-            *place =
-                Some(Errand { ask, busy, patience, again, sends: 1, doubt: false, rests: false });
+            *place = Some(Errand {
+                ask,
+                busy,
+                patience,
+                again,
+                sends: 1,
+                doubt: false,
+                rests: false,
+                rested: 0,
+            });
         }
         Step::Ask(ask, at)
     }
@@ -85,12 +97,13 @@ impl<B> Errands<B> {
         let errand = place.as_mut()?;
         errand.doubt |= *told == Told::Unknown;
         errand.rests = errand.doubt && told.is_early();
+        errand.rested += usize::from(errand.rests);
         let known = told.is_known() && !errand.rests;
         let limit = match errand.patience {
             Patience::Once => 1,
-            Patience::Patient => SENDS_MAX,
             // A sale that is sold out for good would answer so for ever.
-            _ if errand.rests => SENDS_MAX,
+            _ if errand.rested >= RESTS_MAX => 1,
+            Patience::Patient => SENDS_MAX,
             Patience::Believing if *told == Told::Never && !errand.doubt => errand.sends,
             Patience::Endless | Patience::Believing => usize::MAX,
         };
@@ -101,5 +114,45 @@ impl<B> Errands<B> {
         let Errand { busy, doubt, .. } = place.take()?;
         let told = if !known && doubt { Told::Unknown } else { told.clone() };
         Some((busy, told))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask;
+
+    fn refused(early: bool) -> Told {
+        Told::Refused { code: "sold_out".into(), rev: 7, early }
+    }
+
+    /// What a client is told in the end, and how often it rests meanwhile.
+    fn ends(patience: Patience, answers: &[Told]) -> (Option<Told>, usize) {
+        let mut errands = Errands::new(1);
+        errands.begin(0, (ask::stock("token", "sal_1"), ()), patience, At::Other);
+        let mut rests = 0;
+        for told in answers {
+            if let Some(((), told)) = errands.told(0, told) {
+                return (Some(told), rests);
+            }
+            if matches!(errands.open(0), Some(Step::Wait(_))) {
+                rests += 1;
+                assert!(matches!(errands.open(0), Some(Step::Ask(..))), "one rest, then it asks");
+            }
+        }
+        (None, rests)
+    }
+
+    #[test]
+    fn an_early_refusal_is_an_answer_unless_an_earlier_copy_may_have_run() {
+        let (early, decided) = (refused(true), refused(false));
+        for patience in [Patience::Once, Patience::Patient, Patience::Endless] {
+            assert_eq!(ends(patience, std::slice::from_ref(&early)), (Some(early.clone()), 0));
+        }
+        let answers = [Told::Unknown, early.clone(), Told::Never, early.clone(), decided.clone()];
+        assert_eq!(ends(Patience::Endless, &answers), (Some(decided), 2));
+        let answers = [vec![Told::Unknown], vec![early; RESTS_MAX]].concat();
+        assert_eq!(ends(Patience::Endless, &answers), (Some(Told::Unknown), RESTS_MAX - 1));
+        assert_eq!(ends(Patience::Patient, &answers), (Some(Told::Unknown), RESTS_MAX - 1));
     }
 }

@@ -1098,7 +1098,7 @@ const SEARCH: &[Sentence] = &[
     (
         "wgl",
         |run| open_at_once(run, 13),
-        Unknown,
+        True,
         "1 sales or products skipped: more than 12 open at once",
     ),
     ("wgl", |run| reads(run, 400 - 12), True, ""),
