@@ -5,8 +5,7 @@
 //! with 74; with room again it starts as it was.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use super::field::Field;
 use super::membership;
 use super::plan::Spoiled;
-use super::process::fired;
+use super::process::{fired, outlives};
 use super::{Affliction, Outcome};
 use crate::client::{Client, Request};
 use crate::seed::Seed;
@@ -23,10 +22,6 @@ use crate::seed::Seed;
 const EXIT_IO: i32 = 74;
 /// What is on disk is damaged.
 const EXIT_CORRUPT: i32 = 65;
-/// A node whose disk has failed ends within this time.
-const END_LIMIT: Duration = Duration::from_secs(2);
-/// How often a node is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Pieces of a file among which the damaged one is drawn.
 const PAGE_BYTES: usize = 4096;
 /// So many pages are damaged at once, when it is not one.
@@ -101,16 +96,20 @@ impl Affliction for Bad {
                     disk.empty()?;
                 }
             } else {
+                // Off before it is counted: a call may fail to the last moment. A node that has
+                // ended is off by itself, and one that does not answer may be about to end.
+                _ = field.cluster.control(at, &json!({"do": "disk", "action": "off"}));
                 let before = self.before.get(place).copied().unwrap_or(0);
-                let wrong = fired(field, at, "disk", self.word()).unwrap_or(before) - before;
+                let told = fired(field, at, "disk", self.word());
+                let wrong = told.map_or(0, |told| told.saturating_sub(before));
                 late += wrong;
-                if wrong > 0 && self.file == "log" && outlives(field, at)? {
+                let may_end = self.mode != Spoiled::Slow && (told.is_none() || wrong > 0);
+                let goes_on = may_end && outlives(field, at)?;
+                if goes_on && wrong > 0 && self.file == "log" {
                     let name = &field.cluster.node(at)?.name;
                     field
                         .finding(&format!("{name} goes on though {wrong} calls on its log failed"));
                 }
-                // A node that has ended is off by itself.
-                _ = field.cluster.control(at, &json!({"do": "disk", "action": "off"}));
             }
             field.expect_to_run(at, "disk")?;
             codes.extend(field.ended(self.ends, at));
@@ -122,18 +121,6 @@ impl Affliction for Bad {
         };
         Ok(Outcome { took_effect, seen: json!({"exit": codes, "late": late}) })
     }
-}
-
-/// Whether a node whose log has failed goes on; it may take a moment to end.
-fn outlives(field: &mut Field<'_>, at: usize) -> anyhow::Result<bool> {
-    let until = Instant::now() + END_LIMIT;
-    while field.cluster.is_running(at)? {
-        if Instant::now() >= until {
-            return Ok(true);
-        }
-        thread::sleep(LOOK_EVERY);
-    }
-    Ok(false)
 }
 
 /// A bit of a stopped node's file is another, or a bit in each of several pages.

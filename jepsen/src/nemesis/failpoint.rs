@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::field::Field;
 use super::membership;
 use super::plan::Act;
-use super::process::fired;
+use super::process::{fired, outlives};
 use super::{Affliction, Outcome};
 
 /// A panic is a bug to the product.
@@ -117,8 +117,12 @@ impl Affliction for Failpoint {
         let mut codes = Vec::new();
         for &at in &self.nodes {
             let off = json!({"do": "failpoint", "name": self.name, "action": "off"});
-            // A node that has ended is off by itself.
+            // A node that has ended is off by itself, and one that has passed the point is about to.
             _ = field.cluster.control(at, &off);
+            let told = fired(field, at, "failpoints", &self.name);
+            if matches!(self.act, Act::Panic) && told.is_none_or(|told| told > 0) {
+                outlives(field, at)?;
+            }
             field.expect_to_run(at, "failpoint")?;
             codes.extend(field.ended(self.ends, at));
             field.start(at)?;

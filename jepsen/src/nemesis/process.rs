@@ -1,6 +1,7 @@
 //! Faults of processes: killed, asked to stop, or stopped where they stand.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -10,6 +11,11 @@ use crate::cluster::control;
 
 /// A signal is carried out within this time.
 const SIGNAL_LIMIT: Duration = Duration::from_secs(2);
+
+/// A node that has reason to end does so within this time.
+const END_LIMIT: Duration = Duration::from_secs(2);
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Nodes without a process.
 pub(super) struct Down {
@@ -151,4 +157,19 @@ impl Affliction for Paused {
 pub(super) fn fired(field: &Field<'_>, at: usize, group: &str, name: &str) -> Option<u64> {
     let status = field.cluster.control(at, &json!({"do": "status"})).ok()?;
     Some(control::fired(&status, group, name))
+}
+
+/// Whether a node that has reason to end goes on; it may take a moment to end.
+pub(super) fn outlives(field: &mut Field<'_>, at: usize) -> anyhow::Result<bool> {
+    let until = Instant::now() + END_LIMIT;
+    if field.cluster.is_silent() {
+        return Ok(false);
+    }
+    while field.cluster.is_running(at)? {
+        if Instant::now() >= until {
+            return Ok(true);
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(false)
 }
