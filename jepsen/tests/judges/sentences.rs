@@ -1485,6 +1485,10 @@ fn a_judge_is_asked_about_what_it_knows() {
         found.sort_unstable();
         assert_eq!(found, expected, "{workload}");
     }
+    // Their holds end, so nothing of them can be searched.
+    for workload in ["conservation", "deadline"] {
+        assert!(!asked(workload).contains(&"wgl"), "{workload}");
+    }
 }
 
 #[test]
