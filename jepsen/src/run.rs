@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::ask::Customer;
-use crate::check::recovery::{FALLEN, FINDING, NOT_RECOVERED, RECOVERED, STILL_OPEN};
+use crate::check::recovery::{self, FALLEN, FINDING, NOT_RECOVERED, RECOVERED, STILL_OPEN};
 use crate::check::{Evidence, Judgement, Verdict, judge};
 use crate::closing;
 use crate::cluster::process::Cluster;
@@ -36,8 +36,6 @@ const CUSTOMERS: usize = 150;
 const FRESH: usize = 100;
 /// First election on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// What the claim promises after the last fault.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// How long the clients may take at least to bring to an end what they began; of a long run, where
 /// each lists every sale, a tenth of it.
 const CLOSE_LIMIT: Duration = Duration::from_mins(1);
@@ -295,10 +293,10 @@ fn chaos(
 /// Waits until every node serves; answers how long that took.
 fn served(cluster: &mut Cluster, desk: &mut Desk, run: &str) -> anyhow::Result<Duration> {
     let healed = Instant::now();
-    cluster.wait_ready(RECOVERY_LIMIT)?;
+    cluster.wait_ready(recovery::LIMIT)?;
     serve(cluster, desk, run, "heal")?;
     let took = healed.elapsed();
-    ensure!(took < RECOVERY_LIMIT, "it took {took:?}");
+    ensure!(took < recovery::LIMIT, "it took {took:?}");
     Ok(took)
 }
 

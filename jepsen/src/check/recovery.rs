@@ -1,7 +1,12 @@
 //! It comes back: after the last fault every node serves again within 30 s, without help. A node
 //! that ended though no fault explains it, or that ended badly when asked to stop, needed help.
 
+use std::time::Duration;
+
 use super::{Evidence, Finding};
+
+/// After the last fault so long, for a leader and then for every node to serve.
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// What the harness says when every node served again.
 pub const RECOVERED: &str = "recovered";
@@ -32,7 +37,8 @@ pub fn check(evidence: &Evidence) -> Finding {
         }
     }
     if let Some(open) = said(STILL_OPEN) {
-        finding.unsure(format!("some requests had no outcome {}", open.value));
+        let since = open.value.as_str().unwrap_or_default();
+        finding.unsure(format!("some requests had no outcome {since} on a healed cluster"));
     }
     if let Some(fault) = said(NOT_RECOVERED) {
         let note = format!("not every node served within 30 s: {}", fault.value);

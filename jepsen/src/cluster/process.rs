@@ -465,4 +465,4 @@ fn signal(pid: u32, name: &str) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

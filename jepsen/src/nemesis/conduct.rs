@@ -14,13 +14,12 @@ use serde_json::{Value, json};
 use super::field::Field;
 use super::plan::{Fault, Planned};
 use super::{Affliction, Outcome, affliction, membership};
+use crate::check::recovery;
 use crate::cluster::process::Cluster;
 use crate::teller::Stage;
 
 /// How often the clock of the plan is looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// Within so long of the last fault a healed cluster has a leader.
-const LEADER_LIMIT: Duration = Duration::from_secs(30);
 /// How often what is broken is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// Other faults may keep members from changing; those must get their turn to end.
@@ -57,7 +56,7 @@ pub fn carry_out(
     while let Some(fault) = open.pop() {
         end(fault, &mut field);
     }
-    let healed = heal(&mut field);
+    let healed = heal(&mut field, recovery::LIMIT);
     let snapshots = field.told("sending a snapshot");
     field.stage.say(NOTES, json!({"snapshots_sent": snapshots}));
     conducted.and(healed)
@@ -177,13 +176,12 @@ fn end(mut fault: Open, field: &mut Field<'_>) {
 }
 
 /// After the last fault: no way is cut, the members are the founders, and all of them run.
-fn heal(field: &mut Field<'_>) -> anyhow::Result<()> {
+fn heal(field: &mut Field<'_>, limit: Duration) -> anyhow::Result<()> {
     let ways = field.cluster.network.heal_all();
     all_run(field)?;
     // Changes of members wait for a leader; it has to come back in time all the same.
-    let led = field.wait(LEADER_LIMIT, |field| Ok(field.leader().is_some()))?;
-    if !led {
-        field.finding(&format!("no leader within {LEADER_LIMIT:?} of the last fault"));
+    if !field.wait(limit, |field| Ok(field.leader().is_some()))? {
+        field.finding(&format!("no leader within {limit:?} of the last fault"));
     }
     let members = if field.touched_members { membership::restore(field) } else { Ok(()) };
     all_run(field)?;
@@ -200,8 +198,12 @@ fn all_run(field: &mut Field<'_>) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
-    use crate::nemesis::plan::{Step, Target};
+    use crate::cluster::process::tests::scripted;
+    use crate::nemesis::plan::{Act, Spoiled, Step, Target};
+    use crate::recorder::Recorder;
 
     #[derive(Debug)]
     struct Harmless;
@@ -214,6 +216,49 @@ mod tests {
         fn end(&mut self, _: &mut Field<'_>) -> anyhow::Result<Outcome> {
             Ok(Outcome::default())
         }
+    }
+
+    #[test]
+    fn a_healed_cluster_without_a_leader_is_a_finding() {
+        let (dir, mut cluster) = scripted("exec sleep 600", false);
+        let stage = stage(dir.path());
+        let mut field = Field::new(&mut cluster, &stage, dir.path().to_owned());
+        heal(&mut field, Duration::ZERO).unwrap();
+        assert!(said(&stage, dir.path()).contains("no leader within 0ns of the last fault"));
+        assert!(field.cluster.is_running(0).unwrap());
+    }
+
+    /// What a node was hurt by is lifted while it is about to end.
+    #[track_caller]
+    fn is_let_off(fault: Fault, who: &'static str, code: i32) {
+        let (dir, mut cluster) = scripted(&format!("sleep 0.1; exit {code}"), false);
+        let stage = stage(dir.path());
+        let mut field = Field::new(&mut cluster, &stage, dir.path().to_owned());
+        field.start(0).unwrap();
+        field.excuse(0, who, &[code]);
+        let planned = Planned { at_ms: 0, lasts_ms: 1, target: Target::One, node: 0, fault };
+        let outcome = affliction(&planned, &[0]).end(&mut field).unwrap();
+        assert!(outcome.took_effect, "{outcome:?}");
+        let told = said(&stage, dir.path());
+        assert!(told.contains(r#""explained":true"#), "{told}");
+    }
+
+    #[test]
+    fn a_node_that_ends_as_its_fault_is_lifted_is_let_off() {
+        is_let_off(Fault::Disk { mode: Spoiled::Full }, "disk", 74);
+        let name = "log_append_before".to_owned();
+        is_let_off(Fault::Failpoint { name, action: Act::Panic, ms: 0 }, "failpoint", 70);
+    }
+
+    fn stage(dir: &Path) -> Stage {
+        let history = std::fs::File::create(dir.join("history.jsonl")).unwrap();
+        let recorder = Recorder::new(history, "r").unwrap();
+        Stage { recorder, nodes: Vec::new(), staff: String::new(), done: AtomicBool::new(false) }
+    }
+
+    fn said(stage: &Stage, dir: &Path) -> String {
+        stage.recorder.close().unwrap();
+        std::fs::read_to_string(dir.join("history.jsonl")).unwrap()
     }
 
     #[test]

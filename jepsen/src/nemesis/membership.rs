@@ -137,9 +137,6 @@ pub(super) fn restore(field: &mut Field<'_>) -> anyhow::Result<()> {
     if field.cluster.is_silent() {
         return Ok(());
     }
-    for at in field.wanted() {
-        field.start(at)?;
-    }
     for at in 0..field.cluster.founders {
         let name = field.cluster.node(at)?.name.clone();
         field.wait(RESTORE_LIMIT, |field| {

@@ -1,7 +1,7 @@
 //! Every sentence of a judge: a small history that is right, one thing changed in it, and what the
 //! judge must say then.
 
-use firstcome_jepsen::check::recovery::{FALLEN, FINDING, NOT_RECOVERED, RECOVERED};
+use firstcome_jepsen::check::recovery::{FALLEN, FINDING, NOT_RECOVERED, RECOVERED, STILL_OPEN};
 use firstcome_jepsen::check::undersell::SOLD_OUT_PHASE;
 use firstcome_jepsen::check::{CHECKERS, Evidence, Finding, Test, Verdict};
 use firstcome_jepsen::dump::{Dump, EditRow, EventRow, LedgerRow};
@@ -827,6 +827,7 @@ const NODES: &[Sentence] = &[
         "a node ended, and no fault",
     ),
     ("recovery", |run| run.say(FALLEN, json!({"code": 1, "explained": true})), True, ""),
+    ("recovery", |run| run.say(STILL_OPEN, "after 60s"), Unknown, "no outcome after 60s on a"),
     (
         "contract",
         |run| {

@@ -93,8 +93,7 @@ fn compare_dump(model: &Model, dump: &Dump, finding: &mut Finding) {
     }
 }
 
-/// A hold that is over ends as soon as its units are wanted: nobody is told that a sale is sold out
-/// while orders of it are overdue by log time. One decision ends so many of them, and no more.
+/// One decision ends at most so many holds of a sale that are over.
 const ENDED_AT_ONCE: usize = 100;
 
 /// When an order is to be paid, and the revisions at which it was placed and no longer pending.
@@ -105,6 +104,8 @@ struct Hold<'a> {
     left: Option<u64>,
 }
 
+/// A hold that is over ends as soon as its units are wanted: nobody is told that a sale is sold out
+/// while orders of it are overdue by log time.
 fn ended_when_needed(evidence: &Evidence, finding: &mut Finding) {
     let mut times: Vec<(u64, &str)> = Vec::new();
     let mut holds: BTreeMap<&str, Hold<'_>> = BTreeMap::new();

@@ -7,7 +7,7 @@ use crate::cluster::network::Direct;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// One node of a product that does this when it has to serve.
-fn cluster(serve: &str, silent: bool) -> (tempfile::TempDir, Cluster) {
+pub(crate) fn scripted(serve: &str, silent: bool) -> (tempfile::TempDir, Cluster) {
     let dir = tempfile::tempdir().unwrap();
     let binary = dir.path().join("product");
     let script = format!("#!/bin/sh\ncase $1 in --version) echo 1+fault;; serve) {serve};; esac\n");
@@ -45,7 +45,7 @@ fn is_alive(pid: u32) -> bool {
 
 #[test]
 fn a_frozen_node_stands_still_and_a_killed_one_is_gone() {
-    let (_dir, mut cluster) = cluster("exec sleep 600", false);
+    let (_dir, mut cluster) = scripted("exec sleep 600", false);
     assert!(cluster.is_fault_build);
     cluster.start(0).unwrap();
     assert!(cluster.is_running(0).unwrap() && !cluster.is_frozen(0).unwrap());
@@ -61,7 +61,7 @@ fn a_frozen_node_stands_still_and_a_killed_one_is_gone() {
 
 #[test]
 fn a_silent_cluster_breaks_nothing() {
-    let (_dir, mut cluster) = cluster("exec sleep 600", true);
+    let (_dir, mut cluster) = scripted("exec sleep 600", true);
     cluster.start(0).unwrap();
     let pid = cluster.nodes[0].pid().unwrap();
     cluster.kill(0).unwrap();
@@ -73,7 +73,7 @@ fn a_silent_cluster_breaks_nothing() {
 
 #[test]
 fn dropping_a_cluster_ends_its_nodes_also_frozen_ones() {
-    let (_dir, mut cluster) = cluster("exec sleep 600", false);
+    let (_dir, mut cluster) = scripted("exec sleep 600", false);
     cluster.start(0).unwrap();
     let pid = cluster.nodes[0].pid().unwrap();
     cluster.freeze(0, true).unwrap();
@@ -84,7 +84,7 @@ fn dropping_a_cluster_ends_its_nodes_also_frozen_ones() {
 
 #[test]
 fn a_node_that_ends_by_itself_is_noticed_once_with_its_code() {
-    let (_dir, mut cluster) = cluster("exit 65", false);
+    let (_dir, mut cluster) = scripted("exit 65", false);
     cluster.start(0).unwrap();
     let mut fallen = Vec::new();
     until(|| {
@@ -96,8 +96,18 @@ fn a_node_that_ends_by_itself_is_noticed_once_with_its_code() {
 }
 
 #[test]
+fn a_node_that_ended_before_it_was_killed_is_noticed_too() {
+    let (_dir, mut cluster) = scripted("exit 65", false);
+    cluster.start(0).unwrap();
+    until(|| !cluster.is_running(0).unwrap());
+    cluster.kill(0).unwrap();
+    assert_eq!(cluster.fallen().unwrap(), [(0, 65)]);
+    assert!(cluster.fallen().unwrap().is_empty());
+}
+
+#[test]
 fn a_wiped_node_may_not_found_a_cluster_again() {
-    let (_dir, mut cluster) = cluster("exec sleep 600", false);
+    let (_dir, mut cluster) = scripted("exec sleep 600", false);
     cluster.start(0).unwrap();
     assert!(cluster.wipe(0).is_err(), "files of a running node are not touched");
     cluster.put_down(0).unwrap();
