@@ -166,7 +166,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("api", &["clap", "openraft", "redb", "firstcome-cli"]),
     ("cli", &["openraft", "redb"]),
     ("jepsen", &["firstcome-"]),
-    ("jepsen/fault", &["firstcome-", "rand", "tokio"]),
+    ("fault", &["firstcome-", "rand", "tokio"]),
 ];
 
 /// The one crate of ours below all others: it may be asked from anywhere but `jepsen/`.
@@ -209,12 +209,12 @@ fn only_the_feature_of_the_root_package_makes_a_fault_build() {
         ("Cargo.toml", "fault = [\"firstcome-fault/armed\", \"firstcome-storage/volatile\"]"),
         ("Cargo.toml", "required-features = [\"fault\"]"),
         ("Cargo.toml", "name = \"fault\""),
-        ("jepsen/fault/Cargo.toml", "armed = [\"dep:serde_json\"]"),
+        ("fault/Cargo.toml", "armed = [\"dep:serde_json\"]"),
         ("storage/Cargo.toml", "volatile = []"),
         // A workspace of its own, which no release is built from.
         (
             "jepsen/sim/Cargo.toml",
-            "firstcome-fault = { path = \"../fault\", features = [\"armed\"] }",
+            "firstcome-fault = { path = \"../../fault\", features = [\"armed\"] }",
         ),
     ];
     let mut seen = 0;
@@ -234,12 +234,14 @@ fn only_the_feature_of_the_root_package_makes_a_fault_build() {
 /// Whether a line of a manifest, less its comment, names a feature of the fault build.
 fn turns_faults_on(line: &str) -> bool {
     let line = line.split('#').next().unwrap_or_default();
-    let quoted = line.split('"').skip(1).step_by(2);
+    let parts: Vec<&str> = line.split('"').collect();
+    let is_path = |before: &str| before.trim_end().ends_with("path =");
+    let mut quoted = parts.chunks(2).filter(|pair| pair.len() == 2 && !is_path(pair[0]));
     let key = line.split('=').next().unwrap_or_default().trim();
     let names = ["armed", "fault", "volatile"];
     let is_feature = |text: &str| names.contains(&text.rsplit('/').next().unwrap_or(text));
-    let is_path = |text: &str| text == "jepsen/fault";
-    names.contains(&key) || quoted.filter(|text| !is_path(text)).any(is_feature)
+    let is_member = key == "members";
+    names.contains(&key) || (!is_member && quoted.any(|pair| is_feature(pair[1])))
 }
 
 /// Targets of the relative links of a page.
