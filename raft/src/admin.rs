@@ -124,8 +124,9 @@ async fn change(
     // A change of voters has two steps, and only who waits for the first asks for the second. So
     // it does not end with who asked for it.
     let raft = core.raft.clone();
-    let changing =
-        tokio::spawn(async move { raft.change_membership_if(change, retain, [unchanged]).await });
+    let changing = core
+        .members
+        .spawn(async move { raft.change_membership_if(change, retain, [unchanged]).await });
     let Ok(Ok(changed)) = tokio::time::timeout(VERB_MAX, changing).await else {
         return Err(Failed::Unknown);
     };

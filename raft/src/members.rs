@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::network::Dialer;
 use crate::network::rpc::Rpc;
@@ -50,6 +51,14 @@ impl Members {
     /// Drops the connections to everybody but these; what waits for an answer still gets it.
     pub(crate) fn keep(&self, is_member: impl Fn(u64) -> bool) {
         self.links.lock().retain(|id, _| is_member(*id));
+    }
+
+    /// Spawns a task on the runtime of the connections, whichever one the caller is on.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.dialer.runtime.spawn(task)
     }
 
     fn open(&self, id: u64, address: &Address) -> Links {

@@ -14,6 +14,7 @@ use firstcome_storage::dir::IdentityState;
 use firstcome_storage::query::ReadView;
 use firstcome_storage::{DataDir, Identity};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -130,6 +131,9 @@ pub struct Node {
 impl Node {
     /// Opens the directory, joins or forms the cluster, and starts. Returns as soon as requests
     /// can be taken (there may be no leader yet).
+    ///
+    /// The runtime that polls this call runs every task of the node; its methods may be called
+    /// from any other.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let config = raft_config(&options)?;
         let listener =
@@ -159,6 +163,7 @@ impl Node {
             dial: options.dial.clone(),
             connect_timeout: options.connect_timeout,
             failure: failure.clone(),
+            runtime: Handle::current(),
         };
         let members = Arc::new(Members::new(dialer.clone()));
         let transfers = Arc::<Transfers>::default();
@@ -233,7 +238,7 @@ impl Node {
 
     /// Does what the control socket of a fault build asks for, for as long as the node lives.
     fn obey(&self) {
-        let (runtime, core) = (tokio::runtime::Handle::current(), Arc::downgrade(&self.core));
+        let (runtime, core) = (Handle::current(), Arc::downgrade(&self.core));
         let node = move || {
             let core = core.upgrade().ok_or("the node has ended")?;
             Ok::<_, String>(Self { core, tasks: Arc::default() })

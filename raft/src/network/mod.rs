@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::failure::{FailureSlot, exit};
 use crate::wire::{Channel, Hello, PROTOCOL, Welcome};
 use stream::{FrameReader, FrameWriter};
@@ -30,6 +32,8 @@ pub(crate) struct Dialer {
     pub(crate) dial: BTreeMap<String, String>,
     pub(crate) connect_timeout: Duration,
     pub(crate) failure: FailureSlot,
+    /// Where connections live, whichever runtime their first caller is on.
+    pub(crate) runtime: Handle,
 }
 
 impl Dialer {

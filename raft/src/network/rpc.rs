@@ -56,8 +56,9 @@ impl Rpc {
         channel: Channel,
     ) -> Self {
         let (calls, queue) = mpsc::unbounded_channel();
+        let runtime = dialer.runtime.clone();
         let link = Link { dialer, to, name, address, channel, queue, waiting: BTreeMap::new() };
-        tokio::spawn(link.run());
+        runtime.spawn(link.run());
         Self { calls }
     }
 

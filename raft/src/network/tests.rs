@@ -28,6 +28,7 @@ fn dialer(cluster_uuid: String) -> Dialer {
         dial: BTreeMap::new(),
         connect_timeout: DEADLINE,
         failure: FailureSlot::default(),
+        runtime: Handle::current(),
     }
 }
 
@@ -82,6 +83,32 @@ async fn the_asking_end_reads_answers_while_its_questions_wait_for_the_socket() 
     }
     drop(rpc);
     peer.await.unwrap().unwrap();
+}
+
+/// A link opened by a request handler must not live on the runtime of the handlers, where it would
+/// wait behind them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_outlives_the_runtime_of_its_first_caller() {
+    let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let peer = tokio::spawn(stub::run("n9", listener));
+    let members = Members::new(dialer(String::new()));
+    let address = Address { name: "n9".to_owned(), api: String::new(), peer: address };
+    let handlers = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (link, answer) = handlers
+        .spawn(async move {
+            let link = members.control(9, &address);
+            let answer = link.call(Request::ReadIndex, DEADLINE).await;
+            (link, answer)
+        })
+        .await
+        .unwrap();
+    // Waits until nothing of it runs any more.
+    tokio::task::spawn_blocking(move || drop(handlers)).await.unwrap();
+    for answer in [answer, link.call(Request::ReadIndex, DEADLINE).await] {
+        assert_eq!(answer, Ok(Response::Failed(Failed::NotLeader)));
+    }
+    peer.abort();
 }
 
 /// Story: openraft waits for a dead peer inside its stream of requests, and the dial came before
