@@ -1,8 +1,8 @@
-//! Names the build: the commit it was made from, for `firstcome --version`.
+//! Sets the commit and build profile for `firstcome --version`.
 
 use std::process::Command;
 
-/// What git prints, or nothing: sources may be built from an archive.
+/// Output of git, or nothing: the sources may come from an archive.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

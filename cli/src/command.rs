@@ -1,11 +1,12 @@
-//! The command line: one file per command, each with its arguments and its one action.
+//! The command line: one file per command, with its arguments and its one action.
 
+mod argument;
 mod bench;
 mod cluster;
 mod completions;
 mod demo;
 mod inspect;
-pub(crate) mod keys;
+mod keys;
 mod order;
 mod product;
 mod sale;
@@ -15,23 +16,25 @@ mod token;
 use std::future::Future;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::version::VERSION;
 
-/// Sells limited stock to whoever comes first, and proves that it did.
+/// Sells limited stock first come, first served, and proves it.
 #[derive(Parser)]
-#[command(name = "firstcome", version = crate::VERSION, propagate_version = true)]
+#[command(name = "firstcome", version = VERSION, propagate_version = true)]
 #[command(after_help = "\
 Examples:
-  firstcome demo                      three nodes, 2000 buyers, 500 units, the leader killed
+  firstcome demo                      three nodes, 2000 buyers, 500 units, leader killed
   firstcome serve                     one development node on 127.0.0.1:7400, data in ./data
   firstcome product create --name Lamp --price 15000KRW --stock 100 --no-shipping
   firstcome sale create --product prd_... --title Spring --units 50 --opens-at +10s
   firstcome order create --sale sal_... --quantity 1
 
-Exit codes: 0 done, 1 refused, 2 outcome unknown (look, then repeat), 64 usage, 65 corrupt data,
-70 bug, 74 I/O, 75 port or directory in use, 76 wrong identity, 77 removed, 78 configuration.")]
+Exit codes: 0 success, 1 refused, 2 outcome unknown (check, then retry), 64 usage, 65 corrupt data,
+70 bug, 74 I/O error, 75 port or directory in use, 76 wrong identity, 77 node removed,
+78 configuration.")]
 pub(crate) struct Cli {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
@@ -44,30 +47,30 @@ pub(crate) struct Cli {
 enum Command {
     /// Run a node.
     Serve(serve::Args),
-    /// Make the key that all nodes of a cluster share.
+    /// Create the master key that all nodes of a cluster share.
     Keys(keys::Args),
-    /// Print an access token; needs only the master key.
+    /// Print an access token, signed with the master key.
     Token(token::Args),
     /// Create, show and change products.
     Product(product::Args),
-    /// Create, show and run sales.
+    /// Create, show, change and close sales.
     Sale(sale::Args),
-    /// Place, show and handle orders.
+    /// Place, show, pay, ship and cancel orders.
     Order(order::Args),
-    /// Look at a cluster and change its members.
+    /// Show a cluster's status and change its members.
     Cluster(cluster::Args),
-    /// Look into the data directory of a stopped node.
+    /// Inspect the data directory of a stopped node.
     Inspect(inspect::Args),
-    /// Sell out on three real nodes, kill the leader, and check every unit.
+    /// Sell out on three real nodes with the leader killed, and check every unit.
     Demo(demo::Args),
-    /// Measure purchases per second, and check the ledger afterwards.
+    /// Measure purchases per second, then check every unit.
     Bench(bench::Args),
-    /// Print a completion script for a shell.
+    /// Print a shell completion script.
     Completions(completions::Args),
 }
 
 impl Cli {
-    /// Runs the command to its end.
+    /// Runs the command.
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let json = self.json;
         match self.command {
@@ -81,12 +84,12 @@ impl Cli {
             Command::Inspect(args) => inspect::run(&args, json),
             Command::Demo(args) => wait(demo::run(args, json)),
             Command::Bench(args) => wait(bench::run(args, json)),
-            Command::Completions(args) => Ok(completions::run(&args)),
+            Command::Completions(args) => Ok(completions::run(&args, Self::command())),
         }
     }
 }
 
-/// Runs a client's work on one thread: the other cores belong to the nodes it talks to.
+/// Runs a client on one thread; the other cores are for the nodes it talks to.
 fn wait(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -97,17 +100,15 @@ fn wait(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
-    fn command_line_is_consistent() {
+    fn clap_accepts_the_command_line() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_command_says_what_it_does_and_shows_an_example() {
+    fn every_command_has_a_description_and_an_example() {
         for command in Cli::command().get_subcommands() {
             let name = command.get_name();
             assert!(command.get_about().is_some(), "{name} has no description");

@@ -1,46 +1,50 @@
-//! Who the command line is: the master key, and tokens made with it.
+//! The master key: finding, generating and writing it. Tokens are signed with it.
 
 use std::error::Error as _;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use firstcome_api::{Keys, MasterKey};
 use firstcome_domain::{Role, UserId};
 
 use crate::exit::{Exit, Stop};
 
-/// Where a development node keeps the key it made for itself.
+/// Where a development node keeps its generated key.
 pub(crate) const DEVELOPMENT_KEY: &str = "data/master.key";
-/// Names the master key file.
+/// Environment variable with the path of the master key file.
 pub(crate) const KEY_FILE_VARIABLE: &str = "FIRSTCOME_MASTER_KEY_FILE";
-/// Holds the master key itself.
+/// Environment variable with the master key itself.
 pub(crate) const KEY_VARIABLE: &str = "FIRSTCOME_MASTER_KEY";
 
-/// Reads a key file. Fails with its name and what to do.
+/// Reads a key file. The error names the file and says what to do.
 pub(crate) fn load(file: &Path) -> Result<MasterKey, Stop> {
     MasterKey::load(file).map_err(|error| {
         let file = file.display();
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         Stop::config(format!(
-            "master key {file}: {error}{cause}; `firstcome keys init FILE` makes a new one"
+            "master key {file}: {error}{cause}; `firstcome keys init FILE` creates a new one"
         ))
     })
 }
 
-/// The master key that the environment names, if it names one.
+/// The master key from the environment, if it is set there.
 pub(crate) fn from_environment() -> Result<Option<MasterKey>, Stop> {
     if let Some(file) = std::env::var_os(KEY_FILE_VARIABLE) {
         return load(Path::new(&file)).map(Some);
     }
     let Ok(text) = std::env::var(KEY_VARIABLE) else { return Ok(None) };
-    // A bare key has no version yet: it is the first.
+    // A key without a version is version 1.
     let text = if text.contains(':') { text } else { format!("1:{text}") };
     let key = MasterKey::parse(&text)
         .map_err(|error| Stop::config(format!("{KEY_VARIABLE}: {error}")))?;
     Ok(Some(key))
 }
 
-/// The master key for making tokens: the named file, the environment, or the development node
-/// of this directory; `None` if there is none of them.
+/// Keys for signing tokens, from the given file, the environment, or the development node in the
+/// current directory. `None` if there is no key.
 pub(crate) fn find(key_file: Option<&PathBuf>) -> Result<Option<Keys>, Stop> {
     let key = match key_file {
         Some(file) => Some(load(file)?),
@@ -54,28 +58,48 @@ pub(crate) fn find(key_file: Option<&PathBuf>) -> Result<Option<Keys>, Stop> {
     key.map(|key| derive(&key)).transpose()
 }
 
-/// The keys that sign and seal, derived from the master key.
+/// Derives the signing and encryption keys from the master key.
 pub(crate) fn derive(master: &MasterKey) -> Result<Keys, Stop> {
     Keys::new(master).map_err(|error| Stop::new(Exit::Bug, error.to_string()))
 }
 
-/// Draws a new master key.
+/// Generates a new master key.
 pub(crate) fn generate() -> Result<MasterKey, Stop> {
     MasterKey::generate().map_err(|error| Stop::new(Exit::Io, error.to_string()))
 }
 
-/// An id for a user nobody has seen before.
+/// Writes and syncs a key file readable only by its owner. Never overwrites a file: without the
+/// old key, every token and every encrypted field becomes unreadable.
+pub(crate) fn create_key_file(file: &Path, key: &MasterKey) -> anyhow::Result<()> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let mut opened = match opened {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let message = format!(
+                "{} already exists and was not overwritten; choose another file, or keep using this one",
+                file.display()
+            );
+            return Err(Stop::new(Exit::Refused, message).into());
+        }
+        other => other.with_context(|| format!("cannot create {}", file.display()))?,
+    };
+    opened
+        .write_all(key.to_file_text().as_bytes())
+        .and_then(|()| opened.sync_all())
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// A new user id.
 pub(crate) fn fresh_user() -> UserId {
     UserId::new(uuid::Uuid::now_v7().as_u128())
 }
 
-/// The word for a role, as on the command line and in tokens.
+/// Parses a role name.
 pub(crate) fn parse_role(text: &str) -> Result<Role, String> {
     match text {
         "customer" => Ok(Role::Customer),
         "support" => Ok(Role::Support),
         "operator" => Ok(Role::Operator),
         "admin" => Ok(Role::Admin),
-        _ => Err("roles are customer, support, operator and admin".to_owned()),
+        _ => Err("unknown role: use customer, support, operator or admin".to_owned()),
     }
 }

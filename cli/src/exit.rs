@@ -1,4 +1,4 @@
-//! Exit codes: what a script or a supervisor may conclude from how a command ended.
+//! Exit codes: what a script or a supervisor can conclude from how a command ended.
 
 use std::process::ExitCode;
 
@@ -8,21 +8,21 @@ use firstcome_storage::Error as StorageError;
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
-    /// Done, or stopped as asked.
+    /// Success, or stopped on request.
     Done = 0,
-    /// Refused, and nothing happened; of `demo` and `bench`: a rule was broken.
+    /// Refused, nothing was changed. For `demo` and `bench`: a check failed.
     Refused = 1,
-    /// The outcome is unknown: look, then repeat.
+    /// The outcome is unknown: check, then retry.
     Unknown = 2,
     /// The command line is wrong.
     Usage = 64,
-    /// Data on disk is damaged.
+    /// Data on disk is corrupt.
     Corrupt = 65,
     /// A bug.
     Bug = 70,
-    /// The operating system refused to read or write.
+    /// Reading or writing failed.
     Io = 74,
-    /// Try again later: a port or a directory is in use.
+    /// Temporary failure: a port or directory is in use.
     Temporary = 75,
     /// The directory belongs to another cluster, node or version.
     Identity = 76,
@@ -33,7 +33,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The exit code an error asks for, by the first cause that names one.
+    /// The exit code of an error: that of the first cause in its chain that has one.
     pub fn of(error: &anyhow::Error) -> Self {
         error.chain().find_map(Self::of_cause).unwrap_or(Self::Bug)
     }
@@ -43,10 +43,11 @@ impl Exit {
         self as u8
     }
 
-    /// What an operator does next, where the reason alone does not say it: docs/operations.md.
+    /// What the operator should do next, if the error message alone does not say it. See
+    /// docs/operations.md.
     pub fn advice(self) -> Option<&'static str> {
         (self == Self::Corrupt).then_some(
-            "do not start it again: keep the data directory as evidence and replace the node",
+            "do not restart this node: keep the data directory as evidence and replace the node",
         )
     }
 
@@ -75,7 +76,7 @@ impl Exit {
         }
     }
 
-    /// What a node names as its reason to stop; it names no others.
+    /// Maps the code with which a running node failed.
     pub fn of_code(code: i32) -> Self {
         let named = [Self::Corrupt, Self::Io, Self::Temporary, Self::Identity, Self::Removed];
         named.into_iter().find(|exit| i32::from(exit.code()) == code).unwrap_or(Self::Bug)
@@ -98,7 +99,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error that knows its exit code, told in words for the person at the terminal.
+/// An error with an exit code and a message for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Stop {
@@ -120,28 +121,8 @@ impl Stop {
     }
 }
 
-/// Makes a panic on any thread end the process with code 70 after one line: a node that lost one
-/// of its tasks must not live on.
-pub(crate) fn on_panic() {
-    std::panic::set_hook(Box::new(|panic| {
-        if firstcome_storage::panic_is_caught() {
-            return; // It becomes an error of its own: a damaged file, a broken invariant.
-        }
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let cause = panic
-            .payload_as_str()
-            .map_or_else(|| "unknown cause".to_owned(), |text| text.replace('\n', " "));
-        if tracing::enabled!(tracing::Level::ERROR) {
-            tracing::error!(code = Exit::Bug.code(), place, "bug: {cause}");
-        } else {
-            crate::output::note(&format!("bug: {cause} (at {place})"));
-        }
-        leave(Exit::Bug);
-    }));
-}
-
-/// Ends the process at once, without unwinding.
-#[expect(clippy::exit, reason = "fail-stop: other threads must not run on after this")]
+/// Exits at once, without unwinding.
+#[expect(clippy::exit, reason = "fail-stop: other threads must not keep running")]
 pub(crate) fn leave(exit: Exit) -> ! {
     std::process::exit(i32::from(exit.code()))
 }

@@ -1,12 +1,13 @@
-//! The commands of `firstcome`, the settings of `cluster.toml`, and the words people read.
+//! The commands of `firstcome`, the settings of `cluster.toml`, and the text people read.
 //!
-//! [`main`] parses the command line, runs one command, and turns whatever happened into one of
-//! the exit codes of [`exit::Exit`]. Each command is one file under `command/`; none of them
-//! holds a rule that the API does not also keep.
+//! [`main`] parses the command line, runs one command, and maps its result to one of the exit
+//! codes in [`exit::Exit`]. Each command is one file under `command/`: its arguments and one
+//! action. The CLI never enforces a rule that the API does not also enforce.
 //!
-//! - [`config`]: defaults, file, environment and `--set`, each value with its origin
-//! - `client`: JSON over HTTP for the verbs; `load`: raw connections for `demo` and `bench`
-//! - `cluster_process`: real nodes on loopback, ended with the command that started them
+//! - [`config`]: defaults, file, environment and `--set`; each value remembers its origin
+//! - `client`: JSON over HTTP for the commands that talk to a node
+//! - `node`: the process behind `serve`, with its two runtimes
+//! - `load`: `demo` and `bench`, which start real nodes on loopback and send them traffic
 
 #![expect(
     clippy::format_push_string,
@@ -20,48 +21,29 @@
 pub mod config;
 pub mod exit;
 
-mod bench;
 mod client;
-mod cluster_process;
 mod command;
+mod crash;
 mod credentials;
-mod demo;
-mod instant;
 mod load;
 mod logging;
+mod node;
 mod output;
+mod rfc3339;
+mod version;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+pub use crate::version::VERSION;
+
 use crate::command::Cli;
 use crate::exit::{Exit, Stop};
 
-/// Which release, from which commit, built how.
-pub const VERSION: &str = if firstcome_fault::IS_FAULT_BUILD {
-    concat!(
-        env!("CARGO_PKG_VERSION"),
-        "+fault (",
-        env!("FIRSTCOME_COMMIT"),
-        ", ",
-        env!("FIRSTCOME_PROFILE"),
-        ")"
-    )
-} else {
-    concat!(
-        env!("CARGO_PKG_VERSION"),
-        " (",
-        env!("FIRSTCOME_COMMIT"),
-        ", ",
-        env!("FIRSTCOME_PROFILE"),
-        ")"
-    )
-};
-
 /// Runs the command that the command line names.
 pub fn main() -> ExitCode {
-    exit::on_panic();
+    crash::exit_on_panic();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),
@@ -80,9 +62,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints what clap has to say: help and version are wishes, the rest is wrong usage.
+/// Prints clap's message. `--help` and `--version` succeed; everything else is a usage error.
 fn usage(error: &clap::Error) -> Exit {
     let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-    // Nobody is left to tell when the terminal is gone.
+    // If the terminal is gone, there is nobody to tell.
     error.print().map_or(Exit::Io, |()| exit)
 }

@@ -1,7 +1,7 @@
-//! Logs of a node: one line an event on stderr, JSON for machines or text for eyes.
+//! Node logs: one line per event on stderr, as JSON or as text.
 //!
 //! JSON lines carry `ts, level, msg, node` and the event's own fields (`term`, `revision`,
-//! `request_id`, `code`, ...). No personal data and no keys go in here.
+//! `request_id`, `code`, ...). Personal data and keys are never logged.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::exit::Stop;
-use crate::instant;
+use crate::rfc3339;
 
-/// Starts logging for a node. Fails if the level makes no sense.
+/// Starts logging. Fails if the level is not valid.
 pub(crate) fn start(node: &str, level: &str, json: bool) -> Result<(), Stop> {
-    // openraft tells its whole state at every step; one level less is what operators can use.
+    // openraft logs its whole state at every step, so it logs one level below ours.
     let below = match level {
         "trace" => "debug",
         "debug" => "info",
@@ -37,7 +37,7 @@ pub(crate) fn start(node: &str, level: &str, json: bool) -> Result<(), Stop> {
         .map_err(|error| Stop::new(crate::exit::Exit::Bug, error.to_string()))
 }
 
-/// How one event becomes one line.
+/// Formats one event as one line.
 struct Line {
     node: String,
     json: bool,
@@ -56,7 +56,7 @@ where
     ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let ts = instant::format(instant::now_ms());
+        let ts = rfc3339::format(rfc3339::now_ms());
         let level = *event.metadata().level();
         if !self.json {
             write!(writer, "{ts} {level:>5} {} {}", self.node, fields.message)?;
@@ -75,7 +75,7 @@ where
     }
 }
 
-/// What an event holds.
+/// Message and fields of one event.
 #[derive(Default)]
 struct Fields {
     message: String,

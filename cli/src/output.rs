@@ -1,5 +1,5 @@
-//! What people and scripts read: sentences and aligned tables, or JSON. The only file that
-//! writes to the terminal.
+//! Output: text and aligned tables for people, JSON for scripts. The only file that writes to the
+//! terminal.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 
-/// Writes to stdout. A reader that went away (`| head`) is no reason to complain.
+/// Writes to stdout. Exits without a message if the reader is gone (`| head`).
 pub(crate) fn write(text: &str) {
     let mut out = io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
@@ -20,18 +20,18 @@ pub(crate) fn line(text: &str) {
     write(&format!("{text}\n"));
 }
 
-/// Writes JSON to stdout, one value a line when piped, indented for eyes.
+/// Writes JSON to stdout: indented on a terminal, one value per line otherwise.
 pub(crate) fn json(value: &Value) {
     let pretty = io::stdout().is_terminal();
     line(&if pretty { format!("{value:#}") } else { value.to_string() });
 }
 
-/// Writes a line to stderr; lost with the terminal.
+/// Writes a line to stderr; ignores errors.
 pub(crate) fn note(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
-/// Tells why a command failed.
+/// Prints why a command failed.
 pub(crate) fn error(json: bool, exit: Exit, error: &anyhow::Error) {
     if json {
         note(
@@ -45,9 +45,9 @@ pub(crate) fn error(json: bool, exit: Exit, error: &anyhow::Error) {
     }
 }
 
-/// Aligns rows under their heads; numbers go to the right.
-pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();
+/// Aligns rows under their headers; numeric columns are right-aligned.
+pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = headers.iter().map(|header| header.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
@@ -60,10 +60,10 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
                     .is_none_or(|c| c == "-" || c.starts_with(|l: char| l.is_ascii_digit()))
             })
     };
-    let right: Vec<bool> = (0..heads.len()).map(numeric).collect();
-    let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
+    let right: Vec<bool> = (0..headers.len()).map(numeric).collect();
+    let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
     let mut text = String::new();
-    for row in std::iter::once(&heads).chain(rows) {
+    for row in std::iter::once(&headers).chain(rows) {
         let mut cells = Vec::new();
         for ((cell, width), right) in row.iter().zip(&widths).zip(&right) {
             cells.push(if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") });
@@ -74,7 +74,7 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A field of a JSON document as a person reads it; `path` goes down with dots.
+/// A field of a JSON document as text; dots in `path` descend into objects.
 pub(crate) fn field(value: &Value, path: &str) -> String {
     let found = path.split('.').try_fold(value, |at, name| at.get(name));
     match found {
@@ -91,7 +91,7 @@ pub(crate) fn field(value: &Value, path: &str) -> String {
     }
 }
 
-/// One line a field, for single objects: everything they hold, inner objects with dots.
+/// One line per field of a single object; nested fields get dotted names.
 pub(crate) fn object(value: &Value) -> String {
     let mut lines = Vec::new();
     flatten(value, "", &mut lines);
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_align_words_left_and_numbers_right() {
+    fn tables_align_text_left_and_numbers_right() {
         let rows = vec![
             vec!["n1".to_owned(), "7".to_owned()],
             vec!["longer".to_owned(), "1234".to_owned()],
@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn inner_objects_are_shown_with_dots() {
+    fn nested_fields_get_dotted_names() {
         let sale =
             json!({"id": "sal_1", "object": "sale", "stock": {"held": 3, "object": "stock"}});
         assert_eq!(object(&sale), "id          sal_1\nstock.held  3\n");
     }
 
     #[test]
-    fn money_reads_as_amount_and_currency() {
+    fn money_is_shown_as_amount_and_currency() {
         let sale = json!({"price": {"amount": 15000, "currency": "KRW"}, "closes_at": null});
         assert_eq!(field(&sale, "price"), "15000 KRW");
         assert_eq!(field(&sale, "closes_at"), "-");

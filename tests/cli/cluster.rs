@@ -1,4 +1,4 @@
-//! Three real nodes of one cluster on loopback: started, paused, killed, started again.
+//! A cluster of three real nodes on loopback, for tests that pause, kill and restart nodes.
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Ask};
+use crate::http::{Request, Response};
 use crate::process::{Running, code, firstcome, run, stderr, stdout};
 
-/// From a start to a ready node, or from a fault to what follows from it, on a busy machine.
+/// Longest wait for a node to become ready, or for the effect of a fault, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
-/// Between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(25);
-/// Below the range from which the kernel takes ports for outgoing connections, so that none of
-/// ours sits on a node's port while the node is down.
+/// Pause between two checks of a condition.
+const POLL_PAUSE: Duration = Duration::from_millis(25);
+/// Below the kernel's range for outgoing connections, so that none of them can take a node's port
+/// while the node is down.
 const PORTS: std::ops::Range<u64> = 15_000..32_000;
 const NODES: usize = 3;
 
@@ -25,33 +25,33 @@ struct Node {
     name: String,
     api: String,
     log: PathBuf,
-    /// More arguments of `serve`.
+    /// More arguments for `serve`.
     extra: Vec<String>,
     process: Option<Running>,
 }
 
-/// A cluster that lives as long as this value.
+/// A cluster whose processes live as long as this value.
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
-    /// A token that may do everything.
+    /// An admin token.
     pub(crate) admin: String,
     directory: tempfile::TempDir,
 }
 
-/// Looks until there is something to see; fails the test after [`PATIENCE`].
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// Polls until there is a value; fails the test after [`PATIENCE`].
+pub(crate) fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(seen) = look() {
+        if let Some(seen) = poll() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(LOOK);
+        assert!(Instant::now() < deadline, "did not happen within {PATIENCE:?}: {what}");
+        std::thread::sleep(POLL_PAUSE);
     }
 }
 
 /// Whether every thread of a process is stopped: state `T` in `/proc/PID/task/TID/stat`.
-fn stands_still(id: &str) -> bool {
+fn is_stopped(id: &str) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{id}/task")).expect("a process");
     tasks.flatten().all(|task| {
         let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
@@ -60,8 +60,8 @@ fn stands_still(id: &str) -> bool {
 }
 
 impl Cluster {
-    /// Starts three nodes with empty directories, and waits until all are ready. `extra` says
-    /// which node (from 0) gets which further arguments.
+    /// Starts three nodes with empty directories, and waits until all are ready. `extra` has more
+    /// arguments for single nodes, counted from 0.
     pub(crate) fn start(extra: &[(usize, &[&str])]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let made = run(directory.path(), &["keys", "init", "master.key"]);
@@ -86,12 +86,13 @@ impl Cluster {
         std::fs::write(directory.path().join("cluster.toml"), settings).expect("the file");
         let admin = tokens(directory.path(), "admin", 1).remove(0);
         let mut cluster = Self { nodes, admin, directory };
-        cluster.start_again(&[0, 1, 2]);
+        cluster.restart(&[0, 1, 2]);
         cluster
     }
 
-    /// Starts stopped nodes on their own files, and waits until every living node is ready.
-    pub(crate) fn start_again(&mut self, at: &[usize]) {
+    /// Restarts stopped nodes on their data directories, and waits until every running node is
+    /// ready.
+    pub(crate) fn restart(&mut self, at: &[usize]) {
         for at in at {
             let node = &mut self.nodes[*at];
             let log: File =
@@ -110,75 +111,73 @@ impl Cluster {
             node.process = Some(Running(child));
         }
         for node in self.nodes.iter().filter(|node| node.process.is_some()) {
-            let ready = || Ask::get("/readyz").send(&node.api).is_ok_and(|a| a.status == 200);
+            let ready = || Request::get("/readyz").send(&node.api).is_ok_and(|a| a.status == 200);
             let log = || std::fs::read_to_string(&node.log).unwrap_or_default();
             let deadline = Instant::now() + PATIENCE;
             while !ready() {
                 assert!(Instant::now() < deadline, "{} is not ready:\n{}", node.name, log());
-                std::thread::sleep(LOOK);
+                std::thread::sleep(POLL_PAUSE);
             }
         }
     }
 
-    /// Where a node takes requests.
+    /// The REST address of a node.
     pub(crate) fn api(&self, at: usize) -> &str {
         &self.nodes[at].api
     }
 
-    /// Its name.
+    /// The name of a node.
     pub(crate) fn name(&self, at: usize) -> &str {
         &self.nodes[at].name
     }
 
-    /// The place of the node that the asked one takes for the leader.
+    /// Index of the leader according to node `at`.
     pub(crate) fn leader_seen_by(&self, at: usize) -> Option<usize> {
-        let seen = Ask::get("/v1/cluster?consistency=local").send(self.api(at)).ok()?;
+        let seen = Request::get("/v1/cluster?consistency=local").send(self.api(at)).ok()?;
         self.nodes.iter().position(|node| node.name == seen.text("leader"))
     }
 
-    /// Waits until all three name one leader; its place.
+    /// Waits until all nodes agree on a leader; returns its index.
     pub(crate) fn leader(&self) -> usize {
-        until("one leader for all", || {
+        until("all nodes agree on a leader", || {
             let seen: Vec<_> = (0..NODES).map(|at| self.leader_seen_by(at)).collect();
             seen[0].filter(|_| seen.iter().all(|leader| *leader == seen[0]))
         })
     }
 
-    /// Sends a signal to several nodes at once.
+    /// Sends a signal to several nodes at the same time.
     pub(crate) fn signal(&self, name: &str, at: &[usize]) {
         let ids = at.iter().filter_map(|at| self.nodes[*at].process.as_ref());
         let ids: Vec<String> = ids.map(|process| process.0.id().to_string()).collect();
-        assert_eq!(ids.len(), at.len(), "only running nodes hear signals");
+        assert_eq!(ids.len(), at.len(), "not all of these nodes are running");
         let sent = Command::new("kill").arg(format!("-{name}")).args(&ids).status();
         assert!(sent.expect("kill runs").success(), "SIG{name} to {at:?}");
         if name == "STOP" {
-            // A signal is only on its way when `kill` ends: on a busy machine a thread on the
-            // other core still finishes what it does.
-            until("every thread stands still", || {
-                ids.iter().all(|id| stands_still(id)).then_some(())
-            });
+            // `kill` returns before the signal takes effect: a thread on another core may still be
+            // running.
+            until("all threads have stopped", || ids.iter().all(|id| is_stopped(id)).then_some(()));
         }
     }
 
-    /// Ends several nodes at once with SIGKILL.
+    /// Kills several nodes at the same time with SIGKILL.
     pub(crate) fn kill(&mut self, at: &[usize]) {
         self.signal("KILL", at);
         self.reap(at);
     }
 
-    /// Waits for the end of nodes that were killed.
+    /// Waits until killed nodes have exited.
     pub(crate) fn reap(&mut self, at: &[usize]) {
         for at in at {
             drop(self.nodes[*at].process.take());
         }
     }
 
-    /// Tokens of customers nobody has seen before.
+    /// Tokens of new customers.
     pub(crate) fn customers(&self, count: usize) -> Vec<String> {
         tokens(self.directory.path(), "customer", count)
     }
 
-    /// Creates a product and a sale of it, open at once unless said otherwise; the sale's id.
+    /// Creates a product and a sale of it; returns the sale's id.
     pub(crate) fn sale(&self, units: u64, opens_at: &str) -> String {
         let product = json!({
             "name": "Lamp", "no_shipping": true, "stock": units,
@@ -195,24 +194,24 @@ impl Cluster {
     fn create(&self, path: &str, body: &Value) -> Value {
         let body = body.to_string();
         let key = format!("setup-{}", path.rsplit('/').next().unwrap_or_default());
-        let ask = Ask::post(path, &body).by(&self.admin).key(&key);
-        let answer = until("staff's request is answered", || {
+        let ask = Request::post(path, &body).by(&self.admin).key(&key);
+        let answer = until("the request of staff is answered", || {
             ask.send(self.api(0)).ok().filter(|answer| answer.status < 500)
         });
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.body
     }
 
-    /// The sale's stock, read through one node.
-    pub(crate) fn stock(&self, at: usize, sale: &str) -> Answer {
+    /// The stock of a sale, read through node `at`.
+    pub(crate) fn stock(&self, at: usize, sale: &str) -> Response {
         let path = format!("/v1/sales/{sale}/stock");
-        Ask::get(&path).send(self.api(at)).expect("an answer")
+        Request::get(&path).send(self.api(at)).expect("an answer")
     }
 
-    /// State hashes of all nodes at one revision; all are known.
+    /// State hashes of all nodes at the same revision.
     pub(crate) fn hashes(&self) -> Vec<String> {
-        until("every node tells its hash", || {
-            let answer = Ask::get("/v1/cluster/hash").send(self.api(0)).ok()?;
+        until("every node reports its hash", || {
+            let answer = Request::get("/v1/cluster/hash").send(self.api(0)).ok()?;
             let nodes = answer.body["nodes"].as_array()?.iter();
             let hashes = nodes.map(|node| node["hash"].as_str().map(ToOwned::to_owned));
             hashes.collect::<Option<Vec<_>>>().filter(|hashes| hashes.len() == NODES)
@@ -220,7 +219,7 @@ impl Cluster {
     }
 }
 
-/// The body of an order of one unit.
+/// The request body of an order for one unit.
 pub(crate) fn one_unit(sale: &str) -> String {
     json!({"lines": [{"sale_id": sale, "quantity": 1}]}).to_string()
 }
@@ -233,9 +232,9 @@ fn tokens(directory: &Path, role: &str, count: usize) -> Vec<String> {
     stdout(&made).lines().map(ToOwned::to_owned).collect()
 }
 
-/// Ports nobody listens on.
+/// Free ports.
 fn free_ports(count: usize) -> Vec<u16> {
-    // Held until all are found, so that none is found twice.
+    // Kept bound until all are found, so that none is found twice.
     let mut held = Vec::new();
     let random = RandomState::new();
     for attempt in 0..1000_u32 {

@@ -1,4 +1,4 @@
-//! Help, usage errors, keys and tokens: everything that needs no node.
+//! Help, usage errors, keys and tokens: everything that works without a node.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -27,7 +27,7 @@ fn help_names_every_command_and_the_exit_codes() {
     for command in COMMANDS {
         assert!(text.contains(&format!("\n  {command} ")), "{command} is missing:\n{text}");
     }
-    assert!(text.contains("Exit codes: 0 done"), "{text}");
+    assert!(text.contains("Exit codes: 0 success"), "{text}");
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn help_of_each_command_shows_examples() {
 }
 
 #[test]
-fn hidden_arguments_stay_hidden() {
+fn help_does_not_show_internal_arguments() {
     let here = tempfile::tempdir().expect("a directory");
     let text = stdout(&run(here.path(), &["serve", "--help"]));
     for hidden in ["bench-routes", "clock-offset", "stop-with-parent"] {
@@ -59,7 +59,7 @@ fn version_names_the_build() {
 }
 
 #[test]
-fn wrong_usage_is_64() {
+fn usage_errors_exit_with_64() {
     let here = tempfile::tempdir().expect("a directory");
     for arguments in [
         &["frobnicate"][..],
@@ -73,12 +73,12 @@ fn wrong_usage_is_64() {
     ] {
         let output = run(here.path(), arguments);
         assert_eq!(code(&output), 64, "{arguments:?}: {}", stderr(&output));
-        assert!(!output.stderr.is_empty(), "{arguments:?} says nothing");
+        assert!(!output.stderr.is_empty(), "{arguments:?} prints no error");
     }
 }
 
 #[test]
-fn completions_exist_for_each_shell() {
+fn completions_are_generated_for_each_shell() {
     let here = tempfile::tempdir().expect("a directory");
     for shell in ["bash", "zsh", "fish"] {
         let output = run(here.path(), &["completions", shell]);
@@ -88,14 +88,14 @@ fn completions_exist_for_each_shell() {
 }
 
 #[test]
-fn keys_are_for_their_owner_only_and_never_overwritten() {
+fn key_files_are_readable_by_their_owner_only_and_never_overwritten() {
     let here = tempfile::tempdir().expect("a directory");
     assert_eq!(code(&run(here.path(), &["keys", "init", "master.key"])), 0);
     let file = here.path().join("master.key");
     let first = std::fs::read_to_string(&file).expect("the key");
     let mode = std::fs::metadata(&file).expect("the key").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(first.lines().any(|line| line.starts_with("1:")), "version:base64 is missing");
+    assert!(first.lines().any(|line| line.starts_with("1:")), "the key has no version:base64 line");
 
     let again = run(here.path(), &["keys", "init", "master.key"]);
     assert_eq!(code(&again), 1);
@@ -104,7 +104,7 @@ fn keys_are_for_their_owner_only_and_never_overwritten() {
 }
 
 #[test]
-fn tokens_are_printed_alone() {
+fn a_token_is_the_only_output() {
     let here = tempfile::tempdir().expect("a directory");
     run(here.path(), &["keys", "init", "k"]);
     let one = stdout(&run(here.path(), &["token", "--role", "admin", "--key-file", "k"]));
@@ -115,11 +115,11 @@ fn tokens_are_printed_alone() {
         run(here.path(), &["token", "--role", "customer", "--count", "50", "--key-file", "k"]);
     let lines: std::collections::BTreeSet<String> =
         stdout(&many).lines().map(ToOwned::to_owned).collect();
-    assert_eq!(lines.len(), 50, "each line is another customer");
+    assert_eq!(lines.len(), 50, "each line must be a token of another customer");
 }
 
 #[test]
-fn tokens_need_a_key() {
+fn a_token_needs_a_master_key() {
     let here = tempfile::tempdir().expect("a directory");
     let output = run(here.path(), &["token", "--role", "admin"]);
     assert_eq!(code(&output), 78);
@@ -127,16 +127,16 @@ fn tokens_need_a_key() {
 }
 
 #[test]
-fn unreachable_node_is_refused_with_advice() {
+fn an_unreachable_node_is_reported_with_advice() {
     let here = tempfile::tempdir().expect("a directory");
-    // Port 1 is never one of ours.
+    // Nothing listens on port 1.
     let output = run(here.path(), &["cluster", "status", "--url", "http://127.0.0.1:1"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("firstcome serve"), "{}", stderr(&output));
 }
 
 #[test]
-fn errors_are_json_when_asked_for() {
+fn errors_are_json_with_the_json_flag() {
     let here = tempfile::tempdir().expect("a directory");
     let output = run(here.path(), &["--json", "cluster", "status", "--url", "http://127.0.0.1:1"]);
     let error: serde_json::Value = serde_json::from_str(&stderr(&output)).expect("JSON");

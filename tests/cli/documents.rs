@@ -1,4 +1,4 @@
-//! What the documents and the deploy files tell people to type: it exists, as it is written.
+//! Commands, flags, settings, variables and files named in the documents and deploy files exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every file of a folder with one of these endings.
+/// All files in a folder with one of these endings.
 fn files(folder: &str, endings: &[&str]) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).expect(folder);
     let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -28,7 +28,7 @@ fn files(folder: &str, endings: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-/// Every page for people.
+/// All documents.
 fn pages() -> Vec<PathBuf> {
     let at_root = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "jepsen/README.md"];
     let mut pages: Vec<_> = at_root.iter().map(|name| root().join(name)).collect();
@@ -38,7 +38,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The code of a page: lines of its blocks, and what stands between backticks.
+/// The code in a page: lines of its code blocks, and text between backticks.
 fn code_of(page: &str) -> (Vec<String>, Vec<String>) {
     let (mut lines, mut spans) = (Vec::new(), Vec::new());
     let mut inside = false;
@@ -51,24 +51,24 @@ fn code_of(page: &str) -> (Vec<String>, Vec<String>) {
             spans.extend(line.split('`').skip(1).step_by(2).map(ToOwned::to_owned));
         }
     }
-    // A line that ends with a backslash goes on in the next one.
+    // A backslash at the end of a line continues it on the next.
     let joined = lines.join("\n").replace("\\\n", " ");
     (joined.lines().map(ToOwned::to_owned).collect(), spans)
 }
 
-/// The simple commands of a shell line, each as its words.
+/// The simple commands of a shell line, split into words.
 fn commands_of(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![vec![String::new()]];
-    // What quotes the current character, and what did outside each open substitution.
+    // The current quote character, and that outside of each open substitution.
     let (mut quote, mut outside) = (None, Vec::new());
     for c in line.chars() {
-        let words = commands.last_mut().expect("one at least");
-        let word = words.last_mut().expect("one at least");
+        let words = commands.last_mut().expect("at least one");
+        let word = words.last_mut().expect("at least one");
         match (c, quote) {
             ('"' | '\'', None) => quote = Some(c),
             (c, Some(open)) if c == open => quote = None,
             ('#', None) if word.is_empty() => break,
-            // A substitution is a command of its own, inside double quotes too.
+            // A substitution is a command of its own, also inside double quotes.
             ('(', None | Some('"')) => {
                 outside.push(quote.take());
                 commands.push(vec![String::new()]);
@@ -90,7 +90,7 @@ fn commands_of(line: &str) -> Vec<Vec<String>> {
     commands
 }
 
-/// The arguments of `firstcome`, if this simple command runs it.
+/// The arguments, if this command runs `firstcome`.
 fn arguments(words: &[String]) -> Option<Vec<String>> {
     let starts =
         |with: &[&str]| words.iter().zip(with).filter(|(a, b)| a == b).count() == with.len();
@@ -108,7 +108,7 @@ fn arguments(words: &[String]) -> Option<Vec<String>> {
     None
 }
 
-/// What a document tells people to type, with the document's name.
+/// Every `firstcome` command in the documents, with the name of its document.
 fn commands() -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     let mut take = |source: &Path, line: &str| {
@@ -145,7 +145,7 @@ fn commands() -> Vec<(String, Vec<String>)> {
     found
 }
 
-/// The help of commands, each asked for once.
+/// Help texts of commands, each fetched once.
 #[derive(Default)]
 struct Help(BTreeMap<Vec<String>, String>);
 
@@ -160,8 +160,8 @@ impl Help {
         })
     }
 
-    /// Why this command line is wrong, if it is.
-    fn objection(&mut self, arguments: &[String]) -> Option<String> {
+    /// What is wrong with a command line, if anything.
+    fn problem(&mut self, arguments: &[String]) -> Option<String> {
         let mut path = Vec::new();
         let mut rest = arguments.iter().peekable();
         while let Some(word) = rest.peek() {
@@ -185,7 +185,7 @@ impl Help {
         while let Some(word) = rest.next() {
             let Some((flag, value)) = flag_of(word) else {
                 if places == 0 {
-                    return Some(format!("{word:?} is one word too many"));
+                    return Some(format!("unexpected argument {word:?}"));
                 }
                 places -= 1;
                 continue;
@@ -197,14 +197,14 @@ impl Help {
             let Some(line) = line else { return Some(format!("{flag} does not exist")) };
             let takes_value = line.contains(&format!("{flag} <"));
             if takes_value && value.is_none() && rest.next().is_none_or(|v| v.starts_with("--")) {
-                return Some(format!("{flag} lacks its value"));
+                return Some(format!("{flag} needs a value"));
             }
         }
         None
     }
 }
 
-/// A flag, and the value that is glued to it.
+/// A flag, and its value if given as `--flag=value`.
 fn flag_of(word: &str) -> Option<(&str, Option<&str>)> {
     let flag = word.starts_with('-').then_some(word)?;
     Some(flag.split_once('=').map_or((flag, None), |(flag, value)| (flag, Some(value))))
@@ -221,13 +221,13 @@ fn settings() -> BTreeSet<String> {
     list.iter().map(|line| line["key"].as_str().expect("a key").to_owned()).collect()
 }
 
-/// Every `FIRSTCOME_...` in a text.
+/// All names of the form `FIRSTCOME_...` in a text.
 fn variables(text: &str) -> BTreeSet<&str> {
     let names = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
     names.filter(|name| name.starts_with("FIRSTCOME_") && name.len() > 10).collect()
 }
 
-/// Every port in a text that names this machine's loopback.
+/// All ports of 127.0.0.1 in a text.
 fn ports(text: &str) -> BTreeSet<u16> {
     let after = text.split("127.0.0.1:").skip(1);
     let digits = after.map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or(""));
@@ -235,14 +235,14 @@ fn ports(text: &str) -> BTreeSet<u16> {
 }
 
 #[test]
-fn deploy_files_use_real_commands_and_flags() {
+fn documents_and_deploy_files_use_existing_commands_and_flags() {
     let mut help = Help::default();
     let typed = commands();
     let wrong: Vec<String> = typed
         .iter()
         .filter_map(|(source, arguments)| {
-            let objection = help.objection(arguments)?;
-            Some(format!("{source}: firstcome {}: {objection}", arguments.join(" ")))
+            let problem = help.problem(arguments)?;
+            Some(format!("{source}: firstcome {}: {problem}", arguments.join(" ")))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -260,7 +260,7 @@ fn deploy_files_use_real_commands_and_flags() {
         assert!(sources.contains(source), "no command was found in {source}: {sources:?}");
     }
 
-    // The judge itself: each of these is wrong in its own way.
+    // Checks the check: each of these is wrong in a different way.
     for bad in [
         "frobnicate",
         "serve --nodes n1",
@@ -269,18 +269,18 @@ fn deploy_files_use_real_commands_and_flags() {
         "token --role admin extra",
     ] {
         let words: Vec<String> = bad.split(' ').map(ToOwned::to_owned).collect();
-        assert!(help.objection(&words).is_some(), "{bad} is taken for right");
+        assert!(help.problem(&words).is_some(), "{bad} is not recognised as wrong");
     }
 }
 
 #[test]
-fn documents_use_real_variables_settings_and_ports() {
+fn documents_use_existing_variables_settings_and_ports() {
     let settings = settings();
     let everything = format!("{}{}", stdout(&run(root(), &["product", "--help"])), {
         stdout(&run(root(), &["token", "--help"]))
     });
     let own = variables(&everything);
-    // Where a node of cluster.toml, of compose.yaml or a development node listens, and a fourth.
+    // Ports of cluster.toml, compose.yaml, a development node, and a fourth node.
     let mut known = ports(&read(&root().join("cluster.toml")));
     known.extend(ports(&read(&root().join("deploy/compose.yaml"))));
     known.extend([7400, 8084, 9094]);
@@ -291,11 +291,11 @@ fn documents_use_real_variables_settings_and_ports() {
         let text = read(&page);
         for name in variables(&text) {
             let key = name.trim_start_matches("FIRSTCOME_").to_lowercase().replace("__", ".");
-            let right = own.contains(name) || settings.contains(&key);
-            assert!(right, "{}: nothing reads {name}", page.display());
+            let exists = own.contains(name) || settings.contains(&key);
+            assert!(exists, "{}: unknown variable {name}", page.display());
         }
         for port in ports(&text) {
-            assert!(known.contains(&port), "{}: nobody listens on {port}", page.display());
+            assert!(known.contains(&port), "{}: unknown port {port}", page.display());
         }
         let assigned = text.split("--set ").skip(1).filter_map(|rest| {
             let word = rest.split([' ', '`', '\n']).next()?;
@@ -308,7 +308,7 @@ fn documents_use_real_variables_settings_and_ports() {
 }
 
 #[test]
-fn deployed_settings_are_valid_and_their_ports_agree() {
+fn deployed_settings_are_valid_and_their_ports_match() {
     let file = root().join("deploy/cluster.toml");
     for node in ["n1", "n2", "n3"] {
         let mut command = firstcome(root(), &["serve", "--print-config", "--node", node]);
@@ -346,5 +346,5 @@ fn files_named_in_documents_exist() {
             }
         }
     }
-    assert!(seen >= 40, "only {seen} names were found: is the search still right?");
+    assert!(seen >= 40, "found only {seen} file names: is the search broken?");
 }

@@ -1,4 +1,4 @@
-//! Three real nodes under signals: what buyers are told, and what is true afterwards.
+//! Nodes that are paused and killed: what buyers are told, and what is true afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,24 +10,24 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cluster::{Cluster, one_unit, until};
-use crate::http::{Answer, Ask};
+use crate::http::{Request, Response};
 
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 
-/// Repeats an order with its key, through every node in turn, until the answer is definite.
-fn insist(cluster: &Cluster, token: &str, key: &str, body: &str) -> Answer {
+/// Retries an order with its key, through every node in turn, until the response is definite.
+fn retry(cluster: &Cluster, token: &str, key: &str, body: &str) -> Response {
     let mut turn = 0;
-    until("a definite answer", || {
+    until("a definite response", || {
         turn += 1;
-        let ask = Ask::post("/v1/orders", body).by(token).key(key);
+        let ask = Request::post("/v1/orders", body).by(token).key(key);
         ask.send(cluster.api(turn % 3)).ok().filter(|answer| answer.status < 500)
     })
 }
 
-/// The ids of a customer's own orders.
+/// The ids of a customer's orders.
 fn orders_of(cluster: &Cluster, token: &str) -> Vec<String> {
     let answer = until("a list of orders", || {
-        let asked = Ask::get("/v1/orders").by(token).send(cluster.api(1)).ok();
+        let asked = Request::get("/v1/orders").by(token).send(cluster.api(1)).ok();
         asked.filter(|answer| answer.status == 200)
     });
     let rows = answer.body["data"].as_array().expect("a list").iter();
@@ -35,25 +35,25 @@ fn orders_of(cluster: &Cluster, token: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_paused_majority_gives_504_maybe_then_the_same_key_gives_the_true_outcome() {
+fn with_a_paused_majority_orders_get_504_and_a_retry_returns_the_real_outcome() {
     let cluster = Cluster::start(&[]);
     let sale = cluster.sale(1000, LONG_AGO);
     let body = one_unit(&sale);
     let mut doubtful = Vec::new();
     let mut refused = Vec::new();
-    // The leader takes orders for two election timeouts after it last heard from a majority, so a
-    // round nearly always has a "maybe"; a test machine that stalls longer gets another round.
+    // The leader accepts orders for two election timeouts after its last contact with a majority,
+    // so nearly every round has a "maybe". If the machine stalls longer, there is another round.
     for round in 0..5 {
         let leader = cluster.leader();
         let followers: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
         let buyers = cluster.customers(4);
         cluster.signal("STOP", &followers);
-        let answers: Vec<(String, String, Answer)> = thread::scope(|scope| {
+        let answers: Vec<(String, String, Response)> = thread::scope(|scope| {
             let asked = buyers.into_iter().enumerate().map(|(n, token)| {
                 let (cluster, body) = (&cluster, &body);
                 scope.spawn(move || {
                     let key = format!("round-{round}-{n}");
-                    let ask = Ask::post("/v1/orders", body).by(&token).key(&key);
+                    let ask = Request::post("/v1/orders", body).by(&token).key(&key);
                     let answer = ask.send(cluster.api(leader)).expect("the leader answers");
                     (token, key, answer)
                 })
@@ -66,25 +66,25 @@ fn a_paused_majority_gives_504_maybe_then_the_same_key_gives_the_true_outcome() 
             match (answer.status, answer.text("code"), answer.text("executed")) {
                 (504, "outcome_unknown", "maybe") => doubtful.push((token, key)),
                 (503, "no_quorum", "no") => refused.push(token),
-                _ => panic!("neither maybe nor no: {answer:?}"),
+                _ => panic!("neither \"maybe\" nor \"no\": {answer:?}"),
             }
         }
         if !doubtful.is_empty() {
             break;
         }
     }
-    assert!(!doubtful.is_empty(), "no order ever ended as maybe");
+    assert!(!doubtful.is_empty(), "no order was answered with \"maybe\"");
 
     for (token, key) in &doubtful {
-        let first = insist(&cluster, token, key, &body);
-        assert_eq!(first.status, 201, "units are left, so the truth is an order: {first:?}");
-        let again = insist(&cluster, token, key, &body);
+        let first = retry(&cluster, token, key, &body);
+        assert_eq!(first.status, 201, "units are left, so the order must succeed: {first:?}");
+        let again = retry(&cluster, token, key, &body);
         assert_eq!(again.header("idempotency-replayed"), Some("true"), "{again:?}");
         assert_eq!(again.body, first.body);
         assert_eq!(orders_of(&cluster, token), [first.text("id")]);
     }
     for token in &refused {
-        assert!(orders_of(&cluster, token).is_empty(), "executed \"no\" took effect");
+        assert!(orders_of(&cluster, token).is_empty(), "an order with executed \"no\" was placed");
     }
     let stock = cluster.stock(0, &sale);
     assert_eq!(stock.body["held"], doubtful.len(), "{stock:?}");
@@ -92,11 +92,11 @@ fn a_paused_majority_gives_504_maybe_then_the_same_key_gives_the_true_outcome() 
     assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
 }
 
-/// What a node without a majority says, and how fast.
+/// Checks how a node without a majority responds, and how fast.
 fn check_alone(cluster: &Cluster, alone: usize, sale: &str) {
     let api = cluster.api(alone);
-    until("the last node notices that it is alone", || {
-        let status = Ask::get("/v1/cluster?consistency=local").send(api).expect("an answer");
+    until("the last node notices that it has no majority", || {
+        let status = Request::get("/v1/cluster?consistency=local").send(api).expect("an answer");
         assert_eq!(status.status, 200, "{status:?}");
         (status.body["leader"] == Value::Null).then_some(())
     });
@@ -105,14 +105,14 @@ fn check_alone(cluster: &Cluster, alone: usize, sale: &str) {
         json!({"name": "x", "stock": 0, "price": {"amount": 1, "currency": "KRW"}}).to_string();
     let customers = cluster.customers(5);
     let stock = format!("/v1/sales/{sale}/stock");
-    let mut asks: Vec<Ask<'_>> = customers
+    let mut asks: Vec<Request<'_>> = customers
         .iter()
-        .map(|token| Ask::post("/v1/orders", &order).by(token).key("alone"))
+        .map(|token| Request::post("/v1/orders", &order).by(token).key("alone"))
         .collect();
-    asks.push(Ask::post("/v1/admin/products", &product).by(&cluster.admin).key("alone"));
-    asks.push(Ask::get(&stock));
-    asks.push(Ask::get("/v1/orders").by(&customers[0]));
-    asks.push(Ask::get("/v1/cluster"));
+    asks.push(Request::post("/v1/admin/products", &product).by(&cluster.admin).key("alone"));
+    asks.push(Request::get(&stock));
+    asks.push(Request::get("/v1/orders").by(&customers[0]));
+    asks.push(Request::get("/v1/cluster"));
     for ask in asks {
         let since = Instant::now();
         let answer = ask.send(api).expect("an answer");
@@ -120,35 +120,35 @@ fn check_alone(cluster: &Cluster, alone: usize, sale: &str) {
         assert_eq!((answer.status, answer.text("code")), (503, "no_quorum"), "{answer:?}");
         assert_eq!(answer.text("executed"), "no", "{answer:?}");
         assert!(answer.header("retry-after").is_some(), "{answer:?}");
-        assert!(took < Duration::from_secs(2), "refused only after {took:?}: {answer:?}");
+        assert!(took < Duration::from_secs(2), "the refusal took {took:?}: {answer:?}");
     }
     let local = format!("{stock}?consistency=local");
     for (path, expected) in
         [(local.as_str(), 200), ("/v1/products", 200), ("/readyz", 503), ("/livez", 200)]
     {
-        let answer = Ask::get(path).send(api).expect("an answer");
+        let answer = Request::get(path).send(api).expect("an answer");
         assert_eq!(answer.status, expected, "{path}: {answer:?}");
     }
 }
 
 #[test]
-fn no_quorum_is_refused_fast_with_executed_no() {
+fn without_a_quorum_requests_are_refused_quickly_with_executed_no() {
     let mut cluster = Cluster::start(&[]);
     let sale = cluster.sale(10, LONG_AGO);
-    // Once the leader is left alone, once a follower.
+    // Once the leader remains, once a follower.
     for leader_stays in [true, false] {
         let leader = cluster.leader();
         let alone = if leader_stays { leader } else { (leader + 1) % 3 };
         let others: Vec<usize> = (0..3).filter(|at| *at != alone).collect();
         cluster.kill(&others);
         check_alone(&cluster, alone, &sale);
-        cluster.start_again(&others);
+        cluster.restart(&others);
     }
     let stock = cluster.stock(0, &sale);
     assert_eq!(stock.body["available"], 10, "a refused order took units: {stock:?}");
 }
 
-/// A time as requests write it, so far from now.
+/// RFC 3339 of the time this many minutes from now.
 fn in_minutes(minutes: i64) -> String {
     let at = OffsetDateTime::now_utc() + time::Duration::minutes(minutes);
     let (year, month, day) = at.to_calendar_date();
@@ -157,25 +157,26 @@ fn in_minutes(minutes: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Every node tells the right time and keeps the sale closed.
+/// Checks that every node reports the right time and keeps the sale closed.
 fn check_closed(cluster: &Cluster, nodes: &[usize], sale: &str) {
     for at in nodes {
         let name = cluster.name(*at);
         let answer = until("an order is decided", || {
             let token = cluster.customers(1).remove(0);
             let order = one_unit(sale);
-            let ask = Ask::post("/v1/orders", &order).by(&token).key("early");
+            let ask = Request::post("/v1/orders", &order).by(&token).key("early");
             ask.send(cluster.api(*at)).ok().filter(|answer| answer.status < 500)
         });
         assert_eq!(answer.text("code"), "sale_not_open", "{name}: {answer:?}");
         let time = until("the time", || {
-            let asked = Ask::get("/v1/time").send(cluster.api(*at)).ok();
+            let asked = Request::get("/v1/time").send(cluster.api(*at)).ok();
             asked.filter(|answer| answer.status == 200)
         });
         let told = OffsetDateTime::parse(time.text("now"), &Rfc3339).expect("a time");
         let off = (told - OffsetDateTime::now_utc()).abs();
-        assert!(off < time::Duration::seconds(30), "{name} is {off} off: {time:?}");
-        let shown = Ask::get(&format!("/v1/sales/{sale}")).send(cluster.api(*at)).expect("a sale");
+        assert!(off < time::Duration::seconds(30), "the clock of {name} is off by {off}: {time:?}");
+        let shown =
+            Request::get(&format!("/v1/sales/{sale}")).send(cluster.api(*at)).expect("a sale");
         assert_eq!(shown.text("state"), "scheduled", "{name}: {shown:?}");
     }
 }
@@ -187,29 +188,29 @@ fn a_node_whose_clock_is_ten_minutes_off_never_opens_a_sale_early() {
     let sale = cluster.sale(10, &in_minutes(5));
     check_closed(&cluster, &[0, 1, 2], &sale);
 
-    // Asked to lead, it does not, or not with its own clock.
+    // It does not become leader when leadership is transferred to it.
     let to = json!({"to": wrong + 1}).to_string();
-    let asked = Ask::post("/v1/cluster/leader-transfers", &to).by(&cluster.admin);
+    let asked = Request::post("/v1/cluster/leader-transfers", &to).by(&cluster.admin);
     let asked = asked.send(cluster.api(0)).expect("an answer");
     check_closed(&cluster, &[0, 1, 2], &sale);
-    let leader = until("a node with a good clock leads", || {
+    let leader = until("a node with a correct clock leads", || {
         cluster.leader_seen_by(wrong).filter(|leader| *leader != wrong)
     });
     assert_ne!(leader, wrong, "{asked:?}");
 
-    // Nor when the leader dies and only one other clock is left to compare with.
+    // Nor when the leader dies and only one other clock is left for comparison.
     cluster.kill(&[leader]);
     let alive: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
     check_closed(&cluster, &alive, &sale);
     let next = until("another node leads", || {
         cluster.leader_seen_by(wrong).filter(|next| *next != leader)
     });
-    assert_ne!(next, wrong, "a node whose clock is off leads");
+    assert_ne!(next, wrong, "a node with a wrong clock became leader");
 }
 
 #[test]
-fn killed_cluster_keeps_every_acknowledged_order() {
-    /// Orders that are acknowledged before the lights go out.
+fn a_killed_cluster_keeps_every_acknowledged_order() {
+    /// Orders to acknowledge before all nodes are killed.
     const ENOUGH: usize = 150;
     const BUYERS: usize = 6;
     let mut cluster = Cluster::start(&[]);
@@ -217,21 +218,21 @@ fn killed_cluster_keeps_every_acknowledged_order() {
     let body = one_unit(&sale);
     let tokens = cluster.customers(20_000);
     let (next, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let dark = AtomicBool::new(false);
+    let killed = AtomicBool::new(false);
 
-    // Token of each buyer: the acknowledged order, or nothing if no answer came.
+    // By buyer's token: the acknowledged order, or nothing if there was no response.
     let mut bought: BTreeMap<&str, Option<Value>> = BTreeMap::new();
     thread::scope(|scope| {
         let (cluster_now, tokens, body) = (&cluster, &tokens, &body);
-        let (next, acknowledged, dark) = (&next, &acknowledged, &dark);
+        let (next, acknowledged, killed) = (&next, &acknowledged, &killed);
         let buyers: Vec<_> = (0..BUYERS)
             .map(|n| {
                 scope.spawn(move || {
                     let mut mine = Vec::new();
-                    while !dark.load(Ordering::SeqCst) {
+                    while !killed.load(Ordering::SeqCst) {
                         let at = next.fetch_add(1, Ordering::SeqCst);
                         let token = tokens[at].as_str();
-                        let ask = Ask::post("/v1/orders", body).by(token).key("once");
+                        let ask = Request::post("/v1/orders", body).by(token).key("once");
                         let order = match ask.send(cluster_now.api(n % 3)) {
                             Ok(answer) if answer.status == 201 => Some(answer.body),
                             Ok(answer) if answer.text("executed") == "no" => continue,
@@ -246,24 +247,24 @@ fn killed_cluster_keeps_every_acknowledged_order() {
             .collect();
         until("enough orders", || (acknowledged.load(Ordering::SeqCst) >= ENOUGH).then_some(()));
         cluster.signal("KILL", &[0, 1, 2]);
-        dark.store(true, Ordering::SeqCst);
+        killed.store(true, Ordering::SeqCst);
         for buyer in buyers {
             bought.extend(buyer.join().expect("a buyer"));
         }
     });
     cluster.reap(&[0, 1, 2]);
-    cluster.start_again(&[0, 1, 2]);
+    cluster.restart(&[0, 1, 2]);
 
     let mut orders = 0;
     for (at, (token, order)) in bought.iter().enumerate() {
         if let Some(order) = order {
             let path = format!("/v1/orders/{}", order["id"].as_str().expect("an id"));
-            let found = Ask::get(&path).by(token).send(cluster.api(at % 3)).expect("an answer");
+            let found = Request::get(&path).by(token).send(cluster.api(at % 3)).expect("an answer");
             assert_eq!(found.status, 200, "an acknowledged order is lost: {order} {found:?}");
             assert_eq!(found.body["ticket"], order["ticket"], "{found:?}");
         }
-        // Whoever got no answer asks again, and so does everybody else.
-        let answer = insist(&cluster, token, "once", &body);
+        // Every buyer retries, with or without an earlier response.
+        let answer = retry(&cluster, token, "once", &body);
         assert_eq!(answer.status, 201, "{answer:?}");
         assert_eq!(orders_of(&cluster, token), [answer.text("id")]);
         orders += 1;

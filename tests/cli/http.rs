@@ -1,4 +1,4 @@
-//! A small HTTP client: one request, one connection, one deadline for each wait.
+//! A small HTTP client: one connection per request, with a timeout for each wait.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longest wait for a connection or for the next bytes of an answer.
+/// Longest wait for a connection or for the next bytes of a response.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// One request.
 #[derive(Clone, Copy)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct Request<'a> {
     method: &'static str,
     path: &'a str,
     token: Option<&'a str>,
@@ -19,17 +19,17 @@ pub(crate) struct Ask<'a> {
     body: &'a str,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     /// Names in lower case.
     headers: Vec<(String, String)>,
-    /// `Null` if it is no JSON.
+    /// `Null` if it is not JSON.
     pub(crate) body: Value,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> Request<'a> {
     /// A read.
     pub(crate) const fn get(path: &'a str) -> Self {
         Self { method: "GET", path, token: None, key: None, body: "" }
@@ -40,20 +40,20 @@ impl<'a> Ask<'a> {
         Self { method: "POST", path, token: None, key: None, body }
     }
 
-    /// Who asks.
+    /// Sets the access token.
     pub(crate) const fn by(mut self, token: &'a str) -> Self {
         self.token = Some(token);
         self
     }
 
-    /// Its idempotency key.
+    /// Sets the idempotency key.
     pub(crate) const fn key(mut self, key: &'a str) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// Sends it to `address` and waits for the whole answer. An error means that nothing is known.
-    pub(crate) fn send(self, address: &str) -> io::Result<Answer> {
+    /// Sends it to `address` and waits for the whole response. After an error the outcome is unknown.
+    pub(crate) fn send(self, address: &str) -> io::Result<Response> {
         let to: SocketAddr = address.parse().map_err(io::Error::other)?;
         let mut stream = TcpStream::connect_timeout(&to, SILENCE_MAX)?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
@@ -73,12 +73,12 @@ impl<'a> Ask<'a> {
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
-        Answer::parse(&String::from_utf8_lossy(&answer))
-            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "half an answer"))
+        Response::parse(&String::from_utf8_lossy(&answer))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete response"))
     }
 }
 
-impl Answer {
+impl Response {
     fn parse(text: &str) -> Option<Self> {
         let (head, body) = text.split_once("\r\n\r\n")?;
         let mut lines = head.lines();
@@ -92,12 +92,12 @@ impl Answer {
         (whole == Some(body.len())).then_some(answer)
     }
 
-    /// A header, by its name in lower case.
+    /// A header by its lower-case name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A text member of the body; empty if there is none.
+    /// A string field of the body; empty if there is none.
     pub(crate) fn text(&self, member: &str) -> &str {
         self.body[member].as_str().unwrap_or_default()
     }

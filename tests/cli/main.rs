@@ -1,4 +1,4 @@
-//! The program from outside: arguments in, text and exit codes out.
+//! The program as its users see it: arguments in, text and exit codes out.
 
 mod cluster;
 mod command_line;

@@ -1,9 +1,9 @@
-//! Running the binary, with nothing of the caller's environment that could change its mind.
+//! Runs the binary without the FIRSTCOME_ variables of the caller's environment.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-/// The program with these arguments, run in `directory`.
+/// The program with these arguments, in `directory`.
 pub(crate) fn firstcome(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FIRSTCOME_")) {
@@ -13,7 +13,7 @@ pub(crate) fn firstcome(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs it until it exits.
 pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
     firstcome(directory, arguments).output().expect("the program starts")
 }
@@ -23,22 +23,22 @@ pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
 }
 
-/// What it printed.
+/// Its standard output.
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What it complained about.
+/// Its standard error.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A process that is killed, by its id, when the test is over.
+/// A process that is killed when the test is over.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself, which is fine.
+        // An error means that it has already exited.
         drop(self.0.kill());
         drop(self.0.wait());
     }

@@ -1,4 +1,4 @@
-//! cluster.toml, environment and --set: who wins, and how mistakes are told.
+//! cluster.toml, environment and --set: which layer wins, and how mistakes are reported.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use crate::process::{code, firstcome, run, stderr, stdout};
 
 const EXAMPLE: &str = include_str!("../../cluster.toml");
 
-/// The complaint about a file.
-fn complaint(text: &str) -> String {
+/// The error message about a settings file.
+fn error_of(text: &str) -> String {
     let here = tempfile::tempdir().expect("a directory");
     std::fs::write(here.path().join("c.toml"), text).expect("the file");
     let output =
@@ -18,7 +18,7 @@ fn complaint(text: &str) -> String {
     stderr(&output)
 }
 
-/// Value and origin of one setting.
+/// All settings as `--print-config` shows them.
 fn shown(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Vec<Value> {
     let mut all = vec!["serve", "--print-config", "--json"];
     all.extend(arguments);
@@ -29,31 +29,33 @@ fn shown(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ve
     document["data"].as_array().expect("a list").clone()
 }
 
+/// Value and origin of one setting.
 fn setting(shown: &[Value], key: &str) -> (String, String) {
     let line = shown.iter().find(|line| line["key"] == key).expect(key);
-    let text = |name: &str| line[name].as_str().expect("a text").to_owned();
+    let text = |name: &str| line[name].as_str().expect("a string").to_owned();
     (text("value"), text("origin"))
 }
 
 #[test]
-fn typing_error_names_line_and_the_nearest_key() {
-    let text = complaint("cluster.name = \"x\"\n\n[raft]\nhartbeat = \"100ms\"\n");
+fn a_misspelt_key_is_reported_with_its_line_and_the_nearest_key() {
+    let text = error_of("cluster.name = \"x\"\n\n[raft]\nhartbeat = \"100ms\"\n");
     assert!(text.contains("c.toml:4: "), "{text}");
     assert!(text.contains("unknown key \"raft.hartbeat\""), "{text}");
     assert!(text.contains("did you mean \"raft.heartbeat\"?"), "{text}");
 }
 
 #[test]
-fn wrong_values_name_their_line() {
+fn an_invalid_value_is_reported_with_its_line() {
     for (line, expected) in [
-        ("raft = { heartbeat = \"soon\" }", "no duration"),
+        ("raft = { heartbeat = \"soon\" }", "invalid duration \"soon\""),
         ("raft.heartbeat = 100", "a duration in quotes"),
-        ("raft.heartbeat = \"5ms\"", "smallest allowed, 10ms"),
-        ("storage.state_cache = \"1KiB\"", "smallest allowed, 1MiB"),
-        ("admission.queue = -1", "no whole number"),
+        ("raft.heartbeat = \"5ms\"", "the minimum is 10ms"),
+        ("storage.state_cache = \"1KiB\"", "the minimum is 1MiB"),
+        ("raft.election_max = \"5\"", "invalid duration"),
+        ("admission.queue = -1", "invalid number -1"),
         ("tls.insecure = \"yes\"", "true or false"),
-        ("log.format = \"xml\"", "none of json, text"),
-        ("cluster.nodes = 3", "is a list"),
+        ("log.format = \"xml\"", "use json or text"),
+        ("cluster.nodes = 3", "must be a list"),
         (
             "cluster.nodes = [ { name = \"a\", api = \"x\", pear = \"y\" } ]",
             "did you mean \"peer\"?",
@@ -62,14 +64,14 @@ fn wrong_values_name_their_line() {
         ("network.limit = { frame = \"16MiB\" }", "no effect in this version"),
         ("[raft", "c.toml:3"),
     ] {
-        let text = complaint(&format!("# One.\n# Two.\n{line}\n"));
+        let text = error_of(&format!("# One.\n# Two.\n{line}\n"));
         assert!(text.contains("c.toml:3: "), "{line}: {text}");
         assert!(text.contains(expected), "{line}: {text}");
     }
 }
 
 #[test]
-fn later_layers_win_and_origins_are_told() {
+fn later_layers_win_and_origins_are_shown() {
     let here = tempfile::tempdir().expect("a directory");
     std::fs::write(here.path().join("c.toml"), EXAMPLE).expect("the file");
     let file = &["--config", "c.toml", "--node", "n1"][..];
@@ -103,18 +105,20 @@ fn unknown_variables_and_assignments_are_refused() {
 }
 
 #[test]
-fn contradictions_are_refused() {
-    let text = complaint("raft.election_min = \"900ms\"\n");
+fn settings_that_contradict_each_other_are_refused() {
+    let text = error_of("raft.election_min = \"900ms\"\n");
     assert!(text.contains("below raft.election_max"), "{text}");
-    let text = complaint("raft.heartbeat = \"200ms\"\n");
+    let text = error_of("raft.heartbeat = \"200ms\"\n");
     assert!(text.contains("420ms"), "{text}");
+    let text = error_of("runtime.api_workers = 100000\n");
+    assert!(text.contains("at most 1024"), "{text}");
 }
 
 #[test]
-fn addresses_beyond_loopback_need_to_be_said_aloud() {
+fn addresses_other_than_loopback_must_be_allowed_explicitly() {
     let node =
         "cluster.nodes = [{ name = \"n1\", api = \"10.0.0.1:1\", peer = \"127.0.0.1:2\" }]\n";
-    let text = complaint(node);
+    let text = error_of(node);
     assert!(text.contains("10.0.0.1:1") && text.contains("tls.insecure"), "{text}");
     let here = tempfile::tempdir().expect("a directory");
     std::fs::write(here.path().join("c.toml"), format!("{node}tls.insecure = true\n")).expect("it");
@@ -123,17 +127,17 @@ fn addresses_beyond_loopback_need_to_be_said_aloud() {
 }
 
 #[test]
-fn example_equals_the_defaults_and_is_complete() {
+fn the_example_has_every_setting_with_its_default() {
     let here = tempfile::tempdir().expect("a directory");
     std::fs::write(here.path().join("c.toml"), EXAMPLE).expect("the file");
     let defaults = shown(here.path(), &[], &[]);
     let example = shown(here.path(), &["--config", "c.toml"], &[]);
-    // The two layers differ in what a development node changes about itself.
+    // A development node overrides these itself.
     let own = ["node.name", "node.data_dir", "node.listen.api"];
     for line in &defaults {
         let key = line["key"].as_str().expect("a key");
         let (value, origin) = setting(&example, key);
-        assert!(origin.starts_with("c.toml:"), "{key} is missing in cluster.toml");
+        assert!(origin.starts_with("c.toml:"), "{key} is missing from cluster.toml");
         if own.contains(&key) {
             assert_eq!(value, "\"\"", "{key}");
         } else {
@@ -159,13 +163,13 @@ fn cluster_needs_a_shared_key_and_a_known_name() {
         assert_eq!(code(&output), 78, "{node:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(expected), "{node:?}: {}", stderr(&output));
     }
-    assert!(!here.path().join("data").exists(), "a refused start leaves nothing behind");
+    assert!(!here.path().join("data").exists(), "a refused start must leave no files");
 }
 
 #[test]
-fn an_address_without_a_port_is_called_no_address() {
+fn an_address_without_a_port_is_invalid() {
     let here = tempfile::tempdir().expect("a directory");
     let output = run(here.path(), &["serve", "--listen", "zzz", "--print-config"]);
     assert_eq!(code(&output), 78, "{}", stderr(&output));
-    assert!(stderr(&output).contains("\"zzz\" is no address"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("invalid address \"zzz\""), "{}", stderr(&output));
 }

@@ -1,54 +1,57 @@
-//! `firstcome bench`: purchases per second of one hot sale, and a ledger that adds up.
+//! `firstcome bench`: measures purchases per second of one sale, then checks every unit.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::bench::{self, Plan, Through};
 use crate::exit::Exit;
+use crate::load::bench::{self, Plan, Through};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  firstcome bench                              three own nodes, 64 connections, 10 s
-  firstcome bench --nodes 1 --ceiling          beside the HTTP ceiling of the same node
-  firstcome bench --rate 2000                  open loop: 2000 buyers a second, come what may
+  firstcome bench                              starts three nodes; 64 connections, 10 s
+  firstcome bench --nodes 1 --ceiling          also measures the node's HTTP ceiling
+  firstcome bench --rate 2000                  open loop: 2000 requests per second, regardless of responses
   firstcome bench --through followers --json
   firstcome bench --url http://127.0.0.1:8081,http://127.0.0.1:8082 --key-file master.key
 
-Every request is another buyer with its own token and key. Afterwards the ledger must add up:
-units taken equal orders acknowledged, no buyer over the limit, equal state hashes; else exit 1.
-The generator shares the cores with the nodes, so compare ratios of one run, not runs.")]
+Every request comes from a different buyer with its own token and key. Afterwards bench checks that
+units taken equal orders acknowledged, no buyer is over the limit, and all state hashes are equal;
+otherwise it exits with 1. The load generator shares the CPU with the nodes, so compare ratios
+within one run, not absolute numbers of different runs.")]
 pub(crate) struct Args {
-    /// Nodes of a running cluster; it needs their master key.
+    /// URLs of the nodes of a running cluster; needs its master key.
     #[arg(long, value_delimiter = ',', conflicts_with = "nodes")]
     url: Vec<String>,
-    /// Start this many own nodes.
+    /// Number of nodes to start.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=7))]
     nodes: u64,
-    /// Master key of the running cluster; else FIRSTCOME_MASTER_KEY_FILE, ./data/master.key.
+    /// Master key of the running cluster; without it FIRSTCOME_MASTER_KEY_FILE,
+    /// FIRSTCOME_MASTER_KEY or ./data/master.key.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Keep-alive connections.
+    /// Number of keep-alive connections.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     connections: u64,
-    /// Seconds that count.
+    /// Seconds to measure.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Seconds before that which do not.
+    /// Seconds of warm-up before measuring.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=600))]
     warmup: u64,
-    /// Open loop: requests a second, sent on time; without it each connection waits its turn.
+    /// Open loop: send this many requests per second; without it, each connection waits for its
+    /// response before sending the next request.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: Option<u64>,
-    /// First measure the no-op route of the same nodes, and print the ratio.
+    /// First measure a no-op route of the same nodes, and print the ratio.
     #[arg(long)]
     ceiling: bool,
-    /// Which nodes take the requests.
+    /// Which nodes receive the requests.
     #[arg(long, value_enum, default_value_t = Nodes::All)]
     through: Nodes,
-    /// Measure the answers of a sale that is sold out.
+    /// Measure the responses of a sold-out sale.
     #[arg(long)]
     sold_out: bool,
 }
@@ -57,9 +60,9 @@ pub(crate) struct Args {
 enum Nodes {
     /// Only the leader.
     Leader,
-    /// Only the others.
+    /// Only the followers.
     Followers,
-    /// All of them.
+    /// All nodes.
     All,
 }
 

@@ -1,10 +1,10 @@
-//! `firstcome cluster ...`: what a cluster is doing, and who belongs to it.
+//! `firstcome cluster ...`: status and membership of a cluster.
 
 use clap::Subcommand;
 use firstcome_domain::Role;
 use serde_json::{Value, json};
 
-use crate::client::{Ask, Remote, show};
+use crate::client::{Remote, Request, show};
 use crate::exit::Exit;
 use crate::output::{field, object, table};
 
@@ -12,7 +12,7 @@ use crate::output::{field, object, table};
 #[command(after_help = "\
 Examples:
   firstcome cluster status --url http://127.0.0.1:8081
-  firstcome cluster status --local            answers even without a leader
+  firstcome cluster status --local            works even without a leader
   firstcome cluster add --name n4 --api 127.0.0.1:8084 --peer 127.0.0.1:9094
   firstcome cluster promote 4
   firstcome cluster transfer-leader --to 2
@@ -20,7 +20,7 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,
-    /// As the asked node knows it, even without a leader.
+    /// Show what this node knows, even without a leader.
     #[arg(long, global = true)]
     local: bool,
     #[command(subcommand)]
@@ -29,43 +29,43 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Leader, term, revision, and how many nodes may still be lost.
+    /// Show leader, term, revision, and how many node failures the cluster still tolerates.
     Status,
-    /// Every member with its role and how far it is.
+    /// List members with their role and replication progress.
     Members,
-    /// Add a node that waits with an empty directory; it follows as a learner first.
+    /// Add a node that was started with an empty directory; it joins as a learner.
     Add {
-        /// Its node.name.
+        /// The node's name (node.name).
         #[arg(long)]
         name: String,
-        /// host:port of its REST API.
-        #[arg(long)]
+        /// Address of its REST API.
+        #[arg(long, value_name = "HOST:PORT")]
         api: String,
-        /// host:port of its peer protocol.
-        #[arg(long)]
+        /// Address for its peers.
+        #[arg(long, value_name = "HOST:PORT")]
         peer: String,
     },
-    /// Make a learner in sync a voter.
+    /// Promote a learner that is in sync to a voter.
     Promote {
-        /// Its id, as in `cluster members`.
+        /// Member id, as shown by `cluster members`.
         id: u64,
     },
-    /// Remove a member for good; its id is never used again.
+    /// Remove a member for good; its id is never reused.
     Remove {
-        /// Its id, as in `cluster members`.
+        /// Member id, as shown by `cluster members`.
         id: u64,
     },
-    /// Hand leadership to another voter.
+    /// Transfer leadership to another voter.
     TransferLeader {
-        /// Its id; the most advanced voter unless given.
+        /// Member id of the new leader [default: the most up-to-date voter].
         #[arg(long)]
         to: Option<u64>,
     },
-    /// Move the snapshot mark now.
+    /// Take a snapshot now, so that older log entries can be deleted.
     Snapshot,
-    /// State hash of every node at one revision.
+    /// Show the state hash of every node at one revision.
     Hash {
-        /// Which; the last one unless given.
+        /// Revision to compare at [default: the latest].
         #[arg(long)]
         revision: Option<u64>,
     },
@@ -75,32 +75,34 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
     let client = args.remote.client(Role::Admin)?;
     let local = if args.local { "?consistency=local" } else { "" };
     match args.verb {
-        Verb::Status => show(&client, Ask::get(&format!("/v1/cluster{local}")), json, status).await,
+        Verb::Status => {
+            show(&client, Request::get(&format!("/v1/cluster{local}")), json, status).await
+        }
         Verb::Members => {
-            show(&client, Ask::get(&format!("/v1/cluster{local}")), json, members).await
+            show(&client, Request::get(&format!("/v1/cluster{local}")), json, members).await
         }
         Verb::Add { name, api, peer } => {
             let body = json!({"name": name, "api": api, "peer": peer});
-            show(&client, Ask::post("/v1/cluster/members", &body), json, object).await
+            show(&client, Request::post("/v1/cluster/members", &body), json, object).await
         }
         Verb::Promote { id } => {
             let path = format!("/v1/cluster/members/{id}/promotions");
-            show(&client, Ask::post(&path, &json!({})), json, done("is a voter", id)).await
+            show(&client, Request::post(&path, &json!({})), json, done("is now a voter", id)).await
         }
         Verb::Remove { id } => {
             let path = format!("/v1/cluster/members/{id}");
-            show(&client, Ask::delete(&path, None), json, done("is removed", id)).await
+            show(&client, Request::delete(&path, None), json, done("was removed", id)).await
         }
         Verb::TransferLeader { to } => {
             let body = to.map_or_else(|| json!({}), |id| json!({"to": id}));
-            show(&client, Ask::post("/v1/cluster/leader-transfers", &body), json, object).await
+            show(&client, Request::post("/v1/cluster/leader-transfers", &body), json, object).await
         }
         Verb::Snapshot => {
-            show(&client, Ask::post("/v1/cluster/snapshots", &json!({})), json, object).await
+            show(&client, Request::post("/v1/cluster/snapshots", &json!({})), json, object).await
         }
         Verb::Hash { revision } => {
             let revision = revision.map(|r| format!("?revision={r}")).unwrap_or_default();
-            show(&client, Ask::get(&format!("/v1/cluster/hash{revision}")), json, hash).await
+            show(&client, Request::get(&format!("/v1/cluster/hash{revision}")), json, hash).await
         }
     }
 }
@@ -112,9 +114,9 @@ fn done(what: &str, id: u64) -> impl FnOnce(&Value) -> String {
 fn status(cluster: &Value) -> String {
     let get = |name| field(cluster, name);
     let can_lose = cluster.get("can_lose").and_then(Value::as_u64).unwrap_or(0);
-    let nodes = if can_lose == 1 { "1 more node" } else { &format!("{can_lose} more nodes") };
+    let nodes = if can_lose == 1 { "1 node failure" } else { &format!("{can_lose} node failures") };
     format!(
-        "cluster {} ({})\nleader {}, term {}, revision {}\ncan lose {nodes}\n\n{}",
+        "cluster {} ({})\nleader {}, term {}, revision {}\ntolerates {nodes}\n\n{}",
         get("name"),
         get("id"),
         get("leader"),

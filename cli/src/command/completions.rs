@@ -1,9 +1,7 @@
-//! `firstcome completions SHELL`: a script that completes commands and options.
+//! `firstcome completions SHELL`: prints a completion script.
 
-use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
 
-use super::Cli;
 use crate::exit::Exit;
 use crate::output;
 
@@ -14,13 +12,14 @@ Examples:
   firstcome completions zsh > ~/.zfunc/_firstcome
   firstcome completions fish > ~/.config/fish/completions/firstcome.fish")]
 pub(crate) struct Args {
-    /// The shell that will read the script.
+    /// Shell to complete for.
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args) -> Exit {
+/// Prints the script for the command line `cli`.
+pub(crate) fn run(args: &Args, mut cli: clap::Command) -> Exit {
     let mut script = Vec::new();
-    generate(args.shell, &mut Cli::command(), "firstcome", &mut script);
+    generate(args.shell, &mut cli, "firstcome", &mut script);
     output::write(&String::from_utf8_lossy(&script));
     Exit::Done
 }

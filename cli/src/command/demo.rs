@@ -1,36 +1,37 @@
-//! `firstcome demo`: a sale on three real nodes whose leader is killed in the middle of it.
+//! `firstcome demo`: a sale on three real nodes, with the leader killed halfway.
 
-use crate::demo::{self, Plan};
 use crate::exit::Exit;
+use crate::load::demo::{self, Plan};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   firstcome demo
   firstcome demo --buyers 10000 --units 1000
-  firstcome demo --keep-running        prints curl lines to buy something yourself
+  firstcome demo --keep-running        then prints curl commands to buy something yourself
   firstcome demo --json | jq .violations
 
-Starts real processes in a temporary directory, sells the units to distinct buyers through all
-nodes, kills the leader with SIGKILL in the middle, restarts it, and checks every unit and every
-order on every node. Exit code 1 if anything was oversold, lost, doubled or left over.")]
+Starts real node processes in a temporary directory, sells the units to distinct buyers through
+all nodes, kills the leader with SIGKILL halfway, restarts it, and checks every unit and every order
+on every node. Exits with 1 if units were oversold or left unsold, or an order was lost or
+duplicated.")]
 pub(crate) struct Args {
-    /// Distinct buyers, each wants one unit.
+    /// Number of buyers; each wants one unit.
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     buyers: u64,
     /// Units on sale.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     units: u64,
-    /// Nodes to start.
+    /// Number of nodes to start.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=7))]
     nodes: u64,
-    /// Buyers that are served at one time.
+    /// Buyers served at the same time.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1000))]
     connections: u64,
-    /// Leave the leader alone.
+    /// Do not kill the leader.
     #[arg(long)]
     no_kill: bool,
-    /// Go on after the verdict until Ctrl-C.
+    /// Keep the nodes running afterwards, until Ctrl-C.
     #[arg(long)]
     keep_running: bool,
 }

@@ -1,4 +1,4 @@
-//! `firstcome inspect ...`: a look into the directory of a stopped node; changes nothing.
+//! `firstcome inspect ...`: reads the data directory of a stopped node; changes nothing.
 
 use std::path::PathBuf;
 
@@ -8,33 +8,33 @@ use firstcome_storage::inspect::Inspection;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::{instant, output};
+use crate::{output, rfc3339};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  firstcome inspect check --data-dir data/n1     every checksum and every invariant
+  firstcome inspect check --data-dir data/n1     verify checksums and invariants
   firstcome inspect hash --data-dir data/n1
   firstcome inspect log --data-dir data/n1 --json | head
 
-With --json each line is one JSON object. `check` exits 65 if anything does not hold.")]
+With --json, each line is one JSON object. `check` exits with 65 if it finds anything wrong.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    /// The node's files; the node must not run.
+    /// The node's data directory; the node must be stopped.
     #[arg(long, value_name = "DIR", default_value = "data", global = true)]
     data_dir: PathBuf,
 }
 
 #[derive(Subcommand)]
 enum Verb {
-    /// The state hash, stored and recomputed, and the revision it belongs to.
+    /// Show the stored and the recomputed state hash, and their revision.
     Hash,
-    /// What the log holds, and its entries.
+    /// Show a summary of the log, then its entries.
     Log,
-    /// Rows and bytes of each table.
+    /// Show rows and bytes per table.
     Tables,
-    /// Both files, the recomputed hash, every index, and the invariants of every row.
+    /// Verify both files, the state hash, all indexes and the invariants of every row.
     Check,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
     }
 }
 
-/// One object: a line of JSON, or its fields for eyes.
+/// Prints one object as a line of JSON or as text.
 fn print(document: &Value, json: bool) {
     if json {
         output::line(&document.to_string());
@@ -65,7 +65,7 @@ fn hash(inspection: &Inspection, json: bool) -> anyhow::Result<Exit> {
         "node": identity.name,
         "cluster": identity.cluster_uuid,
         "revision": applied.revision.map(firstcome_domain::Revision::get),
-        "log_time": instant::format(applied.now.get()),
+        "log_time": rfc3339::format(applied.now.get()),
         "stored": format!("{:032x}", applied.hash.0),
         "recomputed": format!("{:032x}", recomputed.0),
         "equal": applied.hash == recomputed,
@@ -93,12 +93,12 @@ fn log(inspection: &Inspection, json: bool) -> anyhow::Result<Exit> {
                 let line = json!({
                     "object": "log_entry", "index": index, "bytes": bytes, "term": known.term,
                     "leader": known.leader, "kind": known.kind,
-                    "now": known.now.map(instant::format),
+                    "now": known.now.map(rfc3339::format),
                 });
                 output::line(&line.to_string());
             }
             (Ok(known), false) => {
-                let at = known.now.map(instant::format).unwrap_or_default();
+                let at = known.now.map(rfc3339::format).unwrap_or_default();
                 let (term, leader, kind) = (known.term, known.leader, known.kind);
                 output::line(&format!("{index:>10}  term {term} of {leader}  {kind:<16} {at}"));
             }
@@ -148,8 +148,9 @@ fn check(inspection: &Inspection, json: bool) -> anyhow::Result<Exit> {
     if !json {
         let revision = inspection.applied().revision.map_or(0, firstcome_domain::Revision::get);
         output::line(&match findings.len() {
-            0 => format!("all is well at revision {revision}"),
-            count => format!("{count} findings at revision {revision}"),
+            0 => format!("no problems found at revision {revision}"),
+            1 => format!("1 problem found at revision {revision}"),
+            count => format!("{count} problems found at revision {revision}"),
         });
     }
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Corrupt })

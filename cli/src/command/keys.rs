@@ -1,16 +1,11 @@
-//! `firstcome keys init FILE`: the key that all nodes of a cluster share.
+//! `firstcome keys init FILE`: creates the master key that all nodes of a cluster share.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Subcommand;
-use firstcome_api::MasterKey;
 use serde_json::json;
 
-use crate::exit::{Exit, Stop};
+use crate::exit::Exit;
 use crate::{credentials, output};
 
 #[derive(clap::Args)]
@@ -19,7 +14,8 @@ Examples:
   firstcome keys init master.key
   export FIRSTCOME_MASTER_KEY_FILE=master.key
 
-Copy the file to every node of the cluster, and to nobody else: whoever has it can sign tokens.")]
+Copy the file to every node of the cluster and keep it secret: anyone with the master key can
+sign tokens for any user.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -27,16 +23,16 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Draw a new master key and write it to FILE, readable by its owner only.
+    /// Generate a master key and write it to FILE, readable only by its owner.
     Init {
-        /// Must not exist yet.
+        /// Path of the new key file; must not exist yet.
         file: PathBuf,
     },
 }
 
 pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
     let Verb::Init { file } = &args.verb;
-    create(file, &credentials::generate()?)?;
+    credentials::create_key_file(file, &credentials::generate()?)?;
     if json {
         output::json(&json!({"object": "master_key_file", "path": file, "mode": "0600"}));
     } else {
@@ -47,24 +43,4 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
         ));
     }
     Ok(Exit::Done)
-}
-
-/// Writes a key file that only its owner may read, synced, never over an existing one: an
-/// overwritten key makes every token and every sealed field unreadable.
-pub(crate) fn create(file: &Path, key: &MasterKey) -> anyhow::Result<()> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    let mut opened = match opened {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let message = format!(
-                "{} exists and is not overwritten; name another file, or keep using this one",
-                file.display()
-            );
-            return Err(Stop::new(Exit::Refused, message).into());
-        }
-        other => other.with_context(|| format!("cannot create {}", file.display()))?,
-    };
-    opened
-        .write_all(key.to_file_text().as_bytes())
-        .and_then(|()| opened.sync_all())
-        .with_context(|| format!("cannot write {}", file.display()))
 }

@@ -1,11 +1,11 @@
-//! `firstcome order ...`: purchases, by customers and by staff, over REST.
+//! `firstcome order ...`: orders, for customers and for staff.
 
 use clap::Subcommand;
 use firstcome_domain::Role;
 use serde_json::{Value, json};
 
-use super::product::{more, page};
-use crate::client::{Ask, Remote, rows, show};
+use super::argument::parse_json;
+use crate::client::{Remote, Request, more, page, rows, show};
 use crate::exit::Exit;
 use crate::output::{field, object, table};
 
@@ -13,12 +13,12 @@ use crate::output::{field, object, table};
 #[command(after_help = "\
 Examples:
   firstcome order create --sale sal_... --quantity 1
-  firstcome order create --sale sal_... --key my-key    repeat with the same key when in doubt
+  firstcome order create --sale sal_... --key my-key    retry with the same key if unsure
   firstcome order list --staff --sale sal_...
-  firstcome order settle ord_...                        staff: paid outside
+  firstcome order settle ord_...                        staff: record an external payment
   firstcome order ship ord_... --tracking-no 1Z999
 
-Without a token each `create` speaks for a fresh customer; --subject usr_... stays one.")]
+Without a token, each `create` acts as a new customer; use --subject usr_... to act as the same one.")]
 pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,
@@ -28,91 +28,91 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Set units aside for the caller.
+    /// Place an order; it holds its units until it is paid or expires.
     Create {
-        /// sal_...
+        /// Sale to buy from (sal_...).
         #[arg(long, required_unless_present = "product", conflicts_with = "product")]
         sale: Option<String>,
-        /// prd_...: buy from the general stock.
+        /// Product to buy outside of a sale (prd_...), from its general stock.
         #[arg(long)]
         product: Option<String>,
-        /// Units.
+        /// Number of units.
         #[arg(long, default_value_t = 1)]
         quantity: u32,
-        /// Idempotency key: repeating with it never buys twice.
+        /// Idempotency key; a retry with the same key never buys twice.
         #[arg(long)]
         key: Option<String>,
-        /// Where it goes, as JSON: {"recipient":...,"phone":...,"line1":...}.
+        /// Shipping address as JSON: {"recipient":...,"phone":...,"line1":...}.
         #[arg(long, value_parser = parse_json)]
         address: Option<Value>,
     },
-    /// List the caller's orders, or everybody's.
+    /// List the caller's orders, or with --staff those of all customers.
     List {
-        /// Everybody's; needs a staff token.
+        /// Orders of all customers; needs a staff token.
         #[arg(long)]
         staff: bool,
-        /// payment_pending, paid, shipping, ...
+        /// Only orders with this status: payment_pending, paid, shipping, ...
         #[arg(long)]
         status: Option<String>,
-        /// With --staff: of one sale.
+        /// With --staff: only orders of this sale.
         #[arg(long, requires = "staff")]
         sale: Option<String>,
-        /// With --staff: of one customer.
+        /// With --staff: only orders of this customer.
         #[arg(long, requires = "staff")]
         customer: Option<String>,
-        /// Rows a page, 1 to 100.
+        /// Rows per page, 1 to 100.
         #[arg(long, default_value_t = 20)]
         limit: u32,
-        /// Where the last page ended.
+        /// Cursor of the next page, as printed with the previous one.
         #[arg(long)]
         cursor: Option<String>,
     },
-    /// Show one order.
+    /// Show an order.
     Show {
-        /// ord_...
+        /// Order id (ord_...).
         id: String,
-        /// Somebody else's; needs a staff token.
+        /// Any customer's order; needs a staff token.
         #[arg(long)]
         staff: bool,
     },
-    /// Call an order off.
+    /// Cancel an order.
     Cancel {
-        /// ord_...
+        /// Order id (ord_...).
         id: String,
-        /// Somebody else's; needs a staff token.
+        /// Any customer's order; needs a staff token.
         #[arg(long)]
         staff: bool,
     },
-    /// Staff: it was paid outside.
+    /// Staff: mark an order as paid, after an external payment.
     Settle {
-        /// ord_...
+        /// Order id (ord_...).
         id: String,
-        /// What the books will say about it.
+        /// Payment reference to record.
         #[arg(long)]
         reference: Option<String>,
     },
-    /// Staff: the parcel left.
+    /// Staff: mark an order as shipped.
     Ship {
-        /// ord_...
+        /// Order id (ord_...).
         id: String,
-        /// The carrier's number.
+        /// Tracking number of the carrier.
         #[arg(long)]
         tracking_no: Option<String>,
     },
-    /// Staff: the parcel arrived.
+    /// Staff: mark an order as delivered.
     Deliver {
-        /// ord_...
+        /// Order id (ord_...).
         id: String,
     },
-    /// Send an order back.
+    /// Return an order.
     Return {
-        /// ord_...
+        /// Order id (ord_...).
         id: String,
     },
 }
 
 impl Verb {
-    /// Whose work this is.
+    /// The role this command needs.
     const fn role(&self) -> Role {
         match self {
             Self::Create { .. }
@@ -133,7 +133,7 @@ impl Verb {
 pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
     let client = args.remote.client(args.verb.role())?;
     let act = async |path: String, body: Value| {
-        show(&client, Ask::post(&path, &body), json, object).await
+        show(&client, Request::post(&path, &body), json, object).await
     };
     match args.verb {
         Verb::Create { sale, product, quantity, key, address } => {
@@ -146,17 +146,17 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
                 fields.insert("address".to_owned(), address);
             }
             let key = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-            show(&client, Ask::post_once("/v1/orders", &body, &key), json, placed).await
+            show(&client, Request::post_once("/v1/orders", &body, &key), json, placed).await
         }
         Verb::List { staff, status, sale, customer, limit, cursor } => {
             let named = [("status", &status), ("sale_id", &sale), ("customer_id", &customer)];
             let named = named.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
             let filters: Vec<_> = named.collect();
             let path = page(base(staff), limit, cursor.as_deref(), &filters);
-            show(&client, Ask::get(&path), json, list).await
+            show(&client, Request::get(&path), json, list).await
         }
         Verb::Show { id, staff } => {
-            show(&client, Ask::get(&format!("{}/{id}", base(staff))), json, object).await
+            show(&client, Request::get(&format!("{}/{id}", base(staff))), json, object).await
         }
         Verb::Cancel { id, staff } => {
             act(format!("{}/{id}/cancellations", base(staff)), json!({})).await
@@ -180,7 +180,7 @@ const fn base(staff: bool) -> &'static str {
 
 fn placed(order: &Value) -> String {
     format!(
-        "{} is yours: {}, pay by {} (ticket {})\n",
+        "order {} placed: total {}, pay by {} (ticket {})\n",
         field(order, "id"),
         field(order, "total"),
         field(order, "pay_by"),
@@ -192,8 +192,4 @@ fn list(answer: &Value) -> String {
     let names = ["id", "status", "customer_id", "total", "placed_at"];
     let rows: Vec<_> = rows(answer).map(|o| names.map(|name| field(o, name)).to_vec()).collect();
     table(&["ID", "STATUS", "CUSTOMER", "TOTAL", "PLACED AT"], &rows) + &more(answer)
-}
-
-fn parse_json(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))
 }

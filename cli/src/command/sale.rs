@@ -1,14 +1,14 @@
-//! `firstcome sale ...`: limited offers, over REST.
+//! `firstcome sale ...`: sales of a limited number of units.
 
 use clap::Subcommand;
 use firstcome_domain::Role;
 use serde_json::{Value, json};
 
-use super::product::{fields, more, page, parse_money};
-use crate::client::{Ask, Client, Remote, rows, show};
+use super::argument::{absolute, fields, is_relative, parse_money};
+use crate::client::{Client, Remote, Request, more, page, rows, show};
 use crate::exit::Exit;
-use crate::instant;
 use crate::output::{field, object, table};
+use crate::rfc3339;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -18,7 +18,7 @@ Examples:
       --closes-at 2026-12-01T22:00:00Z --limit-per-customer 2
   firstcome sale list --state open
   firstcome sale pause sal_...
-  firstcome sale allot sal_... --delta 100 --reason \"more from the shelf\"")]
+  firstcome sale allot sal_... --delta 100 --reason \"second batch\"")]
 pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,
@@ -28,113 +28,113 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Create a sale; its units come out of the product's available stock.
+    /// Create a sale, with units from the product's available stock.
     Create {
-        /// prd_...
+        /// Product id (prd_...).
         #[arg(long)]
         product: String,
-        /// Up to 100 characters.
+        /// Title, at most 100 characters.
         #[arg(long)]
         title: String,
-        /// Units to set apart for it.
+        /// Units to sell.
         #[arg(long)]
         units: u64,
-        /// RFC 3339, `now`, or a span from now such as +10s.
+        /// Opening time: RFC 3339, `now`, or a duration from now such as +10s.
         #[arg(long, default_value = "now")]
         opens_at: String,
-        /// The same; open until closed by staff unless given.
+        /// Closing time, in the same form; without it the sale stays open until closed by staff.
         #[arg(long)]
         closes_at: Option<String>,
-        /// Price of one unit; the product's unless given.
+        /// Price per unit, such as 15000KRW [default: the product's price].
         #[arg(long, value_parser = parse_money)]
         price: Option<Value>,
-        /// Units one customer may hold or own.
+        /// Maximum number of units per customer.
         #[arg(long)]
         limit_per_customer: Option<u32>,
-        /// Seconds an order may stay unpaid.
+        /// Seconds until an unpaid order expires.
         #[arg(long)]
         pay_within_seconds: Option<u64>,
-        /// What the public sees of the stock: exact, bucketed or hidden.
+        /// How the public sees the stock: exact, bucketed or hidden.
         #[arg(long)]
         disclosure: Option<String>,
     },
     /// List sales.
     List {
-        /// scheduled, open, closed or sold_out.
+        /// Only sales in this state: scheduled, open, closed or sold_out.
         #[arg(long)]
         state: Option<String>,
-        /// Rows a page, 1 to 100.
+        /// Rows per page, 1 to 100.
         #[arg(long, default_value_t = 20)]
         limit: u32,
-        /// Where the last page ended.
+        /// Cursor of the next page, as printed with the previous one.
         #[arg(long)]
         cursor: Option<String>,
     },
-    /// Show one sale and its stock.
+    /// Show a sale and its stock.
     Show {
-        /// sal_...
+        /// Sale id (sal_...).
         id: String,
     },
-    /// Change a sale; what is not named stays.
+    /// Change the given fields of a sale.
     Update {
-        /// sal_...
+        /// Sale id (sal_...).
         id: String,
         /// New title.
         #[arg(long)]
         title: Option<String>,
-        /// New opening; only before it opened.
+        /// New opening time; only before the sale has opened.
         #[arg(long)]
         opens_at: Option<String>,
-        /// New closing, later than now.
+        /// New closing time; must be in the future.
         #[arg(long)]
         closes_at: Option<String>,
-        /// New price; only before it opened.
+        /// New price; only before the sale has opened.
         #[arg(long, value_parser = parse_money)]
         price: Option<Value>,
-        /// New limit; takes no units away.
+        /// New limit; customers keep the units they already have.
         #[arg(long)]
         limit_per_customer: Option<u32>,
-        /// New time to pay; only before it opened.
+        /// New payment time; only before the sale has opened.
         #[arg(long)]
         pay_within_seconds: Option<u64>,
-        /// exact, bucketed or hidden.
+        /// How the public sees the stock: exact, bucketed or hidden.
         #[arg(long)]
         disclosure: Option<String>,
     },
-    /// Stop a sale for now.
+    /// Pause a sale.
     Pause {
-        /// sal_...
+        /// Sale id (sal_...).
         id: String,
     },
-    /// Let a paused sale go on.
+    /// Resume a paused sale.
     Resume {
-        /// sal_...
+        /// Sale id (sal_...).
         id: String,
     },
-    /// End a sale for good; what is left returns to the product.
+    /// Close a sale for good; unsold units return to the product.
     Close {
-        /// sal_...
+        /// Sale id (sal_...).
         id: String,
     },
-    /// Add new units to a sale, or take available ones out of the books.
+    /// Add new units to a sale, or write off available ones.
     Restock {
-        /// sal_...
+        /// Sale id (sal_...).
         id: String,
-        /// Units; negative takes away what is available.
+        /// Units to add; a negative number removes available units.
         #[arg(long, allow_negative_numbers = true)]
         delta: i64,
-        /// What the ledger will say about it.
+        /// Reason, recorded in the ledger.
         #[arg(long)]
         reason: String,
     },
     /// Move units between a sale and its product's general stock.
     Allot {
-        /// sal_...
+        /// Sale id (sal_...).
         id: String,
-        /// Units; positive to the sale, negative back to the product.
+        /// Units to move to the sale; a negative number moves them back to the product.
         #[arg(long, allow_negative_numbers = true)]
         delta: i64,
-        /// What the ledger will say about it.
+        /// Reason, recorded in the ledger.
         #[arg(long)]
         reason: String,
     },
@@ -154,8 +154,8 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
             pay_within_seconds,
             disclosure,
         } => {
-            let opens_at = instant(&client, Some(opens_at)).await?;
-            let closes_at = instant(&client, closes_at).await?;
+            let opens_at = resolve_time(&client, Some(opens_at)).await?;
+            let closes_at = resolve_time(&client, closes_at).await?;
             let body = fields([
                 ("product_id", Some(Value::from(product))),
                 ("title", Some(Value::from(title))),
@@ -167,16 +167,16 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
                 ("pay_within_seconds", pay_within_seconds.map(Value::from)),
                 ("disclosure", disclosure.map(Value::from)),
             ]);
-            show(&client, Ask::post("/v1/admin/sales", &body), json, object).await
+            show(&client, Request::post("/v1/admin/sales", &body), json, object).await
         }
         Verb::List { state, limit, cursor } => {
             let state = state.as_deref().map(|state| ("state", state));
             let filters: Vec<_> = state.into_iter().collect();
             let path = page("/v1/sales", limit, cursor.as_deref(), &filters);
-            show(&client, Ask::get(&path), json, list).await
+            show(&client, Request::get(&path), json, list).await
         }
         Verb::Show { id } => {
-            show(&client, Ask::get(&format!("/v1/sales/{id}")), json, object).await
+            show(&client, Request::get(&format!("/v1/sales/{id}")), json, object).await
         }
         Verb::Update {
             id,
@@ -188,8 +188,8 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
             pay_within_seconds,
             disclosure,
         } => {
-            let opens_at = instant(&client, opens_at).await?;
-            let closes_at = instant(&client, closes_at).await?;
+            let opens_at = resolve_time(&client, opens_at).await?;
+            let closes_at = resolve_time(&client, closes_at).await?;
             let body = fields([
                 ("title", title.map(Value::from)),
                 ("opens_at", opens_at),
@@ -201,7 +201,7 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
             ]);
             let etag = client.etag(&format!("/v1/sales/{id}")).await?;
             let path = format!("/v1/admin/sales/{id}");
-            show(&client, Ask::patch(&path, &body, etag), json, object).await
+            show(&client, Request::patch(&path, &body, etag), json, object).await
         }
         Verb::Pause { id } => act(&client, &id, "pauses", &json!({}), json).await,
         Verb::Resume { id } => act(&client, &id, "resumptions", &json!({}), json).await,
@@ -225,19 +225,19 @@ async fn act(
     json: bool,
 ) -> anyhow::Result<Exit> {
     let path = format!("/v1/admin/sales/{id}/{what}");
-    show(client, Ask::post(&path, body), json, object).await
+    show(client, Request::post(&path, body), json, object).await
 }
 
-/// An instant as the API takes it; "now" is the cluster's, not this machine's.
-async fn instant(client: &Client, wish: Option<String>) -> anyhow::Result<Option<Value>> {
-    let Some(wish) = wish else { return Ok(None) };
-    if !instant::is_relative(&wish) {
-        return Ok(Some(Value::from(wish)));
+/// A time for the API. Relative times count from the cluster's clock, not this machine's.
+async fn resolve_time(client: &Client, time: Option<String>) -> anyhow::Result<Option<Value>> {
+    let Some(time) = time else { return Ok(None) };
+    if !is_relative(&time) {
+        return Ok(Some(Value::from(time)));
     }
-    let time = client.must(Ask::get("/v1/time")).await?.body;
-    let now = time.get("now").and_then(Value::as_str).and_then(instant::parse);
-    let now = now.unwrap_or_else(instant::now_ms);
-    instant::wish(&wish, now).map(|instant| Some(Value::from(instant)))
+    let clock = client.send_ok(Request::get("/v1/time")).await?.body;
+    let now = clock.get("now").and_then(Value::as_str).and_then(rfc3339::parse);
+    let now = now.unwrap_or_else(rfc3339::now_ms);
+    absolute(&time, now).map(|time| Some(Value::from(time)))
 }
 
 fn list(answer: &Value) -> String {

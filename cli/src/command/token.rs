@@ -1,4 +1,4 @@
-//! `firstcome token`: an access token, made with nothing but the master key.
+//! `firstcome token`: generates access tokens from the master key alone.
 
 use std::path::PathBuf;
 
@@ -14,24 +14,25 @@ use crate::output;
 Examples:
   firstcome token --role admin
   firstcome token --role customer --subject usr_01JXQ5Z3T2K8W4M6N9P0R1S2T3 --ttl 600
-  firstcome token --role customer --count 1000 > buyers.txt    one a line, for load tools
+  firstcome token --role customer --count 1000 > buyers.txt    one per line, for load tools
 
-No node needs to run. The token alone goes to stdout:
+No node needs to be running. Only the token is printed to stdout:
   curl -H \"Authorization: Bearer $(firstcome token --role customer)\" http://127.0.0.1:7400/v1/orders")]
 pub(crate) struct Args {
-    /// What the token allows: customer, support, operator or admin.
+    /// Role: customer, support, operator or admin.
     #[arg(long, value_parser = parse_role)]
     role: Role,
-    /// Whose token it is; a fresh user unless given.
+    /// User of the token [default: a new user].
     #[arg(long, value_name = "usr_...", conflicts_with = "count")]
     subject: Option<UserId>,
-    /// Seconds until it expires.
+    /// Seconds until the token expires.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
     ttl: u64,
-    /// Print this many tokens, one a line, each of a fresh user.
+    /// Print this many tokens, one per line, each for a new user.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     count: Option<u64>,
-    /// The master key; else FIRSTCOME_MASTER_KEY_FILE, FIRSTCOME_MASTER_KEY, ./data/master.key.
+    /// Master key file; without it FIRSTCOME_MASTER_KEY_FILE, FIRSTCOME_MASTER_KEY or
+    /// ./data/master.key.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
@@ -39,7 +40,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
     let Some(keys) = credentials::find(args.key_file.as_ref())? else {
         let message = "no master key: pass --key-file FILE, set FIRSTCOME_MASTER_KEY_FILE, or run \
-                       this beside ./data of a development node";
+                       this in the directory of a development node (with ./data)";
         return Err(Stop::config(message).into());
     };
     let mut lines = String::new();

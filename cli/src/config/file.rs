@@ -1,24 +1,41 @@
-//! `cluster.toml`: every key known, every complaint with its file and line.
+//! `cluster.toml`: parses it into the configuration. Every error names the file and line.
 
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::settings::{NodeEntry, Raw};
-use super::{Config, Origin};
+use super::field::Raw;
+use super::keys;
+use super::layers::Config;
+use super::origin::Origin;
+use super::settings::NodeEntry;
 use crate::exit::Stop;
 
+impl Config {
+    /// Reads `cluster.toml`. Fails on the first wrong key or value, with its line.
+    pub fn read_file(&mut self, path: &Path) -> Result<(), Stop> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Stop::config(format!("cannot read {}: {error}", path.display())))?;
+        self.read_text(path, &text)
+    }
+
+    /// Reads the text of a `cluster.toml`; `path` is for error messages.
+    pub fn read_text(&mut self, path: &Path, text: &str) -> Result<(), Stop> {
+        File::read(path, text, self)
+    }
+}
+
 /// A file being read into a configuration.
-pub(super) struct File<'a> {
+struct File<'a> {
     path: &'a Path,
     text: &'a str,
     config: &'a mut Config,
 }
 
 impl<'a> File<'a> {
-    /// Reads all of a file into `config`; stops at the first thing that is wrong.
-    pub(super) fn read(path: &'a Path, text: &'a str, config: &'a mut Config) -> Result<(), Stop> {
+    /// Reads a whole file into `config`; stops at the first error.
+    fn read(path: &'a Path, text: &'a str, config: &'a mut Config) -> Result<(), Stop> {
         let table = match DeTable::parse(text) {
             Ok(table) => table,
             Err(error) => {
@@ -31,9 +48,9 @@ impl<'a> File<'a> {
         File { path, text, config }.section("", table.get_ref())
     }
 
-    /// Walks down a table; leaves are settings.
+    /// Descends into a table; its leaves are settings.
     fn section(&mut self, above: &str, table: &DeTable<'_>) -> Result<(), Stop> {
-        // In the order of the file, so that the first complaint is the topmost.
+        // In file order, so that the first error is the topmost.
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
@@ -42,17 +59,13 @@ impl<'a> File<'a> {
             let at = key.span().start;
             match (path.as_str(), value.get_ref()) {
                 ("cluster.nodes", DeValue::Array(nodes)) => {
+                    let origin = Origin::File(self.path.to_owned(), line_of(self.text, at));
                     for node in nodes {
-                        self.node(node)?;
+                        self.node(node, &origin)?;
                     }
-                    let line = line_of(self.text, at);
-                    let origin = Origin::File(self.path.to_owned(), line);
-                    self.config.origins.insert("cluster.nodes".to_owned(), origin);
                 }
-                ("cluster.nodes", _) => return Err(self.complain(at, "cluster.nodes is a list")),
-                (_, DeValue::Table(table))
-                    if path != "network.dial" && self.config.is_section(&path) =>
-                {
+                ("cluster.nodes", _) => return Err(self.error(at, "cluster.nodes must be a list")),
+                (_, DeValue::Table(table)) if path != "network.dial" && keys::is_section(&path) => {
                     self.section(&path, table)?;
                 }
                 ("network.dial", DeValue::Table(dial)) => {
@@ -77,25 +90,25 @@ impl<'a> File<'a> {
                 Raw::Integer(&integer)
             }
             DeValue::Boolean(flag) => Raw::Boolean(*flag),
-            // No setting has another shape: an empty text with a wrong kind is always refused.
+            // No setting has one of these types.
             DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                let known = self.config.check_known(path);
+                let wrong = keys::check(path).err();
                 let wrong =
-                    known.err().unwrap_or_else(|| format!("{path} cannot be {}", value.type_str()));
-                return Err(self.complain(at, &wrong));
+                    wrong.unwrap_or_else(|| format!("{path} cannot be {}", value.type_str()));
+                return Err(self.error(at, &wrong));
             }
         };
         let origin = Origin::File(self.path.to_owned(), line_of(self.text, at));
-        self.config.put(path, &raw, origin).map_err(|wrong| self.complain(at, &wrong))
+        self.config.put(path, &raw, origin).map_err(|wrong| self.error(at, &wrong))
     }
 
     /// One entry of `cluster.nodes`.
-    fn node(&mut self, node: &Spanned<DeValue<'_>>) -> Result<(), Stop> {
+    fn node(&mut self, node: &Spanned<DeValue<'_>>, origin: &Origin) -> Result<(), Stop> {
         let at = node.span().start;
         let DeValue::Table(fields) = node.get_ref() else {
-            let wrong =
-                "each of cluster.nodes is { name = \"...\", api = \"...\", peer = \"...\" }";
-            return Err(self.complain(at, wrong));
+            let wrong = "an entry of cluster.nodes looks like { name = \"...\", api = \"...\", \
+                         peer = \"...\" }";
+            return Err(self.error(at, wrong));
         };
         let mut entry = NodeEntry::default();
         for (key, value) in fields {
@@ -107,28 +120,24 @@ impl<'a> File<'a> {
                 "zone" => &mut entry.zone,
                 other => {
                     let known = ["name", "api", "peer", "zone"];
-                    let hint = super::nearest(other, known.into_iter());
+                    let hint = keys::nearest(other, known.into_iter());
                     return Err(
-                        self.complain(at, &format!("unknown key {other:?} in cluster.nodes{hint}"))
+                        self.error(at, &format!("unknown key {other:?} in cluster.nodes{hint}"))
                     );
                 }
             };
             let Some(text) = value.get_ref().as_str() else {
-                return Err(self.complain(at, "expected a text in quotes"));
+                return Err(self.error(at, "expected a string in quotes"));
             };
             text.clone_into(place);
         }
         if entry.name.is_empty() || entry.api.is_empty() || entry.peer.is_empty() {
-            return Err(self.complain(at, "a node needs name, api and peer"));
+            return Err(self.error(at, "a node needs name, api and peer"));
         }
-        if self.config.settings.nodes.iter().any(|other| other.name == entry.name) {
-            return Err(self.complain(at, &format!("two nodes are named {:?}", entry.name)));
-        }
-        self.config.settings.nodes.push(entry);
-        Ok(())
+        self.config.add_node(entry, origin.clone()).map_err(|wrong| self.error(at, &wrong))
     }
 
-    fn complain(&self, at: usize, what: &str) -> Stop {
+    fn error(&self, at: usize, what: &str) -> Stop {
         Stop::config(format!("{}:{}: {what}", self.path.display(), line_of(self.text, at)))
     }
 }

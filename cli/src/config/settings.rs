@@ -1,7 +1,7 @@
-//! Every setting this build reads: its key, its place, its default and its smallest value.
+//! Every setting of this build: key, type, default and smallest value.
 //!
-//! The defaults are those of the code that uses them (`raft::Options`, `api::ApiOptions`), so
-//! they are stated once. A setting is listed here only once it does something.
+//! Defaults come from the code that uses them (`raft::Options`, `api::ApiOptions`), so each is
+//! stated once. A setting is added here only when it does something.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,18 +10,19 @@ use std::time::Duration;
 use firstcome_api::{ApiOptions, Consistency};
 use firstcome_raft::Options;
 
-use super::value::{format_duration, format_size, parse_duration, parse_size, quote};
+use super::field::Field;
+use super::value::format_duration;
 
 /// A node of `cluster.nodes`: first contact and `--bootstrap` only.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeEntry {
-    /// Label, unique in the cluster.
+    /// Name, unique in the cluster.
     pub name: String,
     /// `host:port` of its REST API.
     pub api: String,
     /// `host:port` of its peer protocol.
     pub peer: String,
-    /// Where it stands; no zone should hold a majority.
+    /// Failure zone; no zone should hold a majority.
     pub zone: String,
 }
 
@@ -56,19 +57,11 @@ pub struct Settings {
     snapshot_entries: u64,
     snapshot_interval: Duration,
     retain_entries: u64,
+    raft_workers: u64,
+    api_workers: u64,
     clock_max: Duration,
     log_level: String,
     log_format: String,
-}
-
-/// Where a setting is kept, with its shape and its smallest value.
-pub(super) enum Field<'a> {
-    Text(&'a mut String),
-    Word(&'a mut String, &'static [&'static str]),
-    Span(&'a mut Duration, Duration),
-    Bytes(&'a mut u64, u64),
-    Count(&'a mut u64, u64),
-    Flag(&'a mut bool),
 }
 
 /// One line of the table below.
@@ -77,6 +70,8 @@ pub(super) struct Setting {
     pub(super) field: fn(&mut Settings) -> Field<'_>,
 }
 
+/// More threads than this is a typo.
+const WORKERS_MAX: u64 = 1024;
 const MS: Duration = Duration::from_millis(1);
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 const CONSISTENCIES: &[&str] = &["linearizable", "local"];
@@ -88,7 +83,7 @@ macro_rules! settings {
     };
 }
 
-/// The table. Smallest values are for tests, not for production.
+/// The table. The smallest values suit tests, not production.
 pub(super) const SETTINGS: &[Setting] = settings! {
     "cluster.name" => Text(cluster_name);
     "node.name" => Text(node_name);
@@ -114,12 +109,14 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     "snapshot.entries" => Count(snapshot_entries, 10);
     "snapshot.interval" => Span(snapshot_interval, Duration::from_millis(100));
     "snapshot.retain_entries" => Count(retain_entries, 0);
+    "runtime.raft_workers" => Count(raft_workers, 0);
+    "runtime.api_workers" => Count(api_workers, 0);
     "clock.max" => Span(clock_max, MS);
     "log.level" => Word(log_level, LEVELS);
     "log.format" => Word(log_format, FORMATS);
 };
 
-/// Keys of the design that this build does not read: refused, but not as typing errors.
+/// Planned keys that this build does not read: refused with a message of their own.
 pub(super) const PLANNED: &[&str] = &[
     "node.listen.ops",
     "network.limit",
@@ -165,6 +162,8 @@ impl Default for Settings {
             snapshot_entries: node.snapshot_entries,
             snapshot_interval: node.snapshot_interval,
             retain_entries: node.retain_entries,
+            raft_workers: 0,
+            api_workers: 0,
             clock_max: node.clock_max,
             log_level: "info".to_owned(),
             log_format: "json".to_owned(),
@@ -197,13 +196,13 @@ impl Settings {
         self.nodes.iter().find(|node| node.name == self.node_name)
     }
 
-    /// Where REST listens: `node.listen.api`, else the own entry.
+    /// Address of the REST API: `node.listen.api`, or this node's entry in `cluster.nodes`.
     pub fn api_listen(&self) -> &str {
         let own = self.own_entry().map_or("", |node| &node.api);
         if self.listen_api.is_empty() { own } else { &self.listen_api }
     }
 
-    /// Where peers are heard: `node.listen.peer`, else the own entry.
+    /// Address for peers: `node.listen.peer`, or this node's entry in `cluster.nodes`.
     pub fn peer_listen(&self) -> &str {
         let own = self.own_entry().map_or("", |node| &node.peer);
         if self.listen_peer.is_empty() { own } else { &self.listen_peer }
@@ -224,14 +223,32 @@ impl Settings {
         count(self.connections)
     }
 
+    /// Threads of the Raft runtime: `runtime.raft_workers`, by default as many as CPU cores.
+    pub fn raft_workers(&self) -> usize {
+        workers(self.raft_workers)
+    }
+
+    /// Threads of the API runtime: `runtime.api_workers`, by default as many as CPU cores.
+    pub fn api_workers(&self) -> usize {
+        workers(self.api_workers)
+    }
+
     /// `reads.default`
     pub fn default_consistency(&self) -> Consistency {
         if self.reads == "local" { Consistency::Local } else { Consistency::Linearizable }
     }
 
-    /// Whether elections can work: heartbeats must fit into the shortest election timeout.
+    /// Why these settings cannot work together, if they cannot.
     pub(super) fn contradiction(&self) -> Option<String> {
-        // Heartbeat, its smallest gap, and one tick of 20 ms: operations.md section 4.
+        for (key, workers) in
+            [("raft_workers", self.raft_workers), ("api_workers", self.api_workers)]
+        {
+            if workers > WORKERS_MAX {
+                return Some(format!("runtime.{key} must be at most {WORKERS_MAX}"));
+            }
+        }
+        // Two heartbeats and one 20 ms tick must fit into the shortest election timeout, so that
+        // a single late heartbeat does not start an election.
         let beats = 2 * self.heartbeat + Duration::from_millis(20);
         if self.election_min >= self.election_max {
             return Some("raft.election_min must be below raft.election_max".to_owned());
@@ -242,7 +259,7 @@ impl Settings {
         })
     }
 
-    /// Fills in what `raft` wants to know; addresses are the caller's.
+    /// Fills in the options of `raft`; the caller sets the addresses.
     pub fn fill(&self, options: &mut Options) {
         options.cluster_name.clone_from(&self.cluster_name);
         options.dial.clone_from(&self.dial);
@@ -266,90 +283,15 @@ impl Settings {
     }
 }
 
+/// A number of threads, where 0 stands for as many as CPU cores, but at least 2: one thread that
+/// is busy must not hold up all tasks of its runtime.
+fn workers(number: u64) -> usize {
+    match count(number) {
+        0 => std::thread::available_parallelism().map_or(2, usize::from).max(2),
+        number => number,
+    }
+}
+
 fn count(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// A value before its setting is known, from a file or from text.
-pub(super) enum Raw<'a> {
-    /// A string of the file.
-    Text(&'a str),
-    /// An integer of the file.
-    Integer(&'a str),
-    /// A boolean of the file.
-    Boolean(bool),
-    /// From the environment or the command line, where everything is text.
-    Bare(&'a str),
-}
-
-impl Field<'_> {
-    /// Takes a new value, or says what is wrong with it.
-    pub(super) fn put(self, raw: &Raw<'_>) -> Result<(), String> {
-        match (self, raw) {
-            (Self::Text(place), Raw::Text(text) | Raw::Bare(text)) => {
-                (*text).clone_into(place);
-            }
-            (Self::Word(place, words), Raw::Text(text) | Raw::Bare(text)) => {
-                if !words.contains(text) {
-                    return Err(format!("{text:?} is none of {}", words.join(", ")));
-                }
-                (*text).clone_into(place);
-            }
-            (Self::Span(place, least), Raw::Text(text) | Raw::Bare(text)) => {
-                let span = parse_duration(text)?;
-                if span < least {
-                    return Err(format!(
-                        "{text} is below the smallest allowed, {}",
-                        format_duration(least)
-                    ));
-                }
-                *place = span;
-            }
-            (Self::Bytes(place, least), Raw::Text(text) | Raw::Bare(text)) => {
-                let size = parse_size(text)?;
-                if size < least {
-                    return Err(format!(
-                        "{text} is below the smallest allowed, {}",
-                        format_size(least)
-                    ));
-                }
-                *place = size;
-            }
-            (Self::Count(place, least), Raw::Integer(text) | Raw::Bare(text)) => {
-                let number = text.replace('_', "").parse::<u64>();
-                let number = number.map_err(|_| format!("{text} is no whole number from 0 up"))?;
-                if number < least {
-                    return Err(format!("{text} is below the smallest allowed, {least}"));
-                }
-                *place = number;
-            }
-            (Self::Flag(place), Raw::Boolean(flag)) => *place = *flag,
-            (Self::Flag(place), Raw::Bare(text)) => {
-                *place = text.parse().map_err(|_| format!("{text:?} is neither true nor false"))?;
-            }
-            (field, _) => return Err(format!("expected {}", field.shape())),
-        }
-        Ok(())
-    }
-
-    /// The value as `cluster.toml` writes it.
-    pub(super) fn show(&self) -> String {
-        match self {
-            Self::Text(text) | Self::Word(text, _) => quote(text),
-            Self::Span(span, _) => format!("\"{}\"", format_duration(**span)),
-            Self::Bytes(size, _) => format!("\"{}\"", format_size(**size)),
-            Self::Count(number, _) => number.to_string(),
-            Self::Flag(flag) => flag.to_string(),
-        }
-    }
-
-    const fn shape(&self) -> &'static str {
-        match self {
-            Self::Text(_) | Self::Word(..) => "a text in quotes",
-            Self::Span(..) => "a duration in quotes, such as \"100ms\"",
-            Self::Bytes(..) => "a size in quotes, such as \"16MiB\"",
-            Self::Count(..) => "a whole number without quotes",
-            Self::Flag(_) => "true or false without quotes",
-        }
-    }
 }

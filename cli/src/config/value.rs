@@ -1,4 +1,4 @@
-//! Spans and sizes as people write them: `100ms`, `1s`, `5m`, `16MiB`.
+//! Durations and sizes in text: `100ms`, `1s`, `5m`, `16MiB`.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ const TIME: [(&str, u64); 5] =
 /// Units of size in bytes, largest first.
 const SIZE: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-/// Reads a whole number with a unit of time.
+/// Parses a whole number with a unit of time.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    scaled(text, &TIME)
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("{text:?} is no duration; write it like 100ms, 1s, 5m, 2h or 1d"))
+    scaled(text, &TIME).map(Duration::from_millis).ok_or_else(|| {
+        format!("invalid duration {text:?}: use for example 100ms, 1s, 5m, 2h or 1d")
+    })
 }
 
-/// Reads a whole number with a unit of size.
+/// Parses a whole number with a unit of size.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     scaled(text, &SIZE)
-        .ok_or_else(|| format!("{text:?} is no size; write it like 4KiB, 16MiB or 1GiB"))
+        .ok_or_else(|| format!("invalid size {text:?}: use for example 4KiB, 16MiB or 1GiB"))
 }
 
-/// Writes a span in the largest unit that keeps it whole.
+/// Formats a duration as a whole number of the largest possible unit.
 pub fn format_duration(span: Duration) -> String {
     let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     whole(ms, &TIME).unwrap_or_else(|| format!("{ms}ms"))
 }
 
-/// Writes a size in the largest unit that keeps it whole.
+/// Formats a size as a whole number of the largest possible unit.
 pub fn format_size(bytes: u64) -> String {
     whole(bytes, &SIZE).unwrap_or_else(|| format!("{bytes}B"))
 }
 
-/// Writes a text in quotes, as TOML reads it.
+/// Quotes a string for TOML.
 pub fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_survive_text() {
+    fn durations_round_trip_through_text() {
         for text in ["100ms", "1s", "5m", "2h", "3d", "1500ms"] {
             let span = parse_duration(text).expect(text);
             assert_eq!(format_duration(span), text);
@@ -75,8 +75,8 @@ mod tests {
         }
     }
 
-    /// Story: control characters were shown as Rust writes them, which TOML does not read. Found
-    /// by the fuzz target `cluster_toml`.
+    /// Story: control characters were escaped as in Rust, which TOML cannot read. Found by the
+    /// fuzz target `cluster_toml`.
     #[test]
     fn quoted_text_is_toml() {
         for text in ["", "n1", "a \"b\" \\ c", "\u{1}\t\n\u{7f}\u{85}\u{200b}", "\u{d55c}"] {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_survive_text() {
+    fn sizes_round_trip_through_text() {
         for (text, bytes) in [("16MiB", 16 << 20), ("4KiB", 4096), ("1GiB", 1 << 30), ("7B", 7)] {
             assert_eq!(parse_size(text), Ok(bytes));
             assert_eq!(format_size(bytes), text);

@@ -1,6 +1,6 @@
-//! One keep-alive connection: bytes out, one reply in, no allocation on the way.
+//! One keep-alive connection: sends a request and reads its response without allocating.
 //!
-//! Understands what our own API sends: `Content-Length` bodies, no chunks, no continuation.
+//! Supports only what our API sends: bodies with `Content-Length`, no chunked encoding.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -8,24 +8,24 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Our answers have about fifteen headers.
+/// API responses have about fifteen headers.
 const HEADERS_MAX: usize = 48;
-/// First size of the inbox; it grows for lists.
-const INBOX_BYTES: usize = 16 << 10;
-/// No answer of the API is larger.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Initial size of the receive buffer; it grows for lists.
+const BUFFER_BYTES: usize = 16 << 10;
+/// No API response is larger.
+const RESPONSE_BYTES_MAX: usize = 16 << 20;
 
-/// One reply, borrowed from its connection.
-pub(crate) struct Reply<'a> {
+/// A response, borrowed from its connection.
+pub(crate) struct Response<'a> {
     /// The status code.
     pub(crate) status: u16,
-    /// Whether a receipt answered.
+    /// Whether this is the stored response to an earlier request with the same key.
     pub(crate) replayed: bool,
     /// The body.
     pub(crate) body: &'a [u8],
 }
 
-/// What a head says.
+/// A parsed response head.
 struct Head {
     status: u16,
     replayed: bool,
@@ -37,61 +37,61 @@ struct Head {
 /// A connection to one node.
 pub(crate) struct Connection {
     stream: TcpStream,
-    inbox: Vec<u8>,
+    buffer: Vec<u8>,
     open: bool,
 }
 
 impl Connection {
-    /// Connects to `host:port`. Fails when nobody listens or nobody answers in time.
+    /// Connects to `host:port` within `limit`.
     pub(crate) async fn open(address: &str, limit: Duration) -> io::Result<Self> {
         let stream = tokio::time::timeout(limit, TcpStream::connect(address))
             .await
             .map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, inbox: vec![0; INBOX_BYTES], open: true })
+        Ok(Self { stream, buffer: vec![0; BUFFER_BYTES], open: true })
     }
 
-    /// Whether the other side will take another request.
+    /// Whether the connection can take another request.
     pub(crate) const fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Sends one request and waits for its reply. After an error, or when dropped in the middle,
-    /// the connection must not be used again.
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<Reply<'_>> {
+    /// Sends a request and waits for its response. After an error or a cancelled call, the
+    /// connection must not be used again.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<Response<'_>> {
         self.open = false;
         self.stream.write_all(request).await?;
         let mut filled = 0;
         let head = loop {
             filled += self.receive(filled).await?;
-            if let Some(head) = parse(self.inbox.get(..filled).unwrap_or_default())? {
+            if let Some(head) = parse(self.buffer.get(..filled).unwrap_or_default())? {
                 break head;
             }
         };
         let end = head.end + head.body_len;
-        if end > ANSWER_BYTES_MAX {
-            return Err(io::Error::other("the answer is too large"));
+        if end > RESPONSE_BYTES_MAX {
+            return Err(io::Error::other("the response is too large"));
         }
-        if self.inbox.len() < end {
-            self.inbox.resize(end, 0);
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
         }
         while filled < end {
             filled += self.receive(filled).await?;
         }
         self.open = !head.closes;
-        let body = self.inbox.get(head.end..end).unwrap_or_default();
-        Ok(Reply { status: head.status, replayed: head.replayed, body })
+        let body = self.buffer.get(head.end..end).unwrap_or_default();
+        Ok(Response { status: head.status, replayed: head.replayed, body })
     }
 
-    /// Reads more behind what is there.
+    /// Reads more bytes after the `filled` ones.
     async fn receive(&mut self, filled: usize) -> io::Result<usize> {
-        if filled == self.inbox.len() {
-            if filled >= ANSWER_BYTES_MAX {
-                return Err(io::Error::other("the head of the answer is too large"));
+        if filled == self.buffer.len() {
+            if filled >= RESPONSE_BYTES_MAX {
+                return Err(io::Error::other("the response head is too large"));
             }
-            self.inbox.resize(filled * 2, 0);
+            self.buffer.resize(filled * 2, 0);
         }
-        let room = self.inbox.get_mut(filled..).unwrap_or_default();
+        let room = self.buffer.get_mut(filled..).unwrap_or_default();
         match self.stream.read(room).await? {
             0 => Err(ErrorKind::UnexpectedEof.into()),
             count => Ok(count),
@@ -99,7 +99,7 @@ impl Connection {
     }
 }
 
-/// Reads the head of a reply; `None` until it is complete.
+/// Parses a response head; `None` until it is complete.
 fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
@@ -110,19 +110,19 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
     for header in response.headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             let length = std::str::from_utf8(header.value).ok().and_then(|v| v.parse().ok());
-            head.body_len = length.ok_or_else(|| io::Error::other("bad Content-Length"))?;
+            head.body_len = length.ok_or_else(|| io::Error::other("invalid Content-Length"))?;
         } else if header.name.eq_ignore_ascii_case("idempotency-replayed") {
             head.replayed = header.value == b"true";
         } else if header.name.eq_ignore_ascii_case("connection") {
             head.closes = header.value.eq_ignore_ascii_case(b"close");
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            return Err(io::Error::other("chunked answers are not understood"));
+            return Err(io::Error::other("chunked responses are not supported"));
         }
     }
     Ok(Some(head))
 }
 
-/// A POST in the making, with everything that stays the same written once.
+/// A POST request whose constant parts are prepared once.
 pub(crate) struct Post {
     head: Vec<u8>,
     body: Vec<u8>,
@@ -139,7 +139,7 @@ impl Post {
         Self { head: head.into_bytes(), body: body.as_bytes().to_vec() }
     }
 
-    /// Writes one request into `buffer`, replacing what was there.
+    /// Writes one request into `buffer`, replacing its content.
     pub(crate) fn write(&self, buffer: &mut Vec<u8>, token: &str, key: &str) {
         buffer.clear();
         buffer.extend_from_slice(&self.head);
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_tell_length_and_replay() -> io::Result<()> {
+    fn length_and_replay_are_parsed() -> io::Result<()> {
         let bytes =
             b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nIdempotency-Replayed: true\r\n\r\nhello";
         assert!(parse(bytes.get(..30).unwrap_or_default())?.is_none());
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn posts_carry_token_key_and_length() {
+    fn a_post_has_token_key_and_length() {
         let mut buffer = b"old".to_vec();
         Post::new("h:1", "/v1/orders", "{}").write(&mut buffer, "T", "K");
         let text = String::from_utf8_lossy(&buffer);

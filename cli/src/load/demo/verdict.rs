@@ -1,4 +1,4 @@
-//! The verdict: what every node says afterwards, held against what every buyer was told.
+//! The verdict: compares what every node reports afterwards with what every buyer was told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::buyers::Sale;
-use super::{ADMIN_LIMIT, Killing, Plan};
-use crate::client::{Answer, Ask, Client, rows};
-use crate::cluster_process::ClusterProcess;
+use super::plan::{ADMIN_LIMIT, Outage, Plan};
+use super::sale::Sale;
+use crate::client::{Client, Request, Response, rows};
 use crate::exit::{Exit, Stop};
-use crate::load;
+use crate::load::latency::milliseconds;
+use crate::load::local_cluster::LocalCluster;
 use crate::output::{field, table};
 
-/// A restarted node has this long to catch up.
+/// Time for a restarted node to catch up.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(30);
-/// Between two looks at who has applied what.
-const LOOK: Duration = Duration::from_millis(50);
+/// Pause between two checks of the applied revisions.
+const POLL_PAUSE: Duration = Duration::from_millis(50);
 
-/// What one node says about the sale's units.
+/// The sale's units as one node reports them.
 struct NodeStock {
     name: String,
     revision: u64,
@@ -30,22 +30,22 @@ struct NodeStock {
     hash: Option<String>,
 }
 
-/// Everything that was found out.
+/// The result of the checks.
 pub(super) struct Verdict {
     nodes: Vec<NodeStock>,
     facts: Vec<(&'static str, Value)>,
     answers: BTreeMap<String, u64>,
     retries: BTreeMap<String, u64>,
-    /// Broken promises; empty is what the demo is about.
+    /// What went wrong; must be empty.
     pub(super) violations: Vec<String>,
 }
 
-/// Asks every node and judges.
+/// Queries every node and checks the result.
 pub(super) async fn judge(
     plan: &Plan,
-    cluster: &ClusterProcess,
+    cluster: &LocalCluster,
     sale: &Sale,
-    killing: &Killing,
+    outage: &Outage,
     lasted: Duration,
 ) -> anyhow::Result<Verdict> {
     let mut clients = Vec::new();
@@ -62,32 +62,33 @@ pub(super) async fn judge(
     };
     hashes(client, revision, &mut nodes).await?;
     let orders = orders(client, &sale.id).await?;
-    Ok(weigh(plan, sale, killing, lasted, nodes, &orders))
+    Ok(compare(plan, sale, outage, lasted, nodes, &orders))
 }
 
-/// Waits until all nodes have applied the same.
+/// Waits until all nodes have applied the same revision.
 async fn same_revision(clients: &[(String, Client)]) -> anyhow::Result<u64> {
     let deadline = Instant::now() + CATCH_UP_LIMIT;
     loop {
         let mut seen = BTreeSet::new();
         for (_, client) in clients {
-            let answer = client.ask(Ask::get("/v1/cluster?consistency=local")).await;
+            let answer = client.send(Request::get("/v1/cluster?consistency=local")).await;
             seen.insert(answer.ok().and_then(|a| a.body.get("revision").and_then(Value::as_u64)));
         }
         if let (1, Some(Some(revision))) = (seen.len(), seen.first()) {
             return Ok(*revision);
         }
         if Instant::now() > deadline {
-            let message = format!("the nodes are not at one revision after 30 s: {seen:?}");
+            let message =
+                format!("the nodes did not reach the same revision within 30 s: {seen:?}");
             return Err(Stop::new(Exit::Refused, message).into());
         }
-        sleep(LOOK).await;
+        sleep(POLL_PAUSE).await;
     }
 }
 
 async fn stock(name: &str, client: &Client, sale_id: &str) -> anyhow::Result<NodeStock> {
     let path = format!("/v1/sales/{sale_id}/stock?consistency=local");
-    let body = client.must(Ask::get(&path)).await?.body;
+    let body = client.send_ok(Request::get(&path)).await?.body;
     let count = |name| body.get(name).and_then(Value::as_u64).unwrap_or(0);
     Ok(NodeStock {
         name: name.to_owned(),
@@ -100,14 +101,14 @@ async fn stock(name: &str, client: &Client, sale_id: &str) -> anyhow::Result<Nod
     })
 }
 
-/// The state hash of every node. A revision that moved on in between is asked for again.
+/// Fetches the state hash of every node. If the revision has moved on, uses the latest one.
 async fn hashes(client: &Client, revision: u64, nodes: &mut [NodeStock]) -> anyhow::Result<()> {
-    let asked: Answer =
-        client.ask(Ask::get(&format!("/v1/cluster/hash?revision={revision}"))).await?;
+    let asked: Response =
+        client.send(Request::get(&format!("/v1/cluster/hash?revision={revision}"))).await?;
     let asked = if asked.status.is_success() {
         asked
     } else {
-        client.must(Ask::get("/v1/cluster/hash")).await?
+        client.send_ok(Request::get("/v1/cluster/hash")).await?
     };
     let found = asked.body.get("nodes").and_then(Value::as_array);
     for found in found.into_iter().flatten() {
@@ -119,13 +120,13 @@ async fn hashes(client: &Client, revision: u64, nodes: &mut [NodeStock]) -> anyh
     Ok(())
 }
 
-/// Every order of the sale: id to customer and units.
+/// All orders of the sale: id to customer and units.
 async fn orders(client: &Client, sale_id: &str) -> anyhow::Result<BTreeMap<String, (String, u64)>> {
     let mut orders = BTreeMap::new();
     let mut cursor = String::new();
     loop {
         let path = format!("/v1/admin/orders?sale_id={sale_id}&limit=100{cursor}");
-        let page = client.must(Ask::get(&path)).await?.body;
+        let page = client.send_ok(Request::get(&path)).await?.body;
         for order in rows(&page) {
             let lines = order.get("lines").and_then(Value::as_array);
             let quantities = lines.into_iter().flatten();
@@ -139,11 +140,11 @@ async fn orders(client: &Client, sale_id: &str) -> anyhow::Result<BTreeMap<Strin
     }
 }
 
-/// Holds the books against the answers.
-fn weigh(
+/// Compares the state of the nodes with the responses to the buyers.
+fn compare(
     plan: &Plan,
     sale: &Sale,
-    killing: &Killing,
+    outage: &Outage,
     lasted: Duration,
     nodes: Vec<NodeStock>,
     orders: &BTreeMap<String, (String, u64)>,
@@ -165,18 +166,27 @@ fn weigh(
             violations.push(text);
         }
     };
-    broken(missing > 0, format!("{missing} acknowledged orders are lost"));
-    broken(unknown as u64 > tally.unanswered, format!("{unknown} orders nobody was told of"));
-    broken(duplicates > 0, format!("{duplicates} orders are doubled"));
+    broken(missing > 0, format!("{missing} acknowledged orders are missing"));
+    broken(
+        unknown as u64 > tally.unanswered,
+        format!("{unknown} orders that were never acknowledged"),
+    );
+    broken(duplicates > 0, format!("{duplicates} orders are duplicates"));
     broken(max_units > 1, format!("a buyer has {max_units} units; the limit is 1"));
     let in_orders: u64 = orders.values().map(|(_, units)| units).sum();
     for node in &nodes {
         let (name, taken) = (&node.name, node.sold + node.held);
         let sum = taken + node.available;
-        broken(sum != plan.units, format!("{name}: {sum} units where {} were stocked", plan.units));
+        broken(
+            sum != plan.units,
+            format!("{name}: {sum} units in total, but {} were stocked", plan.units),
+        );
         broken(taken > plan.units, format!("{name}: oversold, {taken} of {}", plan.units));
         broken(taken != in_orders, format!("{name}: {taken} units taken, {in_orders} in orders"));
-        broken(taken < plan.wanted(), format!("{name}: undersold, {taken} of {}", plan.wanted()));
+        broken(
+            taken < plan.expected_sales(),
+            format!("{name}: undersold, {taken} of {}", plan.expected_sales()),
+        );
         broken(
             node.sold != tally.settled,
             format!("{name}: {} units sold, {} orders settled", node.sold, tally.settled),
@@ -185,13 +195,13 @@ fn weigh(
     let hashes: BTreeSet<_> = nodes.iter().map(|node| node.hash.as_deref()).collect();
     let equal = hashes.len() == 1 && !hashes.contains(&None);
     broken(!equal, "the state hashes of the nodes differ".to_owned());
-    broken(plan.kill && killing.leader.is_none(), "the leader was not killed".to_owned());
+    broken(plan.kill && outage.leader.is_none(), "the leader was not killed".to_owned());
 
-    let ms = |quantile| load::milliseconds(tally.latency.value_at_quantile(quantile));
+    let ms = |quantile| milliseconds(tally.latency.value_at_quantile(quantile));
     let answered: u64 = tally.answers.values().sum();
-    #[expect(clippy::cast_precision_loss, reason = "a figure for eyes")]
+    #[expect(clippy::cast_precision_loss, reason = "a rounded figure for display")]
     let rate = (answered as f64 / lasted.as_secs_f64()).round();
-    let gap = killing.without_leader.map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX));
+    let gap = outage.without_leader.map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX));
     let facts = vec![
         ("buyers", json!(plan.buyers)),
         ("units", json!(plan.units)),
@@ -206,9 +216,9 @@ fn weigh(
         ("answers_per_second", json!(rate)),
         ("latency_p50_ms", json!(ms(0.5))),
         ("latency_p99_ms", json!(ms(0.99))),
-        ("latency_max_ms", json!(load::milliseconds(tally.latency.max()))),
-        ("leader_killed", json!(killing.leader)),
-        ("purchases_before_kill", json!(killing.won_before)),
+        ("latency_max_ms", json!(milliseconds(tally.latency.max()))),
+        ("leader_killed", json!(outage.leader)),
+        ("purchases_before_kill", json!(outage.purchases_before)),
         ("without_leader_ms", json!(gap)),
         ("hashes_equal", json!(equal)),
     ];
@@ -222,7 +232,7 @@ fn weigh(
 }
 
 impl Verdict {
-    /// The same facts for machines.
+    /// The verdict as JSON.
     pub(super) fn to_json(&self) -> Value {
         let node = |n: &NodeStock| {
             json!({
@@ -245,9 +255,9 @@ impl Verdict {
         document
     }
 
-    /// The verdict for people.
+    /// The verdict as text.
     pub(super) fn to_text(&self) -> String {
-        let heads = ["NODE", "REVISION", "STOCKED", "SOLD", "HELD", "AVAILABLE", "STATE HASH"];
+        let headers = ["NODE", "REVISION", "STOCKED", "SOLD", "HELD", "AVAILABLE", "STATE HASH"];
         let row = |n: &NodeStock| {
             let counts = [n.revision, n.stocked, n.sold, n.held, n.available];
             let mut cells = vec![n.name.clone()];
@@ -256,7 +266,7 @@ impl Verdict {
             cells
         };
         let nodes: Vec<_> = self.nodes.iter().map(row).collect();
-        let mut text = format!("\n{}\n", table(&heads, &nodes));
+        let mut text = format!("\n{}\n", table(&headers, &nodes));
         for (name, value) in &self.facts {
             let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
             text.push_str(&format!("{:<28}  {value}\n", name.replace('_', " ")));
@@ -267,7 +277,7 @@ impl Verdict {
             }
         }
         if self.violations.is_empty() {
-            text.push_str("\nNothing oversold, nothing lost, nothing doubled.\n");
+            text.push_str("\nNothing oversold, nothing lost, nothing duplicated.\n");
         } else {
             text.push_str("\nVIOLATIONS\n");
             for violation in self.violations.iter().take(20) {

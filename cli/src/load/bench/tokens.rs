@@ -1,4 +1,4 @@
-//! Buyers made ready beforehand: signing must not be measured.
+//! Tokens of the buyers, signed beforehand so that signing is not measured.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -7,24 +7,24 @@ use std::sync::Arc;
 use firstcome_api::Keys;
 use firstcome_domain::Role;
 
-use super::Plan;
+use super::plan::Plan;
 use crate::credentials::fresh_user;
 
-/// Purchases a second the pool is made for; beyond it tokens are signed on the way.
-const TOKENS_A_SECOND: u64 = 30_000;
+/// Purchases per second that the pool is sized for; beyond that, tokens are signed on demand.
+const TOKENS_PER_SECOND: u64 = 30_000;
 /// About 250 bytes each, so 125 MB at most.
 const TOKENS_MAX: u64 = 500_000;
 /// Longer than any run.
 const TOKEN_SECONDS: u64 = 6 * 3600;
 
-/// Tokens of distinct customers, behind each other in a few texts.
+/// Tokens of distinct customers, concatenated in a few strings.
 pub(super) struct Tokens {
     keys: Arc<Keys>,
     pools: Vec<Pool>,
     next: Cell<usize>,
 }
 
-/// What one thread signed.
+/// The tokens signed by one thread.
 #[derive(Default)]
 struct Pool {
     text: String,
@@ -32,10 +32,10 @@ struct Pool {
 }
 
 impl Tokens {
-    /// Signs as many as the plan is likely to use, on all cores.
+    /// Signs as many tokens as the plan is likely to use, on all cores.
     pub(super) fn mint(keys: &Arc<Keys>, plan: &Plan) -> Self {
         let seconds = (plan.warmup + plan.measured).as_secs() + 1;
-        let wanted = seconds * plan.rate.unwrap_or(TOKENS_A_SECOND);
+        let wanted = seconds * plan.rate.unwrap_or(TOKENS_PER_SECOND);
         let wanted = usize::try_from(wanted.min(TOKENS_MAX)).unwrap_or(0);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let signer: &Keys = keys;
@@ -48,7 +48,7 @@ impl Tokens {
         Self { keys: Arc::clone(keys), pools, next: Cell::new(0) }
     }
 
-    /// The next customer's token; signed now when all are used up.
+    /// The next customer's token; signed on demand once the pool is used up.
     pub(super) fn next(&self) -> Cow<'_, str> {
         let mut at = self.next.replace(self.next.get() + 1);
         for pool in &self.pools {
@@ -60,7 +60,7 @@ impl Tokens {
         Cow::Owned(self.keys.mint(fresh_user(), Role::Customer, TOKEN_SECONDS))
     }
 
-    /// Begins again from the first: for another phase in which nobody has bought yet.
+    /// Starts again from the first token, for a phase in which no customer has bought yet.
     pub(super) fn rewind(&self) {
         self.next.set(0);
     }

@@ -1,7 +1,7 @@
-//! Real nodes on loopback for `demo` and `bench`: own processes, own files, one key.
+//! Real node processes on loopback, each with its own data directory, sharing one key.
 //!
-//! The nodes end with the command that started them, however it ends: dropped here they are
-//! killed by their id, and each holds a pipe from this process and stops when that closes.
+//! The nodes end with the command that started them, however it ends: dropping the cluster kills
+//! them by process id, and each node exits when the pipe from this process is closed.
 
 use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
@@ -18,20 +18,19 @@ use rand::Rng as _;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::client::{Ask, Client};
-use crate::command::keys;
+use crate::client::{Client, Request};
 use crate::credentials::{self, KEY_FILE_VARIABLE};
 use crate::exit::{Exit, Stop};
 
-/// From empty directories to a leader, on a busy machine.
+/// Longest time to become ready, on a busy machine.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// Between two looks at a node that is not ready.
-const LOOK: Duration = Duration::from_millis(25);
-/// Below the range from which the kernel takes ports for outgoing connections, so that none of
-/// ours sits on a node's port while the node is down.
+/// Pause between two checks whether a node is ready.
+const POLL_PAUSE: Duration = Duration::from_millis(25);
+/// Below the kernel's range for outgoing connections, so that none of them can take a node's port
+/// while the node is down.
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
-/// One node and its process.
+/// A node and its process.
 struct NodeProcess {
     name: String,
     api: String,
@@ -40,10 +39,10 @@ struct NodeProcess {
     child: Option<Child>,
 }
 
-/// A cluster that lives as long as this value.
-pub(crate) struct ClusterProcess {
+/// A cluster whose processes live as long as this value.
+pub(crate) struct LocalCluster {
     nodes: Vec<NodeProcess>,
-    /// Makes tokens the nodes accept.
+    /// Signs tokens that the nodes accept.
     pub(crate) keys: Arc<Keys>,
     key_file: PathBuf,
     config: PathBuf,
@@ -51,14 +50,14 @@ pub(crate) struct ClusterProcess {
     directory: Option<tempfile::TempDir>,
 }
 
-impl ClusterProcess {
-    /// Starts `count` nodes and waits until all are ready. `extra` are arguments of `serve`.
+impl LocalCluster {
+    /// Starts `count` nodes and waits until all are ready. `extra` are more arguments for `serve`.
     pub(crate) async fn start(count: usize, extra: &[&str]) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("firstcome-").tempdir()?;
         let root = directory.path();
         let key_file = root.join("master.key");
         let master = credentials::generate()?;
-        keys::create(&key_file, &master)?;
+        credentials::create_key_file(&key_file, &master)?;
         let config = root.join("cluster.toml");
         let ports = free_ports(count * 2)?;
         let (nodes, text) = plan(root, &ports);
@@ -88,27 +87,28 @@ impl ClusterProcess {
         self.nodes.iter().map(|node| node.name.clone()).collect()
     }
 
-    /// Where logs and data of the nodes are.
+    /// Directory with the logs and data of the nodes.
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.as_ref().map(|d| d.path().to_owned()).unwrap_or_default()
     }
 
-    /// Leaves the directory behind as evidence.
+    /// Keeps the directory as evidence, and returns its path.
     pub(crate) fn keep(&mut self) -> PathBuf {
         self.directory.take().map(tempfile::TempDir::keep).unwrap_or_default()
     }
 
-    /// A client of node `at`, with all rights.
+    /// An admin client of node `at`.
     pub(crate) fn admin(&self, at: usize, limit: Duration) -> anyhow::Result<Client> {
         let api = self.nodes.get(at).map_or("", |node| &node.api);
-        Client::minted(&format!("http://{api}"), &self.keys, Role::Admin, limit)
+        Client::as_new_user(&format!("http://{api}"), &self.keys, Role::Admin, limit)
     }
 
-    /// The place of the leader, if a living node knows it.
+    /// Index of the leader, if a running node knows it.
     pub(crate) async fn leader(&self) -> Option<usize> {
         for at in 0..self.nodes.len() {
             let client = self.admin(at, Duration::from_millis(500)).ok()?;
-            let Ok(answer) = client.must(Ask::get("/v1/cluster?consistency=local")).await else {
+            let Ok(answer) = client.send_ok(Request::get("/v1/cluster?consistency=local")).await
+            else {
                 continue;
             };
             let leader = answer.body.get("leader").and_then(Value::as_str);
@@ -120,7 +120,7 @@ impl ClusterProcess {
         None
     }
 
-    /// Ends a node with SIGKILL, as a power cut of its process would.
+    /// Kills a node with SIGKILL.
     pub(crate) fn kill(&mut self, at: usize) -> anyhow::Result<()> {
         let Some(mut child) = self.nodes.get_mut(at).and_then(|node| node.child.take()) else {
             return Ok(());
@@ -130,27 +130,27 @@ impl ClusterProcess {
         Ok(())
     }
 
-    /// Starts a killed node again on its own files.
+    /// Restarts a killed node on its data directory.
     pub(crate) fn restart(&mut self, at: usize) -> anyhow::Result<()> {
         self.spawn(at, false)
     }
 
-    /// Waits until every node says that it is ready. Fails with the log of one that ended.
+    /// Waits until every node reports that it is ready. If a node exited, fails with its log.
     pub(crate) async fn wait_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_LIMIT;
         for at in 0..self.nodes.len() {
             let client = self.admin(at, Duration::from_secs(1))?;
             loop {
-                let asked = client.ask(Ask::get("/readyz")).await;
+                let asked = client.send(Request::get("/readyz")).await;
                 if asked.is_ok_and(|answer| answer.status.is_success()) {
                     break;
                 }
                 self.check_alive(at)?;
                 if Instant::now() > deadline {
-                    let message = format!("a node is not ready after 30 s; {}", self.tail(at));
+                    let message = format!("a node was not ready after 30 s; {}", self.tail(at));
                     return Err(Stop::new(Exit::Temporary, message).into());
                 }
-                sleep(LOOK).await;
+                sleep(POLL_PAUSE).await;
             }
         }
         Ok(())
@@ -160,26 +160,26 @@ impl ClusterProcess {
         let child = self.nodes.get_mut(at).and_then(|node| node.child.as_mut());
         let ended = child.map(Child::try_wait).transpose()?.flatten();
         ended.map_or(Ok(()), |status| {
-            let message = format!("a node ended by itself ({status}); {}", self.tail(at));
+            let message = format!("a node exited unexpectedly ({status}); {}", self.tail(at));
             Err(Stop::new(Exit::Bug, message).into())
         })
     }
 
-    /// The end of a node's log, for people.
+    /// The last lines of a node's log.
     fn tail(&self, at: usize) -> String {
         let Some(node) = self.nodes.get(at) else { return String::new() };
         let text = std::fs::read_to_string(&node.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
-        format!("the end of {}'s log:\n{}", node.name, last.join("\n"))
+        format!("last lines of the log of {}:\n{}", node.name, last.join("\n"))
     }
 
     fn spawn(&mut self, at: usize, bootstrap: bool) -> anyhow::Result<()> {
-        let program = std::env::current_exe().context("cannot find this program")?;
+        let program = std::env::current_exe().context("cannot find the path of this program")?;
         let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
         let log: File = OpenOptions::new().create(true).append(true).open(&node.log)?;
         let mut command = Command::new(program);
-        // Settings meant for this command are not meant for its nodes.
+        // Settings for this command are not meant for its nodes.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FIRSTCOME_")) {
             command.env_remove(name);
         }
@@ -194,18 +194,18 @@ impl ClusterProcess {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
-            // Ctrl-C is for the command, which then ends its nodes itself.
+            // Ctrl-C goes to this command only, which then stops its nodes.
             .process_group(0);
         node.child = Some(command.spawn().context("cannot start a node")?);
         Ok(())
     }
 }
 
-impl Drop for ClusterProcess {
+impl Drop for LocalCluster {
     fn drop(&mut self) {
         for node in &mut self.nodes {
             if let Some(mut child) = node.child.take() {
-                // It may have ended already, which is what is wanted.
+                // An error means that it has already exited.
                 drop(child.kill());
                 drop(child.wait());
             }
@@ -213,7 +213,7 @@ impl Drop for ClusterProcess {
     }
 }
 
-/// Names, places and settings of the nodes.
+/// The nodes with their directories, and their cluster.toml.
 fn plan(root: &Path, ports: &[u16]) -> (Vec<NodeProcess>, String) {
     let mut text = "cluster.name = \"loopback\"\ncluster.nodes = [\n".to_owned();
     let mut nodes = Vec::new();
@@ -236,10 +236,10 @@ fn plan(root: &Path, ports: &[u16]) -> (Vec<NodeProcess>, String) {
     (nodes, text)
 }
 
-/// Finds ports nobody listens on.
+/// Finds free ports.
 fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
     let mut found = Vec::new();
-    // Held until all are found, so that none is found twice.
+    // Kept bound until all are found, so that none is found twice.
     let mut held = Vec::new();
     for _ in 0..1000 {
         if found.len() == count {

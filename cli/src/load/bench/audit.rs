@@ -1,4 +1,4 @@
-//! The check after the load: what was acknowledged is in the books, once, on every node.
+//! The audit after the load: every acknowledged order exists once, on every node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::Target;
 use super::phase::Measured;
-use crate::client::{Ask, rows};
+use super::target::Target;
+use crate::client::{Request, rows};
 use crate::output::field;
 
-/// Orders are read back for this long; a long run is checked in part, and says so.
+/// Time for reading orders back. After a long run only a part is checked; the report says how many.
 const READ_BACK_LIMIT: Duration = Duration::from_secs(30);
-/// Nodes may lag this long behind the end of the load.
+/// Time for nodes to catch up after the load.
 const HASH_LIMIT: Duration = Duration::from_secs(20);
 
-/// What the books say.
-pub(super) struct Ledger {
+/// Stock, orders and hashes after the load.
+pub(super) struct Audit {
     acknowledged: u64,
     lost: u64,
     sold: u64,
@@ -25,24 +25,24 @@ pub(super) struct Ledger {
     orders_checked: u64,
     per_buyer_max: u64,
     hashes_equal: bool,
-    /// What does not add up.
+    /// What went wrong; must be empty.
     pub(super) violations: Vec<String>,
 }
 
-/// Reads the books; `extra` orders were placed outside the load.
-pub(super) async fn check(
+/// Runs the audit; `extra` orders were placed outside the load.
+pub(super) async fn run(
     target: &Target,
     sale_id: &str,
     purchases: &Measured,
     extra: u64,
-) -> anyhow::Result<Ledger> {
+) -> anyhow::Result<Audit> {
     let admin = target.admin(0)?;
     let path = format!("/v1/sales/{sale_id}/stock?consistency=linearizable");
-    let stock = admin.must(Ask::get(&path)).await?.body;
+    let stock = admin.send_ok(Request::get(&path)).await?.body;
     let count = |name| stock.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (sold, held) = (count("sold"), count("held"));
     let acknowledged = purchases.answered("201") + extra;
-    // An attempt without a clear answer may have been executed.
+    // A request without a definite response may have been executed.
     let maybe: u64 = purchases
         .answers
         .iter()
@@ -65,7 +65,7 @@ pub(super) async fn check(
     if !hashes_equal {
         violations.push("the state hashes of the nodes differ".to_owned());
     }
-    Ok(Ledger {
+    Ok(Audit {
         acknowledged,
         lost,
         sold,
@@ -77,7 +77,7 @@ pub(super) async fn check(
     })
 }
 
-/// Reads orders until the end of the list or of the time: how many, and the most of one buyer.
+/// Reads back as many orders as time allows: their number, and the largest number of one buyer.
 async fn read_back(target: &Target, sale_id: &str) -> anyhow::Result<(u64, u64)> {
     let admin = target.admin(0)?;
     let deadline = Instant::now() + READ_BACK_LIMIT;
@@ -86,7 +86,7 @@ async fn read_back(target: &Target, sale_id: &str) -> anyhow::Result<(u64, u64)>
     while Instant::now() < deadline {
         let path =
             format!("/v1/admin/orders?sale_id={sale_id}&limit=100&consistency=local{cursor}");
-        let page = admin.must(Ask::get(&path)).await?.body;
+        let page = admin.send_ok(Request::get(&path)).await?.body;
         for order in rows(&page) {
             checked += 1;
             *per_buyer.entry(field(order, "customer_id")).or_default() += 1;
@@ -99,12 +99,12 @@ async fn read_back(target: &Target, sale_id: &str) -> anyhow::Result<(u64, u64)>
     Ok((checked, per_buyer.values().copied().max().unwrap_or(0)))
 }
 
-/// Whether all nodes have one hash, once they have caught up.
+/// Whether all nodes have the same state hash, once they have caught up.
 async fn hashes_equal(target: &Target) -> anyhow::Result<bool> {
     let admin = target.admin(0)?;
     let deadline = Instant::now() + HASH_LIMIT;
     loop {
-        let answer = admin.must(Ask::get("/v1/cluster/hash")).await?.body;
+        let answer = admin.send_ok(Request::get("/v1/cluster/hash")).await?.body;
         let nodes = answer.get("nodes").and_then(Value::as_array);
         let hashes: Vec<_> =
             nodes.into_iter().flatten().map(|n| n.get("hash").and_then(Value::as_str)).collect();
@@ -122,8 +122,8 @@ async fn hashes_equal(target: &Target) -> anyhow::Result<bool> {
     }
 }
 
-impl Ledger {
-    /// For machines.
+impl Audit {
+    /// The audit as JSON.
     pub(super) fn to_json(&self) -> Value {
         json!({
             "acknowledged": self.acknowledged, "unknown": self.lost, "sold": self.sold,
@@ -132,11 +132,11 @@ impl Ledger {
         })
     }
 
-    /// For people.
+    /// The audit as text.
     pub(super) fn to_text(&self) -> String {
         let mut text = format!(
-            "ledger     {} units taken, {} orders acknowledged, {} unknown; {} orders read back, \
-             at most {} a buyer; state hashes {}\n",
+            "audit      {} units taken, {} orders acknowledged, {} unknown; {} orders read back, \
+             at most {} per buyer; state hashes {}\n",
             self.sold + self.held,
             self.acknowledged,
             self.lost,

@@ -1,8 +1,8 @@
-//! One measured phase: the same request over and over, from another buyer each time.
+//! One measured phase: the same request over and over, each time from a different buyer.
 //!
-//! Closed loop: each connection waits for its answer, then sends the next. Open loop: requests
-//! have a time at which they are due, and latency counts from there, so that a stall is paid for
-//! by everybody who would have come in the meantime (no coordinated omission).
+//! Closed loop: each connection waits for its response before sending the next request. Open loop:
+//! each request has a due time, and latency counts from there, so that a stall also shows in the
+//! latency of the requests that had to wait for it (no coordinated omission).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,16 +16,17 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
 use super::tokens::Tokens;
-use crate::load::{Connection, Post, histogram, milliseconds};
+use crate::load::connection::{Connection, Post};
+use crate::load::latency::{histogram, milliseconds};
 
-/// Answers that are not there this long after the end are counted as lost.
+/// Responses later than this after the end are counted as lost.
 const TAIL: Duration = Duration::from_secs(10);
-/// Connecting on loopback or a near network.
+/// Timeout of a connection attempt on loopback or a local network.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
-/// A node that refuses connections is not asked more often than this.
+/// Pause after a refused connection.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 
-/// What is sent, how, and for how long.
+/// What to send, how, and for how long.
 pub(super) struct Load {
     pub(super) addresses: Vec<String>,
     pub(super) path: &'static str,
@@ -36,19 +37,19 @@ pub(super) struct Load {
     pub(super) rate: Option<u64>,
 }
 
-/// What came back.
+/// The responses.
 pub(super) struct Measured {
-    /// Definite answers in the measured time, by status and code.
+    /// Definite responses in the measured time, by status and code.
     pub(super) counted: BTreeMap<String, u64>,
-    /// All definite answers, warm-up and tail included.
+    /// All definite responses, including those before and after the measured time.
     pub(super) answers: BTreeMap<String, u64>,
-    /// Requests without an answer: they may have been executed.
+    /// Requests without a response; they may have been executed.
     pub(super) lost: u64,
     latency: Histogram<u64>,
     seconds: f64,
 }
 
-/// What the connections share.
+/// State shared by all connections.
 struct Shared {
     load: Load,
     tokens: Rc<Tokens>,
@@ -58,7 +59,7 @@ struct Shared {
     measured: RefCell<Measured>,
 }
 
-/// Runs one phase to its end.
+/// Runs one phase.
 pub(super) async fn run(load: Load, tokens: Rc<Tokens>) -> anyhow::Result<Measured> {
     let connections = load.connections;
     let end = load.warmup + load.measured + TAIL;
@@ -85,14 +86,14 @@ pub(super) async fn run(load: Load, tokens: Rc<Tokens>) -> anyhow::Result<Measur
     let unfinished = if late { tasks.len() as u64 } else { 0 };
     tasks.shutdown().await;
     let Some(shared) = Rc::into_inner(shared) else {
-        anyhow::bail!("a connection outlived its phase");
+        anyhow::bail!("a connection was still running after its phase");
     };
     let mut measured = shared.measured.into_inner();
     measured.lost += unfinished;
     Ok(measured)
 }
 
-/// One connection: asks until the time is over.
+/// One connection: sends requests until the time is over.
 async fn connection(shared: Rc<Shared>, at: usize) {
     let load = &shared.load;
     let Some(address) = load.addresses.get(at % load.addresses.len().max(1)) else { return };
@@ -106,12 +107,12 @@ async fn connection(shared: Rc<Shared>, at: usize) {
             None => Connection::open(address, CONNECT_LIMIT).await,
         };
         let Ok(mut connection) = fresh else {
-            // Nothing was sent, so nothing is lost but time.
+            // Nothing was sent, so nothing was lost.
             sleep(RECONNECT_PAUSE).await;
             continue;
         };
         key.clear();
-        // Writing into memory cannot fail.
+        // Writing to memory cannot fail.
         drop(write!(key, "{}-{number}", shared.run));
         let key = std::str::from_utf8(&key).unwrap_or_default();
         post.write(&mut request, &shared.tokens.next(), key);
@@ -126,7 +127,7 @@ async fn connection(shared: Rc<Shared>, at: usize) {
 }
 
 impl Shared {
-    /// The number of the next request and when it is due; `None` when the time is over.
+    /// Waits until the next request is due: its number and due time; `None` when the time is over.
     async fn due(&self) -> Option<(u64, Instant)> {
         let number = self.next.replace(self.next.get() + 1);
         let end = self.start + self.load.warmup + self.load.measured;
@@ -164,7 +165,7 @@ fn count(counts: &mut BTreeMap<String, u64>, label: &str) {
     }
 }
 
-/// `201`, or `409 sold_out`: the code is cut out of the body, which is cheaper than reading it.
+/// `201`, or `409 sold_out`. Searches the body for the code, which is cheaper than parsing it.
 fn label(status: u16, body: &[u8]) -> String {
     const MARK: &[u8] = b"\"code\":\"";
     if status < 300 {
@@ -177,15 +178,15 @@ fn label(status: u16, body: &[u8]) -> String {
 }
 
 impl Measured {
-    /// Answers a second that the filter counts.
-    #[expect(clippy::cast_precision_loss, reason = "a figure for eyes")]
+    /// Responses per second whose label passes the filter.
+    #[expect(clippy::cast_precision_loss, reason = "a rounded figure for display")]
     pub(super) fn rate(&self, counts: impl Fn(&str) -> bool) -> f64 {
         let counted = self.counted.iter().filter(|(label, _)| counts(label));
         let sum: u64 = counted.map(|(_, count)| count).sum();
         (sum as f64 / self.seconds).round()
     }
 
-    /// Answers of one label, warm-up and tail included.
+    /// All responses with one label, including those before and after the measured time.
     pub(super) fn answered(&self, label: &str) -> u64 {
         self.answers.get(label).copied().unwrap_or(0)
     }
@@ -194,7 +195,7 @@ impl Measured {
         milliseconds(self.latency.value_at_quantile(quantile))
     }
 
-    /// Latencies for people.
+    /// Latencies as text.
     pub(super) fn latencies(&self) -> String {
         format!(
             "p50 {} ms  p90 {} ms  p99 {} ms  max {} ms",
@@ -205,7 +206,7 @@ impl Measured {
         )
     }
 
-    /// The same for machines.
+    /// The phase as JSON.
     pub(super) fn to_json(&self) -> Value {
         json!({
             "seconds": self.seconds,
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_carry_the_code_of_a_problem() {
+    fn labels_contain_the_error_code() {
         assert_eq!(label(201, b"{}"), "201");
         assert_eq!(label(409, br#"{"status":409,"code":"sold_out","x":1}"#), "409 sold_out");
         assert_eq!(label(500, b"oops"), "500");
