@@ -1,8 +1,8 @@
-//! `firstcome`: sells limited stock to whoever comes first, and proves that it did.
+//! `firstcome`: sells limited stock first come, first served, and proves it.
 
 use std::process::ExitCode;
 
-/// A fifth of a node's time went into the system's allocator; see `docs/performance.md`.
+/// The system allocator took a fifth of a node's CPU time; see `docs/performance.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
