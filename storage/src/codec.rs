@@ -30,14 +30,14 @@ pub struct DecodeError(pub String);
 /// Encodes a value behind its format byte.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(ENCODE_BYTES_GUESS);
-    bytes.push(FORMAT);
     encode_onto(value, &mut bytes);
     bytes
 }
 
-/// Appends the value to a buffer. Writing to memory fails only for types that serde cannot
-/// measure, and no row, command or frame contains one.
-fn encode_onto<T: Serialize>(value: &T, bytes: &mut Vec<u8>) {
+/// Appends what [`encode`] returns to a buffer in memory.
+pub fn encode_onto<T: Serialize>(value: &T, bytes: &mut impl std::io::Write) {
+    // Fails only for types that serde cannot measure, and no row, command or frame contains one.
+    bytes.write_all(&[FORMAT]).expect("a buffer in memory takes every byte");
     bincode::serde::encode_into_std_write(value, bytes, bincode::config::standard())
         .expect("every encoded type has sequences of known length");
 }

@@ -124,12 +124,15 @@ pub(crate) fn take_frame(buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
 impl FrameWriter {
     /// Writes one frame, at once.
     pub(crate) async fn write<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
-        self.write_bytes(&codec::encode(value)).await
+        self.buffer.clear();
+        self.buffer.put_bytes(0, HEAD_BYTES);
+        codec::encode_onto(value, &mut (&mut self.buffer).writer());
+        seal_frame(&mut self.buffer)?;
+        self.half.write_all(&self.buffer).await
     }
 
     /// Writes one frame with this body, at once.
     pub(crate) async fn write_bytes(&mut self, body: &[u8]) -> io::Result<()> {
-        self.buffer.clear();
         put_frame(&mut self.buffer, body)?;
         self.half.write_all(&self.buffer).await
     }
@@ -146,15 +149,26 @@ impl FrameWriter {
     }
 }
 
-/// Appends one frame with this body.
+/// Makes the buffer one frame with this body.
 pub(crate) fn put_frame(buffer: &mut BytesMut, body: &[u8]) -> io::Result<()> {
+    buffer.clear();
+    buffer.reserve(HEAD_BYTES + body.len());
+    buffer.put_bytes(0, HEAD_BYTES);
+    buffer.put_slice(body);
+    seal_frame(buffer)
+}
+
+/// Writes length and checksum into the head of a buffer that holds room for it and a body.
+fn seal_frame(buffer: &mut BytesMut) -> io::Result<()> {
+    let Some((head, body)) = buffer.split_first_chunk_mut::<HEAD_BYTES>() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "frame without a head"));
+    };
     let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= FRAME_BYTES_MAX);
     let Some(length) = length else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "frame too large"));
     };
-    buffer.reserve(HEAD_BYTES + body.len());
-    buffer.put_u32_le(length);
-    buffer.put_u32_le(checksum(body));
-    buffer.put_slice(body);
+    let mut head = &mut head[..];
+    head.put_u32_le(length);
+    head.put_u32_le(checksum(body));
     Ok(())
 }
