@@ -3,7 +3,7 @@
 use firstcome_domain::Actor;
 use firstcome_domain::event::{Events, Fact};
 use firstcome_domain::id::OrderId;
-use firstcome_domain::stock::{Account, LedgerRow, PoolId, Reason};
+use firstcome_domain::stock::{Account, LedgerRow, PoolId};
 use firstcome_domain::value::{Currency, Stamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -73,23 +73,6 @@ const fn account_word(account: Account) -> &'static str {
     }
 }
 
-const fn reason_word(reason: Reason) -> &'static str {
-    match reason {
-        Reason::StockIn => "stock_in",
-        Reason::StockOut => "stock_out",
-        Reason::Scrap => "scrap",
-        Reason::Unscrap => "unscrap",
-        Reason::Allot => "allot",
-        Reason::Leftover => "leftover",
-        Reason::Hold => "hold",
-        Reason::Pay => "pay",
-        Reason::Release => "release",
-        Reason::Cancel => "cancel",
-        Reason::Restock => "restock",
-        Reason::ReturnScrap => "return_scrap",
-    }
-}
-
 impl LedgerView {
     /// Shows a ledger row.
     pub(crate) fn of(row: &LedgerRow) -> Self {
@@ -101,7 +84,7 @@ impl LedgerView {
             from: account_word(row.movement.from),
             to: account_word(row.movement.to),
             quantity: row.movement.quantity,
-            reason: reason_word(row.movement.reason),
+            reason: row.movement.reason.as_str(),
             order_id: row.order.map(|id| id.to_string()),
             peer: row.peer.map(pool_text),
             actor: actor_text(row.actor),
