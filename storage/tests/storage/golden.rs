@@ -126,28 +126,3 @@ fn a_directory_of_version_1_opens_and_reaches_the_recorded_hash() {
     let state = State::open_inline(&dir, STATE, log).unwrap();
     assert_eq!(format!("{:032x}", state.applied().hash.0), hash.trim());
 }
-
-/// The codec is unmaintained upstream: its name may stand in one module and in manifests.
-#[test]
-fn one_module_names_the_codec() {
-    fn visit(dir: &Path, word: &str, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if name != "target" && !name.starts_with('.') {
-                    visit(&path, word, found);
-                }
-            } else if path.extension().is_some_and(|ending| ending == "rs")
-                && std::fs::read_to_string(&path).unwrap().contains(word)
-            {
-                found.push(path);
-            }
-        }
-    }
-    let word = ["bin", "code"].concat();
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut found = Vec::new();
-    visit(workspace, &word, &mut found);
-    assert_eq!(found, [workspace.join("storage/src/codec.rs")]);
-}
