@@ -18,9 +18,9 @@ use crate::core::{Core, not_executed};
 use crate::network::rpc::CallError;
 use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Peer;
+use crate::protocol::{Admin, Contact, ContactReply, Failed, Progress, Request, Response};
 use crate::status::{ClusterStatus, Member, MemberRole, NodeHash};
 use crate::types::{Address, LeaderId, LogId, StoredMembership, TypeConfig, Vote};
-use crate::wire::{Admin, Contact, ContactReply, Failed, Progress, Request, Response};
 use firstcome_domain::Revision;
 
 /// A learner at most so far behind counts as in sync.

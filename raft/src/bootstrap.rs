@@ -18,8 +18,8 @@ use crate::network::server::HELLO_MAX;
 use crate::network::stream::{self, TcpListener};
 use crate::node::StartError;
 use crate::options::{Options, Peer};
+use crate::protocol::{Channel, Contact, ContactReply, Hello, PROTOCOL};
 use crate::types::{Address, Raft};
-use crate::wire::{Channel, Contact, ContactReply, Hello, PROTOCOL};
 
 /// Pause between two rounds of asking everybody.
 const ROUND_PAUSE: Duration = Duration::from_millis(150);

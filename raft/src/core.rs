@@ -13,13 +13,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::failure::{FailureSlot, exit};
+use crate::log_format;
 use crate::members::Members;
 use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Options;
 use crate::read_index::Ask;
 use crate::transfers::Transfers;
 use crate::types::{Address, Metrics, Raft, ServerMetrics, TypeConfig};
-use crate::wire;
 
 pub(crate) struct Core {
     pub(crate) options: Options,
@@ -137,7 +137,7 @@ impl Core {
     }
 
     /// Raft's own row of the state.
-    pub(crate) fn meta(&self) -> wire::Meta {
+    pub(crate) fn meta(&self) -> log_format::Meta {
         codec::decode(&self.state.applied().meta).unwrap_or_default()
     }
 

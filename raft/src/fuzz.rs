@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::network::stream;
-use crate::wire;
+use crate::{log_format, protocol};
 
 /// What a frame's body may be; the connection says which.
 pub const KINDS: [&str; 12] = [
@@ -30,36 +30,36 @@ pub const KINDS: [&str; 12] = [
 /// where there is one, and encodes the value again.
 pub fn reencode(kind: &str, body: &[u8]) -> Result<Vec<u8>, DecodeError> {
     match kind {
-        "hello" => again::<wire::Hello>(body),
-        "welcome" => again::<wire::Welcome>(body),
-        "contact" => again::<wire::Contact>(body),
-        "contact_reply" => again::<wire::ContactReply>(body),
+        "hello" => again::<protocol::Hello>(body),
+        "welcome" => again::<protocol::Welcome>(body),
+        "contact" => again::<protocol::Contact>(body),
+        "contact_reply" => again::<protocol::ContactReply>(body),
         "append" => {
-            let append: wire::Append = codec::decode(body)?;
-            Ok(codec::encode(&wire::Append::from(&append.into_raft())))
+            let append: protocol::Append = codec::decode(body)?;
+            Ok(codec::encode(&protocol::Append::from(&append.into_raft())))
         }
         "appended" => {
-            let appended: wire::Appended = codec::decode(body)?;
+            let appended: protocol::Appended = codec::decode(body)?;
             let raft = appended.into_raft();
-            Ok(codec::encode(&raft.map_or(wire::Appended::Stopped, wire::Appended::from)))
+            Ok(codec::encode(&raft.map_or(protocol::Appended::Stopped, protocol::Appended::from)))
         }
-        "requests" => again::<Vec<(u64, wire::Request)>>(body),
-        "responses" => again::<Vec<(u64, wire::Response)>>(body),
+        "requests" => again::<Vec<(u64, protocol::Request)>>(body),
+        "responses" => again::<Vec<(u64, protocol::Response)>>(body),
         "snapshot_head" => {
-            let head: wire::SnapshotHead = codec::decode(body)?;
+            let head: protocol::SnapshotHead = codec::decode(body)?;
             drop(head.meta.snapshot_meta());
             Ok(codec::encode(&head))
         }
         "vote" => {
-            let vote: wire::Vote = codec::decode(body)?;
-            Ok(codec::encode(&wire::Vote::from(&vote.into_raft())))
+            let vote: log_format::Vote = codec::decode(body)?;
+            Ok(codec::encode(&log_format::Vote::from(&vote.into_raft())))
         }
         "entry" => {
-            let entry: wire::Entry = codec::decode(body)?;
-            Ok(codec::encode(&wire::Entry::from(&entry.into_raft())))
+            let entry: log_format::Entry = codec::decode(body)?;
+            Ok(codec::encode(&log_format::Entry::from(&entry.into_raft())))
         }
         "meta" => {
-            let meta: wire::Meta = codec::decode(body)?;
+            let meta: log_format::Meta = codec::decode(body)?;
             drop(meta.stored_membership());
             Ok(codec::encode(&meta))
         }

@@ -13,10 +13,12 @@ mod admin;
 mod bootstrap;
 mod clock;
 mod core;
+mod describe;
 mod failure;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
+mod log_format;
 mod log_store;
 mod members;
 mod metrics;
@@ -24,6 +26,7 @@ mod network;
 pub mod node;
 pub mod options;
 mod propose;
+mod protocol;
 mod read_index;
 #[cfg(simulation)]
 pub mod simulation;
@@ -34,10 +37,9 @@ mod suite;
 mod timers;
 mod transfers;
 mod types;
-mod wire;
 
+pub use describe::{EntrySummary, describe_entry};
 pub use failure::storage_exit_code;
 pub use node::{Executed, Failure, FailureReason, Node, Reply, StartError};
 pub use options::{Options, Peer};
 pub use status::{ClusterStatus, Member, MemberRole, NodeHash};
-pub use wire::{EntrySummary, describe_entry};

@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use crate::failure::FailureSlot;
+use crate::log_format;
 use crate::types::{self, TypeConfig};
-use crate::wire;
 
 /// A huge payload must not stall the link.
 const READ_BYTES_MAX: usize = 4 << 20;
@@ -58,7 +58,9 @@ impl LogStore {
         read.inspect_err(|error| self.failure.set_storage(error))
             .map_err(io::Error::other)?
             .iter()
-            .map(|entry| self.decode::<wire::Entry>(&entry.bytes).map(wire::Entry::into_raft))
+            .map(|entry| {
+                self.decode::<log_format::Entry>(&entry.bytes).map(log_format::Entry::into_raft)
+            })
             .collect()
     }
 }
@@ -84,7 +86,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
 
     async fn read_vote(&mut self) -> io::Result<Option<types::Vote>> {
         let vote = self.log.vote();
-        vote.map(|bytes| self.decode(&bytes).map(wire::Vote::into_raft)).transpose()
+        vote.map(|bytes| self.decode(&bytes).map(log_format::Vote::into_raft)).transpose()
     }
 
     async fn limited_get_log_entries(
@@ -103,7 +105,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let purged = self.log.purged();
         let last_purged_log_id = purged
             .as_ref()
-            .map(|mark| self.decode(&mark.bytes).map(wire::LogId::into_raft))
+            .map(|mark| self.decode(&mark.bytes).map(log_format::LogId::into_raft))
             .transpose()?;
         let last_log_id = match self.log.last_index() {
             Some(last) if purged.is_none_or(|mark| mark.index < last) => {
@@ -119,20 +121,20 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &types::Vote) -> io::Result<()> {
-        let bytes = Bytes::from(codec::encode(&wire::Vote::from(vote)));
+        let bytes = Bytes::from(codec::encode(&log_format::Vote::from(vote)));
         durable(|done| self.log.save_vote(bytes, done)).await
     }
 
     async fn save_committed(&mut self, committed: Option<types::LogId>) -> io::Result<()> {
         if let Some(id) = committed {
-            self.log.save_committed(Bytes::from(codec::encode(&wire::LogId::from(&id))));
+            self.log.save_committed(Bytes::from(codec::encode(&log_format::LogId::from(&id))));
         }
         Ok(())
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<types::LogId>> {
         let Some(bytes) = self.log.committed() else { return Ok(None) };
-        let id = self.decode::<wire::LogId>(&bytes)?.into_raft();
+        let id = self.decode::<log_format::LogId>(&bytes)?.into_raft();
         // The mark may have reached the disk with a later commit than a truncated tail.
         let known = self.log.last_index().is_some_and(|last| id.index <= last);
         Ok(known.then_some(id))
@@ -147,7 +149,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             .into_iter()
             .map(|entry| Entry {
                 index: entry.log_id.index,
-                bytes: Bytes::from(codec::encode(&wire::Entry::from(&entry))),
+                bytes: Bytes::from(codec::encode(&log_format::Entry::from(&entry))),
             })
             .collect();
         self.log.append(encoded, Box::new(move |result| callback.io_completed(result)));
@@ -159,7 +161,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, upto: types::LogId) -> io::Result<()> {
-        let bytes = Bytes::from(codec::encode(&wire::LogId::from(&upto)));
+        let bytes = Bytes::from(codec::encode(&log_format::LogId::from(&upto)));
         let mark = Mark { index: upto.index, bytes };
         // Not awaited: a purge goes on in small steps, and a crash in between only keeps more.
         self.log.purge(mark, Box::new(|_| ()));

@@ -7,8 +7,8 @@ use tokio::task::JoinHandle;
 
 use crate::network::Dialer;
 use crate::network::rpc::Rpc;
+use crate::protocol::Channel;
 use crate::types::Address;
-use crate::wire::Channel;
 
 struct Links {
     control: Rpc,

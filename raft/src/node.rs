@@ -22,16 +22,17 @@ use crate::clock::Clock;
 use crate::core::{self, Core, Counters};
 use crate::failure::{FailureSlot, exit};
 use crate::files;
+use crate::log_format;
 use crate::log_store::LogStore;
 use crate::members::Members;
 use crate::network::peer::Factory;
 use crate::network::{Dialer, server, stream};
 use crate::options::Options;
+use crate::protocol::Admin;
 use crate::state_machine::StateMachine;
 use crate::status::{ClusterStatus, NodeHash};
 use crate::transfers::Transfers;
 use crate::types::Raft;
-use crate::wire::{self, Admin};
 use crate::{admin, bootstrap, propose, read_index, timers};
 
 /// Whether a failed request may have taken effect.
@@ -350,7 +351,7 @@ impl Node {
         api: String,
         peer: String,
     ) -> Result<u64, Failure> {
-        admin::ask_leader(&self.core, Admin::Add(wire::Address { name, api, peer })).await
+        admin::ask_leader(&self.core, Admin::Add(log_format::Address { name, api, peer })).await
     }
 
     /// Makes a learner in sync a voter.

@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 use crate::core::{Core, Counters, not_executed, outcome_unknown};
 use crate::network::rpc::CallError;
 use crate::node::{Failure, FailureReason, Reply};
+use crate::protocol::{Decision, Failed, Request, Response};
 use crate::types::{Answer, Proposal, WriteError, WriteResult};
-use crate::wire::{Decision, Failed, Request, Response};
 
 /// How long a caller waits for a leader to be known: shorter than an election, so that "no
 /// quorum" is answered fast and the client decides where to try next.

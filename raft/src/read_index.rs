@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{Core, Counters, not_executed};
 use crate::node::{Failure, FailureReason};
-use crate::wire::{Failed, Request, Response};
+use crate::protocol::{Failed, Request, Response};
 
 /// How long a reader waits for a leader and its majority.
 const ROUND_MAX: Duration = Duration::from_millis(1500);

@@ -18,9 +18,9 @@ use futures_util::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::describe_entry;
 use crate::node::Node;
 use crate::types::LogId;
-use crate::wire;
 
 /// Both directions of a connection.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -230,7 +230,7 @@ impl Node {
         entries
             .iter()
             .map(|entry| {
-                let summary = wire::describe_entry(&entry.bytes).map_err(|e| e.to_string())?;
+                let summary = describe_entry(&entry.bytes).map_err(|e| e.to_string())?;
                 let hash = xxhash_rust::xxh3::xxh3_64(&entry.bytes);
                 Ok((entry.index, (summary.term, summary.leader), hash))
             })

@@ -22,8 +22,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use crate::failure::FailureSlot;
+use crate::log_format;
 use crate::types::{self, TypeConfig};
-use crate::wire;
 
 /// Entries applied under one lock: readers wait about a millisecond at most.
 const CHUNK_ENTRIES_MAX: usize = 256;
@@ -39,7 +39,7 @@ pub(crate) enum SnapshotData {
 /// The applying side of a node.
 pub(crate) struct StateMachine {
     state: State,
-    meta: wire::Meta,
+    meta: log_format::Meta,
     applied: watch::Sender<u64>,
     failure: FailureSlot,
 }
@@ -58,9 +58,9 @@ pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-fn meta_of(applied: &Applied) -> Result<wire::Meta, Error> {
+fn meta_of(applied: &Applied) -> Result<log_format::Meta, Error> {
     if applied.meta.is_empty() {
-        return Ok(wire::Meta::default());
+        return Ok(log_format::Meta::default());
     }
     codec::decode(&applied.meta).map_err(|e| Error::Corrupt {
         path: "state.redb".into(),
@@ -144,9 +144,9 @@ impl StateMachine {
             reach(Point::MembershipSaveBefore);
         }
         if let Some(membership) = membership {
-            self.meta = wire::Meta::new(last.as_ref(), &membership, self.meta.node_id_max);
+            self.meta = log_format::Meta::new(last.as_ref(), &membership, self.meta.node_id_max);
         } else {
-            self.meta.last = wire::log_id(last.as_ref());
+            self.meta.last = log_format::log_id(last.as_ref());
         }
         let meta = Bytes::from(codec::encode(&self.meta));
         // A chunk takes about a millisecond; waiting for a checkpoint to make room takes longer,
@@ -181,7 +181,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn applied_state(
         &mut self,
     ) -> io::Result<(Option<types::LogId>, types::StoredMembership)> {
-        Ok((wire::raft_log_id(self.meta.last), self.meta.stored_membership()))
+        Ok((log_format::raft_log_id(self.meta.last), self.meta.stored_membership()))
     }
 
     async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>

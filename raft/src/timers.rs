@@ -13,8 +13,8 @@ use crate::core::Core;
 use crate::failure::exit;
 use crate::network::server::is_removed;
 use crate::propose;
-use crate::wire::{Failed, Request, Response};
-use crate::{admin, wire};
+use crate::protocol::{Failed, Request, Response};
+use crate::{admin, log_format};
 
 /// How often the leader looks whether something is due: an order may hold its units so much
 /// longer than `pay_by`.
@@ -215,12 +215,12 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
             core.voters.store(voters, Ordering::Relaxed);
             // Each time: a question that was on its way may have opened a link again.
             core.members.keep(|id| now.membership_config.get_node(&id).is_some());
-            now.committed_membership_config.log_id().as_ref().map(wire::LogId::from)
+            now.committed_membership_config.log_id().as_ref().map(log_format::LogId::from)
         };
         if membership != seen_membership {
             seen_membership = membership;
             // What is committed may not be applied yet, and only what is applied counts.
-            let index = seen_membership.map_or(0, wire::LogId::index);
+            let index = seen_membership.map_or(0, log_format::LogId::index);
             drop(core.wait_index(index, core.options.chunk_timeout).await);
             if is_removed(&core, core.id()) {
                 core.failure.set(exit::REMOVED, "this node was removed from the cluster");

@@ -1,6 +1,6 @@
 //! The one place that names openraft's type configuration.
 //!
-//! Nothing of openraft's goes on the wire or to disk unwrapped: see [`crate::wire`].
+//! Nothing of openraft's goes on the wire or to disk unwrapped: see [`crate::log_format`] and [`crate::protocol`].
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! How nodes talk: standing TCP connections, one per purpose, so that none waits behind another.
 //!
-//! A connection opens with [`crate::wire::Hello`]; a peer of another cluster, incarnation or
+//! A connection opens with [`crate::protocol::Hello`]; a peer of another cluster, incarnation or
 //! protocol, or one that was removed, is turned away before any other frame is decoded.
 
 pub(crate) mod peer;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::failure::{FailureSlot, exit};
-use crate::wire::{Channel, Hello, PROTOCOL, Welcome};
+use crate::protocol::{Channel, Hello, PROTOCOL, Welcome};
 use stream::{FrameReader, FrameWriter};
 
 /// Opens connections in the name of this node.

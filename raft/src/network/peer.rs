@@ -26,11 +26,12 @@ use tokio::time::Instant;
 use super::Dialer;
 use super::rpc::CallError;
 use super::stream::{FrameReader, FrameWriter};
+use crate::log_format;
 use crate::members::Members;
+use crate::protocol::{self, Append, Appended, Channel, Request, Response, SnapshotHead};
 use crate::state_machine::{SnapshotData, aside};
 use crate::transfers::Transfers;
 use crate::types::{Address, AppendResult, RpcError, Snapshot, TypeConfig, Vote};
-use crate::wire::{self, Append, Appended, Channel, Request, Response, SnapshotHead};
 
 /// Appends in flight on one connection.
 const PIPELINE_MAX: usize = 64;
@@ -124,9 +125,9 @@ impl PeerNetwork {
         rpc: VoteRequest<TypeConfig>,
         pre: bool,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        let request = Request::Vote(wire::VoteRequest {
+        let request = Request::Vote(protocol::VoteRequest {
             vote: (&rpc.vote).into(),
-            last: wire::log_id(rpc.last_log_id.as_ref()),
+            last: log_format::log_id(rpc.last_log_id.as_ref()),
             transfer: rpc.leadership_transfer,
             pre,
         });
@@ -134,7 +135,7 @@ impl PeerNetwork {
             Response::Vote(reply) => Ok(VoteResponse {
                 vote: reply.vote.into_raft(),
                 vote_granted: reply.granted,
-                last_log_id: wire::raft_log_id(reply.last),
+                last_log_id: log_format::raft_log_id(reply.last),
             }),
             _ => Err(unexpected()),
         }
@@ -144,8 +145,11 @@ impl PeerNetwork {
         let SnapshotData::Outgoing(mut rows) = snapshot.snapshot else {
             return Err(io::Error::other("only an opened snapshot can be sent"));
         };
-        let meta =
-            wire::Meta::new(snapshot.meta.last_log_id.as_ref(), &snapshot.meta.last_membership, 0);
+        let meta = log_format::Meta::new(
+            snapshot.meta.last_log_id.as_ref(),
+            &snapshot.meta.last_membership,
+            0,
+        );
         let (name, address) = (&self.node.name, &self.node.peer);
         let opened = self.dialer.open(self.target, name, address, Channel::Snapshot).await;
         let (mut reader, mut writer) = opened?;
@@ -156,7 +160,7 @@ impl PeerNetwork {
             tokio::time::timeout(self.chunk_timeout, writer.write_bytes(&chunk)).await??;
         }
         tokio::time::timeout(self.chunk_timeout, writer.write_bytes(&[])).await??;
-        let reply: wire::Vote = reader.expect(self.chunk_timeout).await?;
+        let reply: log_format::Vote = reader.expect(self.chunk_timeout).await?;
         Ok(reply.into_raft())
     }
 }
@@ -275,10 +279,10 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         req: TransferLeaderRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
-        let request = Request::Transfer(wire::TransferRequest {
+        let request = Request::Transfer(protocol::TransferRequest {
             from: req.from_leader().into(),
             to: *req.to_node_id(),
-            last: wire::log_id(req.last_log_id()),
+            last: log_format::log_id(req.last_log_id()),
         });
         match self.ask(request, RPCTypes::TransferLeader).await? {
             Response::Transfer(None) => Ok(Ok(())),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Dialer;
 use super::stream::{FrameReader, FrameWriter};
-use crate::wire::{Channel, Request, Response};
+use crate::protocol::{Channel, Request, Response};
 
 /// Requests in one frame at most.
 const BATCH_MAX: usize = 4096;

@@ -10,12 +10,13 @@ use tokio::sync::mpsc;
 
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
 use crate::core::Core;
+use crate::log_format::{Vote, log_id, raft_log_id};
+use crate::protocol::{
+    Append, Appended, Channel, Contact, ContactReply, Failed, Hello, PROTOCOL, Request, Response,
+    SnapshotHead, VoteReply, Welcome,
+};
 use crate::state_machine::{SnapshotData, aside};
 use crate::types::{AppendRequest, Snapshot};
-use crate::wire::{
-    Append, Appended, Channel, Contact, ContactReply, Failed, Hello, PROTOCOL, Request, Response,
-    SnapshotHead, Vote, VoteReply, Welcome,
-};
 use crate::{admin, bootstrap, propose, read_index};
 
 /// A caller that does not say who it is within this time is cut off.
@@ -248,7 +249,7 @@ fn take_questions(
 async fn answer(core: &Arc<Core>, request: Request) -> Response {
     match request {
         Request::Vote(r) => {
-            let mut rpc = VoteRequest::new(r.vote.into_raft(), crate::wire::raft_log_id(r.last));
+            let mut rpc = VoteRequest::new(r.vote.into_raft(), raft_log_id(r.last));
             rpc.leadership_transfer = r.transfer;
             let reply =
                 if r.pre { core.raft.pre_vote(rpc).await } else { core.raft.vote(rpc).await };
@@ -256,13 +257,13 @@ async fn answer(core: &Arc<Core>, request: Request) -> Response {
                 Ok(reply) => Response::Vote(VoteReply {
                     vote: Vote::from(&reply.vote),
                     granted: reply.vote_granted,
-                    last: crate::wire::log_id(reply.last_log_id.as_ref()),
+                    last: log_id(reply.last_log_id.as_ref()),
                 }),
                 Err(_) => Response::Failed(Failed::Unknown),
             }
         }
         Request::Transfer(r) => {
-            let last = crate::wire::raft_log_id(r.last);
+            let last = raft_log_id(r.last);
             let request = TransferLeaderRequest::new(r.from.into_raft(), r.to, last);
             match core.raft.handle_transfer_leader(request).await {
                 Ok(Ok(())) => Response::Transfer(None),

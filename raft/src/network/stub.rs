@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
 use crate::clock::Clock;
-use crate::wire::{
+use crate::log_format;
+use crate::protocol::{
     self, Append, Appended, Channel, Contact, ContactReply, Hello, Progress, Request, Response,
     VoteReply, Welcome,
 };
@@ -57,7 +58,7 @@ pub(crate) async fn agree_on(
         while let Some(append) = reader.read::<Append>().await? {
             let append = append.into_raft();
             let last = append.entries.last().map(|entry| entry.log_id).or(append.prev_log_id);
-            let answer = Appended::Matches(wire::log_id(last.as_ref()));
+            let answer = Appended::Matches(log_format::log_id(last.as_ref()));
             writer.write_within(&answer, DEADLINE).await?;
         }
     }
@@ -79,7 +80,7 @@ fn answer(question: Request) -> Response {
         Request::Status => Response::Status(Progress { applied: 0, last: 0, clock_fit: true }),
         Request::Hash { .. } => Response::Hash(None),
         Request::ReadIndex | Request::Propose(_) | Request::Admin(_) => {
-            Response::Failed(wire::Failed::NotLeader)
+            Response::Failed(protocol::Failed::NotLeader)
         }
     }
 }

@@ -11,9 +11,10 @@ use openraft::raft::AppendEntriesRequest;
 use super::rpc::Rpc;
 use super::stub::DEADLINE;
 use super::*;
+use crate::log_format;
 use crate::members::Members;
+use crate::protocol::{Admin, Failed, Request, Response};
 use crate::types::{Address, TypeConfig, Vote};
-use crate::wire::{self, Admin, Failed, Request, Response};
 use crate::{Node, Options};
 
 /// 24 MiB: loopback takes about 10 each way before a writer waits.
@@ -162,7 +163,7 @@ async fn a_given_up_append_leaves_its_dial_to_the_next() {
     drop(listener);
     writer.write_within(&Welcome::Yes, DEADLINE).await.unwrap();
     let second = network.append_entries(heartbeat(), option());
-    let sent = reader.expect::<wire::Append>(DEADLINE);
+    let sent = reader.expect::<crate::protocol::Append>(DEADLINE);
     tokio::select! {
         ended = second => panic!("nobody has answered yet: {ended:?}"),
         sent = sent => assert!(sent.is_ok(), "on the connection of the first"),
@@ -184,7 +185,7 @@ async fn the_answering_end_reads_questions_while_its_answers_wait_for_the_socket
     let (mut reader, mut writer) = dialer.open(1, "n1", &address, Channel::Forward).await.unwrap();
     // No address: the refusal repeats it, so the answer is as long as the question.
     let peer = "x".repeat(MESSAGE_BYTES);
-    let newcomer = wire::Address { name: "n2".to_owned(), api: String::new(), peer };
+    let newcomer = log_format::Address { name: "n2".to_owned(), api: String::new(), peer };
     let question = Request::Admin(Admin::Add(newcomer));
     for id in 1..=MESSAGES {
         writer.write_within(&vec![(id, question.clone())], DEADLINE).await.unwrap();

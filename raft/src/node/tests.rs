@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::failure::exit;
 use crate::network::stub::{self, DEADLINE};
+use crate::protocol::{Channel, Failed, Hello, Request, Response, Welcome};
 use crate::types::{Address, ServerMetrics, Vote};
-use crate::wire::{Channel, Failed, Hello, Request, Welcome};
 
 async fn alone() -> (TempDir, Node) {
     let folder = tempfile::tempdir().unwrap();
@@ -141,8 +141,8 @@ async fn the_link_to_a_node_that_is_no_member_is_closed() {
     assert_eq!(asked.await.unwrap(), Ok(clock(1)), "a question under way keeps its link");
 }
 
-const fn clock(now: i64) -> wire::Response {
-    wire::Response::Clock { now }
+const fn clock(now: i64) -> Response {
+    Response::Clock { now }
 }
 
 /// Story: openraft takes no writes while a transfer is under way and does not give up by itself;

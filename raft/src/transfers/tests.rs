@@ -7,10 +7,11 @@ use firstcome_domain::{Action, Actor, Command};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::log_format::{self, LogId};
 use crate::network::stream::{self, FrameReader, FrameWriter, TcpListener};
 use crate::network::stub::{self, DEADLINE};
+use crate::protocol::{Append, Appended, Channel, Hello, SnapshotHead, Welcome};
 use crate::types::AppendRequest;
-use crate::wire::{self, Append, Appended, Channel, Hello, LogId, SnapshotHead, Welcome};
 use crate::{Node, Options};
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -64,7 +65,7 @@ async fn join(
 type Offer = (SnapshotHead, FrameReader, FrameWriter);
 
 fn append_to(has: &mut Option<LogId>, append: &AppendRequest) -> Appended {
-    let prev = wire::log_id(append.prev_log_id.as_ref());
+    let prev = log_format::log_id(append.prev_log_id.as_ref());
     if let Some(prev) = prev
         && has.is_none_or(|has| has.index() < prev.index())
     {
