@@ -10,14 +10,14 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Consistency;
 use crate::access::{Caller, Permission};
-use crate::edge::App;
+use crate::app::App;
+use crate::options::Consistency;
 use crate::paging::{Key, ListName};
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::spec::{Reads, Spec, Success};
-use crate::{body, receipt};
+use crate::{body, idempotency};
 
 /// A request that passed the edge.
 pub(crate) struct Call {
@@ -107,7 +107,7 @@ impl Call {
         let caller = self.caller()?;
         let receipt = self.key.as_deref().map(|key| {
             let (keys, body) = (&self.app.keys, self.body.as_ref());
-            receipt::receipt_key(keys, caller.id, self.route, key, &self.path_id, body)
+            idempotency::receipt_key(keys, caller.id, self.route, key, &self.path_id, body)
         });
         // Outside /v1/admin everybody is a customer: staff reach others' rows only there.
         let own = self.route.permission == Permission::Own;

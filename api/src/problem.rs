@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
-use crate::instant;
+use crate::rfc3339;
 
 macro_rules! codes {
     ($($name:ident $code:literal $status:literal $retry:ident $title:literal, $detail:literal;)*) => {
@@ -339,10 +339,10 @@ fn refusal_document(refusal: &Refusal) -> Problem {
         }
         Refusal::SalePaused => new(C::SalePaused),
         Refusal::SaleNotOpen { opens_at } => {
-            new(C::SaleNotOpen).fact("opens_at", instant::format(*opens_at))
+            new(C::SaleNotOpen).fact("opens_at", rfc3339::format(*opens_at))
         }
         Refusal::SaleClosed { closes_at } => match closes_at {
-            Some(at) => new(C::SaleClosed).fact("closes_at", instant::format(*at)),
+            Some(at) => new(C::SaleClosed).fact("closes_at", rfc3339::format(*at)),
             None => new(C::SaleClosed),
         },
         Refusal::CurrencyMixed => new(C::CurrencyMixed),
@@ -353,7 +353,7 @@ fn refusal_document(refusal: &Refusal) -> Problem {
         }
         Refusal::AlreadyHolding { order, pay_by } => new(C::AlreadyHolding)
             .fact("order_id", order.to_string())
-            .fact("pay_by", instant::format(*pay_by)),
+            .fact("pay_by", rfc3339::format(*pay_by)),
         Refusal::TooManyPendingOrders { limit } => {
             new(C::TooManyPendingOrders).fact("limit", *limit)
         }

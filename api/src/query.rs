@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::Consistency;
+use crate::options::Consistency;
 use crate::problem::{Code, Problem};
 use crate::spec::Spec;
 
