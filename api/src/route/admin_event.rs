@@ -76,7 +76,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     if after.is_some_and(|after| after.revision < removed_until) {
         return Err(Problem::new(Code::CursorExpired)
             .at(read.revision)
-            .fact("removed_until", removed_until.get()));
+            .member("removed_until", removed_until.get()));
     }
     let unread = rows.iter().flat_map(|row| {
         let revision = row.stamp.revision;

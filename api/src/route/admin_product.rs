@@ -3,7 +3,8 @@
 use firstcome_domain::command::{ProductCreate, ProductSetStatus, ProductUpdate};
 use firstcome_domain::id::ProductId;
 use firstcome_domain::value::{DESCRIPTION_CHARS_MAX, IMAGE_URL_CHARS_MAX, NAME_CHARS_MAX};
-use firstcome_domain::{Action, Done};
+use firstcome_domain::{Action, Done, Outcome};
+use firstcome_raft::Reply;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use super::routes::Routes;
 use crate::access::Permission;
 use crate::budget::Budget;
-use crate::call::{Answer, Call, Written, unexpected};
+use crate::call::{Answer, Call, unexpected};
 use crate::fields::{Fields, MoneyBody, nullable};
 use crate::problem::{Code, Problem};
 use crate::resource::product::ProductBody;
@@ -138,9 +139,11 @@ async fn create(call: Call) -> Result<Answer, Problem> {
     answer(&call, &call.propose(Action::ProductCreate(command)).await?)
 }
 
-fn answer(call: &Call, written: &Written) -> Result<Answer, Problem> {
-    let Done::Product(product, pool) = &written.done else { return Err(unexpected(&written.done)) };
-    let answer = call.wrote(&ProductBody::of(product, pool), written.decided, written.replayed)?;
+fn answer(call: &Call, reply: &Reply) -> Result<Answer, Problem> {
+    let Outcome::Done(Done::Product(product, pool)) = &reply.outcome else {
+        return Err(unexpected(reply));
+    };
+    let answer = call.wrote(&ProductBody::of(product, pool), reply)?;
     let answer = answer.tagged(product.row.version);
     let created = call.route.status == 201;
     Ok(if created { answer.located(format!("/v1/products/{}", product.id)) } else { answer })

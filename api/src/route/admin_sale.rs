@@ -5,7 +5,8 @@ use firstcome_domain::id::SaleId;
 use firstcome_domain::sale::Disclosure;
 use firstcome_domain::settings::PAY_WITHIN_MS;
 use firstcome_domain::value::{NOTE_CHARS_MAX, TITLE_CHARS_MAX};
-use firstcome_domain::{Action, Done};
+use firstcome_domain::{Action, Done, Outcome};
+use firstcome_raft::Reply;
 use http::header::IF_MATCH;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -15,7 +16,7 @@ use super::routes::Routes;
 use crate::access::Permission;
 use crate::body::EmptyBody;
 use crate::budget::Budget;
-use crate::call::{Answer, Call, Written, unexpected};
+use crate::call::{Answer, Call, unexpected};
 use crate::fields::{Fields, MoneyBody, nullable};
 use crate::problem::{Code, Problem};
 use crate::resource::sale::{Facts, SaleBody};
@@ -234,13 +235,13 @@ async fn create(call: Call) -> Result<Answer, Problem> {
     answer(&call, &call.propose(Action::SaleCreate(command)).await?)
 }
 
-fn answer(call: &Call, written: &Written) -> Result<Answer, Problem> {
-    let Done::Sale(sale, pool, discontinued) = &written.done else {
-        return Err(unexpected(&written.done));
+fn answer(call: &Call, reply: &Reply) -> Result<Answer, Problem> {
+    let Outcome::Done(Done::Sale(sale, pool, discontinued)) = &reply.outcome else {
+        return Err(unexpected(reply));
     };
     let facts =
-        Facts { sale, pool, discontinued: *discontinued, now: written.decided.now, staff: true };
-    let answer = call.wrote(&SaleBody::of(&facts), written.decided, written.replayed)?;
+        Facts { sale, pool, discontinued: *discontinued, now: reply.decided.now, staff: true };
+    let answer = call.wrote(&SaleBody::of(&facts), reply)?;
     let answer = answer.tagged(sale.row.version);
     let created = call.route.status == 201;
     Ok(if created { answer.located(format!("/v1/sales/{}", sale.id)) } else { answer })

@@ -2,7 +2,7 @@
 
 use firstcome_domain::command::SettingsUpdate;
 use firstcome_domain::settings::Settings;
-use firstcome_domain::{Action, Done, View as _};
+use firstcome_domain::{Action, Done, Outcome, View as _};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -121,8 +121,10 @@ async fn update(call: Call) -> Result<Answer, Problem> {
         ));
     }
     let action = Action::SettingsUpdate(SettingsUpdate { if_version, settings });
-    let written = call.propose(action).await?;
-    let Done::Settings(settings) = &written.done else { return Err(unexpected(&written.done)) };
-    let answer = call.wrote(&SettingsBody::of(settings), written.decided, written.replayed)?;
+    let reply = call.propose(action).await?;
+    let Outcome::Done(Done::Settings(settings)) = &reply.outcome else {
+        return Err(unexpected(&reply));
+    };
+    let answer = call.wrote(&SettingsBody::of(settings), &reply)?;
     Ok(answer.tagged(settings.row.version))
 }

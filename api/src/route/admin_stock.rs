@@ -5,7 +5,7 @@ use std::str::FromStr;
 use firstcome_domain::command::{Adjustment, StockAdjust};
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::NOTE_CHARS_MAX;
-use firstcome_domain::{Action, Done};
+use firstcome_domain::{Action, Done, Outcome};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -80,9 +80,9 @@ async fn adjust<T: FromStr>(call: Call, pool: fn(T) -> PoolId) -> Result<Answer,
         (true, true) => Adjustment::Unscrap,
     };
     let command = StockAdjust { pool, adjustment, quantity, note: Some(note) };
-    let written = call.propose(Action::StockAdjust(command)).await?;
-    let Done::Stock(pool) = &written.done else { return Err(unexpected(&written.done)) };
-    let answer = call.wrote(&StockBody::exact(pool), written.decided, written.replayed)?;
+    let reply = call.propose(Action::StockAdjust(command)).await?;
+    let Outcome::Done(Done::Stock(pool)) = &reply.outcome else { return Err(unexpected(&reply)) };
+    let answer = call.wrote(&StockBody::exact(pool), &reply)?;
     Ok(answer.located(match pool.id {
         PoolId::Product(id) => format!("/v1/products/{id}/stock"),
         PoolId::Sale(id) => format!("/v1/sales/{id}/stock"),

@@ -62,7 +62,7 @@ async fn noop(call: Call) -> Result<Answer, Problem> {
         revision: stamp.revision.get(),
         ticket: stamp.revision.get(),
     };
-    Ok(call.wrote(&view, stamp, false)?.located(format!("/v1/orders/{}", command.id)))
+    Ok(call.shown(&view, stamp.revision)?.located(format!("/v1/orders/{}", command.id)))
 }
 
 /// What one line, the total and the payment of an order take.

@@ -62,7 +62,7 @@ async fn ready(call: Call) -> Result<Answer, Problem> {
     if failing.is_empty() {
         Answer::json(call.route, &HealthBody { status: "ready" })
     } else {
-        Err(Problem::new(Code::NotReady).fact("failing", failing))
+        Err(Problem::new(Code::NotReady).member("failing", failing))
     }
 }
 

@@ -5,7 +5,8 @@ use firstcome_domain::id::OrderId;
 use firstcome_domain::order::Status;
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{LINE_QUANTITY_MAX, LINES_MAX, Sealed};
-use firstcome_domain::{Action, Done, View as _};
+use firstcome_domain::{Action, Done, Outcome, View as _};
+use firstcome_raft::Reply;
 use firstcome_storage::query::OrderFilter;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::routes::Routes;
 use crate::body::EmptyBody;
 use crate::budget::Budget;
-use crate::call::{Answer, Call, Written, unexpected};
+use crate::call::{Answer, Call, unexpected};
 use crate::fields::{Fields, MoneyBody};
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
@@ -192,22 +193,22 @@ impl NewOrder {
 
 async fn create(call: Call) -> Result<Answer, Problem> {
     let command = call.json::<NewOrder>()?.into_command(&call)?;
-    let written = call.propose(Action::OrderCreate(command)).await?;
-    answer(&call, &written, "/v1/orders")
+    let reply = call.propose(Action::OrderCreate(command)).await?;
+    answer(&call, &reply, "/v1/orders")
 }
 
 /// The order after a write.
-pub(super) fn answer(call: &Call, written: &Written, list: &str) -> Result<Answer, Problem> {
-    let Done::Order(order) = &written.done else { return Err(unexpected(&written.done)) };
-    let answer = call.wrote(&OrderBody::of(order), written.decided, written.replayed)?;
+pub(super) fn answer(call: &Call, reply: &Reply, list: &str) -> Result<Answer, Problem> {
+    let Outcome::Done(Done::Order(order)) = &reply.outcome else { return Err(unexpected(reply)) };
+    let answer = call.wrote(&OrderBody::of(order), reply)?;
     Ok(answer.located(format!("{list}/{}", order.id)).tagged(order.row.version))
 }
 
 async fn step(call: Call, action: fn(OrderId) -> Action) -> Result<Answer, Problem> {
     let id: OrderId = call.id()?;
     let EmptyBody {} = call.json()?;
-    let written = call.propose(action(id)).await?;
-    answer(&call, &written, "/v1/orders")
+    let reply = call.propose(action(id)).await?;
+    answer(&call, &reply, "/v1/orders")
 }
 
 /// The status filter of order lists.
