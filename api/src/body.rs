@@ -9,9 +9,11 @@ use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
+use utoipa::ToSchema;
 
 use crate::problem::{Code, Problem};
 
@@ -22,6 +24,12 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The whole body has to arrive within this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// A body without fields.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Empty)]
+pub(crate) struct EmptyBody {}
 
 /// Reads the whole body.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {

@@ -4,20 +4,21 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use firstcome_domain::{Action, Actor, Command, Done, Millis, Outcome, Revision, Role, Stamp};
+use firstcome_domain::{Action, Actor, Command, Millis, Outcome, Revision, Role};
+use firstcome_raft::Reply;
 use firstcome_storage::query::ReadView;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Consistency;
 use crate::access::{Caller, Permission};
-use crate::edge::App;
+use crate::app::App;
+use crate::options::Consistency;
 use crate::paging::{Key, ListName};
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::spec::{Reads, Spec, Success};
-use crate::{body, receipt};
+use crate::{body, idempotency};
 
 /// A request that passed the edge.
 pub(crate) struct Call {
@@ -36,13 +37,6 @@ pub(crate) struct Call {
 pub(crate) struct Read<R> {
     pub(crate) value: R,
     pub(crate) revision: Revision,
-}
-
-/// What one command did.
-pub(crate) struct Written {
-    pub(crate) done: Done,
-    pub(crate) decided: Stamp,
-    pub(crate) replayed: bool,
 }
 
 impl Call {
@@ -102,33 +96,22 @@ impl Call {
         Ok(self.query.consistency()?.unwrap_or(default))
     }
 
-    /// Proposes an action as the caller, and turns a refusal into its document.
-    pub(crate) async fn propose(&self, action: Action) -> Result<Written, Problem> {
+    /// Proposes an action as the caller. The reply is never a refusal: that becomes a problem.
+    pub(crate) async fn propose(&self, action: Action) -> Result<Reply, Problem> {
         let caller = self.caller()?;
         let receipt = self.key.as_deref().map(|key| {
             let (keys, body) = (&self.app.keys, self.body.as_ref());
-            receipt::receipt_key(keys, caller.id, self.route, key, &self.path_id, body)
+            idempotency::receipt_key(keys, caller.id, self.route, key, &self.path_id, body)
         });
         // Outside /v1/admin everybody is a customer: staff reach others' rows only there.
         let own = self.route.permission == Permission::Own;
         let role = if own { Role::Customer } else { caller.role };
         let actor = Actor::User { id: caller.id, role };
         let reply = self.app.node.propose(Command { actor, receipt, action }).await?;
-        match reply.outcome {
-            Outcome::Done(done) => {
-                Ok(Written { done, decided: reply.decided, replayed: reply.replayed })
-            }
-            Outcome::Refused(refusal) => {
-                let seed = receipt.and_then(|key| key.scope.0.first_chunk().copied());
-                Err(Problem::refused(
-                    &refusal,
-                    reply.decided,
-                    reply.early,
-                    reply.replayed,
-                    seed.map(u128::from_be_bytes),
-                ))
-            }
-        }
+        let Outcome::Refused(refusal) = &reply.outcome else { return Ok(reply) };
+        let problem = Problem::refused(refusal, reply.decided, reply.early);
+        let seed = receipt.and_then(|key| key.scope.0.first_chunk().copied());
+        Err(problem.replay(reply.replayed).seeded(seed.map(u128::from_be_bytes)))
     }
 
     /// The place that the page's cursor names.
@@ -159,21 +142,21 @@ impl Call {
     }
 
     /// The answer to a write. It depends on the outcome alone, so a replay is equal byte for byte.
-    pub(crate) fn wrote<T: Serialize>(
-        &self,
-        body: &T,
-        decided: Stamp,
-        replayed: bool,
-    ) -> Result<Answer, Problem> {
-        let mut answer = Answer::json(self.route, body)?.at(decided.revision);
-        answer.replayed = replayed;
+    pub(crate) fn wrote<T: Serialize>(&self, body: &T, reply: &Reply) -> Result<Answer, Problem> {
+        let mut answer = Answer::json(self.route, body)?.at(reply.decided.revision);
+        answer.replayed = reply.replayed;
         Ok(answer)
     }
 }
 
-/// The outcome had another shape than the command's: a defect of this program.
-pub(crate) fn unexpected(done: &Done) -> Problem {
-    tracing::error!(outcome = ?std::mem::discriminant(done), "outcome does not fit its command");
+/// The outcome does not fit the command that was proposed: a bug.
+pub(crate) fn unexpected(reply: &Reply) -> Problem {
+    // The kind alone: rows in an outcome are not for the log.
+    let kind = match &reply.outcome {
+        Outcome::Done(done) => std::mem::discriminant(done),
+        Outcome::Refused(_) => return Problem::new(Code::Internal),
+    };
+    tracing::error!(outcome = ?kind, "outcome does not fit its command");
     Problem::new(Code::Internal)
 }
 

@@ -15,21 +15,18 @@ use axum::extract::RawPathParams;
 use axum::response::Response;
 use bytes::Bytes;
 use firstcome_domain::Revision;
-use firstcome_raft::Node;
 use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 
 use crate::access::{Caller, Permission};
-use crate::budget::Budgets;
+use crate::app::App;
 use crate::call::{Answer, Call};
-use crate::keys::Keys;
-use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::spec::{Spec, Verb};
-use crate::token::Refused;
-use crate::{ApiOptions, body, receipt, route, token};
+use crate::token::TokenError;
+use crate::{body, idempotency, token};
 
 const URI_BYTES_MAX: usize = 8 * 1024;
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -43,31 +40,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_LEADER: HeaderName = HeaderName::from_static("x-leader");
 const X_REVISION: HeaderName = HeaderName::from_static("x-revision");
 const X_SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
-
-/// What all routes share.
-pub(crate) struct App {
-    pub(crate) node: Node,
-    pub(crate) keys: Arc<Keys>,
-    pub(crate) options: ApiOptions,
-    pub(crate) metrics: Metrics,
-    budgets: Budgets,
-    served_by: HeaderValue,
-}
-
-impl App {
-    /// Ties a node and its keys together.
-    pub(crate) fn new(node: Node, keys: Arc<Keys>, options: ApiOptions) -> Self {
-        let served_by = HeaderValue::from_str(node.name());
-        Self {
-            metrics: Metrics::new(&route::specs()),
-            budgets: Budgets::new(options.purchase_slots),
-            served_by: served_by.unwrap_or(HeaderValue::from_static("unnamed")),
-            node,
-            keys,
-            options,
-        }
-    }
-}
 
 /// Serves one request of a route. `slot` is the route's place in the counters.
 pub(crate) async fn serve<H, F>(
@@ -102,7 +74,7 @@ where
 }
 
 /// Answers a request that no route takes.
-pub(crate) async fn stray(app: &App, request: Request<Body>, code: Code) -> Response {
+pub(crate) async fn unmatched(app: &App, request: Request<Body>, code: Code) -> Response {
     let (parts, body) = request.into_parts();
     let sent = Sent::of(&parts);
     body::discard(body).await;
@@ -180,7 +152,7 @@ async fn admit(
     let caller = authenticate(app, route, &parts.headers)?;
     let body = body?;
     let query = Query::parse(parts.uri.query(), route)?;
-    let key = receipt::header(&parts.headers, route.key)?;
+    let key = idempotency::header(&parts.headers, route.key)?;
     wait_min_revision(app, route, &parts.headers).await?;
     let app = Arc::clone(app);
     Ok(Call { app, route, caller, path_id, headers: parts.headers, query, body, key })
@@ -202,8 +174,8 @@ fn authenticate(app: &App, route: &Spec, headers: &HeaderMap) -> Result<Option<C
         return Err(invalid());
     }
     let caller = token::verify(&app.keys, token.trim()).map_err(|refused| match refused {
-        Refused::Invalid => invalid(),
-        Refused::Expired => Problem::new(Code::TokenExpired),
+        TokenError::Invalid => invalid(),
+        TokenError::Expired => Problem::new(Code::TokenExpired),
     })?;
     if route.permission.allows(caller.role) {
         Ok(Some(caller))

@@ -6,8 +6,8 @@ use firstcome_domain::value::{Currency, Money, STOCK_QUANTITY_MAX, clean_text};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::instant;
 use crate::problem::{FieldError, Problem};
+use crate::rfc3339;
 
 /// Collects what is wrong with a request.
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Fields {
 
     /// An instant.
     pub(crate) fn instant(&mut self, pointer: &str, text: &str) -> Millis {
-        instant::parse(text).unwrap_or_else(|| {
+        rfc3339::parse(text).unwrap_or_else(|| {
             self.wrong(pointer, "invalid", "an RFC 3339 instant such as 2026-11-22T01:00:00Z");
             Millis::default()
         })

@@ -4,8 +4,8 @@ use firstcome_domain::UserId;
 use firstcome_domain::receipt::ReceiptKey;
 use http::{HeaderMap, HeaderValue};
 
+use crate::idempotency;
 use crate::keys::Keys;
-use crate::receipt;
 use crate::route::order::CREATE;
 use crate::spec::KeyRule;
 
@@ -16,10 +16,12 @@ pub fn idempotency_key(sent: &[&[u8]]) -> Option<Result<Option<String>, &'static
     for value in sent {
         headers.append("idempotency-key", HeaderValue::from_bytes(value).ok()?);
     }
-    Some(receipt::header(&headers, KeyRule::Required).map_err(|problem| problem.code().as_str()))
+    Some(
+        idempotency::header(&headers, KeyRule::Required).map_err(|problem| problem.code().as_str()),
+    )
 }
 
 /// Scope and fingerprint of an order with this key and body.
 pub fn receipt_key(keys: &Keys, caller: u128, key: &str, body: &[u8]) -> ReceiptKey {
-    receipt::receipt_key(keys, UserId::new(caller), &CREATE, key, "", body)
+    idempotency::receipt_key(keys, UserId::new(caller), &CREATE, key, "", body)
 }

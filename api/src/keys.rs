@@ -10,12 +10,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use rand::TryRngCore as _;
 use sha2::Sha256;
+
+/// The `typ` of access tokens.
+pub(crate) const TOKEN_TYPE: &str = "at+jwt";
+/// The only algorithm that signs access tokens.
+pub(crate) const TOKEN_ALGORITHM: Algorithm = Algorithm::HS256;
 
 /// HMAC-SHA256, keyed once and cloned for each use.
 pub(crate) type Mac = Hmac<Sha256>;
@@ -157,7 +162,7 @@ pub(crate) struct Version {
     /// Number in the key file.
     pub(crate) number: u32,
     /// The header of every token that this version signs, as base64url.
-    pub(crate) header: String,
+    pub(crate) token_header: String,
     /// Signs tokens.
     pub(crate) encoding: EncodingKey,
     /// Verifies tokens.
@@ -189,7 +194,17 @@ impl Keys {
         // version is added.
         let oldest = master.versions.values().next().ok_or(KeyError::Empty)?;
         let keys = Self { versions, fingerprint: mac(&derive(oldest, "request fingerprint")) };
-        crate::token::probe(&keys).then_some(keys).ok_or(KeyError::Probe)
+        keys.can_sign_and_verify().then_some(keys).ok_or(KeyError::Probe)
+    }
+
+    /// Whether the JWT crate signs what it then accepts: it panics at first use if it was built
+    /// without a crypto backend, and that must happen at start.
+    fn can_sign_and_verify(&self) -> bool {
+        let signed = self.newest().and_then(|version| {
+            let signature = crypto::sign(b"probe", &version.encoding, TOKEN_ALGORITHM).ok()?;
+            crypto::verify(&signature, b"probe", &version.decoding, TOKEN_ALGORITHM).ok()
+        });
+        signed == Some(true)
     }
 
     /// The version that signs and seals.
@@ -220,11 +235,15 @@ impl Version {
     }
 }
 
+fn token_header(version: u32) -> String {
+    URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"{TOKEN_TYPE}","alg":"HS256","kid":"m{version}"}}"#))
+}
+
 fn version(number: u32, master: &[u8; 32]) -> Version {
     let token = derive(master, "access token HS256");
     Version {
         number,
-        header: crate::token::header(number),
+        token_header: token_header(number),
         encoding: EncodingKey::from_secret(&token),
         decoding: DecodingKey::from_secret(&token),
         cursor: mac(&derive(master, "list cursor")),

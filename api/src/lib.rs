@@ -1,17 +1,25 @@
 //! HTTP in, HTTP out, on any node.
 //!
-//! A request becomes at most one [`firstcome_domain::Command`]: its route checks the caller,
-//! the `Idempotency-Key` and the JSON body, makes ids, seals personal data, and proposes through
-//! [`firstcome_raft::Node`]. The answer is built from the outcome alone, so a replay is equal byte
-//! for byte. What goes wrong becomes one kind of document, in [`problem`].
+//! A request becomes at most one [`firstcome_domain::Command`]. Its route checks the caller, the
+//! `Idempotency-Key` and the JSON body, draws ids, seals personal data, and proposes the command
+//! through [`firstcome_raft::Node`]. The response is built from the outcome alone, so a replay is
+//! equal byte for byte. Everything that goes wrong becomes a [`problem`] document.
 //!
-//! Reading order: [`route`] is the table of all routes; [`edge`] is what every request passes
-//! through; [`call`] is what a route's handler works with; [`view`] is what answers look like.
+//! Imports run in one direction, and no two files need each other:
+//!
+//! | layer | files |
+//! |---|---|
+//! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`spec`], [`rfc3339`], [`keys`] |
+//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`idempotency`] |
+//! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
+//! | what every request passes through | [`edge`] |
+//! | the list of routes and their handlers | [`route`] |
 //!
 //! Not here: rules of the shop (domain), rows and files (storage), agreement (raft). Nothing right
 //! of this crate names an HTTP status.
 
 mod access;
+mod app;
 mod body;
 mod budget;
 mod call;
@@ -19,22 +27,24 @@ mod edge;
 mod fields;
 #[doc(hidden)]
 pub mod fuzz;
-mod instant;
+mod idempotency;
 mod keys;
 mod metrics;
 mod openapi;
+mod options;
 mod paging;
 mod problem;
 mod query;
-mod receipt;
+mod resource;
+mod rfc3339;
 mod route;
 mod seal;
 mod serve;
 mod spec;
 mod token;
-mod view;
 
 pub use keys::{KeyError, Keys, MasterKey};
+pub use options::{ApiOptions, Consistency};
 pub use problem::CODES;
 pub use serve::serve;
 
@@ -42,41 +52,7 @@ use std::sync::Arc;
 
 use firstcome_raft::Node;
 
-/// How fresh a read has to be when the request does not say.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Consistency {
-    /// Sees everything that was answered before the request.
-    #[default]
-    Linearizable,
-    /// Sees what this node has applied.
-    Local,
-}
-
-/// Settings of the HTTP side of one node.
-#[derive(Clone, Debug)]
-pub struct ApiOptions {
-    /// Default of reads other than the catalogue lists, which are local.
-    pub default_consistency: Consistency,
-    /// Offers `POST /v1/bench/noop`, which does everything but propose. Never in production.
-    pub noop_route: bool,
-    /// Open connections; later ones get 503 at once.
-    pub max_connections: usize,
-    /// Purchases in work at once; later ones wait up to 500 ms, then get 503.
-    pub purchase_slots: usize,
-}
-
-impl Default for ApiOptions {
-    fn default() -> Self {
-        Self {
-            default_consistency: Consistency::Linearizable,
-            noop_route: false,
-            max_connections: 10_000,
-            purchase_slots: 2048,
-        }
-    }
-}
-
 /// Builds the router of all routes over one node.
 pub fn router(node: Node, keys: Arc<Keys>, options: ApiOptions) -> axum::Router {
-    route::router(Arc::new(edge::App::new(node, keys, options)))
+    route::router(node, keys, options)
 }

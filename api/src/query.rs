@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::Consistency;
+use crate::options::Consistency;
 use crate::problem::{Code, Problem};
 use crate::spec::Spec;
 
@@ -23,7 +23,7 @@ impl Query {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(Problem::new(Code::UnknownParameter)
                     .detail(format!("This route knows these query parameters: {known}."))
-                    .fact("parameter", name.into_owned()));
+                    .member("parameter", name.into_owned()));
             }
             if pairs.iter().any(|(seen, _)| *seen == name) {
                 return Err(wrong(&name, "duplicate_field", "this parameter appears twice"));

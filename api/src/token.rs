@@ -8,16 +8,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use firstcome_domain::{Role, UserId};
-use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::access::{Caller, role_of, role_word};
-use crate::keys::{Keys, Version};
+use crate::keys::{Keys, TOKEN_ALGORITHM, TOKEN_TYPE, Version};
 
 const ISSUER: &str = "firstcome";
 const AUDIENCE: &str = "firstcome-api";
-const TYPE: &str = "at+jwt";
 /// Clocks of nodes may differ by this much.
 const LEEWAY_SECONDS: u64 = 5;
 /// Longer ones are not tokens of ours.
@@ -25,7 +23,7 @@ const TOKEN_BYTES_MAX: usize = 4096;
 
 /// Why a token does not count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Refused {
+pub(crate) enum TokenError {
     /// Not one of ours, or changed.
     Invalid,
     /// Once was valid.
@@ -50,11 +48,6 @@ struct Claims {
     iat: u64,
     nbf: u64,
     exp: u64,
-}
-
-/// The header of tokens that one key version signs, as base64url.
-pub(crate) fn header(version: u32) -> String {
-    URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"{TYPE}","alg":"HS256","kid":"m{version}"}}"#))
 }
 
 impl Keys {
@@ -86,72 +79,65 @@ fn mint_at(keys: &Keys, subject: UserId, role: Role, now: u64, ttl_seconds: u64)
 
 fn sign(version: &Version, claims: &impl Serialize) -> String {
     let claims = serde_json::to_vec(claims).unwrap_or_default();
-    let mut token = version.header.clone();
+    let mut token = version.token_header.clone();
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(claims, &mut token);
     // HMAC cannot fail with a key of this size; an empty signature never verifies.
     let signature =
-        jsonwebtoken::crypto::sign(token.as_bytes(), &version.encoding, Algorithm::HS256)
+        jsonwebtoken::crypto::sign(token.as_bytes(), &version.encoding, TOKEN_ALGORITHM)
             .unwrap_or_default();
     token.push('.');
     token.push_str(&signature);
     token
 }
 
-/// Whether this build signs what it then accepts.
-pub(crate) fn probe(keys: &Keys) -> bool {
-    let now = now();
-    let token = mint_at(keys, UserId::new(0), Role::Customer, now, 60);
-    verify_at(keys, &token, now).is_ok()
-}
-
 /// Checks a token and tells who calls.
-pub(crate) fn verify(keys: &Keys, token: &str) -> Result<Caller, Refused> {
+pub(crate) fn verify(keys: &Keys, token: &str) -> Result<Caller, TokenError> {
     verify_at(keys, token, now())
 }
 
-fn verify_at(keys: &Keys, token: &str, now: u64) -> Result<Caller, Refused> {
+fn verify_at(keys: &Keys, token: &str, now: u64) -> Result<Caller, TokenError> {
     if token.len() > TOKEN_BYTES_MAX {
-        return Err(Refused::Invalid);
+        return Err(TokenError::Invalid);
     }
-    let (message, signature) = token.rsplit_once('.').ok_or(Refused::Invalid)?;
-    let (header, claims) = message.split_once('.').ok_or(Refused::Invalid)?;
-    let version = signer(keys, header).ok_or(Refused::Invalid)?;
+    let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Invalid)?;
+    let (header, claims) = message.split_once('.').ok_or(TokenError::Invalid)?;
+    let version = signer(keys, header).ok_or(TokenError::Invalid)?;
     let signed = jsonwebtoken::crypto::verify(
         signature,
         message.as_bytes(),
         &version.decoding,
-        Algorithm::HS256,
+        TOKEN_ALGORITHM,
     );
     if !signed.unwrap_or(false) {
-        return Err(Refused::Invalid);
+        return Err(TokenError::Invalid);
     }
-    let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| Refused::Invalid)?;
-    let claims: Claims = serde_json::from_slice(&claims).map_err(|_| Refused::Invalid)?;
+    let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| TokenError::Invalid)?;
+    let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Invalid)?;
     check(&claims, now)
 }
 
 fn signer<'k>(keys: &'k Keys, header: &str) -> Option<&'k Version> {
-    if let Some(version) = keys.versions().find(|version| version.header == header) {
+    if let Some(version) = keys.versions().find(|version| version.token_header == header) {
         return Some(version);
     }
     let header = URL_SAFE_NO_PAD.decode(header).ok()?;
     let header: Header = serde_json::from_slice(&header).ok()?;
     let number = header.kid.strip_prefix('m')?.parse().ok()?;
-    (header.alg == "HS256" && header.typ == TYPE).then(|| keys.version(number)).flatten()
+    (header.alg == "HS256" && header.typ == TOKEN_TYPE).then(|| keys.version(number)).flatten()
 }
 
-fn check(claims: &Claims, now: u64) -> Result<Caller, Refused> {
+fn check(claims: &Claims, now: u64) -> Result<Caller, TokenError> {
     let caller = claims.sub.parse().ok().zip(role_of(&claims.role));
-    let (id, role) = caller.ok_or(Refused::Invalid)?;
+    let (id, role) = caller.ok_or(TokenError::Invalid)?;
     if claims.iss != ISSUER || claims.aud != AUDIENCE {
-        return Err(Refused::Invalid);
+        return Err(TokenError::Invalid);
     }
     if claims.nbf > now.saturating_add(LEEWAY_SECONDS) {
-        return Err(Refused::Invalid);
+        return Err(TokenError::Invalid);
     }
     if claims.exp.saturating_add(LEEWAY_SECONDS) <= now {
-        return Err(Refused::Expired);
+        return Err(TokenError::Expired);
     }
     Ok(Caller { id, role })
 }
@@ -184,7 +170,7 @@ mod tests {
         URL_SAFE_NO_PAD.encode_string(claims().to_string(), &mut message);
         let key = &keys.newest().unwrap().encoding;
         let signature =
-            jsonwebtoken::crypto::sign(message.as_bytes(), key, Algorithm::HS256).unwrap();
+            jsonwebtoken::crypto::sign(message.as_bytes(), key, TOKEN_ALGORITHM).unwrap();
         format!("{message}.{signature}")
     }
 
@@ -200,9 +186,9 @@ mod tests {
         let keys = keys();
         let token = mint_at(&keys, USER, Role::Customer, NOW, 600);
         assert!(verify_at(&keys, &token, NOW + 604).is_ok());
-        assert_eq!(verify_at(&keys, &token, NOW + 605), Err(Refused::Expired));
+        assert_eq!(verify_at(&keys, &token, NOW + 605), Err(TokenError::Expired));
         assert!(verify_at(&keys, &token, NOW - 5).is_ok());
-        assert_eq!(verify_at(&keys, &token, NOW - 6), Err(Refused::Invalid));
+        assert_eq!(verify_at(&keys, &token, NOW - 6), Err(TokenError::Invalid));
     }
 
     #[test]
@@ -212,11 +198,11 @@ mod tests {
             let mut missing = claims();
             missing.as_object_mut().unwrap().remove(field);
             let token = sign(keys.newest().unwrap(), &missing);
-            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "no {field}");
+            assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "no {field}");
             let mut other = claims();
             other[field] = json!("other");
             let token = sign(keys.newest().unwrap(), &other);
-            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "other {field}");
+            assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "other {field}");
         }
         for header in [
             json!({"alg": "HS256", "kid": "m1"}),
@@ -226,7 +212,7 @@ mod tests {
             json!({"alg": "HS256", "typ": "at+jwt", "kid": "../m1"}),
         ] {
             let token = with_header(&keys, &header);
-            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "{header}");
+            assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "{header}");
         }
         let reordered = json!({"alg": "HS256", "kid": "m1", "typ": "at+jwt"});
         assert!(verify_at(&keys, &with_header(&keys, &reordered), NOW).is_ok());
@@ -238,9 +224,13 @@ mod tests {
         for alg in ["none", "None", "HS384", "HS512", "RS256", "ES256", "EdDSA"] {
             let header = json!({"alg": alg, "typ": "at+jwt", "kid": "m1"});
             let token = with_header(&keys, &header);
-            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "{alg}");
+            assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "{alg}");
             let unsigned = format!("{}.", token.rsplit_once('.').unwrap().0);
-            assert_eq!(verify_at(&keys, &unsigned, NOW), Err(Refused::Invalid), "{alg} unsigned");
+            assert_eq!(
+                verify_at(&keys, &unsigned, NOW),
+                Err(TokenError::Invalid),
+                "{alg} unsigned"
+            );
         }
     }
 
@@ -250,7 +240,7 @@ mod tests {
         for field in ["jku", "x5u", "jwk", "crit", "x5c"] {
             let header = json!({"alg": "HS256", "typ": "at+jwt", "kid": "m1", field: "x"});
             let token = with_header(&keys, &header);
-            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "{field}");
+            assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "{field}");
         }
     }
 
@@ -261,7 +251,7 @@ mod tests {
             let mut text = claims();
             text[field] = json!(NOW.to_string());
             let token = sign(keys.newest().unwrap(), &text);
-            assert_eq!(verify_at(&keys, &token, NOW), Err(Refused::Invalid), "{field}");
+            assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "{field}");
         }
     }
 
@@ -274,9 +264,9 @@ mod tests {
         admin["role"] = json!("admin");
         let forged =
             format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(admin.to_string()), parts[2]);
-        assert_eq!(verify_at(&keys, &forged, NOW), Err(Refused::Invalid));
+        assert_eq!(verify_at(&keys, &forged, NOW), Err(TokenError::Invalid));
         for bad in ["", ".", "..", "a.b.c", "Bearer", &"x".repeat(5000)] {
-            assert_eq!(verify_at(&keys, bad, NOW), Err(Refused::Invalid));
+            assert_eq!(verify_at(&keys, bad, NOW), Err(TokenError::Invalid));
         }
     }
 
@@ -291,6 +281,6 @@ mod tests {
         let by_new = mint_at(&both, USER, Role::Customer, NOW, 600);
         assert!(verify_at(&both, &by_old, NOW).is_ok());
         assert!(verify_at(&both, &by_new, NOW).is_ok());
-        assert_eq!(verify_at(&new, &by_old, NOW), Err(Refused::Invalid));
+        assert_eq!(verify_at(&new, &by_old, NOW), Err(TokenError::Invalid));
     }
 }

@@ -13,16 +13,17 @@ use firstcome_storage::query::OrderFilter;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Table;
-use super::order::{Nothing, answer, status_of};
+use super::order::{answer, status_of};
+use super::routes::Routes;
 use crate::access::Permission;
+use crate::body::EmptyBody;
 use crate::budget::Budget;
 use crate::call::{Answer, Call};
 use crate::fields::Fields;
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
+use crate::resource::order::OrderBody;
 use crate::spec::{KeyRule, Spec, Success, parameter, schema_of};
-use crate::view::order::OrderView;
 
 const LIST: Spec = Spec {
     path: "/v1/admin/orders",
@@ -37,7 +38,7 @@ const LIST: Spec = Spec {
         parameter("product_id", "Only orders with a line of this product."),
         parameter("customer_id", "Only orders of this customer."),
     ],
-    success: Success::List(schema_of::<OrderView>()),
+    success: Success::List(schema_of::<OrderBody>()),
     ..Spec::GET
 };
 const GET: Spec = Spec {
@@ -47,16 +48,16 @@ const GET: Spec = Spec {
     summary: "One order of anybody.",
     permission: Permission::OrdersRead,
     budget: Budget::Admin,
-    success: Success::One(schema_of::<OrderView>()),
+    success: Success::One(schema_of::<OrderBody>()),
     ..Spec::GET
 };
 const STEP: Spec = Spec {
     tag: "staff: orders",
     permission: Permission::OrdersAct,
     budget: Budget::Admin,
-    body: Some(schema_of::<Nothing>()),
+    body: Some(schema_of::<EmptyBody>()),
     body_optional: true,
-    success: Success::One(schema_of::<OrderView>()),
+    success: Success::One(schema_of::<OrderBody>()),
     codes: &[Code::WrongStatus],
     ..Spec::POST
 };
@@ -100,8 +101,8 @@ const RECEIVE: Spec = Spec {
 };
 
 /// Adds the routes of this file.
-pub(super) fn register(table: Table) -> Table {
-    table
+pub(super) fn register(routes: Routes) -> Routes {
+    routes
         .with(&LIST, list)
         .with(&GET, get)
         .with(&SETTLE, settle)
@@ -129,7 +130,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
         .fold(ListName::new("all orders"), |list, name| list.filter(name, call.query.get(name)));
     let after: Option<OrderId> = call.after(&list)?;
     let read = call.read(|view| view.orders(filter, after, limit)).await?;
-    let items: Vec<_> = read.value.items.iter().map(OrderView::of).collect();
+    let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
     call.page(&list, &items, read.value.next.as_ref(), read.revision)
 }
 
@@ -137,7 +138,7 @@ async fn get(call: Call) -> Result<Answer, Problem> {
     let id: OrderId = call.id()?;
     let read = call.read(|view| view.order(id)).await?;
     let order = read.value.ok_or_else(|| Problem::new(Code::NotFound).at(read.revision))?;
-    Ok(call.shown(&OrderView::of(&order), read.revision)?.tagged(order.row.version))
+    Ok(call.shown(&OrderBody::of(&order), read.revision)?.tagged(order.row.version))
 }
 
 async fn act(call: &Call, action: Action) -> Result<Answer, Problem> {
@@ -146,7 +147,7 @@ async fn act(call: &Call, action: Action) -> Result<Answer, Problem> {
 
 async fn step(call: Call, action: fn(OrderId) -> Action) -> Result<Answer, Problem> {
     let id: OrderId = call.id()?;
-    let Nothing {} = call.json()?;
+    let EmptyBody {} = call.json()?;
     act(&call, action(id)).await
 }
 

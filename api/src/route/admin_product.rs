@@ -1,27 +1,22 @@
-//! Staff: products and the units of a product's general stock.
+//! Staff: products.
 
-use firstcome_domain::command::{
-    Adjustment, ProductCreate, ProductSetStatus, ProductUpdate, StockAdjust,
-};
+use firstcome_domain::command::{ProductCreate, ProductSetStatus, ProductUpdate};
 use firstcome_domain::id::ProductId;
-use firstcome_domain::stock::PoolId;
-use firstcome_domain::value::{
-    DESCRIPTION_CHARS_MAX, IMAGE_URL_CHARS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX,
-};
-use firstcome_domain::{Action, Done};
+use firstcome_domain::value::{DESCRIPTION_CHARS_MAX, IMAGE_URL_CHARS_MAX, NAME_CHARS_MAX};
+use firstcome_domain::{Action, Done, Outcome};
+use firstcome_raft::Reply;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Table;
+use super::routes::Routes;
 use crate::access::Permission;
 use crate::budget::Budget;
-use crate::call::{Answer, Call, Written, unexpected};
+use crate::call::{Answer, Call, unexpected};
 use crate::fields::{Fields, MoneyBody, nullable};
 use crate::problem::{Code, Problem};
-use crate::spec::{KeyRule, Spec, Success, schema_of};
-use crate::view::product::ProductView;
-use crate::view::stock::StockView;
+use crate::resource::product::ProductBody;
+use crate::spec::{Spec, Success, schema_of};
 
 const CREATE: Spec = Spec {
     path: "/v1/admin/products",
@@ -31,7 +26,7 @@ const CREATE: Spec = Spec {
     permission: Permission::ProductsWrite,
     budget: Budget::Admin,
     body: Some(schema_of::<NewProduct>()),
-    success: Success::One(schema_of::<ProductView>()),
+    success: Success::One(schema_of::<ProductBody>()),
     codes: &[Code::IdInUse],
     ..Spec::POST
 };
@@ -43,7 +38,7 @@ const UPDATE: Spec = Spec {
     permission: Permission::ProductsWrite,
     budget: Budget::Admin,
     body: Some(schema_of::<ProductChange>()),
-    success: Success::One(schema_of::<ProductView>()),
+    success: Success::One(schema_of::<ProductBody>()),
     codes: &[Code::CurrencyFixed],
     ..Spec::PATCH
 };
@@ -56,33 +51,9 @@ const DISCONTINUE: Spec = Spec {
     budget: Budget::Admin,
     ..Spec::DELETE
 };
-const ADJUST: Spec = Spec {
-    path: "/v1/admin/products/{id}/stock-adjustments",
-    operation: "adjust_product_stock",
-    tag: "staff: stock",
-    summary: "Adds or takes units of a product's general stock.",
-    ..ADJUST_ANY
-};
-/// Stock adjustments of products and sales differ in their pool only.
-pub(super) const ADJUST_ANY: Spec = Spec {
-    permission: Permission::StockAdjust,
-    budget: Budget::Admin,
-    key: KeyRule::Required,
-    body: Some(schema_of::<StockChange>()),
-    success: Success::One(schema_of::<StockView>()),
-    codes: &[Code::NotEnoughUnits, Code::SaleClosed],
-    ..Spec::POST
-};
-
 /// Adds the routes of this file.
-pub(super) fn register(table: Table) -> Table {
-    table.with(&CREATE, create).with(&UPDATE, update).with(&DISCONTINUE, discontinue).with(
-        &ADJUST,
-        |call: Call| async move {
-            let id: ProductId = call.id()?;
-            adjust(&call, PoolId::Product(id)).await
-        },
-    )
+pub(super) fn register(routes: Routes) -> Routes {
+    routes.with(&CREATE, create).with(&UPDATE, update).with(&DISCONTINUE, discontinue)
 }
 
 /// A product and its first units.
@@ -168,9 +139,11 @@ async fn create(call: Call) -> Result<Answer, Problem> {
     answer(&call, &call.propose(Action::ProductCreate(command)).await?)
 }
 
-fn answer(call: &Call, written: &Written) -> Result<Answer, Problem> {
-    let Done::Product(product, pool) = &written.done else { return Err(unexpected(&written.done)) };
-    let answer = call.wrote(&ProductView::of(product, pool), written.decided, written.replayed)?;
+fn answer(call: &Call, reply: &Reply) -> Result<Answer, Problem> {
+    let Outcome::Done(Done::Product(product, pool)) = &reply.outcome else {
+        return Err(unexpected(reply));
+    };
+    let answer = call.wrote(&ProductBody::of(product, pool), reply)?;
     let answer = answer.tagged(product.row.version);
     let created = call.route.status == 201;
     Ok(if created { answer.located(format!("/v1/products/{}", product.id)) } else { answer })
@@ -223,44 +196,4 @@ async fn discontinue(call: Call) -> Result<Answer, Problem> {
 
 async fn set_status(call: &Call, command: ProductSetStatus) -> Result<Answer, Problem> {
     answer(call, &call.propose(Action::ProductSetStatus(command)).await?)
-}
-
-/// Units to add or to take.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct StockChange {
-    /// Units; negative ones are taken away. Not 0.
-    #[schema(minimum = -1_000_000_000, maximum = 1_000_000_000)]
-    delta: i64,
-    /// Why; kept in the ledger.
-    #[schema(max_length = 200)]
-    reason: String,
-    /// Write available units off (negative), or bring scrapped ones back (positive), instead of
-    /// moving units in and out.
-    #[serde(default)]
-    scrap: bool,
-}
-
-/// Corrects one pool.
-pub(super) async fn adjust(call: &Call, pool: PoolId) -> Result<Answer, Problem> {
-    let body: StockChange = call.json()?;
-    let mut fields = Fields::default();
-    let quantity = body.delta.unsigned_abs();
-    fields.units("/delta", quantity, 1);
-    let note = fields.text("/reason", &body.reason, NOTE_CHARS_MAX, false);
-    fields.finish()?;
-    let adjustment = match (body.delta > 0, body.scrap) {
-        (true, false) => Adjustment::In,
-        (false, false) => Adjustment::Out,
-        (false, true) => Adjustment::Scrap,
-        (true, true) => Adjustment::Unscrap,
-    };
-    let command = StockAdjust { pool, adjustment, quantity, note: Some(note) };
-    let written = call.propose(Action::StockAdjust(command)).await?;
-    let Done::Stock(pool) = &written.done else { return Err(unexpected(&written.done)) };
-    let answer = call.wrote(&StockView::exact(pool), written.decided, written.replayed)?;
-    Ok(answer.located(match pool.id {
-        PoolId::Product(id) => format!("/v1/products/{id}/stock"),
-        PoolId::Sale(id) => format!("/v1/sales/{id}/stock"),
-    }))
 }

@@ -4,24 +4,23 @@ use firstcome_domain::command::{Allotment, SaleAllot, SaleCommand, SaleCreate, S
 use firstcome_domain::id::SaleId;
 use firstcome_domain::sale::Disclosure;
 use firstcome_domain::settings::PAY_WITHIN_MS;
-use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{NOTE_CHARS_MAX, TITLE_CHARS_MAX};
-use firstcome_domain::{Action, Done};
+use firstcome_domain::{Action, Done, Outcome};
+use firstcome_raft::Reply;
 use http::header::IF_MATCH;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Table;
-use super::admin_product::{ADJUST_ANY, adjust};
-use super::order::Nothing;
+use super::routes::Routes;
 use crate::access::Permission;
+use crate::body::EmptyBody;
 use crate::budget::Budget;
-use crate::call::{Answer, Call, Written, unexpected};
+use crate::call::{Answer, Call, unexpected};
 use crate::fields::{Fields, MoneyBody, nullable};
 use crate::problem::{Code, Problem};
+use crate::resource::sale::{Facts, SaleBody};
 use crate::spec::{KeyRule, Spec, Success, schema_of};
-use crate::view::sale::{Facts, SaleView};
 
 const CREATE: Spec = Spec {
     path: "/v1/admin/sales",
@@ -31,7 +30,7 @@ const CREATE: Spec = Spec {
     permission: Permission::SalesWrite,
     budget: Budget::Admin,
     body: Some(schema_of::<NewSale>()),
-    success: Success::One(schema_of::<SaleView>()),
+    success: Success::One(schema_of::<SaleBody>()),
     codes: &[Code::NotFound, Code::ProductDiscontinued, Code::NotEnoughUnits, Code::IdInUse],
     ..Spec::POST
 };
@@ -43,7 +42,7 @@ const UPDATE: Spec = Spec {
     permission: Permission::SalesWrite,
     budget: Budget::Admin,
     body: Some(schema_of::<SaleChange>()),
-    success: Success::One(schema_of::<SaleView>()),
+    success: Success::One(schema_of::<SaleBody>()),
     codes: &[Code::SaleOpen, Code::SaleClosed],
     ..Spec::PATCH
 };
@@ -51,9 +50,9 @@ const STEP: Spec = Spec {
     tag: "staff: sales",
     permission: Permission::SalesWrite,
     budget: Budget::Admin,
-    body: Some(schema_of::<Nothing>()),
+    body: Some(schema_of::<EmptyBody>()),
     body_optional: true,
-    success: Success::One(schema_of::<SaleView>()),
+    success: Success::One(schema_of::<SaleBody>()),
     codes: &[Code::SaleClosed, Code::VersionMismatch],
     ..Spec::POST
 };
@@ -84,31 +83,19 @@ const ALLOT: Spec = Spec {
     budget: Budget::Admin,
     key: KeyRule::Required,
     body: Some(schema_of::<AllotmentChange>()),
-    success: Success::One(schema_of::<SaleView>()),
+    success: Success::One(schema_of::<SaleBody>()),
     codes: &[Code::SaleClosed, Code::NotEnoughUnits],
     ..Spec::POST
 };
-const ADJUST: Spec = Spec {
-    path: "/v1/admin/sales/{id}/stock-adjustments",
-    operation: "adjust_sale_stock",
-    tag: "staff: stock",
-    summary: "Adds or takes units of a sale.",
-    ..ADJUST_ANY
-};
-
 /// Adds the routes of this file.
-pub(super) fn register(table: Table) -> Table {
-    table
+pub(super) fn register(routes: Routes) -> Routes {
+    routes
         .with(&CREATE, create)
         .with(&UPDATE, update)
         .with(&PAUSE, |call: Call| step(call, Action::SalePause))
         .with(&RESUME, |call: Call| step(call, Action::SaleResume))
         .with(&CLOSE, |call: Call| step(call, Action::SaleClose))
         .with(&ALLOT, allot)
-        .with(&ADJUST, |call: Call| async move {
-            let id: SaleId = call.id()?;
-            adjust(&call, PoolId::Sale(id)).await
-        })
 }
 
 /// A limited offer.
@@ -248,13 +235,13 @@ async fn create(call: Call) -> Result<Answer, Problem> {
     answer(&call, &call.propose(Action::SaleCreate(command)).await?)
 }
 
-fn answer(call: &Call, written: &Written) -> Result<Answer, Problem> {
-    let Done::Sale(sale, pool, discontinued) = &written.done else {
-        return Err(unexpected(&written.done));
+fn answer(call: &Call, reply: &Reply) -> Result<Answer, Problem> {
+    let Outcome::Done(Done::Sale(sale, pool, discontinued)) = &reply.outcome else {
+        return Err(unexpected(reply));
     };
     let facts =
-        Facts { sale, pool, discontinued: *discontinued, now: written.decided.now, staff: true };
-    let answer = call.wrote(&SaleView::of(&facts), written.decided, written.replayed)?;
+        Facts { sale, pool, discontinued: *discontinued, now: reply.decided.now, staff: true };
+    let answer = call.wrote(&SaleBody::of(&facts), reply)?;
     let answer = answer.tagged(sale.row.version);
     let created = call.route.status == 201;
     Ok(if created { answer.located(format!("/v1/sales/{}", sale.id)) } else { answer })
@@ -293,7 +280,7 @@ async fn update(call: Call) -> Result<Answer, Problem> {
 
 async fn step(call: Call, action: fn(SaleCommand) -> Action) -> Result<Answer, Problem> {
     let id: SaleId = call.id()?;
-    let Nothing {} = call.json()?;
+    let EmptyBody {} = call.json()?;
     // Pausing must be quick: the version counts only if it is sent.
     let sent = call.headers.contains_key(IF_MATCH);
     let if_version = sent.then(|| call.if_match()).transpose()?;

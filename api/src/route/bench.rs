@@ -3,37 +3,38 @@
 
 use serde::Serialize;
 
-use super::Table;
 use super::order::NewOrder;
+use super::routes::Routes;
+use crate::body::EmptyBody;
 use crate::budget::Budget;
 use crate::call::{Answer, Call};
-use crate::instant;
 use crate::problem::Problem;
+use crate::resource::stock::StockBody;
+use crate::rfc3339;
 use crate::spec::{KeyRule, Spec, Success, schema_of};
-use crate::view::stock::StockView;
 
 /// `POST /v1/bench/noop`
-pub(crate) const NOOP: Spec = Spec {
+const NOOP: Spec = Spec {
     path: "/v1/bench/noop",
     operation: "noop",
     tag: "bench",
     summary: "Parses an order and answers without proposing it.",
     budget: Budget::Purchase,
     key: KeyRule::Accepted,
-    body: Some(schema_of::<crate::route::order::Nothing>()),
-    success: Success::One(schema_of::<StockView>()),
+    body: Some(schema_of::<EmptyBody>()),
+    success: Success::One(schema_of::<StockBody>()),
     hidden: true,
     ..Spec::POST
 };
 
 /// Adds the route of this file.
-pub(super) fn register(table: Table) -> Table {
-    table.with(&NOOP, noop)
+pub(super) fn register(routes: Routes) -> Routes {
+    routes.with(&NOOP, noop)
 }
 
 /// As large as an order.
 #[derive(Serialize)]
-struct NoopView {
+struct NoopBody {
     object: &'static str,
     id: String,
     status: &'static str,
@@ -49,19 +50,19 @@ struct NoopView {
 async fn noop(call: Call) -> Result<Answer, Problem> {
     let command = call.json::<NewOrder>()?.into_command(&call)?;
     let stamp = call.app.node.applied();
-    let view = NoopView {
+    let view = NoopBody {
         object: "noop",
         id: command.id.to_string(),
         status: "payment_pending",
         customer_id: call.caller()?.id.to_string(),
         lines: command.lines.len(),
-        placed_at: instant::format(stamp.now),
-        pay_by: instant::format(stamp.now),
+        placed_at: rfc3339::format(stamp.now),
+        pay_by: rfc3339::format(stamp.now),
         padding: PADDING,
         revision: stamp.revision.get(),
         ticket: stamp.revision.get(),
     };
-    Ok(call.wrote(&view, stamp, false)?.located(format!("/v1/orders/{}", command.id)))
+    Ok(call.shown(&view, stamp.revision)?.located(format!("/v1/orders/{}", command.id)))
 }
 
 /// What one line, the total and the payment of an order take.

@@ -9,18 +9,19 @@ use firstcome_storage::query::{Page, ReadView};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Table;
-use crate::access::Permission;
+use super::routes::Routes;
+use crate::access::{Caller, Permission};
 use crate::budget::Budget;
 use crate::call::{Answer, Call};
-use crate::instant;
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
 use crate::query::wrong;
+use crate::resource::product::ProductBody;
+use crate::resource::sale::{Facts, SaleBody, phase, stock};
+use crate::resource::stock::StockBody;
+use crate::resource::words::PHASES;
+use crate::rfc3339;
 use crate::spec::{Reads, Spec, Success, parameter, schema_of};
-use crate::view::product::ProductView;
-use crate::view::sale::{Facts, PHASES, SaleView, phase, stock};
-use crate::view::stock::StockView;
 
 const READ: Spec = Spec {
     tag: "catalogue",
@@ -33,7 +34,7 @@ const TIME: Spec = Spec {
     path: "/v1/time",
     operation: "get_time",
     summary: "Log time, for countdowns.",
-    success: Success::One(schema_of::<TimeView>()),
+    success: Success::One(schema_of::<TimeBody>()),
     ..READ
 };
 const PRODUCTS: Spec = Spec {
@@ -45,21 +46,21 @@ const PRODUCTS: Spec = Spec {
         parameter("status", "`available`, `out_of_stock` or `discontinued`."),
         parameter("q", "Part of the name, in any case."),
     ],
-    success: Success::List(schema_of::<ProductView>()),
+    success: Success::List(schema_of::<ProductBody>()),
     ..READ
 };
 const PRODUCT: Spec = Spec {
     path: "/v1/products/{id}",
     operation: "get_product",
     summary: "One product with live stock and its open and coming sales.",
-    success: Success::One(schema_of::<ProductView>()),
+    success: Success::One(schema_of::<ProductBody>()),
     ..READ
 };
 const PRODUCT_STOCK: Spec = Spec {
     path: "/v1/products/{id}/stock",
     operation: "get_product_stock",
     summary: "Where the units of a product's general stock stand.",
-    success: Success::One(schema_of::<StockView>()),
+    success: Success::One(schema_of::<StockBody>()),
     ..READ
 };
 const SALES: Spec = Spec {
@@ -71,27 +72,27 @@ const SALES: Spec = Spec {
         "state",
         "`scheduled`, `open`, `closed`, `sold_out`, `paused` or `discontinued`.",
     )],
-    success: Success::List(schema_of::<SaleView>()),
+    success: Success::List(schema_of::<SaleBody>()),
     ..READ
 };
 const SALE: Spec = Spec {
     path: "/v1/sales/{id}",
     operation: "get_sale",
     summary: "One sale with its window, phase and stock.",
-    success: Success::One(schema_of::<SaleView>()),
+    success: Success::One(schema_of::<SaleBody>()),
     ..READ
 };
 const SALE_STOCK: Spec = Spec {
     path: "/v1/sales/{id}/stock",
     operation: "get_sale_stock",
     summary: "Where the units of a sale stand, as its disclosure allows.",
-    success: Success::One(schema_of::<StockView>()),
+    success: Success::One(schema_of::<StockBody>()),
     ..READ
 };
 
 /// Adds the routes of this file.
-pub(super) fn register(table: Table) -> Table {
-    table
+pub(super) fn register(routes: Routes) -> Routes {
+    routes
         .with(&TIME, time)
         .with(&PRODUCTS, products)
         .with(&PRODUCT, product)
@@ -107,7 +108,7 @@ const ROUNDS_MAX: usize = 16;
 /// Log time.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Time)]
-struct TimeView {
+struct TimeBody {
     /// Always `time`.
     #[schema(example = "time")]
     object: &'static str,
@@ -117,8 +118,8 @@ struct TimeView {
 
 async fn time(call: Call) -> Result<Answer, Problem> {
     let read = call.read(|_| ()).await?;
-    let now = instant::format(call.now());
-    call.shown(&TimeView { object: "time", now, revision: read.revision.get() }, read.revision)
+    let now = rfc3339::format(call.now());
+    call.shown(&TimeBody { object: "time", now, revision: read.revision.get() }, read.revision)
 }
 
 /// Asks for pages until `limit` rows are found or there are no more.
@@ -169,7 +170,7 @@ async fn products(call: Call) -> Result<Answer, Problem> {
         let shown = page
             .items
             .iter()
-            .map(|product| ProductView::of(product, &pool_of(view, PoolId::Product(product.id))));
+            .map(|product| ProductBody::of(product, &pool_of(view, PoolId::Product(product.id))));
         (shown.collect::<Vec<_>>(), page.next)
     });
     let read = read.await?;
@@ -215,8 +216,8 @@ async fn product(call: Call) -> Result<Answer, Problem> {
         let product = view.product(id)?;
         let sales = view.open_sales_of(id, 20);
         let sales = sales.iter().filter(|sale| !sale.is_over(now));
-        let sales = sales.map(|sale| show(view, sale, now, staff, SaleView::of)).collect();
-        let shown = ProductView::of(&product, &pool_of(view, PoolId::Product(id)));
+        let sales = sales.map(|sale| show(view, sale, now, staff, SaleBody::of)).collect();
+        let shown = ProductBody::of(&product, &pool_of(view, PoolId::Product(id)));
         Some((shown.with_sales(sales), product.row.version))
     });
     let read = read.await?;
@@ -228,7 +229,7 @@ async fn product_stock(call: Call) -> Result<Answer, Problem> {
     let id: ProductId = call.id()?;
     let read = call.read(|view| view.pool(PoolId::Product(id))).await?;
     let pool = read.value.ok_or_else(|| missing("product").at(read.revision))?;
-    call.shown(&StockView::exact(&pool), read.revision)
+    call.shown(&StockBody::exact(&pool), read.revision)
 }
 
 async fn sales(call: Call) -> Result<Answer, Problem> {
@@ -243,7 +244,7 @@ async fn sales(call: Call) -> Result<Answer, Problem> {
                 state.is_none_or(|state| show(view, sale, now, staff, phase) == state)
             })
         });
-        let shown = page.items.iter().map(|sale| show(view, sale, now, staff, SaleView::of));
+        let shown = page.items.iter().map(|sale| show(view, sale, now, staff, SaleBody::of));
         (shown.collect::<Vec<_>>(), page.next)
     });
     let read = read.await?;
@@ -256,7 +257,7 @@ async fn sale(call: Call) -> Result<Answer, Problem> {
     let (now, staff) = (call.now(), is_staff(&call));
     let read = call.read(|view| {
         let sale = view.sale(id)?;
-        Some((show(view, &sale, now, staff, SaleView::of), sale.row.version))
+        Some((show(view, &sale, now, staff, SaleBody::of), sale.row.version))
     });
     let read = read.await?;
     let (shown, version) = read.value.ok_or_else(|| missing("sale").at(read.revision))?;
@@ -288,7 +289,7 @@ fn show<R>(
 }
 
 fn is_staff(call: &Call) -> bool {
-    call.caller.is_some_and(crate::access::Caller::is_staff)
+    call.caller.is_some_and(Caller::is_staff)
 }
 
 fn missing(what: &str) -> Problem {

@@ -5,16 +5,16 @@ use firstcome_raft::ClusterStatus;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Table;
-use super::order::Nothing;
-use crate::Consistency;
+use super::routes::Routes;
 use crate::access::Permission;
+use crate::body::EmptyBody;
 use crate::budget::Budget;
 use crate::call::{Answer, Call};
 use crate::fields::Fields;
+use crate::options::Consistency;
 use crate::problem::{Code, Problem};
+use crate::resource::cluster::{ClusterBody, HashBody, MemberBody};
 use crate::spec::{KeyRule, Reads, Spec, Success, Verb, parameter, schema_of};
-use crate::view::cluster::{ClusterView, HashView, MemberView};
 
 const READ: Spec = Spec {
     tag: "cluster",
@@ -27,14 +27,14 @@ const STATUS: Spec = Spec {
     path: "/v1/cluster",
     operation: "get_cluster",
     summary: "The cluster; `?consistency=local` also answers without a leader.",
-    success: Success::One(schema_of::<ClusterView>()),
+    success: Success::One(schema_of::<ClusterBody>()),
     ..READ
 };
 const MEMBERS: Spec = Spec {
     path: "/v1/cluster/members",
     operation: "list_members",
     summary: "All members, by id, on one page.",
-    success: Success::List(schema_of::<MemberView>()),
+    success: Success::List(schema_of::<MemberBody>()),
     ..READ
 };
 const HASH: Spec = Spec {
@@ -43,7 +43,7 @@ const HASH: Spec = Spec {
     summary: "State hashes of all members at one revision.",
     query: &[parameter("revision", "The revision; the last one applied here if left out.")],
     reads: Reads::None,
-    success: Success::One(schema_of::<HashView>()),
+    success: Success::One(schema_of::<HashBody>()),
     ..READ
 };
 const CHANGE: Spec = Spec {
@@ -62,7 +62,7 @@ const ADD: Spec = Spec {
     summary: "Adds a waiting node as a learner.",
     body: Some(schema_of::<NewMember>()),
     body_optional: false,
-    success: Success::One(schema_of::<AddedView>()),
+    success: Success::One(schema_of::<MemberChangeBody>()),
     ..CHANGE
 };
 const REMOVE: Spec = Spec {
@@ -77,8 +77,8 @@ const PROMOTE: Spec = Spec {
     path: "/v1/cluster/members/{id}/promotions",
     operation: "promote_member",
     summary: "Makes a learner in sync a voter.",
-    body: Some(schema_of::<Nothing>()),
-    success: Success::One(schema_of::<AddedView>()),
+    body: Some(schema_of::<EmptyBody>()),
+    success: Success::One(schema_of::<MemberChangeBody>()),
     ..CHANGE
 };
 const TRANSFER: Spec = Spec {
@@ -86,21 +86,21 @@ const TRANSFER: Spec = Spec {
     operation: "transfer_leader",
     summary: "Hands leadership over and waits for it.",
     body: Some(schema_of::<Transfer>()),
-    success: Success::One(schema_of::<TransferView>()),
+    success: Success::One(schema_of::<LeaderTransferBody>()),
     ..CHANGE
 };
 const SNAPSHOT: Spec = Spec {
     path: "/v1/cluster/snapshots",
     operation: "take_snapshot",
     summary: "Moves this node's snapshot mark now and purges what retention allows.",
-    body: Some(schema_of::<Nothing>()),
-    success: Success::One(schema_of::<SnapshotView>()),
+    body: Some(schema_of::<EmptyBody>()),
+    success: Success::One(schema_of::<SnapshotBody>()),
     ..CHANGE
 };
 
 /// Adds the routes of this file.
-pub(super) fn register(table: Table) -> Table {
-    table
+pub(super) fn register(routes: Routes) -> Routes {
+    routes
         .with(&STATUS, status)
         .with(&MEMBERS, members)
         .with(&HASH, hash)
@@ -118,14 +118,14 @@ async fn cluster(call: &Call) -> Result<ClusterStatus, Problem> {
 
 async fn status(call: Call) -> Result<Answer, Problem> {
     let cluster = cluster(&call).await?;
-    call.shown(&ClusterView::of(&cluster), Revision::new(cluster.revision))
+    call.shown(&ClusterBody::of(&cluster), Revision::new(cluster.revision))
 }
 
 /// All members on one page: clusters are small.
 #[derive(Serialize)]
 struct MembersBody {
     object: &'static str,
-    data: Vec<MemberView>,
+    data: Vec<MemberBody>,
     next_cursor: Option<String>,
 }
 
@@ -135,7 +135,7 @@ async fn members(call: Call) -> Result<Answer, Problem> {
         return Err(Problem::new(Code::CursorInvalid)); // No page has a next one.
     }
     let cluster = cluster(&call).await?;
-    let data = cluster.members.iter().map(MemberView::of).collect();
+    let data = cluster.members.iter().map(MemberBody::of).collect();
     let body = MembersBody { object: "list", data, next_cursor: None };
     call.shown(&body, Revision::new(cluster.revision))
 }
@@ -143,7 +143,7 @@ async fn members(call: Call) -> Result<Answer, Problem> {
 async fn hash(call: Call) -> Result<Answer, Problem> {
     let revision: Option<u64> = call.query.typed("revision", "a revision")?;
     let (revision, nodes) = call.app.node.hashes(revision.map(Revision::new)).await?;
-    call.shown(&HashView::of(revision, nodes), revision)
+    call.shown(&HashBody::of(revision, nodes), revision)
 }
 
 /// A node that waits to be added.
@@ -162,7 +162,7 @@ struct NewMember {
 /// A member that was added or promoted.
 #[derive(Serialize, ToSchema)]
 #[schema(as = MemberChange)]
-struct AddedView {
+struct MemberChangeBody {
     /// Always `member`.
     #[schema(example = "member")]
     object: &'static str,
@@ -179,7 +179,8 @@ async fn add(call: Call) -> Result<Answer, Problem> {
     let peer = fields.text("/peer", &body.peer, 255, false);
     fields.finish()?;
     let id = call.app.node.add_member(name, api, peer).await?;
-    let answer = Answer::json(call.route, &AddedView { object: "member", id, role: "learner" })?;
+    let answer =
+        Answer::json(call.route, &MemberChangeBody { object: "member", id, role: "learner" })?;
     Ok(answer.located("/v1/cluster/members".to_owned()))
 }
 
@@ -190,9 +191,10 @@ async fn remove(call: Call) -> Result<Answer, Problem> {
 
 async fn promote(call: Call) -> Result<Answer, Problem> {
     let id: u64 = call.id()?;
-    let Nothing {} = call.json()?;
+    let EmptyBody {} = call.json()?;
     call.app.node.promote(id).await?;
-    let answer = Answer::json(call.route, &AddedView { object: "member", id, role: "voter" })?;
+    let answer =
+        Answer::json(call.route, &MemberChangeBody { object: "member", id, role: "voter" })?;
     Ok(answer.located("/v1/cluster/members".to_owned()))
 }
 
@@ -208,7 +210,7 @@ struct Transfer {
 /// Who leads now.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LeaderTransfer)]
-struct TransferView {
+struct LeaderTransferBody {
     /// Always `leader_transfer`.
     #[schema(example = "leader_transfer")]
     object: &'static str,
@@ -218,14 +220,14 @@ struct TransferView {
 async fn transfer(call: Call) -> Result<Answer, Problem> {
     let Transfer { to } = call.json()?;
     let leader_id = call.app.node.transfer_leader(to).await?;
-    let body = TransferView { object: "leader_transfer", leader_id };
+    let body = LeaderTransferBody { object: "leader_transfer", leader_id };
     Ok(Answer::json(call.route, &body)?.located("/v1/cluster".to_owned()))
 }
 
 /// Where the mark is now.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Snapshot)]
-struct SnapshotView {
+struct SnapshotBody {
     /// Always `snapshot`.
     #[schema(example = "snapshot")]
     object: &'static str,
@@ -233,8 +235,8 @@ struct SnapshotView {
 }
 
 async fn snapshot(call: Call) -> Result<Answer, Problem> {
-    let Nothing {} = call.json()?;
+    let EmptyBody {} = call.json()?;
     let revision = call.app.node.snapshot().await?;
-    let body = SnapshotView { object: "snapshot", revision: revision.get() };
+    let body = SnapshotBody { object: "snapshot", revision: revision.get() };
     Ok(Answer::json(call.route, &body)?.located("/v1/cluster".to_owned()))
 }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use super::Table;
+use super::routes::Routes;
 use crate::access::Permission;
 use crate::budget::Budget;
 use crate::call::{Answer, Call};
@@ -56,8 +56,8 @@ const ERRORS: Spec = Spec {
 };
 
 /// Adds the routes of this file.
-pub(super) fn register(table: Table) -> Table {
-    table
+pub(super) fn register(routes: Routes) -> Routes {
+    routes
         .with(&OPENAPI, document)
         .with(&VIEWER, |call: Call| fixed(call, "text/html; charset=utf-8", HTML))
         .with(&SCRIPT, |call: Call| fixed(call, "text/javascript; charset=utf-8", JS))
@@ -73,8 +73,7 @@ const CODES: &str = include_str!("../../../docs/errors.md");
 async fn document(call: Call) -> Result<Answer, Problem> {
     static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
     let document = DOCUMENT.get_or_init(|| {
-        let specs = super::table().specs;
-        serde_json::to_vec(&openapi::document(&specs)).unwrap_or_default().into()
+        serde_json::to_vec(&openapi::document(&call.app.specs)).unwrap_or_default().into()
     });
     Ok(Answer::media(call.route, "application/json", document.clone()))
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Table;
+use super::routes::Routes;
 use crate::access::Permission;
 use crate::budget::Budget;
 use crate::call::{Answer, Call};
@@ -21,14 +21,14 @@ const LIVE: Spec = Spec {
     path: "/livez",
     operation: "live",
     summary: "The process serves requests; also without a majority.",
-    success: Success::One(schema_of::<HealthView>()),
+    success: Success::One(schema_of::<HealthBody>()),
     ..OPEN
 };
 const READY: Spec = Spec {
     path: "/readyz",
     operation: "ready",
     summary: "The node can take its share; otherwise 503 lists what it waits for.",
-    success: Success::One(schema_of::<HealthView>()),
+    success: Success::One(schema_of::<HealthBody>()),
     codes: &[Code::NotReady],
     ..OPEN
 };
@@ -41,28 +41,28 @@ const METRICS: Spec = Spec {
 };
 
 /// Adds the routes of this file.
-pub(super) fn register(table: Table) -> Table {
-    table.with(&LIVE, live).with(&READY, ready).with(&METRICS, metrics)
+pub(super) fn register(routes: Routes) -> Routes {
+    routes.with(&LIVE, live).with(&READY, ready).with(&METRICS, metrics)
 }
 
 /// All is well.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Health)]
-struct HealthView {
+struct HealthBody {
     /// `live` or `ready`.
     status: &'static str,
 }
 
 async fn live(call: Call) -> Result<Answer, Problem> {
-    Answer::json(call.route, &HealthView { status: "live" })
+    Answer::json(call.route, &HealthBody { status: "live" })
 }
 
 async fn ready(call: Call) -> Result<Answer, Problem> {
     let failing = call.app.node.not_ready();
     if failing.is_empty() {
-        Answer::json(call.route, &HealthView { status: "ready" })
+        Answer::json(call.route, &HealthBody { status: "ready" })
     } else {
-        Err(Problem::new(Code::NotReady).fact("failing", failing))
+        Err(Problem::new(Code::NotReady).member("failing", failing))
     }
 }
 

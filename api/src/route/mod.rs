@@ -1,108 +1,62 @@
-//! The table of all routes. A route exists only here, with its [`Spec`]: what it demands, what it
-//! answers, and so what the OpenAPI document says about it.
+//! The list of all routes. A route exists only here, with its [`Spec`]: the permission it needs
+//! and what it answers, and so what the OpenAPI document says about it.
 
-pub(crate) mod admin_order;
-pub(crate) mod admin_product;
-pub(crate) mod admin_record;
-pub(crate) mod admin_sale;
-pub(crate) mod bench;
-pub(crate) mod catalogue;
-pub(crate) mod cluster;
-pub(crate) mod document;
-pub(crate) mod health;
+mod admin_event;
+mod admin_ledger;
+mod admin_order;
+mod admin_product;
+mod admin_sale;
+mod admin_settings;
+mod admin_stock;
+mod bench;
+mod catalogue;
+mod cluster;
+mod document;
+mod health;
 pub(crate) mod order;
+mod routes;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{RawPathParams, Request, State};
-use axum::routing::{MethodFilter, on};
+use firstcome_raft::Node;
 
-use crate::call::{Answer, Call};
-use crate::edge::{self, App};
-use crate::problem::{Code, Problem};
-use crate::spec::{Spec, Verb};
+use crate::app::App;
+use crate::keys::Keys;
+use crate::options::ApiOptions;
+use crate::spec::Spec;
+use routes::Routes;
 
-/// Registers routes, each with its spec and its handler.
-pub(crate) struct Table {
-    router: Router<Arc<App>>,
-    specs: Vec<&'static Spec>,
+fn routes() -> Routes {
+    let routes = order::register(catalogue::register(Routes::new()));
+    let routes = admin_sale::register(admin_product::register(routes));
+    let routes = admin_order::register(admin_stock::register(routes));
+    let routes = admin_event::register(admin_ledger::register(routes));
+    let routes = cluster::register(admin_settings::register(routes));
+    document::register(health::register(routes))
 }
 
-impl Table {
-    /// Adds one route.
-    #[must_use]
-    fn with<H, F>(mut self, spec: &'static Spec, handler: H) -> Self
-    where
-        H: FnOnce(Call) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Result<Answer, Problem>> + Send + 'static,
-    {
-        let slot = self.specs.len();
-        let filter = match spec.verb {
-            Verb::Get => MethodFilter::GET,
-            Verb::Post => MethodFilter::POST,
-            Verb::Patch => MethodFilter::PATCH,
-            Verb::Delete => MethodFilter::DELETE,
-        };
-        let serve = move |State(app): State<Arc<App>>, path: Path, request: Request<Body>| {
-            edge::serve(app, spec, slot, path.0, request, handler)
-        };
-        self.router = self.router.route(spec.path, on(filter, serve));
-        self.specs.push(spec);
-        self
-    }
-}
-
-/// Path parameters, or none if they are no UTF-8: such a path names nothing.
-struct Path(Option<RawPathParams>);
-
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Path {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(
-        parts: &mut http::request::Parts,
-        state: &S,
-    ) -> Result<Self, Self::Rejection> {
-        Ok(Self(RawPathParams::from_request_parts(parts, state).await.ok()))
-    }
-}
-
-fn table() -> Table {
-    let table = Table { router: Router::new(), specs: Vec::new() };
-    let table = order::register(catalogue::register(table));
-    let table = admin_sale::register(admin_product::register(table));
-    let table = admin_record::register(admin_order::register(table));
-    document::register(health::register(cluster::register(table)))
-}
-
-/// What every route promises, in the order of the counters.
+/// Every route, in the order of the counters.
 pub(crate) fn specs() -> Vec<&'static Spec> {
-    let mut specs = table().specs;
-    specs.push(&bench::NOOP);
-    specs
+    bench::register(routes()).specs()
 }
 
-/// The router of all routes.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    let table = table();
-    let table = if app.options.noop_route { bench::register(table) } else { table };
-    let unknown = |State(app): State<Arc<App>>, request: Request<Body>| async move {
-        edge::stray(&app, request, Code::NotFound).await
-    };
-    let wrong_method = |State(app): State<Arc<App>>, request: Request<Body>| async move {
-        edge::stray(&app, request, Code::MethodNotAllowed).await
-    };
-    table.router.fallback(unknown).method_not_allowed_fallback(wrong_method).with_state(app)
+/// The router of all routes over one node.
+pub(crate) fn router(node: Node, keys: Arc<Keys>, options: ApiOptions) -> Router {
+    let routes = if options.noop_route { bench::register(routes()) } else { routes() };
+    routes.into_router(Arc::new(App::new(node, keys, options, specs())))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use serde_json::Value;
+
     use super::*;
     use crate::access::Permission;
-    use crate::spec::KeyRule;
+    use crate::openapi;
+    use crate::spec::{KeyRule, Verb};
 
     #[test]
     fn ref05_every_route_declares_its_sender() {
@@ -141,6 +95,42 @@ mod tests {
                 .any(|last| spec.path.ends_with(last));
             let demanded = spec.key == KeyRule::Required;
             assert_eq!(spec.verb == Verb::Post && moves, demanded, "{}", spec.path);
+        }
+    }
+
+    fn document() -> (Vec<&'static Spec>, Value) {
+        let specs = specs();
+        let document = serde_json::to_value(openapi::document(&specs)).unwrap();
+        (specs, document)
+    }
+
+    #[test]
+    fn every_registered_route_is_documented() {
+        let (specs, document) = document();
+        assert_eq!(document["openapi"], "3.1.0");
+        let mut documented = 0;
+        for item in document["paths"].as_object().unwrap().values() {
+            documented += item.as_object().unwrap().len();
+        }
+        let shown: Vec<_> = specs.iter().filter(|spec| !spec.hidden).collect();
+        assert_eq!(documented, shown.len());
+        for spec in shown {
+            let operation = &document["paths"][spec.path][spec.verb.as_str().to_lowercase()];
+            let text = operation["description"].as_str().unwrap();
+            assert!(text.contains(spec.permission.as_str()), "{} {text}", spec.path);
+            assert!(operation["responses"][spec.status.to_string()].is_object(), "{}", spec.path);
+            assert!(operation["responses"]["500"].is_object(), "{}", spec.path);
+        }
+        assert!(document["paths"].get("/v1/bench/noop").is_none());
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let (_, document) = document();
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
         }
     }
 }

@@ -5,22 +5,24 @@ use firstcome_domain::id::OrderId;
 use firstcome_domain::order::Status;
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{LINE_QUANTITY_MAX, LINES_MAX, Sealed};
-use firstcome_domain::{Action, Done, View as _};
+use firstcome_domain::{Action, Done, Outcome, View as _};
+use firstcome_raft::Reply;
 use firstcome_storage::query::OrderFilter;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Table;
+use super::routes::Routes;
+use crate::body::EmptyBody;
 use crate::budget::Budget;
-use crate::call::{Answer, Call, Written, unexpected};
+use crate::call::{Answer, Call, unexpected};
 use crate::fields::{Fields, MoneyBody};
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
+use crate::resource::order::OrderBody;
 use crate::seal::{Address, open_address, seal_address};
 use crate::spec::{KeyRule, Spec, Success, parameter, schema_of};
-use crate::view::order::OrderView;
 
 /// `POST /v1/orders`: the hot path.
 pub(crate) const CREATE: Spec = Spec {
@@ -31,7 +33,7 @@ pub(crate) const CREATE: Spec = Spec {
     budget: Budget::Purchase,
     key: KeyRule::Required,
     body: Some(schema_of::<NewOrder>()),
-    success: Success::One(schema_of::<OrderView>()),
+    success: Success::One(schema_of::<OrderBody>()),
     codes: &[
         Code::NotFound,
         Code::ProductDiscontinued,
@@ -55,7 +57,7 @@ const LIST: Spec = Spec {
     tag: "orders",
     summary: "The caller's orders, newest first.",
     query: &[parameter("status", "Only orders in this status.")],
-    success: Success::List(schema_of::<OrderView>()),
+    success: Success::List(schema_of::<OrderBody>()),
     ..Spec::GET
 };
 const GET: Spec = Spec {
@@ -63,14 +65,14 @@ const GET: Spec = Spec {
     operation: "get_order",
     tag: "orders",
     summary: "One order of the caller, with its address.",
-    success: Success::One(schema_of::<OrderView>()),
+    success: Success::One(schema_of::<OrderBody>()),
     ..Spec::GET
 };
 const STEP: Spec = Spec {
     tag: "orders",
-    body: Some(schema_of::<Nothing>()),
+    body: Some(schema_of::<EmptyBody>()),
     body_optional: true,
-    success: Success::One(schema_of::<OrderView>()),
+    success: Success::One(schema_of::<OrderBody>()),
     ..Spec::POST
 };
 const CANCEL: Spec = Spec {
@@ -98,8 +100,8 @@ const RECEIVE: Spec = Spec {
 };
 
 /// Adds the routes of this file.
-pub(super) fn register(table: Table) -> Table {
-    table
+pub(super) fn register(routes: Routes) -> Routes {
+    routes
         .with(&CREATE, create)
         .with(&LIST, list)
         .with(&GET, get)
@@ -107,11 +109,6 @@ pub(super) fn register(table: Table) -> Table {
         .with(&RETURN, |call: Call| step(call, |id| Action::OrderReturn(OrderReturn { id })))
         .with(&RECEIVE, |call: Call| step(call, |id| Action::OrderConfirm(OrderConfirm { id })))
 }
-
-/// A body without members.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
 
 /// What is wanted, and where it goes.
 #[derive(Deserialize, ToSchema)]
@@ -196,22 +193,22 @@ impl NewOrder {
 
 async fn create(call: Call) -> Result<Answer, Problem> {
     let command = call.json::<NewOrder>()?.into_command(&call)?;
-    let written = call.propose(Action::OrderCreate(command)).await?;
-    answer(&call, &written, "/v1/orders")
+    let reply = call.propose(Action::OrderCreate(command)).await?;
+    answer(&call, &reply, "/v1/orders")
 }
 
 /// The order after a write.
-pub(super) fn answer(call: &Call, written: &Written, list: &str) -> Result<Answer, Problem> {
-    let Done::Order(order) = &written.done else { return Err(unexpected(&written.done)) };
-    let answer = call.wrote(&OrderView::of(order), written.decided, written.replayed)?;
+pub(super) fn answer(call: &Call, reply: &Reply, list: &str) -> Result<Answer, Problem> {
+    let Outcome::Done(Done::Order(order)) = &reply.outcome else { return Err(unexpected(reply)) };
+    let answer = call.wrote(&OrderBody::of(order), reply)?;
     Ok(answer.located(format!("{list}/{}", order.id)).tagged(order.row.version))
 }
 
 async fn step(call: Call, action: fn(OrderId) -> Action) -> Result<Answer, Problem> {
     let id: OrderId = call.id()?;
-    let Nothing {} = call.json()?;
-    let written = call.propose(action(id)).await?;
-    answer(&call, &written, "/v1/orders")
+    let EmptyBody {} = call.json()?;
+    let reply = call.propose(action(id)).await?;
+    answer(&call, &reply, "/v1/orders")
 }
 
 /// The status filter of order lists.
@@ -229,7 +226,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let after: Option<OrderId> = call.after(&list)?;
     let filter = OrderFilter { customer: Some(customer), status, ..OrderFilter::default() };
     let read = call.read(|view| view.orders(filter, after, limit)).await?;
-    let items: Vec<_> = read.value.items.iter().map(OrderView::of).collect();
+    let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
     call.page(&list, &items, read.value.next.as_ref(), read.revision)
 }
 
@@ -244,6 +241,6 @@ async fn get(call: Call) -> Result<Answer, Problem> {
             Problem::new(Code::Internal)
         })
     });
-    let shown = OrderView::of(&order).with_address(address.transpose()?);
+    let shown = OrderBody::of(&order).with_address(address.transpose()?);
     Ok(call.shown(&shown, read.revision)?.tagged(order.row.version))
 }

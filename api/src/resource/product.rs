@@ -5,15 +5,15 @@ use firstcome_domain::stock::Pool;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::sale::SaleView;
-use super::stock::StockView;
+use super::sale::SaleBody;
+use super::stock::StockBody;
 use crate::fields::MoneyBody;
-use crate::instant;
+use crate::rfc3339;
 
 /// A thing with a price and general stock.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = Product)]
-pub(crate) struct ProductView {
+pub(crate) struct ProductBody {
     /// Always `product`.
     #[schema(example = "product")]
     object: &'static str,
@@ -30,10 +30,10 @@ pub(crate) struct ProductView {
     status: &'static str,
     /// Whether customers may queue behind sold-out stock.
     waitlist: bool,
-    stock: StockView,
+    stock: StockBody,
     /// Open and coming sales; only in the detail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sales: Option<Vec<SaleView>>,
+    sales: Option<Vec<SaleBody>>,
     /// Also the `ETag`.
     version: u64,
     created_at: String,
@@ -53,7 +53,7 @@ fn status_word(product: &Product, pool: &Pool) -> &'static str {
     }
 }
 
-impl ProductView {
+impl ProductBody {
     /// Shows a product with its stock.
     pub(crate) fn of(product: &Product, pool: &Pool) -> Self {
         Self {
@@ -66,18 +66,18 @@ impl ProductView {
             price: MoneyBody::of(product.price.amount, product.price.currency),
             status: status_word(product, pool),
             waitlist: product.waitlist,
-            stock: StockView::exact(pool),
+            stock: StockBody::exact(pool),
             sales: None,
             version: product.row.version,
-            created_at: instant::format(product.row.created.now),
-            updated_at: instant::format(product.row.updated.now),
+            created_at: rfc3339::format(product.row.created.now),
+            updated_at: rfc3339::format(product.row.updated.now),
             revision: product.row.updated.revision.get(),
         }
     }
 
     /// Adds the open and coming sales.
     #[must_use]
-    pub(crate) fn with_sales(mut self, sales: Vec<SaleView>) -> Self {
+    pub(crate) fn with_sales(mut self, sales: Vec<SaleBody>) -> Self {
         self.sales = Some(sales);
         self
     }

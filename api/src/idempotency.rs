@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn spelling_does_not_matter_but_content_does() {
         let keys = Keys::new(&MasterKey::generate().unwrap()).unwrap();
-        let route = &crate::route::order::CREATE;
+        let route = &Spec { operation: "create_order", ..Spec::POST };
         let key = |caller, id, body: &str| {
             receipt_key(&keys, UserId::new(caller), route, "k", id, body.as_bytes())
         };

@@ -1,103 +1,19 @@
-//! Ledger rows and events as answers show them: ids, words, numbers; no personal data.
+//! Events: ids, words and numbers; no personal data.
 
-use firstcome_domain::Actor;
 use firstcome_domain::event::{Events, Fact};
 use firstcome_domain::id::OrderId;
-use firstcome_domain::stock::{Account, LedgerRow, PoolId};
 use firstcome_domain::value::{Currency, Stamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::order::source_word;
-use super::sale::phase_word;
-use crate::instant;
-
-/// One movement of units.
-#[derive(Serialize, ToSchema)]
-#[schema(as = LedgerRow)]
-pub(crate) struct LedgerView {
-    /// Always `ledger_row`.
-    #[schema(example = "ledger_row")]
-    object: &'static str,
-    /// The pool whose accounts changed: `prd_...` or `sal_...`.
-    pool: String,
-    /// The deciding log entry.
-    revision: u64,
-    /// Counts up from 0 within that log entry.
-    offset: u32,
-    /// Account that shrinks: `outside`, `available`, `held`, `sold` or `scrapped`.
-    from: &'static str,
-    /// Account that grows.
-    to: &'static str,
-    quantity: u64,
-    /// Why units moved: `hold`, `pay`, `release`, `stock_in`, ...
-    reason: &'static str,
-    order_id: Option<String>,
-    /// The other pool of a paired row.
-    peer: Option<String>,
-    /// `usr_...`, or `node` for timers.
-    actor: String,
-    note: Option<String>,
-    decided_at: String,
-}
-
-/// The id of a pool is that of its product or sale.
-pub(crate) fn pool_text(pool: PoolId) -> String {
-    match pool {
-        PoolId::Product(id) => id.to_string(),
-        PoolId::Sale(id) => id.to_string(),
-    }
-}
-
-/// Reads the id of a pool.
-pub(crate) fn pool_of(text: &str) -> Option<PoolId> {
-    let sale = text.parse().map(PoolId::Sale).ok();
-    sale.or_else(|| text.parse().map(PoolId::Product).ok())
-}
-
-fn actor_text(actor: Actor) -> String {
-    match actor {
-        Actor::Node => "node".to_owned(),
-        Actor::User { id, .. } => id.to_string(),
-    }
-}
-
-const fn account_word(account: Account) -> &'static str {
-    match account {
-        Account::Outside => "outside",
-        Account::Available => "available",
-        Account::Held => "held",
-        Account::Sold => "sold",
-        Account::Scrapped => "scrapped",
-    }
-}
-
-impl LedgerView {
-    /// Shows a ledger row.
-    pub(crate) fn of(row: &LedgerRow) -> Self {
-        Self {
-            object: "ledger_row",
-            pool: pool_text(row.key.pool),
-            revision: row.key.revision.get(),
-            offset: row.key.offset,
-            from: account_word(row.movement.from),
-            to: account_word(row.movement.to),
-            quantity: row.movement.quantity,
-            reason: row.movement.reason.as_str(),
-            order_id: row.order.map(|id| id.to_string()),
-            peer: row.peer.map(pool_text),
-            actor: actor_text(row.actor),
-            note: row.note.clone(),
-            decided_at: instant::format(row.stamp.now),
-        }
-    }
-}
+use super::words::{actor_text, phase_word, pool_text, source_word};
+use crate::rfc3339;
 
 /// A published fact.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Event)]
-pub(crate) struct EventView {
+pub(crate) struct EventBody {
     /// Always `event`.
     #[schema(example = "event")]
     object: &'static str,
@@ -118,7 +34,7 @@ pub(crate) struct EventView {
     data: Value,
 }
 
-impl EventView {
+impl EventBody {
     /// Shows the events of one log entry, each with its offset.
     pub(crate) fn all(
         events: &Events,
@@ -131,7 +47,7 @@ impl EventView {
                 r#type: fact.name(),
                 revision: events.stamp.revision.get(),
                 offset: offset.into(),
-                at: instant::format(events.stamp.now),
+                at: rfc3339::format(events.stamp.now),
                 actor: actor_text(events.actor),
                 data: data(fact, events.stamp, &currency_of),
             };
@@ -158,7 +74,7 @@ fn data(fact: &Fact, stamp: Stamp, currency_of: impl Fn(OrderId) -> Option<Curre
                 "order_id": order.to_string(),
                 "lines": lines.collect::<Vec<_>>(),
                 "total": money(*total, Some(*currency)),
-                "pay_by": instant::format(*pay_by),
+                "pay_by": rfc3339::format(*pay_by),
                 "source": source_word(*source),
                 "ticket": stamp.revision.get(),
             })
@@ -168,7 +84,7 @@ fn data(fact: &Fact, stamp: Stamp, currency_of: impl Fn(OrderId) -> Option<Curre
             "payment_id": order.payment().to_string(),
             "from": from.as_str(),
             "to": to.as_str(),
-            "due_at": due_at.map(instant::format),
+            "due_at": due_at.map(rfc3339::format),
             "tracking_no": tracking_no,
         }),
         Fact::Payment { payment, what: _, amount, code } => json!({

@@ -5,11 +5,13 @@ use firstcome_domain::stock::{Pool, PoolId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::words::{disclosure_word, phase_word};
+
 /// Where the units of a pool stand. Under `bucketed` disclosure only `level`, under `hidden` only
 /// the phase (`state`) is shown; staff always see the numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = Stock)]
-pub(crate) struct StockView {
+pub(crate) struct StockBody {
     /// Always `stock`.
     #[schema(example = "stock")]
     object: &'static str,
@@ -62,7 +64,7 @@ impl Numbers {
     }
 }
 
-impl StockView {
+impl StockBody {
     /// The numbers.
     pub(crate) fn exact(pool: &Pool) -> Self {
         Self::sale(pool, Disclosure::Exact, None)
@@ -80,8 +82,8 @@ impl StockView {
             object: "stock",
             product_id,
             sale_id,
-            disclosure: super::sale::disclosure_word(disclosure),
-            state: phase.map(super::sale::phase_word),
+            disclosure: disclosure_word(disclosure),
+            state: phase.map(phase_word),
             level: bucketed.then(|| level(pool)),
             numbers: exact.then(|| Numbers::of(pool)),
             revision: pool.row.updated.revision.get(),
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn disclosure_hides_numbers() {
         let shown = |disclosure, pool: &Pool| {
-            serde_json::to_value(StockView::sale(pool, disclosure, Some(Phase::Open))).unwrap()
+            serde_json::to_value(StockBody::sale(pool, disclosure, Some(Phase::Open))).unwrap()
         };
         let exact = shown(Disclosure::Exact, &pool(7, 93));
         assert_eq!((&exact["stocked"], &exact["available"]), (&100.into(), &7.into()));

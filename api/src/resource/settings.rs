@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 /// Replicated values that decisions depend on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = Settings)]
-pub(crate) struct SettingsView {
+pub(crate) struct SettingsBody {
     /// Always `settings`.
     #[schema(example = "settings")]
     object: &'static str,
@@ -37,7 +37,7 @@ pub(crate) struct SettingsView {
     revision: u64,
 }
 
-impl SettingsView {
+impl SettingsBody {
     /// Shows the settings.
     pub(crate) fn of(settings: &Settings) -> Self {
         Self {

@@ -1,18 +1,19 @@
 //! Orders as answers show them.
 
-use firstcome_domain::order::{EndReason, Line, Order, PaymentStatus, Source};
+use firstcome_domain::order::{Line, Order};
 use firstcome_domain::stock::PoolId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::words::{end_reason_word, payment_word, source_word};
 use crate::fields::MoneyBody;
-use crate::instant;
+use crate::rfc3339;
 use crate::seal::Address;
 
 /// A purchase.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Order)]
-pub(crate) struct OrderView {
+pub(crate) struct OrderBody {
     /// Always `order`.
     #[schema(example = "order")]
     object: &'static str,
@@ -23,14 +24,14 @@ pub(crate) struct OrderView {
     status: &'static str,
     /// `usr_...`
     customer_id: String,
-    lines: Vec<LineView>,
+    lines: Vec<LineBody>,
     total: MoneyBody,
     /// First instant at which the unpaid order no longer holds its units, in log time.
     pay_by: Option<String>,
     placed_at: String,
     /// When the status was entered.
     entered_at: String,
-    payment: PaymentView,
+    payment: PaymentBody,
     /// `direct`, `wishlist` or `waitlist`.
     source: &'static str,
     /// The carrier's number.
@@ -53,7 +54,7 @@ pub(crate) struct OrderView {
 /// One target of an order.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrderLine)]
-struct LineView {
+struct LineBody {
     /// `sal_...`; absent for general stock.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale_id: Option<String>,
@@ -68,44 +69,14 @@ struct LineView {
 /// The one payment of an order.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Payment)]
-struct PaymentView {
+struct PaymentBody {
     /// `pay_...`
     id: String,
     /// `pending`, `confirming`, `paid`, `failed`, `canceled`, `refund_pending` or `refunded`.
     status: &'static str,
 }
 
-const fn payment_word(status: PaymentStatus) -> &'static str {
-    match status {
-        PaymentStatus::Pending => "pending",
-        PaymentStatus::Confirming => "confirming",
-        PaymentStatus::Paid => "paid",
-        PaymentStatus::Failed => "failed",
-        PaymentStatus::Canceled => "canceled",
-        PaymentStatus::RefundPending => "refund_pending",
-        PaymentStatus::Refunded => "refunded",
-    }
-}
-
-/// The word of a source.
-pub(crate) const fn source_word(source: Source) -> &'static str {
-    match source {
-        Source::Direct => "direct",
-        Source::Wishlist => "wishlist",
-        Source::Waitlist => "waitlist",
-    }
-}
-
-const fn reason_word(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Unpaid => "unpaid",
-        EndReason::ByCustomer => "by_customer",
-        EndReason::ByStaff => "by_staff",
-        EndReason::PaymentRefused => "payment_refused",
-    }
-}
-
-impl LineView {
+impl LineBody {
     fn of(line: &Line) -> Self {
         let sale_id = match line.pool {
             PoolId::Product(_) => None,
@@ -121,7 +92,7 @@ impl LineView {
     }
 }
 
-impl OrderView {
+impl OrderBody {
     /// Shows an order without its address.
     pub(crate) fn of(order: &Order) -> Self {
         Self {
@@ -129,18 +100,18 @@ impl OrderView {
             id: order.id.to_string(),
             status: order.status.as_str(),
             customer_id: order.customer.to_string(),
-            lines: order.lines.iter().map(LineView::of).collect(),
+            lines: order.lines.iter().map(LineBody::of).collect(),
             total: MoneyBody::of(order.total, order.currency),
-            pay_by: order.pay_by.map(instant::format),
-            placed_at: instant::format(order.ticket.now),
-            entered_at: instant::format(order.entered_at),
-            payment: PaymentView {
+            pay_by: order.pay_by.map(rfc3339::format),
+            placed_at: rfc3339::format(order.ticket.now),
+            entered_at: rfc3339::format(order.entered_at),
+            payment: PaymentBody {
                 id: order.payment_id().to_string(),
                 status: payment_word(order.payment.status),
             },
             source: source_word(order.source),
             tracking_no: order.tracking_no.clone(),
-            reason: order.reason.map(reason_word),
+            reason: order.reason.map(end_reason_word),
             address: None,
             version: order.row.version,
             revision: order.row.updated.revision.get(),

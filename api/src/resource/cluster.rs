@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// The cluster as one node sees it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Cluster)]
-pub(crate) struct ClusterView {
+pub(crate) struct ClusterBody {
     /// Always `cluster`.
     #[schema(example = "cluster")]
     object: &'static str,
@@ -28,13 +28,13 @@ pub(crate) struct ClusterView {
     revision: u64,
     /// Voters that may fail now with a majority left.
     can_lose: u64,
-    members: Vec<MemberView>,
+    members: Vec<MemberBody>,
 }
 
 /// One member.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Member)]
-pub(crate) struct MemberView {
+pub(crate) struct MemberBody {
     /// Never used again once removed.
     id: u64,
     name: String,
@@ -52,7 +52,7 @@ pub(crate) struct MemberView {
     reachable: bool,
 }
 
-impl MemberView {
+impl MemberBody {
     /// Shows a member.
     pub(crate) fn of(member: &Member) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl MemberView {
     }
 }
 
-impl ClusterView {
+impl ClusterBody {
     /// Shows the cluster.
     pub(crate) fn of(status: &ClusterStatus) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl ClusterView {
             term: status.term,
             revision: status.revision,
             can_lose: status.can_lose,
-            members: status.members.iter().map(MemberView::of).collect(),
+            members: status.members.iter().map(MemberBody::of).collect(),
         }
     }
 }
@@ -93,27 +93,27 @@ impl ClusterView {
 /// State hashes of all members at one revision.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ClusterHash)]
-pub(crate) struct HashView {
+pub(crate) struct HashBody {
     /// Always `cluster_hash`.
     #[schema(example = "cluster_hash")]
     object: &'static str,
     revision: u64,
-    nodes: Vec<NodeHashView>,
+    nodes: Vec<NodeHashBody>,
 }
 
 /// State hash of one node.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NodeHash)]
-struct NodeHashView {
+struct NodeHashBody {
     name: String,
     /// 32 hex digits; `null` when the node did not answer or has forgotten that revision.
     hash: Option<String>,
 }
 
-impl HashView {
+impl HashBody {
     /// Shows the hashes.
     pub(crate) fn of(revision: Revision, nodes: Vec<NodeHash>) -> Self {
-        let nodes = nodes.into_iter().map(|node| NodeHashView { name: node.name, hash: node.hash });
+        let nodes = nodes.into_iter().map(|node| NodeHashBody { name: node.name, hash: node.hash });
         Self { object: "cluster_hash", revision: revision.get(), nodes: nodes.collect() }
     }
 }

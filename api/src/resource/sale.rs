@@ -6,14 +6,15 @@ use firstcome_domain::stock::Pool;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::stock::StockView;
+use super::stock::StockBody;
+use super::words::{disclosure_word, phase_word};
 use crate::fields::MoneyBody;
-use crate::instant;
+use crate::rfc3339;
 
 /// A limited offer on one product.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = Sale)]
-pub(crate) struct SaleView {
+pub(crate) struct SaleBody {
     /// Always `sale`.
     #[schema(example = "sale")]
     object: &'static str,
@@ -39,44 +40,13 @@ pub(crate) struct SaleView {
     paused: bool,
     /// `scheduled`, `open`, `paused`, `closed`, `sold_out` or `discontinued`.
     state: &'static str,
-    stock: StockView,
+    stock: StockBody,
     /// Also the `ETag`.
     version: u64,
     created_at: String,
     updated_at: String,
     /// The log entry that last wrote the sale.
     revision: u64,
-}
-
-/// The word of a phase.
-pub(crate) const fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Closed => "closed",
-        Phase::Discontinued => "discontinued",
-        Phase::Paused => "paused",
-        Phase::Scheduled => "scheduled",
-        Phase::SoldOut => "sold_out",
-        Phase::Open => "open",
-    }
-}
-
-/// Every phase with its word, for filters.
-pub(crate) const PHASES: [(&str, Phase); 6] = [
-    ("scheduled", Phase::Scheduled),
-    ("open", Phase::Open),
-    ("closed", Phase::Closed),
-    ("sold_out", Phase::SoldOut),
-    ("paused", Phase::Paused),
-    ("discontinued", Phase::Discontinued),
-];
-
-/// The word of a disclosure.
-pub(crate) const fn disclosure_word(disclosure: Disclosure) -> &'static str {
-    match disclosure {
-        Disclosure::Exact => "exact",
-        Disclosure::Bucketed => "bucketed",
-        Disclosure::Hidden => "hidden",
-    }
 }
 
 /// A sale with what its view is derived from.
@@ -95,12 +65,12 @@ pub(crate) fn phase(facts: &Facts<'_>) -> Phase {
 }
 
 /// The stock, as far as it may be shown.
-pub(crate) fn stock(facts: &Facts<'_>) -> StockView {
+pub(crate) fn stock(facts: &Facts<'_>) -> StockBody {
     let disclosure = if facts.staff { Disclosure::Exact } else { facts.sale.disclosure };
-    StockView::sale(facts.pool, disclosure, Some(phase(facts)))
+    StockBody::sale(facts.pool, disclosure, Some(phase(facts)))
 }
 
-impl SaleView {
+impl SaleBody {
     /// Shows a sale.
     pub(crate) fn of(facts: &Facts<'_>) -> Self {
         let sale = facts.sale;
@@ -110,8 +80,8 @@ impl SaleView {
             product_id: sale.product.to_string(),
             title: sale.title.clone(),
             price: MoneyBody::of(sale.price.amount, sale.price.currency),
-            opens_at: instant::format(sale.opens_at),
-            closes_at: sale.closes_at.map(instant::format),
+            opens_at: rfc3339::format(sale.opens_at),
+            closes_at: sale.closes_at.map(rfc3339::format),
             per_customer_limit: sale.per_customer_limit,
             pay_within_seconds: sale.pay_within_ms.map(|ms| ms / 1000),
             disclosure: disclosure_word(sale.disclosure),
@@ -120,8 +90,8 @@ impl SaleView {
             state: phase_word(phase(facts)),
             stock: stock(facts),
             version: sale.row.version,
-            created_at: instant::format(sale.row.created.now),
-            updated_at: instant::format(sale.row.updated.now),
+            created_at: rfc3339::format(sale.row.created.now),
+            updated_at: rfc3339::format(sale.row.updated.now),
             revision: sale.row.updated.revision.get(),
         }
     }

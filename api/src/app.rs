@@ -1,0 +1,46 @@
+//! What all requests to one node share: the node, its keys, settings, counters and budgets.
+
+use std::sync::Arc;
+
+use firstcome_raft::Node;
+use http::HeaderValue;
+
+use crate::budget::Budgets;
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::options::ApiOptions;
+use crate::spec::Spec;
+
+/// The shared state of the router.
+pub(crate) struct App {
+    pub(crate) node: Node,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) options: ApiOptions,
+    pub(crate) metrics: Metrics,
+    pub(crate) budgets: Budgets,
+    /// Every route, in the order of the counters.
+    pub(crate) specs: Vec<&'static Spec>,
+    /// The node's name, as `X-Served-By` carries it.
+    pub(crate) served_by: HeaderValue,
+}
+
+impl App {
+    /// Ties a node, its keys and the routes together.
+    pub(crate) fn new(
+        node: Node,
+        keys: Arc<Keys>,
+        options: ApiOptions,
+        specs: Vec<&'static Spec>,
+    ) -> Self {
+        let served_by = HeaderValue::from_str(node.name());
+        Self {
+            metrics: Metrics::new(&specs),
+            budgets: Budgets::new(options.purchase_slots),
+            served_by: served_by.unwrap_or(HeaderValue::from_static("unnamed")),
+            node,
+            keys,
+            options,
+            specs,
+        }
+    }
+}

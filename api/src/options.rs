@@ -1,0 +1,35 @@
+//! Settings of the HTTP side of one node.
+
+/// How fresh a read must be when the request does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Consistency {
+    /// Sees every write that was acknowledged before the request.
+    #[default]
+    Linearizable,
+    /// Sees what this node has applied.
+    Local,
+}
+
+/// Settings of the HTTP side of one node.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// Default consistency of reads, except the catalogue lists, which are local.
+    pub default_consistency: Consistency,
+    /// Offers `POST /v1/bench/noop`, which does everything except propose. Never in production.
+    pub noop_route: bool,
+    /// Maximum number of open connections; further ones get 503 at once.
+    pub max_connections: usize,
+    /// Maximum number of in-flight purchases; further ones wait up to 500 ms, then get 503.
+    pub purchase_slots: usize,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            default_consistency: Consistency::Linearizable,
+            noop_route: false,
+            max_connections: 10_000,
+            purchase_slots: 2048,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The objects that responses carry: one file per object, each built from rows alone.
+
+pub(crate) mod cluster;
+pub(crate) mod event;
+pub(crate) mod ledger;
+pub(crate) mod order;
+pub(crate) mod product;
+pub(crate) mod sale;
+pub(crate) mod settings;
+pub(crate) mod stock;
+pub(crate) mod words;

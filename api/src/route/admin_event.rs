@@ -1,0 +1,110 @@
+//! Staff: the numbered events.
+
+use std::collections::HashMap;
+
+use firstcome_domain::View as _;
+use firstcome_domain::event::Fact;
+use firstcome_domain::id::OrderId;
+use firstcome_domain::value::{Currency, Revision};
+
+use super::routes::Routes;
+use crate::access::Permission;
+use crate::budget::Budget;
+use crate::call::{Answer, Call};
+use crate::paging::{EventPlace, ListName};
+use crate::problem::{Code, Problem};
+use crate::query::wrong;
+use crate::resource::event::EventBody;
+use crate::spec::{Spec, Success, parameter, schema_of};
+
+const LIST: Spec = Spec {
+    path: "/v1/admin/events",
+    operation: "list_events",
+    tag: "staff: records",
+    summary: "Published facts in log order, without gaps.",
+    permission: Permission::EventsRead,
+    budget: Budget::Admin,
+    query: &[parameter(
+        "after",
+        "`REVISION:OFFSET` of the last event that was read, or `REVISION`.",
+    )],
+    success: Success::List(schema_of::<EventBody>()),
+    codes: &[Code::CursorExpired],
+    ..Spec::GET
+};
+/// Adds the routes of this file.
+pub(super) fn register(routes: Routes) -> Routes {
+    routes.with(&LIST, list)
+}
+
+/// Reads `REVISION:OFFSET`; a bare revision stands for all events of it.
+fn place(text: &str) -> Result<EventPlace, Problem> {
+    let (revision, offset) = text.split_once(':').map_or((text, None), |(r, o)| (r, Some(o)));
+    let place = revision.parse().ok().and_then(|revision| {
+        let offset = offset.map_or(Ok(u32::MAX), str::parse).ok()?;
+        Some(EventPlace { revision: Revision::new(revision), offset })
+    });
+    place.ok_or_else(|| wrong("after", "invalid", "REVISION:OFFSET, such as 918273:0"))
+}
+
+async fn list(call: Call) -> Result<Answer, Problem> {
+    let limit = call.query.limit()?;
+    let list = ListName::new("events");
+    let cursor: Option<EventPlace> = call.after(&list)?;
+    let after = match (cursor, call.query.get("after")) {
+        (Some(_), Some(_)) => {
+            return Err(wrong("after", "invalid", "send after or cursor, not both"));
+        }
+        (cursor, None) => cursor,
+        (None, Some(text)) => Some(place(text)?),
+    };
+    let read = call.read(|view| {
+        // One more than wanted tells whether there is a next page; a log entry has one event at
+        // least, but the first row may have been read to its end.
+        let rows = view.events(after.map_or(Revision::new(0), |after| after.revision), limit + 2);
+        // Facts of payments keep the bare amount; its currency is that of the order.
+        let paid = rows.iter().flat_map(|row| &row.facts).filter_map(|fact| match fact {
+            Fact::Payment { payment, .. } => Some(payment.order()),
+            _ => None,
+        });
+        let currencies: HashMap<OrderId, Currency> =
+            paid.filter_map(|id| Some((id, view.order(id)?.currency))).collect();
+        (rows, currencies, view.events_removed_until())
+    });
+    let read = read.await?;
+    let (rows, currencies, removed_until) = read.value;
+    if after.is_some_and(|after| after.revision < removed_until) {
+        return Err(Problem::new(Code::CursorExpired)
+            .at(read.revision)
+            .member("removed_until", removed_until.get()));
+    }
+    let unread = rows.iter().flat_map(|row| {
+        let revision = row.stamp.revision;
+        EventBody::all(row, |id| currencies.get(&id).copied())
+            .map(move |(offset, view)| (EventPlace { revision, offset }, view))
+    });
+    let unread = unread.filter(|(place, _)| {
+        after.is_none_or(|after| (place.revision, place.offset) > (after.revision, after.offset))
+    });
+    let mut page: Vec<_> = unread.take(limit + 1).collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let next = page.last().map(|(place, _)| *place).filter(|_| more);
+    let items: Vec<_> = page.into_iter().map(|(_, view)| view).collect();
+    call.page(&list, &items, next.as_ref(), read.revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_places_are_revision_and_offset() {
+        let read = |text| place(text).map(|place| (place.revision.get(), place.offset)).ok();
+        assert_eq!(read("7:3"), Some((7, 3)));
+        assert_eq!(read("7"), Some((7, u32::MAX)));
+        for bad in ["", ":", "7:", "a:1", "-1:0", "7:3:1"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}
