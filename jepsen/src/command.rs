@@ -10,15 +10,17 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::check::{Evidence, Judgement, Verdict, judge};
-use crate::child::Word;
-use crate::matrix::{self, Grid};
-use crate::nemesis::Nemesis;
-use crate::nemesis::means::Means;
+use crate::drive::child_run::RunVerdict;
+use crate::drive::matrix::{self, Grid};
+use crate::drive::nemesis::Nemesis;
+use crate::drive::nemesis::capabilities::FaultOptions;
+use crate::drive::run::{self, Plan};
+use crate::drive::soak::{self, Soak};
+use crate::drive::{binary, workload};
+use crate::judge::check::{Evidence, Judgement, Verdict, judge};
 use crate::prove;
-use crate::run::{self, Plan};
-use crate::soak::{self, Soak};
-use crate::{edn, origin, report, workload};
+use crate::record::edn;
+use crate::report;
 
 const USAGE: u8 = 64;
 
@@ -87,7 +89,7 @@ enum Verb {
         What follows `--` is given to every `jepsen run`. It ends at the first segment that is\n\
         false or fails; soak-<utc>.json in the store tells of every segment."
     )]
-    Soak(Soaking),
+    Soak(SoakArguments),
 }
 
 #[derive(Args, Debug)]
@@ -161,7 +163,7 @@ struct Run {
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     #[command(flatten)]
-    means: Means,
+    options: FaultOptions,
 }
 
 #[derive(Args, Debug)]
@@ -179,14 +181,14 @@ struct Matrix {
     #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
     alternate: Vec<String>,
     #[command(flatten)]
-    every: Every,
+    every: SharedArguments,
     /// How long the clients of each run ask.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(8..=3600))]
     seconds: u64,
 }
 
 #[derive(Args, Debug)]
-struct Soaking {
+struct SoakArguments {
     /// What the clients do.
     #[arg(long, value_enum, default_value_t = workload::Kind::FlashSale)]
     workload: workload::Kind,
@@ -203,12 +205,12 @@ struct Soaking {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=9))]
     nodes: u8,
     #[command(flatten)]
-    every: Every,
+    every: SharedArguments,
 }
 
 /// What matrix and soak have in common.
 #[derive(Args, Debug)]
-struct Every {
+struct SharedArguments {
     /// The product's binary.
     #[arg(long, default_value = "target/release/firstcome")]
     binary: PathBuf,
@@ -255,20 +257,20 @@ pub fn main() -> ExitCode {
         Ok(word) => ExitCode::from(word.code()),
         Err(error) => {
             _ = writeln!(io::stderr(), "jepsen: {error:#}");
-            ExitCode::from(Word::HarnessFailed.code())
+            ExitCode::from(RunVerdict::HarnessFailed.code())
         }
     }
 }
 
-const fn word_of(verdict: Verdict) -> Word {
+const fn run_verdict(verdict: Verdict) -> RunVerdict {
     match verdict {
-        Verdict::True => Word::True,
-        Verdict::Unknown => Word::Unknown,
-        Verdict::False => Word::False,
+        Verdict::True => RunVerdict::True,
+        Verdict::Unknown => RunVerdict::Unknown,
+        Verdict::False => RunVerdict::False,
     }
 }
 
-fn start_prove(asked: Prove) -> anyhow::Result<Word> {
+fn start_prove(asked: Prove) -> anyhow::Result<RunVerdict> {
     let Prove { quick, only, layer, seconds, seed, store, target_dir, out, markdown, .. } = asked;
     let options = prove::Options {
         top: PathBuf::from("."),
@@ -284,11 +286,11 @@ fn start_prove(asked: Prove) -> anyhow::Result<Word> {
         seed,
         store,
     };
-    prove::run(&options).map(word_of)
+    prove::run(&options).map(run_verdict)
 }
 
-fn start(run: Run) -> anyhow::Result<Word> {
-    let Run { workload, nemesis, nodes, seconds, calm, binary, store, seed, keep, resume, means } =
+fn start(run: Run) -> anyhow::Result<RunVerdict> {
+    let Run { workload, nemesis, nodes, seconds, calm, binary, store, seed, keep, resume, options } =
         run;
     let (dir, judgement) = run::run(&Plan {
         binary,
@@ -299,17 +301,17 @@ fn start(run: Run) -> anyhow::Result<Word> {
         calm_seconds: calm,
         seed,
         store,
-        means,
+        options,
         keep,
         previous: resume,
         arguments: std::env::args().skip(1).collect(),
     })?;
     print(&dir, &judgement)?;
-    Ok(word_of(judgement.verdict))
+    Ok(run_verdict(judgement.verdict))
 }
 
-fn check(dirs: &[PathBuf], writes: bool) -> anyhow::Result<Word> {
-    let mut worst = Word::True;
+fn check(dirs: &[PathBuf], writes: bool) -> anyhow::Result<RunVerdict> {
+    let mut worst = RunVerdict::True;
     for dir in dirs {
         let judged =
             if writes { run::rejudge(dir) } else { Evidence::read(dir).map(|e| judge(&e)) };
@@ -317,44 +319,44 @@ fn check(dirs: &[PathBuf], writes: bool) -> anyhow::Result<Word> {
         match judged {
             Ok(judgement) => {
                 print(dir, &judgement)?;
-                worst = worst.max(word_of(judgement.verdict));
+                worst = worst.max(run_verdict(judgement.verdict));
             }
             Err(error) => {
                 writeln!(io::stderr(), "jepsen: {}: {error:#}", dir.display())?;
-                worst = worst.max(Word::HarnessFailed);
+                worst = worst.max(RunVerdict::HarnessFailed);
             }
         }
     }
     Ok(worst)
 }
 
-fn write_report(dir: &Path) -> anyhow::Result<Word> {
+fn write_report(dir: &Path) -> anyhow::Result<RunVerdict> {
     let evidence = Evidence::read(dir)?;
     let place = report::write(dir, &evidence, &judge(&evidence))?;
     writeln!(io::stdout(), "{}", place.display())?;
-    Ok(Word::True)
+    Ok(RunVerdict::True)
 }
 
-fn export(dir: &Path) -> anyhow::Result<Word> {
+fn export(dir: &Path) -> anyhow::Result<RunVerdict> {
     let place = dir.join("history.jsonl");
     let file = File::open(&place)
         .with_context(|| format!("cannot open {}; is this a run directory?", place.display()))?;
     edn::export(BufReader::new(file), &mut io::BufWriter::new(io::stdout().lock()))?;
-    Ok(Word::True)
+    Ok(RunVerdict::True)
 }
 
 /// Says what is missing before the first of many runs fails over it.
-fn look_at(every: &Every) -> anyhow::Result<Vec<String>> {
-    origin::is_built(&every.binary, "--binary", origin::BUILD)?;
+fn look_at(every: &SharedArguments) -> anyhow::Result<Vec<String>> {
+    binary::ensure_built(&every.binary, "--binary", binary::BUILD)?;
     if let Some(binary) = &every.fault_binary {
-        origin::is_built(binary, "--fault-binary", origin::BUILD_FAULT)?;
+        binary::ensure_built(binary, "--fault-binary", binary::BUILD_FAULT)?;
     }
     let own = ["--binary", &every.binary.to_string_lossy(), "--calm", &every.calm.to_string()]
         .map(str::to_owned);
     Ok(own.into_iter().chain(every.further.iter().cloned()).collect())
 }
 
-fn start_matrix(matrix: Matrix) -> anyhow::Result<Word> {
+fn start_matrix(matrix: Matrix) -> anyhow::Result<RunVerdict> {
     let Matrix { workloads, nemeses, times, alternate, every, seconds } = matrix;
     let workloads =
         if workloads.is_empty() { workload::Kind::value_variants().to_vec() } else { workloads };
@@ -366,8 +368,8 @@ fn start_matrix(matrix: Matrix) -> anyhow::Result<Word> {
     };
     let further = look_at(&every)?;
     let grid = Grid {
-        workloads: workloads.iter().map(|workload| workload.word().to_owned()).collect(),
-        nemeses: nemeses.iter().map(|nemesis| nemesis.word().to_owned()).collect(),
+        workloads: workloads.iter().map(|workload| workload.name().to_owned()).collect(),
+        nemeses: nemeses.iter().map(|nemesis| nemesis.name().to_owned()).collect(),
         times,
         seconds,
         seed: every.seed,
@@ -382,9 +384,9 @@ fn start_matrix(matrix: Matrix) -> anyhow::Result<Word> {
     Ok(matrix.worst())
 }
 
-fn start_soak(soak: Soaking) -> anyhow::Result<Word> {
-    let Soaking { workload, nemesis, minutes, segments, nodes, every } = soak;
-    let own = ["--workload", workload.word(), "--nemesis", nemesis.word(), "--nodes"];
+fn start_soak(soak: SoakArguments) -> anyhow::Result<RunVerdict> {
+    let SoakArguments { workload, nemesis, minutes, segments, nodes, every } = soak;
+    let own = ["--workload", workload.name(), "--nemesis", nemesis.name(), "--nodes"];
     let mut further: Vec<String> = own.map(str::to_owned).into();
     further.push(nodes.to_string());
     further.extend(look_at(&every)?);
@@ -407,7 +409,7 @@ fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
             out,
             "{:<12} {:<8} looked at {} {}",
             finding.checker,
-            word_of(finding.verdict).text(),
+            run_verdict(finding.verdict).text(),
             finding.looked_at,
             report::unit(&finding.checker)
         )?;
@@ -419,7 +421,7 @@ fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
     if report.is_file() {
         writeln!(out, "report: {}", report.display())?;
     }
-    writeln!(out, "verdict: {} ({})", word_of(judgement.verdict).text(), dir.display())
+    writeln!(out, "verdict: {} ({})", run_verdict(judgement.verdict).text(), dir.display())
 }
 
 #[cfg(test)]

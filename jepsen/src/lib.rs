@@ -1,42 +1,29 @@
-//! The outsider: starts real nodes, breaks them, and judges what clients saw.
+//! Starts real nodes, breaks them, and judges what their clients saw.
 //!
 //! Nothing here is built from the product. The rules are written a second time, as an independent
-//! sequential model ([`model`]); the nodes are started as processes and spoken to over HTTP alone.
-//! A run writes a directory (`test.json`, `plan.json`, `history.jsonl`, `dump/*.json`, node logs),
-//! and everything that is said about the run is a pure function of that directory ([`check`]), so
-//! any verdict can be taken again: `jepsen check DIR`.
+//! sequential model ([`judge::model`]); the nodes run as processes and are spoken to only over HTTP.
+//! A run writes a directory (`test.json`, `plan.json`, `history.jsonl`, `dump/*.json`, node logs).
+//! The verdict is a pure function of that directory, so `jepsen check DIR` always gives the same
+//! one.
 //!
-//! Reading order: [`history`] (what is written down), [`client`] (how an answer becomes an event),
-//! [`operation`], [`dump`], [`nodelog`] and [`inspect`] (what the checkers read), [`model`],
-//! [`check`], [`report`] (the same for people); then [`ask`] and [`workload`] (what clients do,
-//! without sockets or clocks), [`recorder`] and [`teller`] (doing it), [`nemesis`], [`cluster`],
-//! [`run`], which brings them together, and [`matrix`] and [`soak`], many runs after another.
+//! The folders depend on each other in one direction:
+//! - [`record`]: what is written down, and how it is read back;
+//! - [`judge`]: the model and the checkers, which read records;
+//! - [`report`]: the verdict as a page for people;
+//! - [`drive`]: workloads, faults and nodes; runs them, records them, and has them judged;
+//! - [`prove`]: arms seeded bugs and checks that the tests and checkers notice;
+//! - [`command`]: the command line.
 
-pub mod ask;
-pub mod check;
-pub mod child;
-pub mod client;
-pub mod closing;
-pub mod cluster;
-mod codes;
-pub mod command;
-pub mod desk;
-pub mod dump;
-pub mod edn;
-pub mod history;
-pub mod inspect;
-pub mod matrix;
-pub mod model;
-pub mod nemesis;
-pub mod nodelog;
-pub mod operation;
-pub mod origin;
-pub mod prove;
-pub mod recorder;
-pub mod report;
-pub mod run;
 pub mod seed;
-pub mod segment;
-pub mod soak;
-pub mod teller;
-pub mod workload;
+
+pub mod record;
+
+pub mod judge;
+
+pub mod report;
+
+pub mod drive;
+
+pub mod prove;
+
+pub mod command;

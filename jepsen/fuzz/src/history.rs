@@ -1,6 +1,6 @@
 //! `history.jsonl`: what a run wrote, or a stranger sends as evidence.
 
-use firstcome_jepsen::history::{Event, read, write_event, write_header};
+use firstcome_jepsen::record::history::{Event, read, write_event, write_header};
 use serde_json::Value;
 
 use crate::Reached;

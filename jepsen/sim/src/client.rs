@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::body::Body;
-use firstcome_jepsen::ask::{Ask, Told};
-use firstcome_jepsen::client::{Lost, Request, Response};
-use firstcome_jepsen::recorder::Recorder;
-use firstcome_jepsen::workload::{At, Step, Workload, home};
+use firstcome_jepsen::record::invocation::{Invocation, Reply};
+use firstcome_jepsen::record::http::{Lost, Request, Response};
+use firstcome_jepsen::record::recorder::Recorder;
+use firstcome_jepsen::drive::workload::{Route, Step, Workload, home};
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -131,46 +131,46 @@ impl Client {
         }
     }
 
-    fn place(&mut self, at: At) -> usize {
+    fn place(&mut self, at: Route) -> usize {
         let count = self.stage.doors.len();
         let drawn = self.dice.index(count);
         match at {
-            At::Home => self.home.unwrap_or(drawn),
-            At::Node(place) => place,
-            At::Other if drawn == self.last => (drawn + 1) % count.max(1),
-            At::Other => drawn,
+            Route::Home => self.home.unwrap_or(drawn),
+            Route::Node(place) => place,
+            Route::Other if drawn == self.last => (drawn + 1) % count.max(1),
+            Route::Other => drawn,
         }
     }
 
     /// Asks once.
-    async fn ask(&mut self, ask: &Ask, at: At) -> Told {
+    async fn invoke(&mut self, invocation: &Invocation, at: Route) -> Reply {
         self.last = self.place(at);
         let node = format!("n{}", self.last + 1);
-        let invoke = self.stage.recorder.invoke(self.process, ask, &node);
-        let seen = self.send(self.last, &ask.request).await;
-        let completed = self.stage.recorder.complete(invoke, ask, seen.as_ref());
+        let invoke = self.stage.recorder.invoke(self.process, invocation, &node);
+        let seen = self.send(self.last, &invocation.request).await;
+        let completed = self.stage.recorder.complete(invoke, invocation, seen.as_ref());
         if completed.retired {
             self.process = self.stage.recorder.process();
         }
-        if completed.told == Told::Never {
+        if completed.reply == Reply::Never {
             tokio::time::sleep(FAIL_PAUSE).await;
         }
-        completed.told
+        completed.reply
     }
 
     /// Sends one key to node after node until its outcome is known, or gives up.
-    pub async fn until_known(&mut self, ask: &Ask) -> Told {
-        let mut told = self.ask(ask, At::Home).await;
+    pub async fn until_known(&mut self, invocation: &Invocation) -> Reply {
+        let mut reply = self.invoke(invocation, Route::Home).await;
         for _ in 1..SENDS_MAX {
-            if told.is_known() {
+            if reply.is_known() {
                 break;
             }
-            told = match (self.ask(ask, At::Other).await, told) {
-                (next, Told::Unknown) if next == Told::Never || next.is_early() => Told::Unknown,
+            reply = match (self.invoke(invocation, Route::Other).await, reply) {
+                (next, Reply::Unknown) if next == Reply::Never || next.is_early() => Reply::Unknown,
                 (next, _) => next,
             };
         }
-        told
+        reply
     }
 
     /// Does what the workload says until it is done.
@@ -179,10 +179,10 @@ impl Client {
             let now = Duration::from_nanos(self.stage.axis.now());
             let step = self.stage.workload.lock().as_mut().map(|w| w.next(number, now));
             match step {
-                Some(Step::Ask(ask, at)) => {
-                    let told = self.ask(&ask, at).await;
+                Some(Step::Invoke(invocation, at)) => {
+                    let reply = self.invoke(&invocation, at).await;
                     if let Some(workload) = self.stage.workload.lock().as_mut() {
-                        workload.told(number, &ask, &told);
+                        workload.on_reply(number, &invocation, &reply);
                     }
                     let pause = self.dice.below(self.stage.think_ms);
                     tokio::time::sleep(Duration::from_millis(pause)).await;

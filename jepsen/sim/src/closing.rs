@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use firstcome_jepsen::ask::{self, Customer, Told};
-use firstcome_jepsen::client::Request;
-use firstcome_jepsen::closing::{edit_row, event_row, ledger_row, order_row, product_row};
-use firstcome_jepsen::dump::Dump;
-use firstcome_jepsen::run::write_json;
-use firstcome_jepsen::workload::Sale;
+use firstcome_jepsen::record::invocation::{self, Customer, Reply};
+use firstcome_jepsen::record::http::Request;
+use firstcome_jepsen::record::rows::{edit_row, event_row, ledger_row, order_row, product_row};
+use firstcome_jepsen::record::dump::Dump;
+use firstcome_jepsen::record::json_file::write_json;
+use firstcome_jepsen::drive::workload::Sale;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -35,7 +35,7 @@ pub async fn settle_all(client: &mut Client, staff: &str) -> anyhow::Result<()> 
     for row in client.list(0, staff, "/v1/admin/orders?status=payment_pending").await? {
         let row = order_row(&row)?;
         let key = format!("settle-{}", row.id);
-        client.until_known(&ask::settle(staff, &key, &row.pool, &row.id)).await;
+        client.until_known(&invocation::settle(staff, &key, &row.pool, &row.id)).await;
     }
     Ok(())
 }
@@ -54,16 +54,16 @@ pub async fn sell_out(
             format!("end-{}-{number}", sale.id)
         };
         for customer in fresh {
-            let stock = ask::stock(staff, &sale.id);
-            let Told::Done { value: stock, .. } = client.until_known(&stock).await else {
+            let stock = invocation::stock(staff, &sale.id);
+            let Reply::Done { value: stock, .. } = client.until_known(&stock).await else {
                 bail!("the stock of {} cannot be read", sale.id);
             };
             let left = stock.get("available").and_then(Value::as_u64).unwrap_or(0);
-            let order = ask::order(customer, &key(), &sale.id, left.clamp(1, sale.limit));
-            let told = client.until_known(&order).await;
-            if let Some(order) = told.text("order") {
-                client.until_known(&ask::settle(staff, &key(), &sale.id, order)).await;
-            } else if matches!(told.refused(), Some("sold_out" | "sale_closed")) {
+            let order = invocation::order(customer, &key(), &sale.id, left.clamp(1, sale.limit));
+            let reply = client.until_known(&order).await;
+            if let Some(order) = reply.text("order") {
+                client.until_known(&invocation::settle(staff, &key(), &sale.id, order)).await;
+            } else if matches!(reply.refused(), Some("sold_out" | "sale_closed")) {
                 break;
             }
         }
@@ -89,7 +89,7 @@ pub async fn dump(
         for sale in sales {
             let request = Request::get(format!("/v1/sales/{}/stock", sale.id), staff);
             let body = client.insist(at, &request).await?;
-            let read = ask::accounts(&body).with_context(|| format!("no accounts in {body}"))?;
+            let read = invocation::accounts(&body).with_context(|| format!("no accounts in {body}"))?;
             pools.insert(sale.id.clone(), serde_json::from_value(read)?);
         }
         let mut goods = BTreeMap::new();
@@ -128,15 +128,15 @@ async fn hashes(
         let body = client.insist(0, &Request::get("/v1/cluster/hash", staff)).await?;
         let revision = body.get("revision").and_then(Value::as_u64).context("no revision")?;
         let rows = body.get("nodes").and_then(Value::as_array).context("no nodes")?;
-        let told: BTreeMap<String, String> = rows
+        let reply: BTreeMap<String, String> = rows
             .iter()
             .filter_map(|node| {
                 let text = |name: &str| node.get(name)?.as_str().map(str::to_owned);
                 Some((text("name")?, text("hash")?))
             })
             .collect();
-        if told.len() >= nodes {
-            return Ok((revision, told));
+        if reply.len() >= nodes {
+            return Ok((revision, reply));
         }
     }
     ensure!(nodes == 0, "not every node tells its hash");

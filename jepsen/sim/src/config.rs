@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use firstcome_jepsen::workload::Kind;
+use firstcome_jepsen::drive::workload::Kind;
 
 use crate::dice::Dice;
 

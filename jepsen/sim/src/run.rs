@@ -11,13 +11,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use firstcome_api::{Keys, MasterKey};
 use firstcome_domain::{Role, UserId};
-use firstcome_jepsen::ask::Customer;
-use firstcome_jepsen::check::recovery::RECOVERED;
-use firstcome_jepsen::check::undersell::SOLD_OUT_PHASE;
-use firstcome_jepsen::check::{Evidence, Test, Verdict, judge};
-use firstcome_jepsen::recorder::Recorder;
-use firstcome_jepsen::run::write_json;
-use firstcome_jepsen::workload::{self, Setting};
+use firstcome_jepsen::record::invocation::Customer;
+use firstcome_jepsen::record::run_event::RECOVERED;
+use firstcome_jepsen::record::run_event::SOLD_OUT_PHASE;
+use firstcome_jepsen::judge::check::{Evidence, RunMetadata, Verdict, judge};
+use firstcome_jepsen::record::recorder::Recorder;
+use firstcome_jepsen::record::json_file::write_json;
+use firstcome_jepsen::drive::workload::{self, WorkloadConfig};
 use firstcome_raft::StartError;
 use firstcome_storage::disk::sim::Policy;
 use firstcome_storage::inspect::Inspection;
@@ -137,7 +137,7 @@ pub fn run(
     let summary = format!(
         "{}, {} nodes, {} s virtual, {} events, {} decided, {} elections, {} snapshots installed, \
          {replaced} members replaced, {inspected} inspections, {} history lines; {}",
-        config.workload.word(),
+        config.workload.name(),
         config.nodes,
         axis.now() / 1_000_000_000,
         events,
@@ -197,7 +197,7 @@ impl Run {
         let (product, opens_at) = self.job("the shop is set up", CLOSE_LIMIT, async move {
             closing::set_up(&mut first, &for_staff).await
         })?;
-        let setting = Setting { seed, nodes, customers, staff: staff.clone(), product, opens_at };
+        let setting = WorkloadConfig { seed, nodes, customers, staff: staff.clone(), product, opens_at };
         let workload = self.config.workload.workload(setting);
         let clients = workload.clients();
         *stage.workload.lock() = Some(workload);
@@ -317,19 +317,19 @@ impl Run {
 
     /// A node that stopped by itself is started again, if it had a reason to stop.
     fn take_end(&mut self, at: usize, ended: &Ended) {
-        let told = self.nemesis.was_told_to_fail(&self.cluster, at);
+        let reply = self.nemesis.was_told_to_fail(&self.cluster, at);
         let name = format!("n{}", at + 1);
         let fine = match ended {
             Ended::NotStarted(
                 StartError::Storage(firstcome_storage::Error::Io { .. })
                 | StartError::Failed { code: EXIT_IO, .. },
-            ) => told,
+            ) => reply,
             Ended::NotStarted(StartError::Storage(firstcome_storage::Error::Corrupt {
                 ..
             })) => *self.office.damaged.lock() == Some(at),
             Ended::NotStarted(StartError::Bootstrap(_) | StartError::Removed) => true,
             Ended::NotStarted(_) => false,
-            Ended::Failed(code, _) => (told && *code == EXIT_IO) || *code == EXIT_REMOVED,
+            Ended::Failed(code, _) => (reply && *code == EXIT_IO) || *code == EXIT_REMOVED,
         };
         self.trace.event(&name, &ended.to_string());
         if !fine {
@@ -466,11 +466,11 @@ impl Run {
     fn judge(&self, dir: &Path) -> anyhow::Result<()> {
         let seconds = self.config.chaos.as_secs();
         let test = json!({
-            "workload": self.config.workload.word(), "nemesis": "none", "seconds": seconds,
+            "workload": self.config.workload.name(), "nemesis": "none", "seconds": seconds,
             "seed": self.config.seed, "nodes": self.config.nodes,
             "binary": "", "version": env!("CARGO_PKG_VERSION"),
         });
-        let test: Test = serde_json::from_value(test)?;
+        let test: RunMetadata = serde_json::from_value(test)?;
         write_json(&dir.join("test.json"), &test)?;
         let judgement = judge(&Evidence::read(dir)?);
         write_json(&dir.join("results.json"), &judgement)?;

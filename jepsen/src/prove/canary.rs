@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 
 use super::Outcome;
-use crate::check::{CHECKERS, Checker, Evidence, Verdict};
+use crate::judge::check::{CHECKERS, Checker, Evidence, Verdict};
 
 /// Judges all recorded histories of all checkers, in the repository at `top`.
 pub(super) fn prove(top: &Path) -> Outcome {
@@ -51,7 +51,7 @@ fn accepted(checker: &Checker, folder: &Path) -> anyhow::Result<(usize, Vec<Path
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Finding;
+    use crate::judge::check::Finding;
 
     #[test]
     fn a_checker_that_nods_at_everything_is_noticed() {

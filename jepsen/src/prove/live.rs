@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::table::{Catcher, Row, SILENT};
+use super::table::{Catcher, Row, SILENT_NEMESIS};
 use super::{Options, Outcome};
-use crate::check::{Finding, Judgement, Verdict};
-use crate::child::{self, Ran};
-use crate::history::{self, Event};
+use crate::drive::child_run::{self, FinishedRun};
+use crate::judge::check::{Finding, Judgement, Verdict};
+use crate::record::history::{self, Event};
 
 /// Runs that a bug may take to be noticed.
 const RUNS_MAX: u64 = 3;
@@ -33,7 +33,7 @@ pub(super) fn prove(options: &Options, row: &Row) -> Outcome {
     let mut was_judged = false;
     for number in 1..=RUNS_MAX {
         let arguments = arguments(options, row, binary, options.seed + number - 1);
-        let ran = match child::run(&arguments, options.seconds, &options.store) {
+        let ran = match child_run::run(&arguments, options.seconds, &options.store) {
             Ok(ran) => ran,
             Err(error) => return Outcome::Worthless(format!("{error:#}")),
         };
@@ -58,17 +58,17 @@ pub(super) fn prove(options: &Options, row: &Row) -> Outcome {
     }
 }
 
-fn place(ran: &Ran) -> String {
+fn place(ran: &FinishedRun) -> String {
     let dir = ran.dir.as_deref().map(Path::new).and_then(Path::file_name);
     dir.map_or_else(|| "no directory".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// What became of a run that noticed nothing: whoever looks for the reason begins here.
-fn tell(number: u64, ran: &Ran, what: &str) {
+fn tell(number: u64, ran: &FinishedRun, what: &str) {
     let mut out = io::stdout().lock();
     // Nobody is left to tell when the terminal is gone.
-    _ = writeln!(out, "    run {number}: {what}; it is {} ({})", ran.word.text(), place(ran));
-    for line in &ran.said {
+    _ = writeln!(out, "    run {number}: {what}; it is {} ({})", ran.verdict.text(), place(ran));
+    for line in &ran.output {
         _ = writeln!(out, "      {line}");
     }
 }
@@ -80,7 +80,11 @@ fn arguments(options: &Options, row: &Row, binary: &Path, seed: u64) -> Vec<Stri
     let mut words: Vec<&str> = vec!["--workload", workload, "--nemesis", nemesis];
     words.extend(["--seconds", &seconds, "--calm", CALM_SECONDS, "--seed", &seed]);
     words.extend(["--store", &store, "--binary", &binary, "--fault-binary", &binary]);
-    words.extend(if row.bug == SILENT { vec!["--silent-nemesis"] } else { vec!["--bug", row.bug] });
+    words.extend(if row.bug == SILENT_NEMESIS {
+        vec!["--silent-nemesis"]
+    } else {
+        vec!["--bug", row.bug]
+    });
     words.into_iter().map(str::to_owned).collect()
 }
 
@@ -88,11 +92,11 @@ fn arguments(options: &Options, row: &Row, binary: &Path, seed: u64) -> Vec<Stri
 type Noticed = Option<(Option<Duration>, String)>;
 
 /// What the checker said in the end; an error if it did not come to that.
-fn judged(ran: &Ran, bug: &str, checker: &str) -> anyhow::Result<Noticed> {
+fn judged(ran: &FinishedRun, bug: &str, checker: &str) -> anyhow::Result<Noticed> {
     let dir = ran.dir.as_deref().map(Path::new).context("the run was not judged")?;
     let text = fs::read_to_string(dir.join("results.json")).context("there are no results")?;
     let judgement: Judgement = serde_json::from_str(&text).context("no results")?;
-    if bug != SILENT {
+    if bug != SILENT_NEMESIS {
         return Ok(noticed(&judgement, checker));
     }
     let file = fs::File::open(dir.join("history.jsonl")).context("there is no history")?;

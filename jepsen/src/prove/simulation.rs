@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use super::{Outcome, Told, finish};
-use crate::origin;
+use super::{Outcome, TestResult, finish};
+use crate::drive::binary;
 
 /// A bug that so many runs do not meet is missed.
 const SEEDS: u64 = 100;
@@ -20,7 +20,7 @@ const SAID: &str = "violation: ";
 
 /// Runs seed after seed; `checks` names who may notice, with " or " between.
 pub(super) fn prove(sim: &Path, bug: &str, checks: &str) -> Outcome {
-    if let Err(error) = origin::is_built(sim, "--sim", "cd jepsen/sim && cargo build") {
+    if let Err(error) = binary::ensure_built(sim, "--sim", "cd jepsen/sim && cargo build") {
         return Outcome::NotRun(format!("{error:#}"));
     }
     let began = Instant::now();
@@ -28,9 +28,9 @@ pub(super) fn prove(sim: &Path, bug: &str, checks: &str) -> Outcome {
     let mut other = None;
     for seed in 1..=SEEDS {
         match run(sim, bug, seed).map(|said| judge(&said, seed, checks)) {
-            Ok(Told::Passed) => {}
-            Ok(Told::Failed(words)) => return Outcome::Caught(began.elapsed(), words),
-            Ok(Told::Nothing(why)) => other = other.or(Some(why)),
+            Ok(TestResult::Passed) => {}
+            Ok(TestResult::Failed(words)) => return Outcome::Caught(began.elapsed(), words),
+            Ok(TestResult::Nothing(why)) => other = other.or(Some(why)),
             Err(error) => return Outcome::Worthless(format!("seed {seed}: {error:#}")),
         }
     }
@@ -49,20 +49,22 @@ fn run(sim: &Path, bug: &str, seed: u64) -> anyhow::Result<String> {
 }
 
 /// Whether a run failed, and by whose word.
-fn judge(said: &str, seed: u64, checks: &str) -> Told {
+fn judge(said: &str, seed: u64, checks: &str) -> TestResult {
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     if last.starts_with(&format!("seed {seed} held, ")) {
-        return Told::Passed;
+        return TestResult::Passed;
     }
     let Some(violation) = last.strip_prefix(SAID) else {
-        return Told::Nothing(format!("seed {seed}: it names no violation, but ends with: {last}"));
+        return TestResult::Nothing(format!(
+            "seed {seed}: it names no violation, but ends with: {last}"
+        ));
     };
     let short: String = violation.chars().take(300).collect();
     let named = |check| violation.strip_prefix(check).is_some_and(|text| text.starts_with(": "));
     if checks.split(" or ").any(named) {
-        Told::Failed(format!("seed {seed}: {short}"))
+        TestResult::Failed(format!("seed {seed}: {short}"))
     } else {
-        Told::Nothing(format!("seed {seed}: another check spoke first: {short}"))
+        TestResult::Nothing(format!("seed {seed}: another check spoke first: {short}"))
     }
 }
 
@@ -76,7 +78,7 @@ mod tests {
         let hash = said("violation: hash: n1 differs");
         assert_eq!(
             judge(&hash, 7, "clock or hash"),
-            Told::Failed("seed 7: hash: n1 differs".into())
+            TestResult::Failed("seed 7: hash: n1 differs".into())
         );
         for said in [
             said("violation: panic: hash: at 7"),
@@ -85,9 +87,9 @@ mod tests {
             "seed 8 held, digest 0: x".to_owned(),
             String::new(),
         ] {
-            assert!(matches!(judge(&said, 7, "clock or hash"), Told::Nothing(_)), "{said}");
+            assert!(matches!(judge(&said, 7, "clock or hash"), TestResult::Nothing(_)), "{said}");
         }
-        assert_eq!(judge("seed 7 held, digest 0: x\n", 7, "hash"), Told::Passed);
+        assert_eq!(judge("seed 7 held, digest 0: x\n", 7, "hash"), TestResult::Passed);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A row of L1 or L2 names one test; `jepsen prove` runs it with the bug armed and wants to see it
 //! fail. A row of L3 or L4 names the checker that must say false, in the simulation or on real
 //! nodes. One bug may have rows on several layers: the lowest that can see it is the cheapest. Two
-//! rows prove the judges and not the product: [`CANARY`] and [`SILENT`].
+//! rows prove the judges and not the product: [`CANARY`] and [`SILENT_NEMESIS`].
 
 /// Where a bug is noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -108,7 +108,7 @@ const fn live(
 /// An answer that was falsified afterwards.
 pub const CANARY: &str = "canary";
 /// A nemesis that claims faults and carries none out.
-pub const SILENT: &str = "silent_nemesis";
+pub const SILENT_NEMESIS: &str = "silent_nemesis";
 
 const MODEL: &str = "properties::decide_agrees_with_a_naive_model";
 const P01: &str = "properties::p01_replay_is_identical";
@@ -180,7 +180,7 @@ pub const ROWS: &[Row] = &[
     simulated("wiped_node_keeps_id", "membership"),
     simulated("commit_without_quorum", "decided on a quorum"),
     Row { bug: CANARY, layer: Layer::L4, catcher: Catcher::Recorded },
-    live(SILENT, "flash_sale", "kill", "coverage"),
+    live(SILENT_NEMESIS, "flash_sale", "kill", "coverage"),
 ];
 
 /// Rows of the plan that nothing can prove: bug, layer and the reason.
@@ -209,7 +209,7 @@ mod tests {
         let bugs = source.split("    Bug {").nth(1).unwrap().split("\n    }").next().unwrap();
         let names = bugs.lines().filter_map(|line| line.split_once(" = \"")?.1.split('"').next());
         let seeded: BTreeSet<&str> = names.collect();
-        let of_judges = |bug: &&str| [CANARY, SILENT].contains(bug);
+        let of_judges = |bug: &&str| [CANARY, SILENT_NEMESIS].contains(bug);
         let rows = ROWS.iter().map(|row| row.bug);
         let rows: BTreeSet<&str> = rows.filter(|bug| !of_judges(bug)).collect();
         assert_eq!(seeded, rows);

@@ -1,8 +1,8 @@
 //! The page itself: plain HTML with its style and drawings inside.
 
-use crate::check::wgl::{StuckPool, Told};
-use crate::check::{Evidence, Finding, Judgement, Verdict};
-use crate::nodelog::Line;
+use crate::judge::check::wgl::{OperationText, StuckObject};
+use crate::judge::check::{Evidence, Finding, Judgement, Verdict};
+use crate::record::node_log::Line;
 
 use super::{plot, summary, timeline};
 
@@ -14,14 +14,14 @@ pub(super) struct Contents<'a> {
     pub(super) judgement: &'a Judgement,
     /// When the first wrong thing was asked, where that is known.
     pub(super) first_error: Option<u64>,
-    pub(super) stuck: Vec<StuckPool>,
+    pub(super) stuck: Vec<StuckObject>,
     /// What the nodes logged around the first error.
     pub(super) excerpt: Vec<Line>,
 }
 
 /// The whole page.
 pub(super) fn page(contents: &Contents<'_>) -> String {
-    let test = &contents.evidence.test;
+    let test = &contents.evidence.metadata;
     let title = format!("{} under {}", test.workload, test.nemesis);
     let body = [
         head(contents),
@@ -94,7 +94,7 @@ fn section(id: &str, title: &str, body: &str) -> String {
 
 fn head(contents: &Contents<'_>) -> String {
     let Contents { evidence, judgement, first_error, .. } = contents;
-    let test = &evidence.test;
+    let test = &evidence.metadata;
     let link = match first_error {
         Some(_) => "<p><a href=#first-error>Go to the first error</a></p>",
         None => "",
@@ -248,11 +248,11 @@ fn coverage(contents: &Contents<'_>) -> String {
 }
 
 fn parameters(contents: &Contents<'_>) -> String {
-    let test = &contents.evidence.test;
+    let test = &contents.evidence.metadata;
     let unknown = |text: &str| if text.is_empty() { "not recorded".into() } else { escape(text) };
     let started = match test.started_unix_ms {
         0 => "not recorded".to_owned(),
-        ms => crate::origin::utc_text(ms / 1_000),
+        ms => crate::record::run_metadata::utc_text(ms / 1_000),
     };
     let rows = [
         ("run", escape(&contents.evidence.history.run)),
@@ -326,20 +326,20 @@ fn around(contents: &Contents<'_>, at: u64) -> String {
     format!("<h3>Requests open at that moment</h3><ul class=mono>{rows}</ul>")
 }
 
-fn window(stuck: &StuckPool) -> String {
-    let rows = |told: &[Told], class: &str| {
-        let row = |told: &Told| {
-            let returned = told.returned.map_or_else(|| "never".into(), seconds);
+fn window(stuck: &StuckObject) -> String {
+    let rows = |operation: &[OperationText], class: &str| {
+        let row = |operation: &OperationText| {
+            let returned = operation.returned.map_or_else(|| "never".into(), seconds);
             format!(
                 "<tr class={class}><td class=count>{}</td><td class=count>{returned}</td><td>{}\
                  </td><td>{}</td><td>{}</td></tr>",
-                seconds(told.called),
-                escape(&told.call),
-                escape(&told.answer),
-                escape(&told.model)
+                seconds(operation.called),
+                escape(&operation.call),
+                escape(&operation.answer),
+                escape(&operation.model)
             )
         };
-        told.iter().map(row).collect::<String>()
+        operation.iter().map(row).collect::<String>()
     };
     let head = |last: &str| {
         format!(
@@ -366,7 +366,7 @@ fn excerpt(contents: &Contents<'_>, at: u64) -> String {
     }
     let mut rows = String::new();
     for line in &contents.excerpt {
-        let own = line.at_ms.and_then(|ms| contents.evidence.test.since_start(ms));
+        let own = line.at_ms.and_then(|ms| contents.evidence.metadata.since_start(ms));
         let offset = own.map_or(String::new(), |own| {
             let sign = if own < at { '-' } else { '+' };
             format!("{sign}{}", seconds(own.abs_diff(at)))

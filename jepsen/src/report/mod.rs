@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::check::{Evidence, Judgement, Verdict, wgl};
-use crate::nodelog;
+use crate::judge::check::{Evidence, Judgement, Verdict, wgl};
+use crate::record::node_log;
 
 /// Log lines are shown from this long before the first error until this long after it.
 const EXCERPT_MS: u64 = 2_000;
@@ -42,10 +42,10 @@ pub fn write(dir: &Path, evidence: &Evidence, judgement: &Judgement) -> anyhow::
         .findings
         .iter()
         .any(|finding| finding.checker == "wgl" && finding.verdict == Verdict::False);
-    let excerpt = match first_error.and_then(|at| evidence.test.unix_ms(at)) {
+    let excerpt = match first_error.and_then(|at| evidence.metadata.unix_ms(at)) {
         Some(ms) => {
             let from = ms.saturating_sub(EXCERPT_MS);
-            nodelog::between(dir, from, ms + EXCERPT_MS, EXCERPT_LINES)?
+            node_log::between(dir, from, ms + EXCERPT_MS, EXCERPT_LINES)?
         }
         None => Vec::new(),
     };

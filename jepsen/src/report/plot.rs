@@ -1,8 +1,8 @@
 //! Latency and rate over time, with a band for every fault.
 
-use crate::check::Evidence;
-use crate::check::recovery::{FALLEN, FINDING, STILL_OPEN};
-use crate::history::{Attempt, End, Event};
+use crate::judge::check::Evidence;
+use crate::record::history::{Attempt, End, Event};
+use crate::record::run_event::{NODE_EXITED, STILL_OPEN, UNEXPECTED};
 
 use super::html::{escape, seconds};
 
@@ -24,8 +24,8 @@ const PHASES: &[(&str, &str)] = &[
     ("sell_out_failed", "sell-out failed"),
     ("dump_failed", "dump failed"),
     (STILL_OPEN, "requests without an outcome"),
-    (FALLEN, "ended, and no fault explains it"),
-    (FINDING, "no fault explains it"),
+    (NODE_EXITED, "ended, and no fault explains it"),
+    (UNEXPECTED, "no fault explains it"),
 ];
 
 /// A stretch of time in which something was broken.

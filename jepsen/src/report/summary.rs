@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::check::{Evidence, Finding, Judgement, Verdict};
-use crate::history::{End, Event};
+use crate::judge::check::{Evidence, Finding, Judgement, Verdict};
+use crate::record::history::{End, Event};
 
 use super::html::{number, seconds};
 use super::plot::{bands, whole};
@@ -125,7 +125,7 @@ pub(super) fn sentence(evidence: &Evidence, judgement: &Judgement, error: Option
             "Nothing wrong was seen in {} requests to {} nodes, {}. What was answered fits into \
              one order of events{}.",
             number(evidence.history.attempts.len() as u64),
-            evidence.test.nodes,
+            evidence.metadata.nodes,
             under(evidence),
             if named(Verdict::True).contains(&"conservation") {
                 "; no unit was sold twice, and none was lost"
@@ -152,7 +152,7 @@ pub(super) const fn consequence(verdict: Verdict) -> &'static str {
 
 fn under(evidence: &Evidence) -> String {
     let took = bands(evidence).iter().filter(|band| band.is_fault && band.took_effect).count();
-    match evidence.test.nemesis.as_str() {
+    match evidence.metadata.nemesis.as_str() {
         "none" => "with nothing broken on purpose".to_owned(),
         nemesis => format!("through {took} faults of `{nemesis}`"),
     }
@@ -229,8 +229,8 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
     let mut list = vec![
         format!(
             "Faults other than `{}`, loads other than `{}`, and runs longer than {}.",
-            evidence.test.nemesis,
-            evidence.test.workload,
+            evidence.metadata.nemesis,
+            evidence.metadata.workload,
             seconds(whole(evidence).to)
         ),
         "Several machines: all nodes run on this one, over loopback or network namespaces.".into(),
@@ -245,12 +245,14 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
             list.push(format!("By the search for any order (wgl): {note}."));
         }
     }
-    list.extend(evidence.test.without.iter().map(|fault| format!("Chaos did without {fault}.")));
+    list.extend(
+        evidence.metadata.without.iter().map(|fault| format!("Chaos did without {fault}.")),
+    );
     let coverage = judgement.findings.iter().filter(|finding| finding.checker == "coverage");
     let idle =
         coverage.flat_map(|finding| &finding.notes).filter(|note| note.contains("without effect"));
     list.extend(idle.map(|note| format!("In this run, {note}.")));
-    if evidence.test.nemesis != "none" {
+    if evidence.metadata.nemesis != "none" {
         let mut attempts = evidence.history.attempts.iter();
         if !attempts.any(|attempt| matches!(attempt.end, End::Info { .. })) {
             list.push("Lost answers: every request was answered, in spite of the faults.".into());
@@ -294,7 +296,7 @@ mod tests {
     fn evidence() -> Evidence {
         let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions/valid/whole_life");
         let mut evidence = Evidence::read(&place).unwrap();
-        evidence.test.nemesis = "chaos".into();
+        evidence.metadata.nemesis = "chaos".into();
         let kill = |phase| json!({"number": 0, "mode": "one", "phase": phase, "node": "n1", "took_effect": phase == "end"});
         let advance =
             |phase| json!({"number": 1, "mode": "advance", "phase": phase, "took_effect": true});
@@ -346,14 +348,14 @@ mod tests {
             assert!(list.contains(part), "{list}");
         }
         let mut evidence = evidence();
-        evidence.test.nemesis = "none".into();
+        evidence.metadata.nemesis = "none".into();
         let list = not_tested(&evidence, &judgement).concat();
         assert!(!list.contains("in spite of the faults"), "there were none: {list}");
     }
 
     #[test]
     fn every_checker_has_a_meaning_and_a_unit() {
-        for checker in crate::check::CHECKERS {
+        for checker in crate::judge::check::CHECKERS {
             assert!(!meaning(checker.name).is_empty() && !unit(checker.name).is_empty());
         }
     }

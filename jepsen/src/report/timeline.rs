@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::Evidence;
-use crate::history::{Attempt, End};
+use crate::judge::check::Evidence;
+use crate::record::history::{Attempt, End};
 
 use super::html::{escape, seconds};
 use super::plot::{Axis, LEFT, bands, draw_bands, error_mark, float};

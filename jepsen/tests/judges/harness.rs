@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use firstcome_jepsen::check::{Evidence, Finding, Verdict, judge};
+use firstcome_jepsen::judge::check::{Evidence, Finding, Verdict, judge};
 
 fn recorded(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions").join(name)

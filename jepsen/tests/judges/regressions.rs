@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use firstcome_jepsen::check::{CHECKERS, Evidence, Verdict, judge};
+use firstcome_jepsen::judge::check::{CHECKERS, Evidence, Verdict, judge};
 
 fn places(of: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions").join(of);

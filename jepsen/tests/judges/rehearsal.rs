@@ -8,17 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use firstcome_jepsen::ask::{Ask, Customer, Told};
-use firstcome_jepsen::check::recovery::RECOVERED;
-use firstcome_jepsen::check::undersell::SOLD_OUT_PHASE;
-use firstcome_jepsen::check::{CHECKERS, Evidence, Finding, Test, Verdict, judge};
-use firstcome_jepsen::client::{Lost, Response};
-use firstcome_jepsen::dump::Dump;
-use firstcome_jepsen::history::{self, Event};
-use firstcome_jepsen::recorder::Recorder;
+use firstcome_jepsen::drive::workload;
+use firstcome_jepsen::drive::workload::{Kind, Step, Workload, WorkloadConfig};
+use firstcome_jepsen::judge::check::{CHECKERS, Evidence, Finding, RunMetadata, Verdict, judge};
+use firstcome_jepsen::record::dump::Dump;
+use firstcome_jepsen::record::history::{self, Event};
+use firstcome_jepsen::record::http::{Lost, Response};
+use firstcome_jepsen::record::invocation;
+use firstcome_jepsen::record::invocation::{Customer, Invocation, Reply};
+use firstcome_jepsen::record::recorder::Recorder;
+use firstcome_jepsen::record::run_event::RECOVERED;
+use firstcome_jepsen::record::run_event::SOLD_OUT_PHASE;
 use firstcome_jepsen::seed::Seed;
-use firstcome_jepsen::workload::{Kind, Setting, Step, Workload};
-use firstcome_jepsen::{ask, workload};
 use serde_json::{Value, json};
 
 use crate::shop::{Shop, instant};
@@ -73,8 +74,8 @@ enum Fate {
 
 enum State {
     Idle,
-    Asked(Ask, Event, Fate),
-    Served(Ask, Event, Result<Response, Lost>),
+    Asked(Invocation, Event, Fate),
+    Served(Invocation, Event, Result<Response, Lost>),
     Gone,
 }
 
@@ -90,7 +91,7 @@ struct Rehearsal {
     recorder: Recorder,
     clock: Arc<AtomicU64>,
     seed: Seed,
-    late: Vec<(u64, Ask)>,
+    late: Vec<(u64, Invocation)>,
 }
 
 impl Rehearsal {
@@ -115,10 +116,10 @@ impl Rehearsal {
                 return;
             }
             while let Some(at) = self.late.iter().position(|(at, _)| *at <= now) {
-                let (at, ask) = self.late.remove(at);
+                let (at, invocation) = self.late.remove(at);
                 self.clock.fetch_max(at, Ordering::Relaxed);
                 let log_ms = self.log_ms();
-                self.shop.serve(&ask, log_ms);
+                self.shop.serve(&invocation, log_ms);
             }
             self.clock.fetch_max(now, Ordering::Relaxed);
             self.act(workload, next, &mut clients[next], until);
@@ -135,8 +136,8 @@ impl Rehearsal {
                 Step::Wait(time) => {
                     client.at += u64::try_from(time.as_nanos()).unwrap().max(10 * MS);
                 }
-                Step::Ask(ask, _) => {
-                    let invoke = self.recorder.invoke(client.process, &ask, "n1");
+                Step::Invoke(invocation, _) => {
+                    let invoke = self.recorder.invoke(client.process, &invocation, "n1");
                     let fate = match self.seed.below(100) {
                         0 => Fate::Lost,
                         1 => Fate::Late,
@@ -144,32 +145,32 @@ impl Rehearsal {
                         3 => Fate::Refused,
                         _ => Fate::Answered,
                     };
-                    client.state = State::Asked(ask, invoke, fate);
+                    client.state = State::Asked(invocation, invoke, fate);
                     client.at += pause;
                 }
             },
-            State::Asked(ask, invoke, fate) => {
+            State::Asked(invocation, invoke, fate) => {
                 let log_ms = self.log_ms();
                 let lost = || Err(Lost::AfterFirstByte("lost".into()));
                 let seen = match fate {
-                    Fate::Answered => Ok(self.shop.serve(&ask, log_ms)),
+                    Fate::Answered => Ok(self.shop.serve(&invocation, log_ms)),
                     Fate::Refused => Err(Lost::BeforeFirstByte("refused".into())),
                     Fate::Lost => {
-                        self.shop.serve(&ask, log_ms);
+                        self.shop.serve(&invocation, log_ms);
                         lost()
                     }
                     Fate::Late => {
-                        self.late.push((client.at + 20 * pause, ask.clone()));
+                        self.late.push((client.at + 20 * pause, invocation.clone()));
                         lost()
                     }
                     Fate::Vanished => lost(),
                 };
-                client.state = State::Served(ask, invoke, seen);
+                client.state = State::Served(invocation, invoke, seen);
                 client.at += pause;
             }
-            State::Served(ask, invoke, seen) => {
-                let completed = self.recorder.complete(invoke, &ask, seen.as_ref());
-                workload.told(at, &ask, &completed.told);
+            State::Served(invocation, invoke, seen) => {
+                let completed = self.recorder.complete(invoke, &invocation, seen.as_ref());
+                workload.on_reply(at, &invocation, &completed.reply);
                 if completed.retired {
                     client.process = self.recorder.process();
                 }
@@ -179,12 +180,12 @@ impl Rehearsal {
         }
     }
 
-    fn ask(&mut self, process: u64, ask: &Ask) -> Told {
+    fn invoke(&mut self, process: u64, invocation: &Invocation) -> Reply {
         let now = self.clock.fetch_add(MS, Ordering::Relaxed) / MS;
-        let invoke = self.recorder.invoke(process, ask, "n1");
-        let seen = self.shop.serve(ask, now);
+        let invoke = self.recorder.invoke(process, invocation, "n1");
+        let seen = self.shop.serve(invocation, now);
         self.clock.fetch_add(MS, Ordering::Relaxed);
-        self.recorder.complete(invoke, ask, Ok(&seen)).told
+        self.recorder.complete(invoke, invocation, Ok(&seen)).reply
     }
 
     /// Settles what is unpaid and sells what is left.
@@ -193,33 +194,33 @@ impl Rehearsal {
         let mut keys = (0..).map(|n| format!("end-{n}"));
         let mut key = || keys.next().unwrap();
         let late = std::mem::take(&mut self.late);
-        for (_, ask) in late {
+        for (_, invocation) in late {
             let now = self.log_ms();
-            self.shop.serve(&ask, now);
+            self.shop.serve(&invocation, now);
         }
         let rows = self.shop.dump("").orders;
         for row in rows.iter().filter(|row| row.status == "payment_pending") {
-            self.ask(process, &ask::settle("staff", &key(), &row.pool, &row.id));
+            self.invoke(process, &invocation::settle("staff", &key(), &row.pool, &row.id));
         }
         for sale in workload.sales() {
             for customer in fresh {
-                let told = self.ask(process, &ask::order(customer, &key(), &sale.id, 1));
-                match told.text("order") {
+                let reply = self.invoke(process, &invocation::order(customer, &key(), &sale.id, 1));
+                match reply.text("order") {
                     Some(order) => {
-                        self.ask(process, &ask::settle("staff", &key(), &sale.id, order));
+                        self.invoke(process, &invocation::settle("staff", &key(), &sale.id, order));
                     }
                     None => break,
                 }
             }
         }
-        self.recorder.say(SOLD_OUT_PHASE, Value::Null);
+        self.recorder.record_event(SOLD_OUT_PHASE, Value::Null);
     }
 }
 
 /// A run: what was meant, what was written, what is shown.
 #[derive(Clone)]
 struct Run {
-    test: Test,
+    metadata: RunMetadata,
     page: Vec<u8>,
     dumps: Vec<Dump>,
 }
@@ -227,7 +228,7 @@ struct Run {
 impl Run {
     fn evidence(&self) -> Evidence {
         let history = history::read(self.page.as_slice()).unwrap();
-        Evidence::of(self.test.clone(), history, self.dumps.clone()).unwrap()
+        Evidence::of(self.metadata.clone(), history, self.dumps.clone()).unwrap()
     }
 
     fn finding(&self, checker: &str) -> Finding {
@@ -254,7 +255,7 @@ fn customers(count: usize) -> Vec<Customer> {
 fn rehearse(kind: Kind, seed: u64) -> Run {
     let mut customers = customers(1400);
     let fresh = customers.split_off(1280);
-    let setting = Setting {
+    let setting = WorkloadConfig {
         seed,
         nodes: 3,
         customers,
@@ -271,22 +272,22 @@ fn rehearse(kind: Kind, seed: u64) -> Run {
     let seed = Seed::of(seed, 7);
     let mut rehearsal = Rehearsal { shop, recorder, clock, seed, late: Vec::new() };
     rehearsal.play(workload.as_mut(), length_s(kind) * 1000 * MS);
-    rehearsal.recorder.say(RECOVERED, Value::Null);
+    rehearsal.recorder.record_event(RECOVERED, Value::Null);
     workload.close();
     rehearsal.play(workload.as_mut(), u64::MAX / 2);
     rehearsal.sell_out(workload.as_ref(), &fresh);
     rehearsal.recorder.close().unwrap();
     let dumps = ["n1", "n2", "n3"].map(|node| rehearsal.shop.dump(node)).to_vec();
-    let test = Test {
-        workload: kind.word().into(),
+    let metadata = RunMetadata {
+        workload: kind.name().into(),
         nemesis: "none".into(),
         seconds: judged_as_s(kind),
         seed: 1,
         nodes: 3,
-        ..Test::default()
+        ..RunMetadata::default()
     };
     let page = page.0.lock().unwrap().clone();
-    Run { test, page, dumps }
+    Run { metadata, page, dumps }
 }
 
 #[track_caller]
@@ -298,7 +299,7 @@ fn held_true(kind: Kind) {
             if finding.checker == "wgl" && finding.verdict == Verdict::Unknown {
                 continue;
             }
-            assert_eq!(finding.verdict, Verdict::True, "{}, seed {seed}: {finding:?}", kind.word());
+            assert_eq!(finding.verdict, Verdict::True, "{}, seed {seed}: {finding:?}", kind.name());
         }
     }
 }
@@ -410,7 +411,8 @@ const CANARIES: &[Canary] = &[
     ("once", Kind::Register, |run| {
         for dump in &mut run.dumps {
             let edit = dump.edits.last().unwrap().clone();
-            dump.edits.push(firstcome_jepsen::dump::EditRow { revision: 9_999_999, ..edit });
+            dump.edits
+                .push(firstcome_jepsen::record::dump::EditRow { revision: 9_999_999, ..edit });
         }
     }),
     ("oversell", Kind::Conservation, |run| {

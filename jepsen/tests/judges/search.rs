@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use firstcome_jepsen::check::wgl::search::{Outcome, Sequential, Span, search};
+use firstcome_jepsen::judge::check::wgl::search::{Outcome, Sequential, Span, search};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use stateright::semantics::register::{Register, RegisterOp, RegisterRet};

@@ -1,20 +1,22 @@
 //! Every sentence of a judge: a small history that is right, one thing changed in it, and what the
 //! judge must say then.
 
-use firstcome_jepsen::check::recovery::{FALLEN, FINDING, NOT_RECOVERED, RECOVERED, STILL_OPEN};
-use firstcome_jepsen::check::undersell::SOLD_OUT_PHASE;
-use firstcome_jepsen::check::{CHECKERS, Evidence, Finding, Test, Verdict};
-use firstcome_jepsen::dump::{Dump, EditRow, EventRow, LedgerRow};
-use firstcome_jepsen::history;
-use firstcome_jepsen::inspect::Inspected;
-use firstcome_jepsen::nodelog::{Line, Scan};
+use firstcome_jepsen::judge::check::{CHECKERS, Evidence, Finding, RunMetadata, Verdict};
+use firstcome_jepsen::record::dump::{Dump, EditRow, EventRow, LedgerRow};
+use firstcome_jepsen::record::history;
+use firstcome_jepsen::record::inspect::Inspected;
+use firstcome_jepsen::record::node_log::{Line, Scan};
+use firstcome_jepsen::record::run_event::SOLD_OUT_PHASE;
+use firstcome_jepsen::record::run_event::{
+    NODE_EXITED, NOT_RECOVERED, RECOVERED, STILL_OPEN, UNEXPECTED,
+};
 use serde_json::{Value, json};
 
 const MS: u64 = 1_000_000;
 
 /// What is known of a run.
 struct Run {
-    test: Test,
+    metadata: RunMetadata,
     lines: Vec<Value>,
     dumps: Vec<Dump>,
     inspected: Vec<Inspected>,
@@ -61,16 +63,16 @@ impl Run {
             wrong: None,
             unread: None,
         });
-        let test = Test {
+        let metadata = RunMetadata {
             workload: "order_set".into(),
             nodes: 3,
             binary: "firstcome".into(),
             started_unix_ms: 1_000,
-            ..Test::default()
+            ..RunMetadata::default()
         };
         let logs = Scan { logs: 3, lines: 9, alarms: Vec::new() };
         let mut run = Self {
-            test,
+            metadata,
             lines: Vec::new(),
             dumps: dumps.to_vec(),
             inspected: inspected.to_vec(),
@@ -97,8 +99,8 @@ impl Run {
         run.keyed(4, "orders", "", Value::Null, listed, 20);
         let look = json!({"order": "ord_a", "min": 20});
         run.keyed(4, "look", "", look, json!({"status": "paid"}), 20);
-        run.say(RECOVERED, json!({"ms": 1}));
-        run.say(SOLD_OUT_PHASE, Value::Null);
+        run.record_event(RECOVERED, json!({"ms": 1}));
+        run.record_event(SOLD_OUT_PHASE, Value::Null);
         run
     }
 
@@ -128,7 +130,7 @@ impl Run {
         self.lines.push(ends);
     }
 
-    fn say(&mut self, f: &str, value: impl Into<Value>) {
+    fn record_event(&mut self, f: &str, value: impl Into<Value>) {
         let line = json!({"p": "nemesis", "type": "info", "f": f, "value": value.into(), "t": self.next_t()});
         self.lines.push(line);
     }
@@ -165,7 +167,7 @@ impl Run {
         }
         let page: Vec<String> = page.iter().map(Value::to_string).collect();
         let history = history::read(page.join("\n").as_bytes()).unwrap();
-        let mut evidence = Evidence::of(self.test.clone(), history, self.dumps.clone())?;
+        let mut evidence = Evidence::of(self.metadata.clone(), history, self.dumps.clone())?;
         (evidence.inspected, evidence.logs) = (self.inspected.clone(), self.logs.clone());
         Ok(evidence)
     }
@@ -793,7 +795,7 @@ const NODES: &[Sentence] = &[
         "convergence",
         |run| {
             run.inspected.clear();
-            run.test.binary.clear();
+            run.metadata.binary.clear();
         },
         True,
         "",
@@ -802,7 +804,7 @@ const NODES: &[Sentence] = &[
         "convergence",
         |run| {
             run.inspected[0].wrong = Some("S1".into());
-            run.say("disk", json!({"mode": "flip", "node": "n1"}));
+            run.record_event("disk", json!({"mode": "flip", "node": "n1"}));
         },
         True,
         "n1 was given corrupt files",
@@ -811,23 +813,43 @@ const NODES: &[Sentence] = &[
         "convergence",
         |run| {
             run.inspected[0].wrong = Some("S1".into());
-            run.say("disk", json!({"mode": "flip", "node": "n2"}));
+            run.record_event("disk", json!({"mode": "flip", "node": "n2"}));
         },
         False,
         "n1 on disk: S1",
     ),
     ("recovery", |run| run.unsay(RECOVERED), Unknown, "does not say whether"),
-    ("recovery", |run| run.say(NOT_RECOVERED, json!("n2")), False, "not every node served"),
-    ("recovery", |run| run.say(FINDING, json!("n2")), False, "no fault explains it"),
-    ("recovery", |run| run.say(FALLEN, json!({"code": 1})), False, "a node ended, and no fault"),
     (
         "recovery",
-        |run| run.say(FALLEN, json!({"code": 1, "explained": false})),
+        |run| run.record_event(NOT_RECOVERED, json!("n2")),
+        False,
+        "not every node served",
+    ),
+    ("recovery", |run| run.record_event(UNEXPECTED, json!("n2")), False, "no fault explains it"),
+    (
+        "recovery",
+        |run| run.record_event(NODE_EXITED, json!({"code": 1})),
         False,
         "a node ended, and no fault",
     ),
-    ("recovery", |run| run.say(FALLEN, json!({"code": 1, "explained": true})), True, ""),
-    ("recovery", |run| run.say(STILL_OPEN, "after 60s"), Unknown, "no outcome after 60s on a"),
+    (
+        "recovery",
+        |run| run.record_event(NODE_EXITED, json!({"code": 1, "explained": false})),
+        False,
+        "a node ended, and no fault",
+    ),
+    (
+        "recovery",
+        |run| run.record_event(NODE_EXITED, json!({"code": 1, "explained": true})),
+        True,
+        "",
+    ),
+    (
+        "recovery",
+        |run| run.record_event(STILL_OPEN, "after 60s"),
+        Unknown,
+        "no outcome after 60s on a",
+    ),
     (
         "contract",
         |run| {
@@ -842,7 +864,7 @@ const NODES: &[Sentence] = &[
         "log_scan",
         |run| {
             run.logs.logs = 0;
-            run.test.binary.clear();
+            run.metadata.binary.clear();
         },
         True,
         "",
@@ -857,7 +879,7 @@ const NODES: &[Sentence] = &[
         "log_scan",
         |run| {
             run.logs.alarms.push(alarm("n1", "is damaged", None));
-            run.say("disk", json!({"mode": "flip", "node": "n1"}));
+            run.record_event("disk", json!({"mode": "flip", "node": "n1"}));
         },
         True,
         "1 lines tell of faults that were injected",
@@ -866,7 +888,7 @@ const NODES: &[Sentence] = &[
         "log_scan",
         |run| {
             run.logs.alarms.push(alarm("n1", "a Panic", None));
-            run.say("disk", json!({"mode": "flip", "node": "n1"}));
+            run.record_event("disk", json!({"mode": "flip", "node": "n1"}));
         },
         False,
         "n1 line 7: a Panic",
@@ -875,7 +897,7 @@ const NODES: &[Sentence] = &[
         "log_scan",
         |run| {
             run.logs.alarms.push(alarm("n1", "a Panic", None));
-            run.say("failpoint", json!({"mode": "panic", "nodes": ["n2", "n1"]}));
+            run.record_event("failpoint", json!({"mode": "panic", "nodes": ["n2", "n1"]}));
         },
         True,
         "1 lines tell",
@@ -884,7 +906,7 @@ const NODES: &[Sentence] = &[
         "log_scan",
         |run| {
             run.logs.alarms.push(alarm("n1", "a Panic", None));
-            run.say("failpoint", json!({"mode": "panic", "nodes": ["n2", "n3"]}));
+            run.record_event("failpoint", json!({"mode": "panic", "nodes": ["n2", "n3"]}));
         },
         False,
         "n1 line 7: a Panic",
@@ -1262,7 +1284,7 @@ const FLOORS: &[Floor] = &[
     (
         |run| {
             killed_at(run, 2_000);
-            run.test.nemesis = "none".into();
+            run.metadata.nemesis = "none".into();
         },
         "before the first fault",
         false,
@@ -1280,16 +1302,16 @@ const FLOORS: &[Floor] = &[
 ];
 
 fn lasts(run: &mut Run, workload: &str, nemesis: &str, seconds: u64) {
-    run.test.workload = workload.into();
-    run.test.nemesis = nemesis.into();
-    run.test.seconds = seconds;
+    run.metadata.workload = workload.into();
+    run.metadata.nemesis = nemesis.into();
+    run.metadata.seconds = seconds;
 }
 
 /// A run of 10 s with a first fault at this instant.
 fn killed_at(run: &mut Run, ms: u64) {
     lasts(run, "order_set", "kill", 10);
     run.unsay(SOLD_OUT_PHASE);
-    run.say("kill", json!({"mode": "one"}));
+    run.record_event("kill", json!({"mode": "one"}));
     run.last()["t"] = json!(ms * MS);
 }
 
@@ -1361,25 +1383,28 @@ impl Run {
 
 /// A node says this while it is asked to panic at a failpoint.
 fn panics(run: &mut Run, said: &str) {
-    run.say("failpoint", json!({"mode": "panic", "node": "n1"}));
+    run.record_event("failpoint", json!({"mode": "panic", "node": "n1"}));
     run.logs.alarms.push(alarm("n1", said, None));
 }
 
 /// A bit is flipped 10 s into the run, on a node that said so this much earlier.
 fn damaged_before(run: &mut Run, ms: u64) {
-    run.say("disk", json!({"mode": "flip", "node": "n1"}));
+    run.record_event("disk", json!({"mode": "flip", "node": "n1"}));
     run.last()["t"] = json!(10_000 * MS);
-    let at = run.test.started_unix_ms + 10_000 - ms;
+    let at = run.metadata.started_unix_ms + 10_000 - ms;
     run.logs.alarms.push(alarm("n1", "is damaged", Some(at)));
 }
 
 /// The same, which lasted until 20 s into the run; the node said so at this instant.
 fn damaged_at(run: &mut Run, ms: u64) {
     for (phase, at) in [("begin", 10_000), ("end", 20_000)] {
-        run.say("disk", json!({"mode": "flip", "node": "n1", "number": 3, "phase": phase}));
+        run.record_event(
+            "disk",
+            json!({"mode": "flip", "node": "n1", "number": 3, "phase": phase}),
+        );
         run.last()["t"] = json!(at * MS);
     }
-    let at = run.test.started_unix_ms + ms;
+    let at = run.metadata.started_unix_ms + ms;
     run.logs.alarms.push(alarm("n1", "is damaged", Some(at)));
 }
 
@@ -1467,7 +1492,7 @@ fn each_floor_is_named_when_it_is_not_reached() {
 #[test]
 fn a_judge_is_asked_about_what_it_knows() {
     let asked = |workload: &str| -> Vec<&str> {
-        let test = Test { workload: workload.into(), ..Test::default() };
+        let test = RunMetadata { workload: workload.into(), ..RunMetadata::default() };
         CHECKERS.iter().filter(|c| (c.applies)(&test)).map(|c| c.name).collect()
     };
     let always =

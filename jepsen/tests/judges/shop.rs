@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use firstcome_jepsen::ask::{Ask, TIME};
-use firstcome_jepsen::client::Response;
-use firstcome_jepsen::dump::{Dump, EditRow, EventRow, LedgerRow, OrderRow, ProductRow};
-use firstcome_jepsen::model::stock::{Accounts, Answer, Call, Status};
-use firstcome_jepsen::model::{Specification, register, stock};
+use firstcome_jepsen::judge::model::stock::{Accounts, Answer, Call, Status};
+use firstcome_jepsen::judge::model::{Specification, register, stock};
+use firstcome_jepsen::record::dump::{Dump, EditRow, EventRow, LedgerRow, OrderRow, ProductRow};
+use firstcome_jepsen::record::http::Response;
+use firstcome_jepsen::record::invocation::{Invocation, TIME};
 use serde_json::{Value, json};
 
 /// How long every hold lasts.
@@ -64,26 +64,27 @@ fn refusal(code: &str, revision: u64) -> Response {
 
 impl Shop {
     /// Answers an ask at an instant of log time.
-    pub(crate) fn serve(&mut self, ask: &Ask, now_ms: u64) -> Response {
+    pub(crate) fn serve(&mut self, invocation: &Invocation, now_ms: u64) -> Response {
         self.sweep(now_ms);
-        if ask.f == TIME {
+        if invocation.f == TIME {
             return response(200, self.revision, false, json!({"now": instant(now_ms)}));
         }
-        let about = json!([ask.f, ask.pool, ask.value]);
-        if let Some((asked, told)) = ask.request.key.as_ref().and_then(|key| self.receipts.get(key))
+        let about = json!([invocation.f, invocation.pool, invocation.value]);
+        if let Some((asked, reply)) =
+            invocation.request.key.as_ref().and_then(|key| self.receipts.get(key))
         {
             if *asked != about {
                 return refusal("idempotency_key_reused", self.revision);
             }
-            let mut again = told.clone();
+            let mut again = reply.clone();
             again.headers.insert("idempotency-replayed".to_owned(), "true".to_owned());
             return again;
         }
-        let told = self.decide(ask, now_ms);
-        if let Some(key) = &ask.request.key {
-            self.receipts.insert(key.clone(), (about, told.clone()));
+        let reply = self.decide(invocation, now_ms);
+        if let Some(key) = &invocation.request.key {
+            self.receipts.insert(key.clone(), (about, reply.clone()));
         }
-        told
+        reply
     }
 
     /// Ends the holds that are over, each in a log entry of its own.
@@ -103,42 +104,42 @@ impl Shop {
         }
     }
 
-    fn decide(&mut self, ask: &Ask, now_ms: u64) -> Response {
-        let pool = ask.pool.clone().unwrap_or_default();
-        let edit = register::Model::call(ask.f, &ask.value).unwrap();
-        let call = stock::Model::call(ask.f, &ask.value).unwrap();
-        let is_write = ask.request.method != "GET";
+    fn decide(&mut self, invocation: &Invocation, now_ms: u64) -> Response {
+        let pool = invocation.pool.clone().unwrap_or_default();
+        let edit = register::Model::call(invocation.f, &invocation.value).unwrap();
+        let call = stock::Model::call(invocation.f, &invocation.value).unwrap();
+        let is_write = invocation.request.method != "GET";
         self.revision += u64::from(is_write);
         if let (Some(edit), None) = (edit, &call) {
             return self.edit(&pool, edit);
         }
-        let call = call.unwrap_or_else(|| panic!("nobody knows {}", ask.f));
+        let call = call.unwrap_or_else(|| panic!("nobody knows {}", invocation.f));
         let minted = self.mint(&call, now_ms);
         let pools = self.touched(&pool, Some(&call));
         let before = self.accounts(&pools);
         let was = call.order().and_then(|order| self.status(order));
-        let told = if is_write {
+        let reply = if is_write {
             self.stock.step(&pool, None, &call, &minted)
         } else {
             self.stock.predict(&pool, &call, &minted)
         };
-        if let Answer::Refused(code) = &told {
+        if let Answer::Refused(code) = &reply {
             return refusal(code, self.revision);
         }
         if is_write {
-            self.note(&pool, &call, &told, now_ms, was);
-            let order = match &told {
+            self.note(&pool, &call, &reply, now_ms, was);
+            let order = match &reply {
                 Answer::Ordered { order, .. } => Some(order.as_str()),
                 _ => call.order(),
             };
-            let made = match &told {
+            let made = match &reply {
                 Answer::Product { product: id } | Answer::Sale { sale: id } => Some(id.clone()),
                 _ => None,
             };
             let pools: Vec<String> = pools.into_iter().chain(made).collect();
             self.moved(&pools, &before, order);
         }
-        if let (Some(edit), Answer::Product { product }) = (edit, &told) {
+        if let (Some(edit), Answer::Product { product }) = (edit, &reply) {
             self.register.step(
                 "",
                 None,
@@ -147,12 +148,12 @@ impl Shop {
             );
         }
         let status = if is_write { 201 } else { 200 };
-        response(status, self.revision, false, body(ask.f, &told))
+        response(status, self.revision, false, body(invocation.f, &reply))
     }
 
     fn edit(&mut self, pool: &str, edit: register::Call) -> Response {
-        let told = register::Answer::Refused(String::new());
-        match self.register.step(pool, None, &edit, &told) {
+        let reply = register::Answer::Refused(String::new());
+        match self.register.step(pool, None, &edit, &reply) {
             register::Answer::Refused(code) => refusal(&code, self.revision),
             register::Answer::Value { price, version } => {
                 if edit != register::Call::Read {
@@ -181,7 +182,7 @@ impl Shop {
 
     fn status(&self, order: &str) -> Option<&'static str> {
         let look = Call::Look { order: order.to_owned() };
-        let told = self.stock.predict("", &look, &Answer::Refused(String::new()));
+        let reply = self.stock.predict("", &look, &Answer::Refused(String::new()));
         let all = [
             Status::Pending,
             Status::Paid,
@@ -192,7 +193,7 @@ impl Shop {
             Status::Canceled,
             Status::Expired,
         ];
-        all.map(Status::word).into_iter().find(|word| told == Answer::Status((*word).into()))
+        all.map(Status::name).into_iter().find(|word| reply == Answer::Status((*word).into()))
     }
 
     fn event(&mut self, name: &str, order: &str, now_ms: u64, from: Option<&str>) {
@@ -208,8 +209,8 @@ impl Shop {
     }
 
     /// Keeps the rows of what was done.
-    fn note(&mut self, pool: &str, call: &Call, told: &Answer, now_ms: u64, was: Option<&str>) {
-        match (call, told) {
+    fn note(&mut self, pool: &str, call: &Call, reply: &Answer, now_ms: u64, was: Option<&str>) {
+        match (call, reply) {
             (Call::Product { .. }, Answer::Product { product }) => {
                 self.products.push(product.clone());
                 self.edits.push(EditRow { revision: self.revision, product: product.clone() });
@@ -233,7 +234,7 @@ impl Shop {
             }
             _ => {
                 if let (Some(order), Some(status)) = (call.order(), call.enters()) {
-                    self.event(&format!("order.{}", status.word()), order, now_ms, was);
+                    self.event(&format!("order.{}", status.name()), order, now_ms, was);
                 }
             }
         }
@@ -320,8 +321,8 @@ impl Shop {
 }
 
 /// The answer as a node writes it.
-fn body(f: &str, told: &Answer) -> Value {
-    match told {
+fn body(f: &str, reply: &Answer) -> Value {
+    match reply {
         Answer::Product { product } => json!({"id": product, "version": 1}),
         Answer::Sale { sale } => json!({"id": sale}),
         Answer::Ordered { order, pay_by } => {

@@ -1,0 +1,20 @@
+//! The binaries a run needs, and how to build the ones that are missing.
+
+use std::path::Path;
+
+use anyhow::ensure;
+
+/// How the product is built.
+pub const BUILD: &str = "cargo build --release";
+/// How its fault build is made, beside the plain one.
+pub const BUILD_FAULT: &str = "cargo build --release --features fault --target-dir target/fault";
+
+/// Says how to get a file that a command line names, if it is not there.
+pub fn ensure_built(path: &Path, option: &str, build: &str) -> anyhow::Result<()> {
+    ensure!(
+        path.is_file(),
+        "{} is not there; build it with `{build}`, or name another with {option}",
+        path.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! Bad disks: full, slow, failing, or with one bit that is another.
+//!
+//! A node whose file was damaged must refuse to start, or never serve what is damaged; either way
+//! its disk counts as lost, and it comes back as a new member. A full or failing disk ends a node
+//! with 74; with room again it starts as it was.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+use super::context::FaultContext;
+use super::membership;
+use super::plan::DiskFault;
+use super::process::{fired, outlives};
+use super::{FaultInjector, Outcome};
+use crate::drive::http_client::HttpClient;
+use crate::record::http::Request;
+use crate::seed::Seed;
+
+/// The operating system refused.
+const EXIT_IO: i32 = 74;
+/// What is on disk is damaged.
+const EXIT_CORRUPT: i32 = 65;
+/// Pieces of a file among which the damaged one is drawn.
+const PAGE_BYTES: usize = 4096;
+/// So many pages are damaged at once, when it is not one.
+const PAGES_MAX: usize = 24;
+
+/// Who spoils the disks of these nodes.
+pub(super) fn injector(mode: DiskFault, nodes: Vec<usize>, draw: u64) -> Box<dyn FaultInjector> {
+    match mode {
+        DiskFault::BitFlip => Box::new(BitFlip::new(nodes, draw)),
+        mode => {
+            // Mostly the log alone: what fails there must end the node, whatever else is well.
+            let file =
+                if mode == DiskFault::Eio && !draw.is_multiple_of(3) { "log" } else { "any" };
+            Box::new(FaultyDisk { nodes, mode, file, before: Vec::new(), ends: 0 })
+        }
+    }
+}
+
+/// A disk that does not do what it should.
+struct FaultyDisk {
+    nodes: Vec<usize>,
+    mode: DiskFault,
+    /// Calls on which go wrong.
+    file: &'static str,
+    before: Vec<u64>,
+    /// Nodes that had ended by themselves before.
+    ends: usize,
+}
+
+impl FaultyDisk {
+    /// What the control socket calls it.
+    const fn name(&self) -> &'static str {
+        match self.mode {
+            DiskFault::Full => "enospc",
+            DiskFault::Slow => "slow",
+            DiskFault::Eio | DiskFault::BitFlip => "eio",
+        }
+    }
+
+    /// Whether a real disk is filled up.
+    fn is_real(&self, context: &FaultContext<'_>, at: usize) -> anyhow::Result<bool> {
+        Ok(self.mode == DiskFault::Full && context.cluster.node(at)?.disk.is_some())
+    }
+}
+
+impl FaultInjector for FaultyDisk {
+    fn begin(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Value> {
+        let mut taken = 0;
+        self.ends = context.exits.len();
+        for &at in &self.nodes {
+            if self.mode != DiskFault::Slow {
+                context.allow_exit(at, "disk", &[EXIT_IO]);
+            }
+            if !self.is_real(context, at)? {
+                self.before.push(fired(context, at, "disk", self.name()).unwrap_or(0));
+                let request = json!({"do": "disk", "action": self.name(), "ms": 30, "every": 1,
+                    "file": self.file});
+                context.cluster.control(at, &request)?;
+            } else if !context.cluster.is_silent()
+                && let Some(disk) = &context.cluster.node(at)?.disk
+            {
+                taken += disk.fill()?;
+            }
+        }
+        Ok(json!({"bytes_taken": taken}))
+    }
+
+    fn end(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Outcome> {
+        let (mut codes, mut late) = (Vec::new(), 0);
+        for (place, &at) in self.nodes.iter().enumerate() {
+            if self.is_real(context, at)? {
+                if let Some(disk) = &context.cluster.node(at)?.disk {
+                    disk.empty()?;
+                }
+            } else {
+                // Off before it is counted: a call may fail to the last moment. A node that has
+                // ended is off by itself, and one that does not answer may be about to end.
+                _ = context.cluster.control(at, &json!({"do": "disk", "action": "off"}));
+                let before = self.before.get(place).copied().unwrap_or(0);
+                let reported = fired(context, at, "disk", self.name());
+                let wrong = reported.map_or(0, |reported| reported.saturating_sub(before));
+                late += wrong;
+                let may_end = self.mode != DiskFault::Slow && (reported.is_none() || wrong > 0);
+                let goes_on = may_end && outlives(context, at)?;
+                if goes_on && wrong > 0 && self.file == "log" {
+                    let name = &context.cluster.node(at)?.name;
+                    context
+                        .finding(&format!("{name} goes on though {wrong} calls on its log failed"));
+                }
+            }
+            context.forbid_exit(at, "disk")?;
+            codes.extend(context.ended(self.ends, at));
+            context.start(at)?;
+        }
+        let took_effect = match self.mode {
+            DiskFault::Slow => late > 0,
+            _ => codes.contains(&EXIT_IO),
+        };
+        Ok(Outcome { took_effect, seen: json!({"exit": codes, "late": late}) })
+    }
+}
+
+/// A bit of a stopped node's file is another, or a bit in each of several pages.
+///
+/// Most pages are never read again, so a node may well go on: then it must show the state of the
+/// others, and what its clients read is judged like any other answer.
+struct BitFlip {
+    nodes: Vec<usize>,
+    draw: u64,
+    file: &'static str,
+    /// Where, and what stands there now.
+    flipped: Vec<(usize, u8)>,
+    /// Nodes that had ended by themselves before.
+    ends: usize,
+    refused: bool,
+    same_hash: bool,
+}
+
+impl BitFlip {
+    const fn new(nodes: Vec<usize>, draw: u64) -> Self {
+        let file = if draw.is_multiple_of(2) { "state.redb" } else { "log.redb" };
+        Self { nodes, draw, file, flipped: Vec::new(), ends: 0, refused: false, same_hash: false }
+    }
+
+    /// How many of the flipped bits are still on disk.
+    fn left(&self, context: &FaultContext<'_>, at: usize) -> anyhow::Result<usize> {
+        let bytes = fs::read(context.cluster.node(at)?.data_dir.join(self.file))?;
+        let still = |(place, byte): &&(usize, u8)| bytes.get(*place) == Some(byte);
+        Ok(self.flipped.iter().filter(still).count())
+    }
+}
+
+impl FaultInjector for BitFlip {
+    fn begin(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Value> {
+        let &at = self.nodes.first().context("no node")?;
+        self.ends = context.exits.len();
+        context.allow_exit(at, "bit_flip", &[EXIT_CORRUPT]);
+        context.cluster.kill(at)?;
+        if context.cluster.is_silent() {
+            return Ok(Value::Null);
+        }
+        let path = context.cluster.node(at)?.data_dir.join(self.file);
+        let mut bytes =
+            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        // Revisions differ from run to run, so do the pages; the history says which they were.
+        let mut seed = Seed::of(self.draw, bytes.len() as u64);
+        for _ in 0..if seed.below(2) == 0 { 1 } else { PAGES_MAX } {
+            let place = flip(&mut bytes, seed.draw())?;
+            self.flipped.push((place, bytes.get(place).copied().unwrap_or(0)));
+        }
+        context.destroyed.insert(at);
+        fs::write(&path, bytes)?;
+        context.start(at)?;
+        Ok(json!({"file": self.file, "flipped": self.flipped}))
+    }
+
+    fn watch(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<()> {
+        let Some(at) = self.nodes.first() else { return Ok(()) };
+        self.refused |= context.ended(self.ends, *at).any(|code| code == EXIT_CORRUPT);
+        if !self.refused && !context.cluster.is_silent() {
+            self.same_hash |= compare(context, *at)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Outcome> {
+        let &at = self.nodes.first().context("no node")?;
+        self.watch(context)?;
+        if context.cluster.is_silent() {
+            context.forbid_exit(at, "bit_flip")?;
+            return Ok(Outcome::default());
+        }
+        // It may refuse to the last moment.
+        context.cluster.force_kill(at)?;
+        context.forbid_exit(at, "bit_flip")?;
+        self.refused |= context.ended(self.ends, at).any(|code| code == EXIT_CORRUPT);
+        let left = self.left(context, at)?;
+        let data_dir = context.cluster.node(at)?.data_dir.to_string_lossy().into_owned();
+        let check = context.cluster.run(&["inspect", "check", "--data-dir", &data_dir]);
+        let back = membership::replace(context, at)?;
+        let seen = json!({"refused": self.refused, "same_hash_as_others": self.same_hash,
+            "left_on_disk": left, "inspect_check": check.err().map(|error| format!("{error:#}")),
+            "replaced": back});
+        Ok(Outcome { took_effect: self.refused || self.same_hash && left > 0, seen })
+    }
+}
+
+/// Whether the damaged node has the state of the others; a finding if it has another.
+fn compare(context: &FaultContext<'_>, at: usize) -> anyhow::Result<bool> {
+    let name = &context.cluster.node(at)?.name;
+    let others = context.cluster.founders().iter().filter(|n| n.name != *name && n.is_started());
+    let mut client = HttpClient::new(Duration::from_secs(4));
+    for other in others {
+        let request = Request::get("/v1/cluster/hash", &context.live.staff);
+        let Ok(answer) = client.send(other.api, &request) else { continue };
+        let Some(body) = answer.body else { continue };
+        let rows = body.get("nodes").and_then(Value::as_array).cloned().unwrap_or_default();
+        let hash = |wanted: &str| {
+            let row = rows.iter().find(|row| row.get("name").is_some_and(|n| n == wanted))?;
+            row.get("hash")?.as_str().map(str::to_owned)
+        };
+        if let (Some(own), Some(theirs)) = (hash(name), hash(&other.name)) {
+            if own != theirs {
+                context.finding(&format!("{name} serves a damaged state: {own}, not {theirs}"));
+            }
+            return Ok(own == theirs);
+        }
+    }
+    Ok(false)
+}
+
+/// Changes one bit of a page that is not empty; answers where.
+fn flip(bytes: &mut [u8], draw: u64) -> anyhow::Result<usize> {
+    let used: Vec<usize> = (0..bytes.len().div_ceil(PAGE_BYTES))
+        .map(|page| page * PAGE_BYTES)
+        .filter(|at| bytes.iter().skip(*at).take(PAGE_BYTES).any(|byte| *byte != 0))
+        .collect();
+    ensure!(!used.is_empty(), "the file is empty");
+    let page = used.get(usize::try_from(draw % used.len() as u64)?).copied().unwrap_or(0);
+    let filled = |at: &usize| bytes.get(*at).is_some_and(|byte| *byte != 0);
+    let places: Vec<usize> = (page..page + PAGE_BYTES).filter(filled).collect();
+    let place = places.get(usize::try_from((draw >> 16) % places.len().max(1) as u64)?);
+    let place = place.copied().context("the page is empty")?;
+    if let Some(byte) = bytes.get_mut(place) {
+        *byte ^= 1 << (draw % 8);
+    }
+    Ok(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bit_of_a_used_page_is_flipped() {
+        for draw in 0..500 {
+            let mut bytes = vec![0_u8; 3 * PAGE_BYTES];
+            bytes[PAGE_BYTES + 7] = 1;
+            bytes[2 * PAGE_BYTES + 9] = 255;
+            let before = bytes.clone();
+            let place = flip(&mut bytes, draw * 7919).unwrap();
+            assert!([PAGE_BYTES + 7, 2 * PAGE_BYTES + 9].contains(&place), "{place}");
+            let flipped: u32 = before.iter().zip(&bytes).map(|(a, b)| (a ^ b).count_ones()).sum();
+            assert_eq!(flipped, 1);
+        }
+        assert!(flip(&mut [0; 10], 1).is_err());
+    }
+}

@@ -1,0 +1,295 @@
+//! Carries a plan out, one thread beside the clients, and heals whatever happens.
+//!
+//! Every fault is said twice: as it begins (`"phase": "begin"`) and as it ends, with what was seen
+//! of it. Faults that came too late to end in time are left out; those whose nodes all bear
+//! another fault say so. Healing goes backwards, also when a step fails.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::context::FaultContext;
+use super::plan::{Fault, PlannedFault};
+use super::{FaultInjector, Outcome, injector, membership};
+use crate::drive::client_loop::LiveRun;
+use crate::drive::cluster::process::Cluster;
+use crate::judge::check::recovery;
+
+/// How often the clock of the plan is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How often what is broken is looked at.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// Other faults may keep members from changing; those must get their turn to end.
+const PATIENCE_IN_CHAOS: Duration = Duration::from_secs(4);
+/// What the nemesis says at its end.
+const NOTES: &str = "nemesis_notes";
+
+/// A fault at work.
+struct ActiveFault {
+    number: usize,
+    planned: PlannedFault,
+    nodes: Vec<usize>,
+    until: Instant,
+    injector: Box<dyn FaultInjector>,
+    troubles: Vec<String>,
+}
+
+/// Carries the plan out within this time; everything that was broken is mended.
+pub fn execute(
+    plan: &[PlannedFault],
+    limit: Duration,
+    cluster: &mut Cluster,
+    live: &LiveRun,
+    dir: &Path,
+) -> anyhow::Result<()> {
+    let mut context = FaultContext::new(cluster, live, dir.to_owned());
+    let mut kinds = plan.iter().map(PlannedFault::kind);
+    let first = kinds.next();
+    if kinds.any(|kind| Some(kind) != first) {
+        context.membership_timeout = PATIENCE_IN_CHAOS;
+    }
+    let mut open = Vec::new();
+    let result = run_plan(plan, limit, &mut context, &mut open);
+    while let Some(fault) = open.pop() {
+        end(fault, &mut context);
+    }
+    let healed = heal(&mut context, recovery::LIMIT);
+    let snapshots = context.log_count("sending a snapshot");
+    context.live.record_event(NOTES, json!({"snapshots_sent": snapshots}));
+    result.and(healed)
+}
+
+fn run_plan(
+    plan: &[PlannedFault],
+    limit: Duration,
+    context: &mut FaultContext<'_>,
+    open: &mut Vec<ActiveFault>,
+) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut watched = started;
+    let mut left = plan.iter().enumerate().peekable();
+    while left.peek().is_some() || !open.is_empty() {
+        thread::sleep(TICK);
+        context.check_exits()?;
+        while let Some(at) = open.iter().position(|fault| fault.until <= Instant::now()) {
+            end(open.remove(at), context);
+        }
+        // What was slow to begin holds up the next of its kind: they must not overlap.
+        let due = |planned: &PlannedFault| {
+            started.elapsed() >= Duration::from_millis(planned.at_ms)
+                && open.iter().all(|fault| fault.planned.kind() != planned.kind())
+        };
+        if let Some((number, planned)) = left.next_if(|(_, planned)| due(planned)) {
+            let ends = started.elapsed() + Duration::from_millis(planned.lasts_ms);
+            if ends < limit && !context.live.done.load(Ordering::Relaxed) {
+                begin(number, planned, context, open);
+            } else {
+                let said = json!({"phase": "begin", "number": number, "mode": planned.mode(),
+                    "left_out": "no time was left for it"});
+                context.live.record_event(planned.kind().name(), said);
+            }
+        }
+        if watched.elapsed() >= WATCH_EVERY {
+            watched = Instant::now();
+            for fault in open.iter_mut() {
+                if let Err(error) = fault.injector.watch(context) {
+                    fault.troubles.push(format!("{error:#}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn begin(
+    number: usize,
+    planned: &PlannedFault,
+    context: &mut FaultContext<'_>,
+    open: &mut Vec<ActiveFault>,
+) {
+    let busy = |at: &usize| {
+        planned.holds_nodes()
+            && open.iter().any(|fault| fault.planned.holds_nodes() && fault.nodes.contains(at))
+    };
+    let mut nodes = planned.target.resolve(&context.wanted(), context.leader(), planned.node);
+    nodes.retain(|at| !busy(at));
+    let (kind, mode) = (planned.kind().name(), planned.mode());
+    let names = context.names(&nodes);
+    let mut said = json!({"phase": "begin", "number": number, "mode": mode,
+        "target": planned.target.name(), "nodes": names});
+    let one_is_away = !context.destroyed.is_empty()
+        || context.cluster.founders().iter().any(|node| !node.is_wanted);
+    if let Some(why) = obstacle(planned, &nodes, one_is_away, open) {
+        if let Some(said) = said.as_object_mut() {
+            said.insert("left_out".to_owned(), json!(why));
+        }
+        return context.live.record_event(kind, said);
+    }
+    context.live.record_event(kind, said);
+    let injector = injector(planned, &nodes);
+    let until = Instant::now() + Duration::from_millis(planned.lasts_ms);
+    let planned = planned.clone();
+    let mut fault = ActiveFault { number, planned, nodes, until, injector, troubles: vec![] };
+    let begun = fault.injector.begin(context);
+    match begun {
+        Ok(Value::Null) => {}
+        Ok(done) => context.live.record_event(
+            &format!("{kind}_begun"),
+            json!({"number": number, "mode": fault.planned.mode(), "done": done}),
+        ),
+        Err(error) => fault.troubles.push(format!("{error:#}")),
+    }
+    // What began slowly still lasts as long as planned, unless its end is what counts.
+    if !matches!(fault.planned.fault, Fault::Pause { .. }) {
+        fault.until = Instant::now() + Duration::from_millis(fault.planned.lasts_ms);
+    }
+    open.push(fault);
+}
+
+/// Why a fault is left out, if it is. Disks that are lost at once stay a minority: of three nodes
+/// one, and of five one as well.
+fn obstacle(
+    planned: &PlannedFault,
+    nodes: &[usize],
+    one_is_away: bool,
+    open: &[ActiveFault],
+) -> Option<&'static str> {
+    if nodes.is_empty() {
+        return Some("its nodes bear another fault");
+    }
+    let one_is_lost = one_is_away || open.iter().any(|fault| fault.planned.destroys());
+    (planned.destroys() && one_is_lost).then_some("another disk is lost, or may be")
+}
+
+fn end(mut fault: ActiveFault, context: &mut FaultContext<'_>) {
+    let outcome = fault.injector.end(context).unwrap_or_else(|error| {
+        fault.troubles.push(format!("{error:#}"));
+        Outcome::default()
+    });
+    let names = context.names(&fault.nodes);
+    let mut said = json!({"phase": "end", "number": fault.number, "mode": fault.planned.mode(),
+        "nodes": names, "took_effect": outcome.took_effect, "seen": outcome.seen});
+    if let Some(said) = said.as_object_mut()
+        && !fault.troubles.is_empty()
+    {
+        said.insert("troubles".to_owned(), json!(fault.troubles));
+    }
+    context.live.record_event(fault.planned.kind().name(), said);
+}
+
+/// After the last fault: no way is cut, the members are the founders, and all of them run.
+fn heal(context: &mut FaultContext<'_>, limit: Duration) -> anyhow::Result<()> {
+    let ways = context.cluster.network.heal_all();
+    all_run(context)?;
+    // Changes of members wait for a leader; it has to come back in time all the same.
+    if !context.wait(limit, |context| Ok(context.leader().is_some()))? {
+        context.finding(&format!("no leader within {limit:?} of the last fault"));
+    }
+    let members = if context.touched_members { membership::restore(context) } else { Ok(()) };
+    all_run(context)?;
+    ways.and(members)
+}
+
+fn all_run(context: &mut FaultContext<'_>) -> anyhow::Result<()> {
+    for at in context.wanted() {
+        context.cluster.freeze(at, false)?;
+        context.start(at)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::drive::cluster::process::tests::scripted;
+    use crate::drive::nemesis::plan::{DiskFault, FailpointAction, MembershipChange, Target};
+    use crate::record::recorder::Recorder;
+
+    #[derive(Debug)]
+    struct Harmless;
+
+    impl FaultInjector for Harmless {
+        fn begin(&mut self, _: &mut FaultContext<'_>) -> anyhow::Result<Value> {
+            Ok(Value::Null)
+        }
+
+        fn end(&mut self, _: &mut FaultContext<'_>) -> anyhow::Result<Outcome> {
+            Ok(Outcome::default())
+        }
+    }
+
+    #[test]
+    fn a_healed_cluster_without_a_leader_is_a_finding() {
+        let (dir, mut cluster) = scripted("exec sleep 600", false);
+        let live = live(dir.path());
+        let mut context = FaultContext::new(&mut cluster, &live, dir.path().to_owned());
+        heal(&mut context, Duration::ZERO).unwrap();
+        assert!(said(&live, dir.path()).contains("no leader within 0ns of the last fault"));
+        assert!(context.cluster.is_running(0).unwrap());
+    }
+
+    /// What a node was hurt by is lifted while it is about to end.
+    #[track_caller]
+    fn is_let_off(fault: Fault, who: &'static str, code: i32) {
+        let (dir, mut cluster) = scripted(&format!("sleep 0.1; exit {code}"), false);
+        let live = live(dir.path());
+        let mut context = FaultContext::new(&mut cluster, &live, dir.path().to_owned());
+        context.start(0).unwrap();
+        context.allow_exit(0, who, &[code]);
+        let planned = PlannedFault { at_ms: 0, lasts_ms: 1, target: Target::One, node: 0, fault };
+        let outcome = injector(&planned, &[0]).end(&mut context).unwrap();
+        assert!(outcome.took_effect, "{outcome:?}");
+        let reported = said(&live, dir.path());
+        assert!(reported.contains(r#""explained":true"#), "{reported}");
+    }
+
+    #[test]
+    fn a_node_that_ends_as_its_fault_is_lifted_is_let_off() {
+        is_let_off(Fault::Disk { mode: DiskFault::Full }, "disk", 74);
+        let name = "log_append_before".to_owned();
+        is_let_off(
+            Fault::Failpoint { name, action: FailpointAction::Panic, ms: 0 },
+            "failpoint",
+            70,
+        );
+    }
+
+    fn live(dir: &Path) -> LiveRun {
+        let history = std::fs::File::create(dir.join("history.jsonl")).unwrap();
+        let recorder = Recorder::new(history, "r").unwrap();
+        LiveRun { recorder, nodes: Vec::new(), staff: String::new(), done: AtomicBool::new(false) }
+    }
+
+    fn said(live: &LiveRun, dir: &Path) -> String {
+        live.recorder.close().unwrap();
+        std::fs::read_to_string(dir.join("history.jsonl")).unwrap()
+    }
+
+    #[test]
+    fn a_disk_is_not_destroyed_while_another_is_lost() {
+        let planned =
+            |fault| PlannedFault { at_ms: 0, lasts_ms: 1, target: Target::One, node: 0, fault };
+        let at_work = |planned: &PlannedFault| ActiveFault {
+            number: 1,
+            planned: planned.clone(),
+            nodes: vec![1],
+            until: Instant::now(),
+            injector: Box::new(Harmless),
+            troubles: Vec::new(),
+        };
+        let (replace, kill) =
+            (planned(Fault::Membership { step: MembershipChange::Replace }), planned(Fault::Kill));
+        assert_eq!(obstacle(&replace, &[0], false, &[]), None);
+        assert_eq!(obstacle(&replace, &[0], false, &[at_work(&kill)]), None);
+        let lost = Some("another disk is lost, or may be");
+        assert_eq!(obstacle(&replace, &[0], true, &[]), lost);
+        assert_eq!(obstacle(&replace, &[0], false, &[at_work(&replace)]), lost);
+        assert_eq!(obstacle(&kill, &[0], true, &[at_work(&replace)]), None);
+        assert_eq!(obstacle(&kill, &[], false, &[]), Some("its nodes bear another fault"));
+    }
+}

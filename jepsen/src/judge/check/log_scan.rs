@@ -1,0 +1,51 @@
+//! No node says what no healthy node says: a panic, a broken invariant, corrupt data.
+//!
+//! A fault of that kind that the nemesis put on that node is let off: a node that was given a
+//! flipped bit should say that its file is corrupt.
+
+use super::injected::{Injected, injected};
+use super::{Evidence, Finding};
+use crate::record::node_log::{Line, SHOWN_CHARS};
+
+/// Judges the run.
+pub fn check(evidence: &Evidence) -> Finding {
+    let mut finding = Finding::new("log_scan");
+    finding.looked_at = evidence.logs.lines;
+    let mut let_off = 0_u64;
+    for line in &evidence.logs.alarms {
+        let at = line.at_ms.and_then(|ms| evidence.metadata.since_start(ms));
+        let explained = injected(&evidence.history.faults).any(|fault| explains(&fault, line, at));
+        if explained {
+            let_off += 1;
+        } else {
+            let text: String = line.text.chars().take(SHOWN_CHARS).collect();
+            let note = format!("{} line {}: {text}", line.node, line.number);
+            match at {
+                Some(at) => finding.wrong_at(at, note),
+                None => finding.wrong(note),
+            }
+        }
+    }
+    // A simulation has no logs of its own.
+    let is_live = !evidence.metadata.binary.is_empty();
+    if is_live && evidence.logs.logs == 0 {
+        finding.unsure("the run has no node logs");
+    }
+    if let_off > 0 {
+        finding.tell(format!("{let_off} lines tell of faults that were injected"));
+    }
+    finding
+}
+
+/// Whether the nemesis asked for it, on this node and just then.
+fn explains(fault: &Injected<'_>, line: &Line, at: Option<u64>) -> bool {
+    let text = line.text.to_ascii_lowercase();
+    let words: &[&str] = if text.contains("bug: failpoint") || text.contains("panic") {
+        &["panic"]
+    } else if text.contains("bug: ") {
+        return false;
+    } else {
+        &["flip", "eio"]
+    };
+    fault.is(words) && fault.is_on(&line.node) && at.is_none_or(|at| fault.shows_at(at))
+}

@@ -1,0 +1,107 @@
+//! Every acknowledged order is in every list that was asked for afterwards, once.
+//!
+//! An element is an order of a sale. It is in the set from its acknowledgement on, or from the
+//! first list that shows it. A list that misses it afterwards is stale if a later one has it, and
+//! else it is lost. Lists are linearizable, so both are wrong at any time, not only in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Evidence, Finding};
+use crate::judge::model::stock::{Answer, Call};
+use crate::judge::operation::Ended;
+
+/// One list of a sale.
+struct List<'a> {
+    called: u64,
+    returned: u64,
+    ids: BTreeSet<&'a str>,
+}
+
+/// Judges the run.
+pub fn check(evidence: &Evidence) -> Finding {
+    let mut finding = Finding::new("set_full");
+    let mut lists: BTreeMap<&str, Vec<List<'_>>> = BTreeMap::new();
+    // By sale and order: since when it is in the set.
+    let mut added: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for operation in &evidence.operations {
+        let sale = operation.pool.as_deref().unwrap_or_default();
+        let Ended::Decided { at, answer, .. } = &operation.ended else { continue };
+        match (&operation.call, answer) {
+            (Call::Order { .. }, Answer::Ordered { order, .. }) => {
+                added.insert((sale, order), *at);
+            }
+            (Call::Orders, Answer::Orders(rows)) => {
+                let ids: BTreeSet<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
+                if ids.len() < rows.len() {
+                    let note = format!("a list of {sale} at {at} ns shows an order twice");
+                    finding.wrong_at(operation.called, note);
+                }
+                let list = List { called: operation.called, returned: *at, ids };
+                lists.entry(sale).or_default().push(list);
+            }
+            _ => {}
+        }
+    }
+    finding.looked_at = lists.values().map(|lists| lists.len() as u64).sum();
+    if finding.looked_at == 0 {
+        finding.unsure("no list was answered");
+    }
+    nothing_invented(evidence, &lists, &added, &mut finding);
+    for (sale, lists) in &mut lists {
+        lists.sort_by_key(|list| list.called);
+        for list in lists.iter() {
+            for id in &list.ids {
+                let since = added.entry((sale, id)).or_insert(u64::MAX);
+                *since = list.returned.min(*since);
+            }
+        }
+        let elements = added.range((*sale, "")..).take_while(|((of, _), _)| of == sale);
+        for ((_, id), since) in elements {
+            held(sale, id, *since, lists, &mut finding);
+        }
+    }
+    finding
+}
+
+/// From `since` on every list has it.
+fn held(sale: &str, id: &str, since: u64, lists: &[List<'_>], finding: &mut Finding) {
+    let later = lists.iter().filter(|list| list.called > since);
+    let Some(missing) = later.clone().find(|list| !list.ids.contains(id)) else { return };
+    let again = later.clone().any(|list| list.called > missing.called && list.ids.contains(id));
+    let what = if again { "stale" } else { "lost" };
+    let called = missing.called;
+    finding.wrong_at(
+        called,
+        format!(
+            "{what}: {id} of {sale} was there at {since} ns, the list called at {called} ns is \
+             without it"
+        ),
+    );
+}
+
+/// Whatever is listed was asked for.
+fn nothing_invented(
+    evidence: &Evidence,
+    lists: &BTreeMap<&str, Vec<List<'_>>>,
+    added: &BTreeMap<(&str, &str), u64>,
+    finding: &mut Finding,
+) {
+    let explained: BTreeSet<&str> = evidence
+        .effects
+        .resolved
+        .iter()
+        .filter_map(|resolved| match &resolved.answer {
+            Answer::Ordered { order, .. } => Some(order.as_str()),
+            _ => None,
+        })
+        .collect();
+    let mut seen = BTreeSet::new();
+    for (sale, lists) in lists {
+        for id in lists.iter().flat_map(|list| &list.ids) {
+            let known = added.contains_key(&(*sale, *id)) || explained.contains(id);
+            if !known && seen.insert(*id) {
+                finding.wrong(format!("{id} of {sale} is listed, and nobody added it"));
+            }
+        }
+    }
+}

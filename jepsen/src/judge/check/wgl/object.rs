@@ -1,0 +1,131 @@
+//! One sale or product of a specification, for the search.
+
+use std::hash::Hash;
+use std::marker::PhantomData;
+
+use super::search::Sequential;
+use crate::judge::model::{Specification, register, stock};
+
+/// A specification whose objects can be searched one at a time.
+pub(super) trait Searchable: Specification + Eq + Hash {
+    /// Whether this creates an object that depends on no other.
+    fn creates(call: &Self::Call) -> bool;
+    /// The object that this answer created.
+    fn created(answer: &Self::Answer) -> Option<&str>;
+    /// Whether this was decided by what the customer does elsewhere.
+    fn is_of_elsewhere(answer: &Self::Answer) -> bool;
+    /// An answer that nobody was told, with ids nobody knows.
+    fn unseen(at: usize) -> Self::Answer;
+    /// The state of one object, for a reader.
+    fn show(&self, id: &str) -> String;
+}
+
+impl Searchable for stock::Model {
+    fn creates(call: &stock::Call) -> bool {
+        // A sale with a product moves units to it and from it: not alone.
+        matches!(call, stock::Call::Sale { product: None, .. })
+    }
+
+    fn created(answer: &stock::Answer) -> Option<&str> {
+        match answer {
+            stock::Answer::Sale { sale: id } | stock::Answer::Product { product: id } => Some(id),
+            _ => None,
+        }
+    }
+
+    fn is_of_elsewhere(answer: &stock::Answer) -> bool {
+        answer.refused() == Some("too_many_pending_orders")
+    }
+
+    fn unseen(at: usize) -> stock::Answer {
+        stock::Answer::Ordered { order: format!("unseen {at}"), pay_by: None }
+    }
+
+    fn show(&self, id: &str) -> String {
+        self.accounts(id).map_or_else(
+            || "no such sale".into(),
+            |a| format!("available {}, held {}, sold {}", a.available, a.held, a.sold),
+        )
+    }
+}
+
+impl Searchable for register::Model {
+    fn creates(call: &register::Call) -> bool {
+        matches!(call, register::Call::Create { .. })
+    }
+
+    fn created(answer: &register::Answer) -> Option<&str> {
+        if let register::Answer::Created { product, .. } = answer { Some(product) } else { None }
+    }
+
+    fn is_of_elsewhere(_: &register::Answer) -> bool {
+        false
+    }
+
+    fn unseen(_: usize) -> register::Answer {
+        register::Answer::Refused("nobody was told".into())
+    }
+
+    fn show(&self, id: &str) -> String {
+        self.value(id).map_or_else(
+            || "no such product".into(),
+            |(price, version)| format!("price {price}, version {version}"),
+        )
+    }
+}
+
+/// One object.
+pub(super) struct Object<S> {
+    /// `sal_...` or `prd_...`
+    pub(super) id: String,
+    specification: PhantomData<S>,
+}
+
+/// A call, and an answer with ids of its own should it have run without anybody being told.
+#[derive(Clone)]
+pub(super) struct Asked<S: Specification> {
+    pub(super) call: S::Call,
+    pub(super) unseen: S::Answer,
+    /// The label, for the order that is tried when the search gives up.
+    pub(super) revision: Option<u64>,
+}
+
+impl<S: Searchable> Object<S> {
+    pub(super) fn new(id: &str) -> Self {
+        Self { id: id.to_owned(), specification: PhantomData }
+    }
+
+    /// What the specification would answer; ids are taken from the answer that was given.
+    pub(super) fn expected(
+        &self,
+        state: &S,
+        asked: &Asked<S>,
+        given: Option<&S::Answer>,
+    ) -> S::Answer {
+        state.predict(&self.id, &asked.call, given.unwrap_or(&asked.unseen))
+    }
+}
+
+impl<S: Searchable> Sequential for Object<S> {
+    type State = S;
+    type Call = Asked<S>;
+    type Answer = S::Answer;
+
+    fn start(&self) -> S {
+        S::default()
+    }
+
+    fn step(&self, state: &S, asked: &Asked<S>, given: Option<&S::Answer>) -> Option<S> {
+        match given {
+            Some(given) if S::is_read(&asked.call) => {
+                (state.predict(&self.id, &asked.call, given) == *given).then(|| state.clone())
+            }
+            Some(given) => state.after(&self.id, &asked.call, given),
+            None => {
+                let mut next = state.clone();
+                next.step(&self.id, None, &asked.call, &asked.unseen);
+                (next != *state).then_some(next)
+            }
+        }
+    }
+}
