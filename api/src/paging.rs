@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use firstcome_domain::id::{OrderId, ProductId, SaleId};
 use firstcome_domain::stock::{LedgerKey, PoolId};
 use firstcome_domain::value::Revision;
+use firstcome_storage::query::OrderPlace;
 use hmac::Mac as _;
 
 use crate::keys::{Keys, Version};
@@ -38,7 +39,20 @@ macro_rules! id_keys {
     )*};
 }
 
-id_keys!(OrderId, ProductId, SaleId);
+id_keys!(ProductId, SaleId);
+
+impl Key for OrderPlace {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.ticket.get().to_be_bytes());
+        out.extend_from_slice(&self.id.get().to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (ticket, id) = bytes.split_first_chunk()?;
+        let ticket = Revision::new(u64::from_be_bytes(*ticket));
+        Some(Self { ticket, id: OrderId::new(u128::from_be_bytes(id.try_into().ok()?)) })
+    }
+}
 
 /// An event's place: revision and offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -169,33 +183,34 @@ mod tests {
     fn a_cursor_goes_on_where_it_was_made() {
         let keys = keys();
         let list = ListName::new("orders").filter("status", Some("paid"));
-        let cursor = list.cursor(&keys, &OrderId::new(9)).unwrap();
-        assert_eq!(list.after(&keys, Some(&cursor)).unwrap(), Some(OrderId::new(9)));
-        assert_eq!(list.after::<OrderId>(&keys, None).unwrap(), None);
+        let place = OrderPlace { ticket: Revision::new(7), id: OrderId::new(9) };
+        let cursor = list.cursor(&keys, &place).unwrap();
+        assert_eq!(list.after(&keys, Some(&cursor)).unwrap(), Some(place));
+        assert_eq!(list.after::<OrderPlace>(&keys, None).unwrap(), None);
     }
 
     #[test]
     fn other_lists_filters_keys_and_changes_are_refused() {
         let made = keys();
         let list = ListName::new("orders").filter("status", Some("paid"));
-        let cursor = list.cursor(&made, &OrderId::new(9)).unwrap();
+        let cursor = list.cursor(&made, &SaleId::new(9)).unwrap();
         for other in [
             ListName::new("orders"),
             ListName::new("orders").filter("status", Some("expired")),
             ListName::new("sales").filter("status", Some("paid")),
         ] {
-            assert!(other.after::<OrderId>(&made, Some(&cursor)).is_err());
+            assert!(other.after::<SaleId>(&made, Some(&cursor)).is_err());
         }
-        assert!(list.after::<OrderId>(&keys(), Some(&cursor)).is_err());
+        assert!(list.after::<SaleId>(&keys(), Some(&cursor)).is_err());
         assert!(list.after::<LedgerKey>(&made, Some(&cursor)).is_err());
         for bad in ["", "x", "AAAA", &cursor[1..], "\u{e9}"] {
-            assert!(list.after::<OrderId>(&made, Some(bad)).is_err(), "{bad}");
+            assert!(list.after::<SaleId>(&made, Some(bad)).is_err(), "{bad}");
         }
         for at in 0..cursor.len() {
             let mut changed = cursor.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert!(list.after::<OrderId>(&made, Some(&changed)).is_err(), "{at}");
+            assert!(list.after::<SaleId>(&made, Some(&changed)).is_err(), "{at}");
         }
     }
 

@@ -2,8 +2,12 @@
 
 use std::str::FromStr;
 
+use firstcome_domain::Millis;
+use firstcome_storage::query::Direction;
+
 use crate::options::Consistency;
 use crate::problem::{Code, Problem};
+use crate::rfc3339;
 use crate::spec::Spec;
 
 /// The query parameters of one request.
@@ -66,6 +70,21 @@ impl Query {
         } else {
             Err(wrong("limit", "out_of_range", "a number from 1 to 100"))
         }
+    }
+
+    /// Which way the list runs: newest first, unless the request says otherwise.
+    pub(crate) fn direction(&self) -> Result<Direction, Problem> {
+        let words = [("asc", Direction::Up), ("desc", Direction::Down)];
+        Ok(self.word("order", &words)?.unwrap_or_default())
+    }
+
+    /// An instant.
+    pub(crate) fn instant(&self, name: &str) -> Result<Option<Millis>, Problem> {
+        let parsed = self.get(name).map(|text| {
+            let wanted = "an RFC 3339 instant, such as 2026-11-22T01:00:00.000Z";
+            rfc3339::parse(text).ok_or_else(|| wrong(name, "invalid", wanted))
+        });
+        parsed.transpose()
     }
 
     /// How fresh the read has to be, if the request says.

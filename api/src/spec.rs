@@ -72,6 +72,8 @@ const PAGING: [Parameter; 2] = [
     parameter("limit", "Rows at most, 1 to 100; 20 if left out."),
     parameter("cursor", "`next_cursor` of the page before, with the same filters."),
 ];
+/// The direction of a list, for routes whose list can run both ways.
+pub(crate) const ORDER: Parameter = parameter("order", "`desc`, newest first (default), or `asc`.");
 const CONSISTENCY: Parameter =
     parameter("consistency", "`linearizable` sees all that was answered before; `local` does not.");
 

@@ -9,7 +9,10 @@ use firstcome_domain::stock::{LedgerKey, PoolId};
 use firstcome_domain::value::{Millis, Revision};
 use firstcome_domain::view::DueRow;
 
-/// The longest key is `holds_due`'s: pool 17, instant 8, order 16. Seven bytes to spare.
+use crate::query::OrderPlace;
+
+/// The longest key is `orders_by_pool`'s: pool 17, status 1, ticket 8, order 16. Five bytes to
+/// spare.
 const KEY_BYTES_MAX: usize = 47;
 
 /// A key, or the beginning of one, without an allocation.
@@ -91,6 +94,11 @@ impl Key {
         self.byte(status as u8)
     }
 
+    /// Where an order stands in lists: by ticket.
+    pub(crate) fn place(self, place: OrderPlace) -> Self {
+        self.revision(place.ticket).order(place.id)
+    }
+
     pub(crate) fn scope(self, scope: Scope) -> Self {
         self.with(&scope.0)
     }
@@ -139,6 +147,12 @@ impl Key {
     pub(crate) fn millis_at(&self, start: usize) -> Option<Millis> {
         let bytes = self.as_slice().get(start..start + 8)?;
         Some(Millis::new(i64::from_be_bytes(bytes.try_into().ok()?) ^ i64::MIN))
+    }
+
+    /// The 24 bytes from `start` on, as the place of an order.
+    pub(crate) fn place_at(&self, start: usize) -> Option<OrderPlace> {
+        let (ticket, id) = (self.revision_at(start)?, self.id_at(start.checked_add(8)?)?);
+        Some(OrderPlace { ticket, id: OrderId::new(id) })
     }
 
     /// A due key taken apart.

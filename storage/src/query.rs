@@ -1,6 +1,7 @@
 //! Reads for people: the typed view of rules, and the lists of the API, each from an index.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Bound;
 
@@ -11,16 +12,18 @@ use firstcome_domain::order::{Order, Status};
 use firstcome_domain::product::Product;
 use firstcome_domain::sale::Sale;
 use firstcome_domain::stock::{LedgerKey, LedgerRow, PoolId};
-use firstcome_domain::value::Revision;
+use firstcome_domain::value::{Millis, Revision};
 use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::codec;
 use crate::key::Key;
 use crate::rows::{Core, IndexRow};
-use crate::scan::{Direction, Scan, prefix_end};
+use crate::scan::{Scan, prefix_end};
 use crate::state::Applied;
 use crate::table::Table;
+
+pub use crate::scan::Direction;
 
 /// Rows that one call of a filtered list looks at: about a millisecond.
 const LOOKED_AT_MAX: usize = 1000;
@@ -43,6 +46,12 @@ pub struct OrderFilter {
     pub pool: Option<PoolId>,
     /// With a line of this product, in any pool.
     pub product: Option<ProductId>,
+    /// Placed later than this ticket.
+    pub ticket_after: Option<Revision>,
+    /// Placed later than this instant of log time.
+    pub placed_after: Option<Millis>,
+    /// Placed earlier than this instant of log time.
+    pub placed_before: Option<Millis>,
 }
 
 impl OrderFilter {
@@ -51,6 +60,34 @@ impl OrderFilter {
             && self.status.is_none_or(|status| order.status == status)
             && self.pool.is_none_or(|pool| order.lines.iter().any(|line| line.pool == pool))
             && self.product.is_none_or(|id| order.lines.iter().any(|line| line.product == id))
+            && self.ticket_after.is_none_or(|ticket| order.ticket.revision > ticket)
+            && self.placed_after.is_none_or(|at| order.ticket.now > at)
+            && self.placed_before.is_none_or(|at| order.ticket.now < at)
+    }
+
+    /// Whether no order from this one on can match: log time never goes back along tickets.
+    fn is_past(&self, order: &Order, direction: Direction) -> bool {
+        match direction {
+            Direction::Up => self.placed_before.is_some_and(|at| order.ticket.now >= at),
+            Direction::Down => self.placed_after.is_some_and(|at| order.ticket.now <= at),
+        }
+    }
+}
+
+/// Where an order stands in lists: by its ticket, which the log gives. Ids carry the clock of the
+/// node that took the request, and would list a later order behind an earlier one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct OrderPlace {
+    /// The log entry that placed the order.
+    pub ticket: Revision,
+    /// The order.
+    pub id: OrderId,
+}
+
+impl OrderPlace {
+    /// The place of an order.
+    pub fn of(order: &Order) -> Self {
+        Self { ticket: order.ticket.revision, id: order.id }
     }
 }
 
@@ -138,28 +175,26 @@ impl<'a> ReadView<'a> {
         ids.into_iter().filter_map(|id| self.sale(id)).collect()
     }
 
-    /// Orders, newest first, from the narrowest index the filter allows: customer, pool, product
-    /// (through its pools), status, or all. Looks at a bounded number of orders per call, like
+    /// Orders by ticket, from the narrowest index the filter allows: customer, pool, product
+    /// (through its pools), or status. Looks at a bounded number of orders per call, like
     /// `products`.
     pub fn orders(
         &self,
         filter: OrderFilter,
-        after: Option<OrderId>,
+        direction: Direction,
+        after: Option<OrderPlace>,
         limit: usize,
-    ) -> Page<Order, OrderId> {
+    ) -> Page<Order, OrderPlace> {
         let mut filling = Filling::new(limit);
-        let mut visit = |id: OrderId| {
-            let order = self.order(id).filter(|order| filter.matches(order));
-            filling.take(id, order)
+        let (table, prefixes) = self.order_prefixes(&filter);
+        let visit = |place: OrderPlace| {
+            let order = self.order(place.id);
+            if order.as_ref().is_some_and(|order| filter.is_past(order, direction)) {
+                return false;
+            }
+            filling.take(place, order.filter(|order| filter.matches(order)))
         };
-        if let Some((table, prefixes)) = self.order_prefixes(&filter) {
-            self.ok(self.merge(table, &prefixes, after, &mut visit));
-        } else {
-            let high = after.map_or(Bound::Unbounded, |id| Bound::Excluded(Key::new().order(id)));
-            self.walk(Table::Orders, Bound::Unbounded, high, Direction::Down, |key, _| {
-                Ok(key.id_at(0).is_some_and(|id| visit(OrderId::new(id))))
-            });
-        }
+        self.ok(self.merge(table, &prefixes, filter.ticket_after, direction, after, visit));
         filling.page()
     }
 
@@ -229,7 +264,7 @@ impl<'a> ReadView<'a> {
     }
 
     /// The index, and the beginnings of its keys, that hold every order the filter can match.
-    fn order_prefixes(&self, filter: &OrderFilter) -> Option<(Table, Vec<Key>)> {
+    fn order_prefixes(&self, filter: &OrderFilter) -> (Table, Vec<Key>) {
         let statuses = |prefix: Key| -> Vec<Key> {
             match filter.status {
                 Some(status) => vec![prefix.status(status)],
@@ -237,15 +272,15 @@ impl<'a> ReadView<'a> {
             }
         };
         if let Some(customer) = filter.customer {
-            Some((Table::OrdersByCustomer, statuses(Key::new().user(customer))))
+            (Table::OrdersByCustomer, statuses(Key::new().user(customer)))
         } else if let Some(pool) = filter.pool {
-            Some((Table::OrdersByPool, statuses(Key::new().pool(pool))))
+            (Table::OrdersByPool, statuses(Key::new().pool(pool)))
         } else if let Some(product) = filter.product {
             let pools = self.pools_of(product).into_iter();
             let prefixes = pools.flat_map(|pool| statuses(Key::new().pool(pool))).collect();
-            Some((Table::OrdersByPool, prefixes))
+            (Table::OrdersByPool, prefixes)
         } else {
-            filter.status.map(|status| (Table::OrdersByStatus, vec![Key::new().status(status)]))
+            (Table::OrdersByStatus, statuses(Key::new()))
         }
     }
 
@@ -261,38 +296,76 @@ impl<'a> ReadView<'a> {
         pools
     }
 
-    /// Visits the order ids behind several prefixes, newest first, each once.
+    /// Visits the orders behind several prefixes by ticket, each once.
     fn merge(
         &self,
         table: Table,
         prefixes: &[Key],
-        after: Option<OrderId>,
-        mut visit: impl FnMut(OrderId) -> bool,
+        ticket_after: Option<Revision>,
+        direction: Direction,
+        after: Option<OrderPlace>,
+        mut visit: impl FnMut(OrderPlace) -> bool,
     ) -> Result<(), Error> {
         let mut scans: Vec<Scan<'a>> = Vec::with_capacity(prefixes.len());
-        let mut heads: BinaryHeap<(OrderId, usize)> = BinaryHeap::new();
-        let next = |scan: &mut Scan<'a>, start: usize| -> Result<Option<OrderId>, Error> {
+        let mut heads: BinaryHeap<(Ranked, usize)> = BinaryHeap::new();
+        let next = |scan: &mut Scan<'a>, start: usize| -> Result<Option<Ranked>, Error> {
             let Some((key, _)) = scan.next_row()? else { return Ok(None) };
-            let id = key.id_at(start).ok_or_else(|| self.damaged(table, "unknown key"))?;
-            Ok(Some(OrderId::new(id)))
+            let place = key.place_at(start).ok_or_else(|| self.damaged(table, "unknown key"))?;
+            Ok(Some(Ranked::new(place, direction)))
         };
         for prefix in prefixes {
-            let high = after.map_or(prefix_end(*prefix), |id| Bound::Excluded(prefix.order(id)));
-            let levels = self.core.levels();
-            let mut scan = levels.scan(table, Bound::Included(*prefix), high, Direction::Down)?;
-            heads.extend(next(&mut scan, prefix.as_slice().len())?.map(|id| (id, scans.len())));
+            let mut low = ticket_after.map_or(Bound::Included(*prefix), |ticket| {
+                let last = OrderPlace { ticket, id: OrderId::new(u128::MAX) };
+                Bound::Excluded(prefix.place(last))
+            });
+            let mut high = prefix_end(*prefix);
+            match (direction, after) {
+                (Direction::Up, Some(place)) => {
+                    let place = ticket_after.map_or(place, |ticket| {
+                        place.max(OrderPlace { ticket, id: OrderId::new(u128::MAX) })
+                    });
+                    low = Bound::Excluded(prefix.place(place));
+                }
+                (Direction::Down, Some(place)) => high = Bound::Excluded(prefix.place(place)),
+                (_, None) => {}
+            }
+            let mut scan = self.core.levels().scan(table, low, high, direction)?;
+            heads.extend(next(&mut scan, prefix.as_slice().len())?.map(|head| (head, scans.len())));
             scans.push(scan);
         }
         let mut last = None;
-        while let Some((id, place)) = heads.pop() {
-            if last != Some(id) && !visit(id) {
+        while let Some((head, scan)) = heads.pop() {
+            let place = head.place();
+            if last != Some(place) && !visit(place) {
                 break;
             }
-            last = Some(id);
-            if let (Some(scan), Some(prefix)) = (scans.get_mut(place), prefixes.get(place)) {
-                heads.extend(next(scan, prefix.as_slice().len())?.map(|id| (id, place)));
+            last = Some(place);
+            if let (Some(rows), Some(prefix)) = (scans.get_mut(scan), prefixes.get(scan)) {
+                heads.extend(next(rows, prefix.as_slice().len())?.map(|head| (head, scan)));
             }
         }
         Ok(())
+    }
+}
+
+/// A place as a heap sorts it: what a list shows first is the greatest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ranked {
+    Up(Reverse<OrderPlace>),
+    Down(OrderPlace),
+}
+
+impl Ranked {
+    const fn new(place: OrderPlace, direction: Direction) -> Self {
+        match direction {
+            Direction::Up => Self::Up(Reverse(place)),
+            Direction::Down => Self::Down(place),
+        }
+    }
+
+    const fn place(self) -> OrderPlace {
+        match self {
+            Self::Up(Reverse(place)) | Self::Down(place) => place,
+        }
     }
 }

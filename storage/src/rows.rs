@@ -23,6 +23,7 @@ use crate::Error;
 use crate::codec;
 use crate::key::Key;
 use crate::memtable::Memtable;
+use crate::query::OrderPlace;
 use crate::scan::{Base, Found, Levels};
 use crate::state::{Applied, StateHash};
 use crate::table::{PRIMARY_TABLES, Table};
@@ -304,11 +305,12 @@ pub(crate) fn sale_indexes(row: &Sale) -> Vec<IndexRow> {
 /// The index rows of an order.
 pub(crate) fn order_indexes(row: &Order) -> Vec<IndexRow> {
     let mut rows = Vec::with_capacity(3 + 2 * row.lines.len());
-    let by_customer = Key::new().user(row.customer).status(row.status).order(row.id);
+    let place = OrderPlace::of(row);
+    let by_customer = Key::new().user(row.customer).status(row.status).place(place);
     rows.push((Table::OrdersByCustomer, by_customer));
-    rows.push((Table::OrdersByStatus, Key::new().status(row.status).order(row.id)));
+    rows.push((Table::OrdersByStatus, Key::new().status(row.status).place(place)));
     for line in &row.lines {
-        let by_pool = Key::new().pool(line.pool).status(row.status).order(row.id);
+        let by_pool = Key::new().pool(line.pool).status(row.status).place(place);
         rows.push((Table::OrdersByPool, by_pool));
         if let (Status::PaymentPending, Some(pay_by)) = (row.status, row.pay_by) {
             rows.push((Table::HoldsDue, Key::new().pool(line.pool).millis(pay_by).order(row.id)));

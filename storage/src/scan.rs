@@ -85,10 +85,13 @@ pub(crate) struct Levels<'a> {
     pub(crate) base: &'a Base,
 }
 
-/// Which way a scan goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Direction {
+/// Which way a scan or a list goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Direction {
+    /// In key order: oldest first.
     Up,
+    /// Against it: newest first.
+    #[default]
     Down,
 }
 

@@ -12,9 +12,9 @@
 //!  7 receipts              revision                                    Receipt
 //!  8 events                revision                                    Events
 //!  9 receipt_scopes        scope                                       revision
-//! 10 orders_by_customer    customer, status, order                     -
-//! 11 orders_by_status      status, order                               -
-//! 12 orders_by_pool        pool, status, order (each line)             -
+//! 10 orders_by_customer    customer, status, ticket, order             -
+//! 11 orders_by_status      status, ticket, order                       -
+//! 12 orders_by_pool        pool, status, ticket, order (each line)     -
 //! 13 holds_due             pool, pay_by, order (payment_pending only)  -
 //! 14 due                   due_at, kind, id                            -
 //! 15 sales_by_product      product, closed, sale                       -

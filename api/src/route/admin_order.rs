@@ -7,9 +7,9 @@ use firstcome_domain::command::{
 };
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::stock::PoolId;
-use firstcome_domain::value::{NOTE_CHARS_MAX, TRACKING_CHARS_MAX};
+use firstcome_domain::value::{NOTE_CHARS_MAX, Revision, TRACKING_CHARS_MAX};
 use firstcome_domain::{Action, View as _};
-use firstcome_storage::query::OrderFilter;
+use firstcome_storage::query::{OrderFilter, OrderPlace};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -23,13 +23,13 @@ use crate::fields::Fields;
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
 use crate::resource::order::OrderBody;
-use crate::spec::{KeyRule, Spec, Success, parameter, schema_of};
+use crate::spec::{KeyRule, ORDER, Spec, Success, parameter, schema_of};
 
 const LIST: Spec = Spec {
     path: "/v1/admin/orders",
     operation: "list_all_orders",
     tag: "staff: orders",
-    summary: "Orders of everybody, newest first.",
+    summary: "Orders of everybody by ticket, newest first unless asked otherwise.",
     permission: Permission::OrdersRead,
     budget: Budget::Admin,
     query: &[
@@ -37,6 +37,10 @@ const LIST: Spec = Spec {
         parameter("sale_id", "Only orders with a line on this sale."),
         parameter("product_id", "Only orders with a line of this product."),
         parameter("customer_id", "Only orders of this customer."),
+        parameter("ticket_after", "Only orders with a higher ticket."),
+        parameter("placed_after", "Only orders placed later than this instant."),
+        parameter("placed_before", "Only orders placed earlier than this instant."),
+        ORDER,
     ],
     success: Success::List(schema_of::<OrderBody>()),
     ..Spec::GET
@@ -122,14 +126,25 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let product: Option<ProductId> = id_of(&call, "product_id")?;
     let customer: Option<UserId> = id_of(&call, "customer_id")?;
     let status = status_of(&call.query)?;
-    let filter = OrderFilter { customer, status, pool: sale.map(PoolId::Sale), product };
+    let ticket_after: Option<u64> = call.query.typed("ticket_after", "a ticket")?;
+    let filter = OrderFilter {
+        customer,
+        status,
+        pool: sale.map(PoolId::Sale),
+        product,
+        ticket_after: ticket_after.map(Revision::new),
+        placed_after: call.query.instant("placed_after")?,
+        placed_before: call.query.instant("placed_before")?,
+    };
+    let direction = call.query.direction()?;
     let limit = call.query.limit()?;
-    let filters = ["status", "sale_id", "product_id", "customer_id"];
-    let list = filters
-        .into_iter()
+    let list = LIST
+        .query
+        .iter()
+        .map(|parameter| parameter.name)
         .fold(ListName::new("all orders"), |list, name| list.filter(name, call.query.get(name)));
-    let after: Option<OrderId> = call.after(&list)?;
-    let read = call.read(|view| view.orders(filter, after, limit)).await?;
+    let after: Option<OrderPlace> = call.after(&list)?;
+    let read = call.read(|view| view.orders(filter, direction, after, limit)).await?;
     let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
     call.page(&list, &items, read.value.next.as_ref(), read.revision)
 }

@@ -7,7 +7,7 @@ use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{LINE_QUANTITY_MAX, LINES_MAX, Sealed};
 use firstcome_domain::{Action, Done, Outcome, View as _};
 use firstcome_raft::Reply;
-use firstcome_storage::query::OrderFilter;
+use firstcome_storage::query::{OrderFilter, OrderPlace};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::resource::order::OrderBody;
 use crate::seal::{Address, open_address, seal_address};
-use crate::spec::{KeyRule, Spec, Success, parameter, schema_of};
+use crate::spec::{KeyRule, ORDER, Spec, Success, parameter, schema_of};
 
 /// `POST /v1/orders`: the hot path.
 pub(crate) const CREATE: Spec = Spec {
@@ -55,8 +55,8 @@ const LIST: Spec = Spec {
     path: "/v1/orders",
     operation: "list_orders",
     tag: "orders",
-    summary: "The caller's orders, newest first.",
-    query: &[parameter("status", "Only orders in this status.")],
+    summary: "The caller's orders by ticket, newest first unless asked otherwise.",
+    query: &[parameter("status", "Only orders in this status."), ORDER],
     success: Success::List(schema_of::<OrderBody>()),
     ..Spec::GET
 };
@@ -222,10 +222,12 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let limit = call.query.limit()?;
     let list = ListName::new("orders")
         .filter("customer", Some(&customer.to_string()))
-        .filter("status", call.query.get("status"));
-    let after: Option<OrderId> = call.after(&list)?;
+        .filter("status", call.query.get("status"))
+        .filter("order", call.query.get("order"));
+    let direction = call.query.direction()?;
+    let after: Option<OrderPlace> = call.after(&list)?;
     let filter = OrderFilter { customer: Some(customer), status, ..OrderFilter::default() };
-    let read = call.read(|view| view.orders(filter, after, limit)).await?;
+    let read = call.read(|view| view.orders(filter, direction, after, limit)).await?;
     let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
     call.page(&list, &items, read.value.next.as_ref(), read.revision)
 }

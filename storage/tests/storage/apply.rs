@@ -7,7 +7,7 @@ use firstcome_domain::memory::Memory;
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{Millis, Revision};
 use firstcome_storage::disk::sim::SimDisk;
-use firstcome_storage::query::OrderFilter;
+use firstcome_storage::query::{Direction, OrderFilter};
 use firstcome_storage::{DataDir, Log, State, StateOptions};
 
 use crate::shop::{
@@ -58,7 +58,7 @@ impl Store {
 pub(crate) fn rows(state: &State) -> String {
     state
         .read(|view| {
-            let all_orders = view.orders(OrderFilter::default(), None, 1_000);
+            let all_orders = view.orders(OrderFilter::default(), Direction::Down, None, 1_000);
             let products = view.products(None, 1_000, |_| true);
             let sales = view.sales(None, 1_000, |_| true);
             let ledger = view.ledger(None, None, 100_000);
@@ -154,9 +154,12 @@ fn redb_view_and_memory_view_decide_alike() {
 fn same_rows(memory: &Memory, state: &State) {
     state
         .read(|view| {
-            let mut orders = view.orders(OrderFilter::default(), None, 1_000).items;
+            let mut orders =
+                view.orders(OrderFilter::default(), Direction::Down, None, 1_000).items;
             orders.reverse();
-            assert!(memory.orders().eq(orders.iter()));
+            let mut expected: Vec<_> = memory.orders().collect();
+            expected.sort_by_key(|order| order.ticket.revision);
+            assert!(expected.into_iter().eq(orders.iter()));
             let ledger = view.ledger(None, None, 100_000).items;
             assert!(memory.ledger().eq(ledger.iter()));
             assert!(memory.events().eq(view.events(Revision::new(0), 100_000).iter()));
@@ -232,7 +235,8 @@ fn checkpoints_run_beside_apply_and_reads() {
             while last < Some(Revision::new(600)) {
                 let seen = state
                     .read(|view| {
-                        let orders = view.orders(OrderFilter::default(), None, 1_000).items;
+                        let orders =
+                            view.orders(OrderFilter::default(), Direction::Down, None, 1_000).items;
                         let newest = orders.iter().map(|row| row.row.updated.revision).max();
                         assert!(newest <= view.applied().revision);
                         view.applied().revision

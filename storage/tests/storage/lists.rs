@@ -4,7 +4,7 @@ use firstcome_domain::order::{Order, Status};
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::Revision;
 use firstcome_storage::State;
-use firstcome_storage::query::OrderFilter;
+use firstcome_storage::query::{Direction, OrderFilter};
 
 use crate::apply::Store;
 use crate::shop::{Stream, committed, create_product, customer, product, sale};
@@ -22,10 +22,15 @@ fn filled(checkpoint_every: usize) -> Store {
     store
 }
 
-fn orders_by_pages(state: &State, filter: OrderFilter, limit: usize) -> Vec<Order> {
+fn orders_by_pages(
+    state: &State,
+    filter: OrderFilter,
+    direction: Direction,
+    limit: usize,
+) -> Vec<Order> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let page = state.read(|view| view.orders(filter, after, limit)).unwrap();
+        let page = state.read(|view| view.orders(filter, direction, after, limit)).unwrap();
         assert!(page.items.len() <= limit);
         found.extend(page.items);
         after = page.next;
@@ -35,7 +40,8 @@ fn orders_by_pages(state: &State, filter: OrderFilter, limit: usize) -> Vec<Orde
     }
 }
 
-fn filters() -> Vec<OrderFilter> {
+/// Filters of every kind; `all` has the newest order first.
+fn filters(all: &[Order]) -> Vec<OrderFilter> {
     let some = |filter: OrderFilter| filter;
     let mut filters = vec![OrderFilter::default()];
     for status in Status::ALL {
@@ -50,7 +56,14 @@ fn filters() -> Vec<OrderFilter> {
         filters.push(OrderFilter { product, ..Default::default() });
         let status = Some(Status::Canceled);
         filters.push(OrderFilter { pool, status, ..Default::default() });
-        filters.push(OrderFilter { customer, product, status, pool: None });
+        filters.push(OrderFilter { customer, product, status, ..Default::default() });
+    }
+    let (older, newer) = (&all[all.len() * 3 / 4], &all[all.len() / 4]);
+    let ticket_after = Some(older.ticket.revision);
+    let (placed_after, placed_before) = (Some(older.ticket.now), Some(newer.ticket.now));
+    for pool in [None, Some(PoolId::Sale(sale(1)))] {
+        filters.push(OrderFilter { pool, ticket_after, ..Default::default() });
+        filters.push(OrderFilter { pool, placed_after, placed_before, ..Default::default() });
     }
     filters
 }
@@ -60,23 +73,31 @@ fn matches(filter: &OrderFilter, order: &Order) -> bool {
         && filter.status.is_none_or(|status| order.status == status)
         && filter.pool.is_none_or(|pool| order.lines.iter().any(|line| line.pool == pool))
         && filter.product.is_none_or(|id| order.lines.iter().any(|line| line.product == id))
+        && filter.ticket_after.is_none_or(|ticket| order.ticket.revision > ticket)
+        && filter.placed_after.is_none_or(|at| order.ticket.now > at)
+        && filter.placed_before.is_none_or(|at| order.ticket.now < at)
 }
 
 #[test]
 fn order_lists_equal_a_filtered_full_scan_in_every_level() {
     for checkpoint_every in [1000, 500, 60, 7] {
         let store = filled(checkpoint_every);
-        let all = orders_by_pages(&store.state, OrderFilter::default(), 1000);
+        let all = orders_by_pages(&store.state, OrderFilter::default(), Direction::Down, 1000);
         assert!(all.len() > 50, "too few orders to mean anything");
-        assert!(all.is_sorted_by(|a, b| a.id > b.id), "newest first");
+        let ticket = |order: &Order| order.ticket.revision;
+        assert!(all.is_sorted_by(|a, b| ticket(a) > ticket(b)), "the newest ticket first");
+        assert!(!all.is_sorted_by(|a, b| a.id > b.id), "the ids would do as well");
         let mut matched = 0;
-        for filter in filters() {
-            let expected: Vec<_> =
+        for filter in filters(&all) {
+            let mut expected: Vec<_> =
                 all.iter().filter(|order| matches(&filter, order)).cloned().collect();
             matched += expected.len();
-            for limit in [1, 3, 100] {
-                let found = orders_by_pages(&store.state, filter, limit);
-                assert_eq!(found, expected, "{filter:?} by {limit}");
+            for direction in [Direction::Down, Direction::Up] {
+                for limit in [1, 3, 100] {
+                    let found = orders_by_pages(&store.state, filter, direction, limit);
+                    assert_eq!(found, expected, "{filter:?} {direction:?} by {limit}");
+                }
+                expected.reverse();
             }
         }
         assert!(matched > all.len() * 3);

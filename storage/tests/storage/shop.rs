@@ -75,8 +75,9 @@ pub(crate) fn sale(n: u128) -> SaleId {
     SaleId::new(2000 + n)
 }
 
+/// Neighbours stand in another order than their numbers, as ids of nodes do whose clocks differ.
 pub(crate) fn order(n: u128) -> OrderId {
-    OrderId::new(3000 + n)
+    OrderId::new(3000 + (n ^ 5))
 }
 
 pub(crate) fn customer(n: u128) -> UserId {
