@@ -329,8 +329,8 @@ fn deployed_settings_are_valid_and_their_ports_match() {
 #[test]
 fn files_named_in_documents_exist() {
     let folders = [
-        "src/", "domain/", "storage/", "raft/", "api/", "cli/", "jepsen/", "docs/", "deploy/",
-        "tests/", ".ci/",
+        "src/", "domain/", "storage/", "raft/", "api/", "cli/", "fault/", "jepsen/", "docs/",
+        "deploy/", "tests/", ".ci/",
     ];
     let endings = [".rs", ".md", ".toml", ".txt", ".service", ".yaml", "/"];
     let mut seen = 0;
