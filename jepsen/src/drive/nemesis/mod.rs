@@ -1,7 +1,7 @@
 //! The nemesis: what is broken, when, drawn from the seed and ended healed.
 //!
-//! Reading order: [`plan`] (what will be broken: data, `plan.json`), [`options`] (what this machine
-//! and this binary can break), [`run_plan`] (doing it, and healing it whatever happens), [`context`]
+//! Reading order: [`plan`] (what will be broken: data, `plan.json`), [`capabilities`] (what this machine
+//! and this binary can break), [`executor`] (doing it, and healing it whatever happens), [`context`]
 //! (what every fault may touch), then one file per kind of fault. Every fault begins and ends, and
 //! says into the history what it did and whether that *took effect*, as it was seen from outside:
 //! a process gone, a leader changed, a cut lane silent, an offset in the node's own status.
