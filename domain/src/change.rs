@@ -1,43 +1,19 @@
-//! Changes: typed row writes. Storage applies a decision's changes in one transaction and
-//! derives every index from the old and the new row, so the domain cannot forget one.
+//! Changes: row writes. Storage applies those of a decision together, and derives every index
+//! from the row before and the row after, so the domain cannot forget one.
 
-use crate::event::Events;
-use crate::order::Order;
-use crate::product::Product;
-use crate::receipt::Receipt;
-use crate::sale::Sale;
-use crate::settings::Settings;
-use crate::stock::{LedgerRow, Pool, Usage};
-use crate::value::Revision;
+use crate::kernel::key::Key;
+use crate::kernel::row::TableId;
+use crate::registry::AnyRow;
 
-/// One row write. A put replaces the row with the same key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
-    /// Writes a product.
-    PutProduct(Product),
-    /// Writes a sale.
-    PutSale(Sale),
-    /// Writes a pool.
-    PutPool(Pool),
-    /// Writes an order. `fresh` promises that no order had this id.
-    PutOrder {
-        /// The row.
-        order: Order,
-        /// Whether it is new.
-        fresh: bool,
-    },
-    /// Writes a usage.
-    PutUsage(Usage),
-    /// Adds a ledger row; its key is new.
-    AppendLedger(LedgerRow),
-    /// Adds the events of this log entry; at most one such change in a decision.
-    AppendEvents(Events),
-    /// Stores a receipt; replaces an expired one of the same scope.
-    PutReceipt(Receipt),
-    /// Forgets the receipt that the log entry at this revision stored.
-    DeleteReceipt(Revision),
-    /// Forgets the events of the log entry at this revision.
-    DeleteEvents(Revision),
-    /// Writes the settings.
-    PutSettings(Settings),
+/// One row write.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Change {
+    /// Which table.
+    pub table: TableId,
+    /// Which row.
+    pub key: Key,
+    /// The row as it was; `None` if there was none.
+    pub before: Option<AnyRow>,
+    /// The row as it is from now on; `None` if it goes.
+    pub after: Option<AnyRow>,
 }

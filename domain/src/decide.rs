@@ -1,97 +1,131 @@
-//! The table of contents of all rules: one log entry in, one decision out.
+//! One log entry in, one decision out.
 //!
 //! Inside one entry: sweep due rows, settle what the command touches, then decide, seeing the
 //! writes of both. Those writes stay even when the command is refused or replayed. A rule checks
 //! everything before it writes anything, so a refusal leaves no trace but its receipt.
+
+use std::sync::Arc;
 
 use firstcome_fault::{Bug, armed};
 
 use crate::change::Change;
 use crate::command::{Action, Actor, Command};
 use crate::draft::Draft;
-use crate::id::UserId;
-use crate::outcome::{Done, Outcome, Refusal};
-use crate::receipt::{Receipt, ReceiptKey};
-use crate::stock::PoolId;
-use crate::value::{Millis, RowStamp, Stamp};
+use crate::journal::receipt::{OutcomeBytes, Receipt, ReceiptKey, Scope};
+use crate::journal::row::{Journal, ReceiptsByScope};
+use crate::kernel::key::Key;
+use crate::kernel::row::Row as _;
+use crate::kernel::value::{Millis, Revision, Stamp};
+use crate::order::create;
+use crate::order::row::HoldsDue;
+use crate::outcome::{Outcome, Refusal};
+use crate::registry::AnyRow;
+use crate::sale::row::Sale;
+use crate::stock::row::{Pool, PoolId};
 use crate::view::View;
-use crate::{order, payment, permission, product, sale, settings, stock, sweep};
+use crate::{checks, permission, sweep};
 
-/// What one log entry did: the answer, and the row writes that make it true.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What one log entry did: the answer, and what makes it true. [`Decision::record`] turns it into
+/// bytes and row writes.
+#[derive(Clone, PartialEq, Debug)]
 pub struct Decision {
     /// The answer.
-    pub outcome: Outcome,
+    pub answer: Answer,
+    journal: Journal,
+    changes: Vec<Change>,
+    receipt: Option<(ReceiptKey, Millis)>,
+}
+
+/// What a caller is told.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answer {
+    /// This log entry decided.
+    Decided(Outcome),
+    /// An earlier one did, under the same key.
+    Replayed {
+        /// What it decided, as it was stored.
+        outcome: OutcomeBytes,
+        /// When.
+        decided: Stamp,
+    },
+}
+
+/// A decision as it is stored and answered.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Recorded {
+    /// The answer, encoded.
+    pub outcome: OutcomeBytes,
     /// The stamp of the log entry that decided it; an earlier one for a replay.
     pub decided: Stamp,
     /// Whether the outcome comes from a receipt.
     pub replayed: bool,
-    /// Row writes, in order.
+    /// Row writes, in the order of tables and keys.
     pub changes: Vec<Change>,
+}
+
+impl Decision {
+    /// Encodes the outcome, once, for the receipt and for the reply.
+    pub fn record(self, encode: impl FnOnce(&Outcome) -> Vec<u8>) -> Recorded {
+        let Self { answer, mut journal, mut changes, receipt } = self;
+        let (outcome, decided, replayed) = match answer {
+            Answer::Decided(outcome) => (OutcomeBytes(encode(&outcome)), journal.stamp, false),
+            Answer::Replayed { outcome, decided } => (outcome, decided, true),
+        };
+        journal.receipt = receipt.map(|(key, expires_at)| {
+            let outcome = outcome.clone();
+            Receipt { key, expires_at, outcome }
+        });
+        if !journal.is_empty() {
+            let key = Key::of(&journal.key());
+            let after = Some(AnyRow::Journal(Arc::new(journal)));
+            changes.push(Change { table: Journal::TABLE, key, before: None, after });
+        }
+        Recorded { outcome, decided, replayed, changes }
+    }
 }
 
 /// Decides one command. Total: every command in every state gives an outcome.
 pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
+    let Command { actor, action, .. } = command;
     let mut draft = Draft::new(view, stamp);
-    sweep::sweep(&mut draft, command);
-    sweep::settle(&mut draft, command);
-    draft.act_as(command.actor);
-    if !permission::allows(command.actor, &command.action) {
+    let is_tick = matches!(action, Action::Tick(_)) && *actor == Actor::Node;
+    let limit = if is_tick { sweep::TICK_ROWS_MAX } else { sweep::AHEAD_ROWS_MAX };
+    sweep::sweep(&mut draft, limit);
+    sweep::settle(&mut draft, *actor, &action.touches());
+    draft.act_as(*actor);
+    if action.since() > draft.level() {
+        let level = action.since().0;
+        return refuse(draft, Refusal::FeatureUnavailable { level });
+    }
+    if !permission::allows(*actor, action.needs()) {
         return refuse(draft, Refusal::PermissionDenied);
     }
     let key = receipt_key(command);
     if armed(Bug::LimitBeforeReceipt)
-        && let Some(refusal) = limit(&mut draft, command)
+        && let Some(refusal) = limit_first(&mut draft, command)
     {
         return refuse(draft, refusal);
     }
-    if let Some((key, receipt)) = key.and_then(|key| live_receipt(&draft, key)) {
+    if let Some(key) = key
+        && let Some((receipt, decided)) = find_receipt(view, key.scope)
+        && stamp.now < receipt.expires_at
+    {
         if receipt.key.fingerprint != key.fingerprint && !armed(Bug::ReceiptIgnoresBody) {
             return refuse(draft, Refusal::IdempotencyKeyReused);
         }
-        let changes = draft.finish(None);
-        let (outcome, decided) = (receipt.outcome, receipt.stamp);
-        return Decision { outcome, decided, replayed: true, changes };
+        return end(draft, Answer::Replayed { outcome: receipt.outcome, decided }, None);
     }
     let background = draft.changes();
-    let outcome = match run(&mut draft, command) {
+    let outcome = match action.decide(&mut draft, *actor) {
         Ok(done) => Outcome::Done(done),
         Err(refusal) => {
             assert!(draft.changes() == background, "a rule wrote before it refused: {refusal:?}");
             Outcome::Refused(refusal)
         }
     };
-    let receipt = key.filter(|_| !armed(Bug::NoReceipt)).map(|key| {
-        let expires_at = stamp.now.plus(draft.settings().receipt_retention_ms);
-        Receipt { key, outcome: outcome.clone(), stamp, expires_at }
-    });
-    Decision { outcome, decided: stamp, replayed: false, changes: draft.finish(receipt) }
-}
-
-fn run<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Done, Refusal> {
-    let actor = command.actor;
-    match &command.action {
-        Action::ProductCreate(ask) => product::create(draft, ask),
-        Action::ProductUpdate(ask) => product::update(draft, ask),
-        Action::ProductSetStatus(ask) => product::set_status(draft, ask),
-        Action::StockAdjust(ask) => stock::adjust(draft, ask),
-        Action::SaleCreate(ask) => sale::create(draft, ask),
-        Action::SaleUpdate(ask) => sale::update(draft, ask),
-        Action::SaleAllot(ask) => sale::allot(draft, ask),
-        Action::SalePause(ask) => sale::pause(draft, ask),
-        Action::SaleResume(ask) => sale::resume(draft, ask),
-        Action::SaleClose(ask) => sale::close(draft, ask),
-        Action::OrderCreate(ask) => order::create(draft, user(actor)?, ask),
-        Action::OrderCancel(ask) => order::cancel(draft, actor, ask),
-        Action::OrderShip(ask) => order::ship(draft, ask),
-        Action::OrderDeliver(ask) => order::deliver(draft, ask),
-        Action::OrderConfirm(ask) => order::confirm(draft, user(actor)?, ask),
-        Action::OrderReturn(ask) => order::send_back(draft, user(actor)?, ask),
-        Action::ReturnReceive(ask) => order::receive(draft, ask),
-        Action::PaymentSettle(ask) => payment::settle(draft, ask),
-        Action::SettingsUpdate(ask) => settings::update(draft, ask),
-        Action::Tick => Ok(sweep::tick(draft)),
-    }
+    let expires_at = stamp.now.plus(draft.settings().receipt_retention_ms);
+    let receipt = key.filter(|_| !armed(Bug::NoReceipt)).map(|key| (key, expires_at));
+    end(draft, Answer::Decided(outcome), receipt)
 }
 
 /// Answers a hot loser from a read: `sold_out` or `sale_closed`, when the rules would say so and
@@ -107,23 +141,29 @@ pub fn early_refusal(view: &impl View, command: &Command, now: Millis) -> Option
     let stamp = Stamp { now, ..Stamp::default() };
     let mut draft = Draft::new(view, stamp);
     // Two reads per line say whether an early refusal is possible at all; most often it is not.
-    let possible = order::sums(&ask.lines).into_iter().any(|(pool, quantity)| {
+    let possible = create::sums(&ask.lines).into_iter().any(|(pool, quantity)| {
         let over = match pool {
             PoolId::Product(_) => false,
-            PoolId::Sale(id) => draft.sale(id).is_some_and(|sale| sale.is_over(now)),
+            PoolId::Sale(id) => draft.get::<Sale>(id).is_some_and(|sale| sale.is_over(now)),
         };
-        over || draft.pool(pool).is_some_and(|pool| pool.accounts.available < u64::from(quantity))
+        let short = |pool: Arc<Pool>| pool.accounts.available < u64::from(quantity);
+        over || draft.get::<Pool>(pool).is_some_and(short)
     });
-    if !possible || receipt_key(command).is_some_and(|key| view.receipt(key.scope).is_some()) {
+    if !possible || receipt_key(command).is_some_and(|key| find_receipt(view, key.scope).is_some())
+    {
         return None;
     }
-    let refusal = order::refusal(&mut draft, customer, ask)?;
+    let refusal = create::refusal(&mut draft, customer, ask)?;
     let stands = if let Refusal::SoldOut { pool, .. } = &refusal {
         // Whatever is due may give units back; what is left of a sale that closes, and orders on
         // one that did, give them to general stock.
         match pool {
             PoolId::Product(_) => view.next_due().is_none_or(|at| now < at),
-            PoolId::Sale(_) => view.overdue(*pool, now, 1).is_empty(),
+            PoolId::Sale(_) => {
+                let first = (*pool, Millis::new(i64::MIN), crate::OrderId::new(0));
+                let last = (*pool, now, crate::OrderId::new(u128::MAX));
+                view.scan::<HoldsDue>(first, last, 1).is_empty()
+            }
         }
     } else {
         matches!(refusal, Refusal::SaleClosed { .. })
@@ -131,14 +171,20 @@ pub fn early_refusal(view: &impl View, command: &Command, now: Millis) -> Option
     stands.then_some(refusal)
 }
 
-/// `version_mismatch` unless the row is as the editor saw it.
-pub(crate) fn require_version(row: RowStamp, if_version: Option<u64>) -> Result<(), Refusal> {
-    let current = row.version;
-    if if_version.is_some_and(|seen| seen != current) {
-        return Err(Refusal::VersionMismatch { current });
-    }
-    Ok(())
+/// The newest receipt of a scope, expired or not, and when it was decided.
+pub fn find_receipt(view: &impl View, scope: Scope) -> Option<(Receipt, Stamp)> {
+    let (first, last) = (Revision::new(0), Revision::new(u64::MAX));
+    let head = scope.head();
+    let found = view.scan::<ReceiptsByScope>((head, first), (head, last), RECEIPTS_MAX);
+    found.into_iter().rev().find_map(|(_, revision)| {
+        let row = view.get::<Journal>(revision)?;
+        let receipt = row.receipt.as_ref().filter(|receipt| receipt.key.scope == scope)?;
+        Some((receipt.clone(), row.stamp))
+    })
 }
+
+/// Receipts of one scope: the live one, and expired ones that no Tick has dropped yet.
+const RECEIPTS_MAX: usize = 100;
 
 /// The key of a user's command; the node's own commands are repeat-safe without one.
 fn receipt_key(command: &Command) -> Option<ReceiptKey> {
@@ -148,32 +194,31 @@ fn receipt_key(command: &Command) -> Option<ReceiptKey> {
     }
 }
 
-/// The receipt of an earlier request with the same key; from its `expires_at` on it is absent.
-fn live_receipt<V: View>(draft: &Draft<'_, V>, key: ReceiptKey) -> Option<(ReceiptKey, Receipt)> {
-    let receipt = draft.receipt(key.scope)?;
-    (draft.now() < receipt.expires_at).then_some((key, receipt))
-}
-
 /// What [`Bug::LimitBeforeReceipt`] looks at too early.
-fn limit<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Option<Refusal> {
-    let (Action::OrderCreate(ask), Ok(customer)) = (&command.action, user(command.actor)) else {
+fn limit_first<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Option<Refusal> {
+    let (Action::OrderCreate(ask), Actor::User { id: customer, .. }) =
+        (&command.action, command.actor)
+    else {
         return None;
     };
-    order::refusal(draft, customer, ask).filter(|refusal| {
+    create::refusal(draft, customer, ask).filter(|refusal| {
         matches!(refusal, Refusal::AlreadyHolding { .. } | Refusal::LimitReached { .. })
     })
 }
 
-fn user(actor: Actor) -> Result<UserId, Refusal> {
-    match actor {
-        Actor::User { id, .. } => Ok(id),
-        Actor::Node => Err(Refusal::PermissionDenied),
-    }
-}
-
 /// A refusal that stores no receipt.
 fn refuse<V: View>(draft: Draft<'_, V>, refusal: Refusal) -> Decision {
-    let decided = draft.stamp();
-    let changes = draft.finish(None);
-    Decision { outcome: Outcome::Refused(refusal), decided, replayed: false, changes }
+    end(draft, Answer::Decided(Outcome::Refused(refusal)), None)
+}
+
+fn end<V: View>(
+    mut draft: Draft<'_, V>,
+    answer: Answer,
+    receipt: Option<(ReceiptKey, Millis)>,
+) -> Decision {
+    checks::ledger_explains_accounts(&draft);
+    checks::orders_move_forward(&draft);
+    checks::publish_stock(&mut draft);
+    let (journal, changes) = draft.finish();
+    Decision { answer, journal, changes, receipt }
 }

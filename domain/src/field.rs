@@ -3,8 +3,9 @@
 //! The edge checked the same limits to answer early; a command that fails here was built by a
 //! broken or a hostile node. The pointer is the JSON pointer into the client's request.
 
+use crate::kernel::value::{Millis, Money, RowStamp, is_clean_text};
 use crate::outcome::Refusal;
-use crate::value::{Millis, Money, is_clean_text};
+use crate::sale::row::Sale;
 
 /// `invalid_field` at `pointer`.
 pub(crate) fn invalid(pointer: impl Into<String>, code: &str) -> Refusal {
@@ -56,4 +57,21 @@ pub(crate) fn price(pointer: &str, price: Money) -> Result<(), Refusal> {
 /// An instant that rows may carry.
 pub(crate) fn instant(pointer: &str, at: Millis) -> Result<(), Refusal> {
     require(at.is_valid(), pointer, "out_of_range")
+}
+
+/// `version_mismatch` unless the row is as the editor saw it.
+pub(crate) fn version(row: RowStamp, if_version: Option<u64>) -> Result<(), Refusal> {
+    let current = row.version;
+    if if_version.is_some_and(|seen| seen != current) {
+        return Err(Refusal::VersionMismatch { current });
+    }
+    Ok(())
+}
+
+/// `sale_closed` once the sale's window is over.
+pub(crate) fn not_over(sale: &Sale, now: Millis) -> Result<(), Refusal> {
+    if sale.is_over(now) {
+        return Err(Refusal::SaleClosed { closes_at: sale.closes_at });
+    }
+    Ok(())
 }

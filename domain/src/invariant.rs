@@ -22,27 +22,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::id::{OrderId, SaleId, UserId};
-use crate::order::{Order, PaymentStatus, Refund, Status};
-use crate::sale::Sale;
-use crate::stock::{Account, LedgerRow, Pool, PoolId, Usage};
-use crate::value::Currency;
+use crate::journal::row::{Journal, LedgerEntry};
+use crate::kernel::id::{OrderId, SaleId, UserId};
+use crate::kernel::value::Currency;
+use crate::order::row::{Order, Status};
+use crate::payment::row::{PaymentStatus, Refund};
+use crate::registry::Declared;
+use crate::sale::row::Sale;
+use crate::stock::row::{Account, Pool, PoolId, Usage};
 
 /// The rows of one state, one kind after the other. Storage reads its tables, in key order.
 pub trait Rows {
     /// Why rows could not be read.
     type Error;
 
-    /// Visits every pool.
-    fn each_pool(&self, visit: &mut dyn FnMut(&Pool)) -> Result<(), Self::Error>;
-    /// Visits every sale.
-    fn each_sale(&self, visit: &mut dyn FnMut(&Sale)) -> Result<(), Self::Error>;
-    /// Visits every ledger row.
-    fn each_ledger_row(&self, visit: &mut dyn FnMut(&LedgerRow)) -> Result<(), Self::Error>;
-    /// Visits every order.
-    fn each_order(&self, visit: &mut dyn FnMut(&Order)) -> Result<(), Self::Error>;
-    /// Visits every usage.
-    fn each_usage(&self, visit: &mut dyn FnMut(&Usage)) -> Result<(), Self::Error>;
+    /// Visits every row of a kind, in key order.
+    fn each<R: Declared>(&self, visit: &mut dyn FnMut(&R)) -> Result<(), Self::Error>;
 }
 
 /// The name of an invariant.
@@ -80,13 +75,13 @@ impl fmt::Display for Violation {
 /// be read.
 pub fn check<R: Rows>(rows: &R) -> Result<Vec<Violation>, R::Error> {
     let mut check = Check::default();
-    rows.each_pool(&mut |pool| {
+    rows.each::<Pool>(&mut |pool| {
         check.pools.insert(pool.id, *pool);
     })?;
-    rows.each_ledger_row(&mut |row| check.ledger_row(row))?;
-    rows.each_order(&mut |order| check.order(order))?;
-    rows.each_usage(&mut |usage| check.usage(usage))?;
-    rows.each_sale(&mut |sale| check.sale(sale))?;
+    rows.each::<Journal>(&mut |row| row.movements.iter().for_each(|entry| check.entry(entry)))?;
+    rows.each::<Order>(&mut |order| check.order(order))?;
+    rows.each::<Usage>(&mut |usage| check.usage(usage))?;
+    rows.each::<Sale>(&mut |sale| check.sale(sale))?;
     Ok(check.finish())
 }
 
@@ -138,12 +133,12 @@ impl Check {
         }
     }
 
-    fn ledger_row(&mut self, row: &LedgerRow) {
+    fn entry(&mut self, row: &LedgerEntry) {
         let quantity = i128::from(row.movement.quantity);
         for (account, change) in
             [(row.movement.from, quantity.saturating_neg()), (row.movement.to, quantity)]
         {
-            let sums = self.sums.entry(row.key.pool).or_default();
+            let sums = self.sums.entry(row.pool).or_default();
             let (sum, change) = match account {
                 Account::Outside => (&mut sums.stocked, change.saturating_neg()),
                 Account::Available => (&mut sums.available, change),
@@ -153,7 +148,7 @@ impl Check {
             };
             *sum = sum.saturating_add(change);
             if let Some(order) = row.order {
-                self.order_units((order, row.key.pool), account, change);
+                self.order_units((order, row.pool), account, change);
             }
         }
     }

@@ -38,34 +38,39 @@
     )
 )]
 
+pub mod kernel;
+
+pub mod cluster;
+pub mod journal;
+pub mod order;
+pub mod payment;
+pub mod product;
+pub mod sale;
+pub mod settings;
+pub mod stock;
+
 pub mod change;
+mod checks;
 pub mod command;
 pub mod decide;
 mod draft;
-pub mod event;
 mod field;
-pub mod id;
 pub mod invariant;
-pub mod memory;
-pub mod order;
 pub mod outcome;
-mod payment;
 pub mod permission;
-pub mod product;
-pub mod receipt;
-pub mod sale;
-#[cfg(feature = "script")]
-pub mod script;
-pub mod settings;
-pub mod stock;
+pub mod registry;
+mod rule;
 pub mod sweep;
-pub mod value;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod view;
 
 pub use change::Change;
 pub use command::{Action, Actor, Command, Role};
-pub use decide::{Decision, decide, early_refusal};
-pub use id::{OrderId, PaymentId, ProductId, SaleId, UserId};
+pub use decide::{Answer, Decision, Recorded, decide, early_refusal};
+pub use journal::{event, receipt};
+pub use kernel::id::{OrderId, PaymentId, ProductId, SaleId, UserId};
+pub use kernel::value::{Millis, Revision, Stamp};
+pub use kernel::{id, value};
 pub use outcome::{Done, Outcome, Refusal};
-pub use value::{Millis, Revision, Stamp};
 pub use view::View;

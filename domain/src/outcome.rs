@@ -3,13 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{OrderId, ProductId};
-use crate::order::{Order, Status};
-use crate::product::Product;
-use crate::sale::Sale;
-use crate::settings::Settings;
-use crate::stock::{Pool, PoolId};
-use crate::value::{Millis, Money};
+use crate::kernel::id::{OrderId, ProductId};
+use crate::kernel::value::{Millis, Money};
+use crate::kernel::version::Versioned;
+use crate::order::row::{Order, Status};
+use crate::product::row::Product;
+use crate::sale::row::Sale;
+use crate::settings::row::Settings;
+use crate::stock::row::{Pool, PoolId};
 
 /// `Done` or `Refused`; a refusal is replicated like a success.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub enum Outcome {
     /// A rule said no.
     Refused(Refusal),
 }
+
+impl Versioned for Outcome {}
 
 /// What was done: the rows as the decision left them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ pub enum Done {
     Order(Box<Order>),
     /// The settings.
     Settings(Box<Settings>),
+    /// The feature level.
+    FeatureLevel(u16),
     /// A sweep.
     Ticked {
         /// More rows are due now.
@@ -58,6 +63,11 @@ pub enum Kind {
 pub enum Refusal {
     /// The actor's role does not reach.
     PermissionDenied,
+    /// The command came with a later feature level than the cluster's.
+    FeatureUnavailable {
+        /// The level that has it.
+        level: u16,
+    },
     /// The same key came with another request.
     IdempotencyKeyReused,
     /// A field is out of range.
@@ -168,6 +178,7 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::PermissionDenied => "permission_denied",
+            Self::FeatureUnavailable { .. } => "feature_unavailable",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::InvalidField { .. } => "invalid_field",
             Self::NotFound(_) => "not_found",

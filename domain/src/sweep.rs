@@ -5,15 +5,23 @@
 //! that no backlog ever changes an answer. What stays due is done by later entries.
 
 use firstcome_fault::{Bug, armed};
+use serde::{Deserialize, Serialize};
 
-use crate::change::Change;
-use crate::command::{Action, Actor, Adjustment, Allotment, Command, OrderCreate, SaleCommand};
 use crate::draft::Draft;
-use crate::id::{OrderId, ProductId, SaleId};
-use crate::outcome::Done;
-use crate::stock::PoolId;
-use crate::value::Millis;
-use crate::view::{DueRow, View};
+use crate::journal::retention;
+use crate::kernel::actor::Actor;
+use crate::kernel::id::{OrderId, ProductId, SaleId};
+use crate::kernel::row::{Row as _, TableId};
+use crate::kernel::value::Millis;
+use crate::kernel::version::Versioned;
+use crate::order::row::Order;
+use crate::outcome::{Done, Refusal};
+use crate::permission::Needs;
+use crate::product::row::Product;
+use crate::rule::{Rule, Touch};
+use crate::sale::row::Sale;
+use crate::stock::row::{Pool, PoolId, Usage};
+use crate::view::View;
 use crate::{order, sale};
 
 /// Due rows handled by one Tick: about a millisecond of work, far below a heartbeat.
@@ -26,122 +34,102 @@ pub const SHORT_POOL_ORDERS_MAX: usize = 100;
 /// Changes that background work may make in one log entry: the 12-bit row counter of derived
 /// ids counts to 4,096, and the command and its events need the rest.
 pub const BACKGROUND_CHANGES_MAX: usize = 2_000;
-/// Old receipts and events deleted by one Tick; deletions are cheap, but each is a disk write.
+/// Rows of the journal that retention handles in one Tick: each is a disk write.
 pub const HOUSEKEEPING_ROWS_MAX: usize = 1_000;
 /// Changes of one due row at most: an order of 20 lines on closed sales writes itself, and per
-/// line two pools, a usage, the release and two rows that hand the units on.
+/// line two pools, a usage, the release and two movements that hand the units on.
 const STEP_CHANGES_MAX: usize = 121;
 
+/// Sweeps due rows, and nothing else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Tick;
+
+impl Versioned for Tick {}
+
+impl Rule for Tick {
+    fn needs(&self) -> Needs {
+        Needs::Node
+    }
+
+    /// Drops what is over, and says when the next Tick is wanted.
+    fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
+        let room = BACKGROUND_CHANGES_MAX.saturating_sub(draft.changes());
+        let full = retention::run(draft, room.min(HOUSEKEEPING_ROWS_MAX));
+        let next_due = draft.next_due();
+        Ok(Done::Ticked { more: full || is_due(next_due, draft.now()), next_due })
+    }
+}
+
 /// Handles due rows ahead of a command.
-pub(crate) fn sweep<V: View>(draft: &mut Draft<'_, V>, command: &Command) {
+pub(crate) fn sweep<V: View>(draft: &mut Draft<'_, V>, limit: usize) {
     if draft.base_next_due().is_none_or(|at| draft.now() < at) {
         return;
     }
-    let is_tick = command.action == Action::Tick && command.actor == Actor::Node;
-    let limit = if is_tick { TICK_ROWS_MAX } else { AHEAD_ROWS_MAX };
     let mut rows = draft.due(limit);
     if armed(Bug::UnorderedIteration) {
         firstcome_fault::shuffle(&mut rows);
     }
-    for row in rows {
+    for (table, id) in rows {
         if !has_room(draft) {
             return;
         }
-        match row {
-            DueRow::Order(id) => order::when_due(draft, id),
-            DueRow::Sale(id) => sale::when_due(draft, id),
-            DueRow::Product(id) => forget_timer(draft, id),
-        }
+        when_due(draft, table, id);
+    }
+}
+
+/// Does what a due row's timer asks for.
+fn when_due<V: View>(draft: &mut Draft<'_, V>, table: TableId, id: u128) {
+    match table {
+        Order::TABLE => order::life::when_due(draft, OrderId::new(id)),
+        Sale::TABLE => sale::rules::when_due(draft, SaleId::new(id)),
+        Product::TABLE => forget_timer(draft, ProductId::new(id)),
+        other => panic!("rows of table {} have no timers", other.0),
     }
 }
 
 /// Products wait for nothing yet; a timer on one would otherwise stay due for ever.
 fn forget_timer<V: View>(draft: &mut Draft<'_, V>, id: ProductId) {
-    if let Some(product) = draft.product(id) {
-        let mut product = (*product).clone();
-        product.due_at = None;
-        draft.put_product(product);
+    if let Some(product) = draft.get::<Product>(id) {
+        draft.put(Product { due_at: None, ..(*product).clone() });
     }
 }
 
-/// Brings the rows that the command touches to its own instant.
-pub(crate) fn settle<V: View>(draft: &mut Draft<'_, V>, command: &Command) {
-    match &command.action {
-        Action::OrderCreate(ask) => settle_targets(draft, command.actor, ask),
-        Action::OrderCancel(ask) => settle_order(draft, ask.id),
-        Action::OrderShip(ask) => settle_order(draft, ask.id),
-        Action::OrderDeliver(ask) => settle_order(draft, ask.id),
-        Action::OrderConfirm(ask) => settle_order(draft, ask.id),
-        Action::OrderReturn(ask) => settle_order(draft, ask.id),
-        Action::ReturnReceive(ask) => settle_order(draft, ask.id),
-        Action::PaymentSettle(ask) => settle_order(draft, ask.order),
-        Action::SalePause(SaleCommand { id, .. })
-        | Action::SaleResume(SaleCommand { id, .. })
-        | Action::SaleClose(SaleCommand { id, .. }) => settle_sale(draft, *id),
-        Action::SaleUpdate(ask) => settle_sale(draft, ask.id),
-        Action::SaleCreate(ask) => {
-            settle_pools(draft, &[(PoolId::Product(ask.product), ask.units)]);
-        }
-        Action::SaleAllot(ask) => {
-            settle_sale(draft, ask.id);
-            let source = match ask.allotment {
-                Allotment::UpFromNew => None,
-                Allotment::UpFromGeneral => {
-                    draft.sale(ask.id).map(|sale| PoolId::Product(sale.product))
+/// Brings the rows that a command touches to its own instant.
+pub(crate) fn settle<V: View>(draft: &mut Draft<'_, V>, actor: Actor, touches: &[Touch]) {
+    let mut needs: Vec<(PoolId, u64)> = Vec::new();
+    for touch in touches {
+        match *touch {
+            Touch::Order(id) => settle_order(draft, id),
+            Touch::Sale(id) => settle_sale(draft, id),
+            Touch::OwnHold(sale) => {
+                if let Actor::User { id: customer, .. } = actor
+                    && let Some(usage) = draft.get::<Usage>((sale, customer))
+                    && let Some(holding) = usage.holding
+                {
+                    settle_order(draft, holding);
                 }
-                Allotment::Down => Some(PoolId::Sale(ask.id)),
-            };
-            if let Some(source) = source {
-                settle_pools(draft, &[(source, ask.quantity)]);
             }
-        }
-        Action::StockAdjust(ask) => {
-            if let PoolId::Sale(id) = ask.pool {
-                settle_sale(draft, id);
+            Touch::Units(pool, quantity) => needs.push((pool, quantity)),
+            Touch::GeneralUnits(sale, quantity) => {
+                let sale = draft.get::<Sale>(sale);
+                needs.extend(sale.map(|sale| (PoolId::Product(sale.product), quantity)));
             }
-            match ask.adjustment {
-                Adjustment::Out | Adjustment::Scrap => {
-                    settle_pools(draft, &[(ask.pool, ask.quantity)]);
-                }
-                Adjustment::In | Adjustment::Unscrap => {}
-            }
-        }
-        Action::ProductCreate(_)
-        | Action::ProductUpdate(_)
-        | Action::ProductSetStatus(_)
-        | Action::SettingsUpdate(_)
-        | Action::Tick => {}
-    }
-}
-
-/// The sales an order names, the customer's own overdue hold on them, and short pools.
-fn settle_targets<V: View>(draft: &mut Draft<'_, V>, actor: Actor, ask: &OrderCreate) {
-    let sums = order::sums(&ask.lines);
-    for (pool, _) in &sums {
-        let PoolId::Sale(id) = *pool else { continue };
-        settle_sale(draft, id);
-        if let Actor::User { id: customer, .. } = actor
-            && let Some(holding) = draft.usage(id, customer).and_then(|usage| usage.holding)
-        {
-            settle_order(draft, holding);
         }
     }
-    let needs: Vec<(PoolId, u64)> =
-        sums.into_iter().map(|(pool, quantity)| (pool, u64::from(quantity))).collect();
     settle_pools(draft, &needs);
 }
 
 fn settle_order<V: View>(draft: &mut Draft<'_, V>, id: OrderId) {
-    let due_at = draft.order(id).and_then(|order| order.due_at);
+    let due_at = draft.get::<Order>(id).and_then(|order| order.due_at);
     if is_due(due_at, draft.now()) && has_room(draft) {
-        order::when_due(draft, id);
+        order::life::when_due(draft, id);
     }
 }
 
 fn settle_sale<V: View>(draft: &mut Draft<'_, V>, id: SaleId) {
-    let due_at = draft.sale(id).and_then(|sale| sale.due_at);
+    let due_at = draft.get::<Sale>(id).and_then(|sale| sale.due_at);
     if is_due(due_at, draft.now()) && has_room(draft) {
-        sale::when_due(draft, id);
+        sale::rules::when_due(draft, id);
     }
 }
 
@@ -156,14 +144,14 @@ fn settle_pools<V: View>(draft: &mut Draft<'_, V>, needs: &[(PoolId, u64)]) {
             if !is_short(draft, *pool, *quantity) || !has_room(draft) {
                 break;
             }
-            order::when_due(draft, id);
+            order::life::when_due(draft, id);
             left = left.saturating_sub(1);
         }
     }
 }
 
 fn is_short<V: View>(draft: &mut Draft<'_, V>, pool: PoolId, quantity: u64) -> bool {
-    draft.pool(pool).is_some_and(|pool| pool.accounts.available < quantity)
+    draft.get::<Pool>(pool).is_some_and(|pool| pool.accounts.available < quantity)
 }
 
 fn is_due(due_at: Option<Millis>, now: Millis) -> bool {
@@ -172,20 +160,4 @@ fn is_due(due_at: Option<Millis>, now: Millis) -> bool {
 
 fn has_room<V: View>(draft: &Draft<'_, V>) -> bool {
     draft.changes().saturating_add(STEP_CHANGES_MAX) <= BACKGROUND_CHANGES_MAX
-}
-
-/// Ends a Tick: deletes what is over, and says when the next one is wanted.
-pub(crate) fn tick<V: View>(draft: &mut Draft<'_, V>) -> Done {
-    let room = BACKGROUND_CHANGES_MAX.saturating_sub(draft.changes()).min(HOUSEKEEPING_ROWS_MAX);
-    let receipts = draft.expired_receipts(room);
-    let kept_after = draft.now().get().saturating_sub(draft.settings().event_retention_ms);
-    let events_room = room.saturating_sub(receipts.len());
-    let events = draft.events_until(Millis::new(kept_after), events_room);
-    let full = receipts.len().saturating_add(events.len()) >= room;
-    let receipts = receipts.into_iter().map(Change::DeleteReceipt);
-    for change in receipts.chain(events.into_iter().map(Change::DeleteEvents)) {
-        draft.forget(change);
-    }
-    let next_due = draft.next_due();
-    Done::Ticked { more: full || is_due(next_due, draft.now()), next_due }
 }

@@ -1,58 +1,54 @@
 //! View: how rules read rows.
 //!
-//! Two implementations stand behind it: storage's, and [`crate::memory::Memory`] for tests and
+//! Two implementations stand behind it: storage's, and the one in memory for tests and
 //! simulation. Reads cannot fail here: storage keeps the read error, drops the transaction and
 //! stops the node, because one node's disk must never become a replicated outcome.
 
-use crate::id::{OrderId, ProductId, SaleId, UserId};
-use crate::order::Order;
-use crate::product::Product;
-use crate::receipt::{Receipt, Scope};
-use crate::sale::Sale;
-use crate::settings::Settings;
-use crate::stock::{Pool, PoolId, Usage};
-use crate::value::{Millis, Revision};
+use std::sync::Arc;
 
-/// A row that wants to be looked at.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum DueRow {
-    /// A product.
-    Product(ProductId),
-    /// A sale.
-    Sale(SaleId),
-    /// An order.
-    Order(OrderId),
-}
+use crate::cluster::row::FeatureLevel;
+use crate::journal::row::Retention;
+use crate::kernel::row::{Due, Index};
+use crate::kernel::value::Millis;
+use crate::kernel::version::Level;
+use crate::registry::Declared;
+use crate::settings::row::Settings;
 
-/// Typed reads of the rows as the last applied log entry left them.
+/// Reads of the rows as the last applied log entry left them.
 ///
-/// Lists come in a fixed order and stop at `limit`, so the work of a decision is bounded.
+/// Lists come in key order and stop at `limit`, so the work of a decision is bounded.
 pub trait View {
+    /// One row.
+    fn get<R: Declared>(&self, key: R::Key) -> Option<Arc<R>>;
+
+    /// Keys of an index from `first` to `last`, both included.
+    fn scan<I: Index>(&self, first: I::Key, last: I::Key, limit: usize) -> Vec<I::Key>;
+
+    /// Rows of a table from `first` on.
+    fn rows<R: Declared>(&self, first: R::Key, limit: usize) -> Vec<Arc<R>>;
+
+    /// The earliest due time of all rows.
+    fn next_due(&self) -> Option<Millis> {
+        self.scan::<Due>(FIRST_DUE, LAST_DUE, 1).first().map(|(at, ..)| *at)
+    }
+
     /// The settings; the defaults while nobody changed them.
-    fn settings(&self) -> Settings;
-    /// One product.
-    fn product(&self, id: ProductId) -> Option<Product>;
-    /// One sale.
-    fn sale(&self, id: SaleId) -> Option<Sale>;
-    /// One pool.
-    fn pool(&self, id: PoolId) -> Option<Pool>;
-    /// One order.
-    fn order(&self, id: OrderId) -> Option<Order>;
-    /// What a customer has of a sale.
-    fn usage(&self, sale: SaleId, customer: UserId) -> Option<Usage>;
-    /// The receipt of a scope, expired or not.
-    fn receipt(&self, scope: Scope) -> Option<Receipt>;
-    /// Rows with `due_at <= now`, by (`due_at`, row), with their `due_at`.
-    fn due(&self, now: Millis, limit: usize) -> Vec<(Millis, DueRow)>;
-    /// The earliest `due_at` of all rows.
-    fn next_due(&self) -> Option<Millis>;
-    /// `payment_pending` orders on `pool` with `pay_by <= now`, by (`pay_by`, id).
-    fn overdue(&self, pool: PoolId, now: Millis, limit: usize) -> Vec<OrderId>;
-    /// How many `payment_pending` orders a customer has, counted up to `limit`.
-    fn pending_orders(&self, customer: UserId, limit: usize) -> usize;
-    /// Revisions whose receipts have `expires_at <= now`, from the oldest receipt on, stopping
-    /// at the first that has not expired.
-    fn expired_receipts(&self, now: Millis, limit: usize) -> Vec<Revision>;
-    /// Revisions of event rows stamped at or before `until`, oldest first.
-    fn events_until(&self, until: Millis, limit: usize) -> Vec<Revision>;
+    fn settings(&self) -> Settings {
+        self.get::<Settings>(()).map(|row| *row).unwrap_or_default()
+    }
+
+    /// How far retention is.
+    fn retention(&self) -> Retention {
+        self.get::<Retention>(()).map(|row| *row).unwrap_or_default()
+    }
+
+    /// The feature level.
+    fn level(&self) -> Level {
+        self.get::<FeatureLevel>(()).map_or(Level::FIRST, |row| row.level())
+    }
 }
+
+/// The first key that [`Due`] can hold.
+pub const FIRST_DUE: (Millis, u16, u128) = (Millis::new(i64::MIN), 0, 0);
+/// The last key that [`Due`] can hold.
+pub const LAST_DUE: (Millis, u16, u128) = (Millis::new(i64::MAX), u16::MAX, u128::MAX);

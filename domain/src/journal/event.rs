@@ -1,31 +1,12 @@
-//! Events: published facts, rows of the decision that caused them, numbered without gaps.
+//! Events: published facts, in the row of the decision that caused them, numbered without gaps.
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::Actor;
-use crate::id::{EventId, OrderId, PaymentId, ProductId, SaleId, derived};
-use crate::order::Source;
-use crate::sale::Phase;
-use crate::stock::{Accounts, PoolId};
-use crate::value::{Currency, Millis, Stamp};
-
-/// All events of one log entry; the offset of an event is its place in `facts`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Events {
-    /// The log entry that caused them.
-    pub stamp: Stamp,
-    /// Who asked.
-    pub actor: Actor,
-    /// What happened, in order.
-    pub facts: Vec<Fact>,
-}
-
-impl Events {
-    /// The id of the event at `offset`.
-    pub fn id(&self, offset: u16) -> EventId {
-        EventId::new(derived(self.stamp, offset))
-    }
-}
+use crate::kernel::id::{OrderId, PaymentId, ProductId, SaleId};
+use crate::kernel::value::{Currency, Millis};
+use crate::order::row::{Source, Status};
+use crate::sale::row::Phase;
+use crate::stock::row::{Accounts, PoolId};
 
 /// A line as events show it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -62,9 +43,9 @@ pub enum Fact {
         /// The order.
         order: OrderId,
         /// Before.
-        from: crate::order::Status,
+        from: Status,
         /// After.
-        to: crate::order::Status,
+        to: Status,
         /// When it is looked at next.
         due_at: Option<Millis>,
         /// The carrier's number.
@@ -167,7 +148,6 @@ pub enum ProductFact {
 impl Fact {
     /// The event's name on the wire.
     pub const fn name(&self) -> &'static str {
-        use crate::order::Status;
         match self {
             Self::OrderCreated { .. } => "order.created",
             Self::OrderStatus { to, .. } => match to {

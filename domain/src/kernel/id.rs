@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::Stamp;
+use super::value::Stamp;
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -136,8 +136,8 @@ impl PaymentId {
 
 #[cfg(test)]
 mod tests {
+    use super::value::{Millis, Revision};
     use super::*;
-    use crate::value::{Millis, Revision};
 
     #[test]
     fn ids_survive_text() {

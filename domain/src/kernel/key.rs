@@ -204,9 +204,9 @@ impl<const N: usize> KeyPart for [u8; N] {
 macro_rules! tuples {
     ($(($($part:ident),+);)*) => {$(
         impl<$($part: KeyPart),+> KeyPart for ($($part,)+) {
-            const WIDTH: usize = [$($part::WIDTH),+].as_slice().iter_width();
+            const WIDTH: usize = 0 $(+ $part::WIDTH)+;
+            #[expect(non_snake_case, reason = "each value is named after its type")]
             fn put(&self, key: &mut Key) {
-                #[expect(non_snake_case, reason = "a part is named after its type")]
                 let ($($part,)+) = self;
                 $($part.put(key);)+
             }
@@ -215,4 +215,45 @@ macro_rules! tuples {
             }
         }
     )*};
+}
+
+tuples! {
+    (A, B);
+    (A, B, C);
+    (A, B, C, D);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_order_is_value_order() {
+        let at = |ms| Key::of(&Millis::new(ms));
+        assert!(at(i64::MIN) < at(-1) && at(-1) < at(0) && at(0) < at(1) && at(1) < at(i64::MAX));
+        let pair = |user, revision| Key::of(&(UserId::new(user), Revision::new(revision)));
+        assert!(pair(1, u64::MAX) < pair(2, 0) && pair(2, 0) < pair(2, 256));
+        assert!(Key::of(&false) < Key::of(&true));
+    }
+
+    #[test]
+    fn parts_are_read_back_whole_or_not_at_all() {
+        let parts = (7u8, Millis::new(-5), OrderId::new(9), true);
+        let key = Key::of(&parts);
+        assert_eq!(key.decode(), Some(parts));
+        assert_eq!(key.decode::<(u8, Millis, OrderId)>(), None, "a byte is left over");
+        assert_eq!(Key::of(&7u8).decode::<(u8, u8)>(), None, "a byte is missing");
+        assert_eq!(Key::of(&2u8).decode::<bool>(), None, "2 is no truth value");
+        assert_eq!(Key::from_slice(key.as_slice()), Some(key));
+        assert_eq!(Key::from_slice(&[0; KEY_BYTES_MAX + 1]), None);
+    }
+
+    #[test]
+    fn a_successor_ends_its_prefix() {
+        let key = |bytes: &[u8]| Key::from_slice(bytes).unwrap();
+        assert_eq!(key(&[3]).successor(), Some(key(&[4])));
+        assert_eq!(key(&[3, 255]).successor(), Some(key(&[4])));
+        assert_eq!(key(&[255]).successor(), None);
+        assert_eq!(Key::EMPTY.successor(), None);
+    }
 }

@@ -4,7 +4,9 @@
 //! declare, [`key`] how their keys become bytes; the list of all row kinds is
 //! [`crate::registry`].
 
+pub mod actor;
 pub mod id;
 pub mod key;
 pub mod row;
 pub mod value;
+pub mod version;

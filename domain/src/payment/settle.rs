@@ -1,20 +1,38 @@
-//! Payments: what became of the money of an order.
-//!
-//! Every report of a provider (browser return, callback, lookup) and every "paid outside" of
-//! staff ends in [`settle`], so there is one path and one winner. Money that arrives without
-//! units to sell for it is given back, and the payment says so: `refund_pending`. Reports may
-//! come twice, late, or in any order; a report that was heard before changes nothing.
+//! Reports about payments, whoever makes them: one path, one winner.
 
 use firstcome_fault::{Bug, armed};
 
-use crate::command::{PaymentSettle, Settlement};
+use super::command::{PaymentSettle, Settlement};
+use super::row::{Capture, PaymentStatus, Refund};
+use super::state::publish;
 use crate::draft::Draft;
-use crate::event::{Fact, PaymentFact};
 use crate::field;
-use crate::order::{self, Capture, Order, PaymentStatus, Refund, Status};
+use crate::journal::event::PaymentFact;
+use crate::kernel::actor::Actor;
+use crate::kernel::value::NOTE_CHARS_MAX;
+use crate::order::life as order;
+use crate::order::row::{Order, Status};
 use crate::outcome::{Done, Refusal};
-use crate::value::NOTE_CHARS_MAX;
+use crate::permission::Needs;
+use crate::rule::{Rule, Touch};
 use crate::view::View;
+
+impl Rule for PaymentSettle {
+    fn needs(&self) -> Needs {
+        match self.settlement {
+            Settlement::PaidOutside { .. } => Needs::OrdersAct,
+            Settlement::Captured { .. } | Settlement::Declined { .. } => Needs::Node,
+        }
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        vec![Touch::Order(self.order)]
+    }
+
+    fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
+        settle(draft, self)
+    }
+}
 
 /// A provider's name for a capture.
 const PROVIDER_REF_CHARS_MAX: usize = 200;
@@ -22,10 +40,7 @@ const PROVIDER_REF_CHARS_MAX: usize = 200;
 const DECLINE_CODE_CHARS_MAX: usize = 64;
 
 /// Records what became of a payment.
-pub(crate) fn settle<V: View>(
-    draft: &mut Draft<'_, V>,
-    ask: &PaymentSettle,
-) -> Result<Done, Refusal> {
+fn settle<V: View>(draft: &mut Draft<'_, V>, ask: &PaymentSettle) -> Result<Done, Refusal> {
     require_fields(&ask.settlement)?;
     let order = order::named(draft, ask.order)?;
     match &ask.settlement {
@@ -88,11 +103,7 @@ fn capture<V: View>(
     }
     let what = if first { PaymentFact::RefundRequested } else { PaymentFact::DuplicateCapture };
     publish(draft, &order, what, amount, None);
-    if live {
-        order::done(&order::fail(draft, order))
-    } else {
-        order::done(&draft.put_order(order))
-    }
+    if live { order::done(&order::fail(draft, order)) } else { order::done(&draft.put(order)) }
 }
 
 /// The provider refused. Counts only for the try that is running; a payment that no try was
@@ -126,37 +137,6 @@ fn decline<V: View>(
     if fails && live {
         order::done(&order::fail(draft, order))
     } else {
-        order::done(&draft.put_order(order))
+        order::done(&draft.put(order))
     }
-}
-
-/// The order ended before money moved. A try that is running stays visible as `confirming`
-/// until its result is known.
-pub(crate) fn call_off<V: View>(draft: &mut Draft<'_, V>, order: &mut Order) {
-    if order.payment.status == PaymentStatus::Pending {
-        order.payment.status = PaymentStatus::Canceled;
-        publish(draft, order, PaymentFact::Canceled, order.total, None);
-    }
-}
-
-/// The order of a paid payment ended: what was kept goes back.
-pub(crate) fn refund<V: View>(draft: &mut Draft<'_, V>, order: &mut Order) {
-    order.payment.status = PaymentStatus::RefundPending;
-    let mut amount = 0i64;
-    for capture in order.payment.captures.iter_mut().filter(|kept| kept.refund == Refund::None) {
-        capture.refund = Refund::Pending;
-        amount = amount.saturating_add(capture.amount);
-    }
-    publish(draft, order, PaymentFact::RefundRequested, amount, None);
-}
-
-fn publish<V: View>(
-    draft: &mut Draft<'_, V>,
-    order: &Order,
-    what: PaymentFact,
-    amount: i64,
-    code: Option<&str>,
-) {
-    let (payment, code) = (order.payment_id(), code.map(Into::into));
-    draft.publish(Fact::Payment { payment, what, amount, code });
 }

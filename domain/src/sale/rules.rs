@@ -1,134 +1,124 @@
-//! Sales: a limited offer on one product, with its own units, window and limit.
+//! What staff do with sales, and what their timers do.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-use crate::command::{Allotment, SaleAllot, SaleCommand, SaleCreate, SaleUpdate};
-use crate::decide::require_version;
-use crate::draft::Draft;
-use crate::event::{Fact, SaleFact};
-use crate::field;
-use crate::id::{OrderId, ProductId, SaleId};
-use crate::outcome::{Done, Kind, Refusal};
-use crate::settings::PAY_WITHIN_MS;
-use crate::stock::{
-    Account, Cause, PoolId, Reason, open_pool, require_stock_quantity, require_units, shift,
-    transfer,
+use super::command::{
+    Allotment, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume, SaleUpdate,
 };
-use crate::value::{
+use super::row::Sale;
+use crate::draft::Draft;
+use crate::field;
+use crate::journal::event::{Fact, SaleFact};
+use crate::kernel::actor::Actor;
+use crate::kernel::id::SaleId;
+use crate::kernel::value::{
     LINE_QUANTITY_MAX, Millis, Money, NOTE_CHARS_MAX, RowStamp, STOCK_QUANTITY_MAX, TITLE_CHARS_MAX,
 };
+use crate::outcome::{Done, Kind, Refusal};
+use crate::permission::Needs;
+use crate::product::row::Product;
+use crate::rule::{Rule, Touch};
+use crate::settings::row::PAY_WITHIN_MS;
+use crate::stock::moves::{
+    Cause, hand_on, open_pool, pool_of, require_stock_quantity, require_units, shift, transfer,
+};
+use crate::stock::row::{Account, PoolId, Reason};
 use crate::view::View;
 
-/// How much of a sale's stock the public sees.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum Disclosure {
-    /// The numbers.
-    #[default]
-    Exact,
-    /// None, low or plenty.
-    Bucketed,
-    /// Only the phase.
-    Hidden,
-}
-
-/// Where a sale is in its life; derived, never stored.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub enum Phase {
-    /// Over: closed by staff or by time.
-    Closed,
-    /// Its product is discontinued.
-    Discontinued,
-    /// Stopped by staff for now.
-    Paused,
-    /// Opens later.
-    Scheduled,
-    /// Open, but nothing is left.
-    SoldOut,
-    /// Open.
-    Open,
-}
-
-/// One sale row.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts about one row")]
-pub struct Sale {
-    /// `sal_...`
-    pub id: SaleId,
-    /// What is offered.
-    pub product: ProductId,
-    /// 1..=100 characters.
-    pub title: String,
-    /// First instant at which it can be bought.
-    pub opens_at: Millis,
-    /// First instant at which it can no longer be bought; `None`: until closed by staff.
-    pub closes_at: Option<Millis>,
-    /// Units one customer may hold or own, 1..=100.
-    pub per_customer_limit: u32,
-    /// How long an order may stay unpaid, in ms; `None`: the setting.
-    pub pay_within_ms: Option<i64>,
-    /// Price of one unit, in the product's currency.
-    pub price: Money,
-    /// What the public sees of the stock.
-    pub disclosure: Disclosure,
-    /// Stopped by staff for now.
-    pub paused: bool,
-    /// Whether customers may queue behind sold-out stock.
-    pub waitlist: bool,
-    /// Over for good; its leftover went back to the product.
-    pub closed: bool,
-    /// Whether `sale.opened` was published.
-    pub opened: bool,
-    /// When the row wants to be looked at: opening, closing.
-    pub due_at: Option<Millis>,
-    /// Version and stamps.
-    pub row: RowStamp,
-}
-
-impl Sale {
-    /// Whether the window is over at `now`, by staff or by time.
-    pub fn is_over(&self, now: Millis) -> bool {
-        self.closed || self.closes_at.is_some_and(|end| end <= now)
+impl Rule for SaleCreate {
+    fn needs(&self) -> Needs {
+        Needs::Shop
     }
 
-    /// Refuses with `sale_closed` once the window is over.
-    pub(crate) fn require_not_over(&self, now: Millis) -> Result<(), Refusal> {
-        if self.is_over(now) {
-            return Err(Refusal::SaleClosed { closes_at: self.closes_at });
-        }
-        Ok(())
+    fn touches(&self) -> Vec<Touch> {
+        vec![Touch::Units(PoolId::Product(self.product), self.units)]
     }
 
-    /// The earliest thing the row waits for: to be opened, then to be closed.
-    fn next_timer(&self) -> Option<Millis> {
-        if self.closed {
-            None
-        } else if self.opened {
-            self.closes_at
-        } else {
-            Some(self.closes_at.map_or(self.opens_at, |end| end.min(self.opens_at)))
-        }
+    fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
+        create(draft, self)
+    }
+}
+
+impl Rule for SaleUpdate {
+    fn needs(&self) -> Needs {
+        Needs::Shop
     }
 
-    /// The derived phase; the first that matches.
-    pub fn phase(&self, discontinued: bool, available: u64, now: Millis) -> Phase {
-        if self.is_over(now) {
-            Phase::Closed
-        } else if discontinued {
-            Phase::Discontinued
-        } else if self.paused {
-            Phase::Paused
-        } else if now < self.opens_at {
-            Phase::Scheduled
-        } else if available == 0 {
-            Phase::SoldOut
-        } else {
-            Phase::Open
+    fn touches(&self) -> Vec<Touch> {
+        vec![Touch::Sale(self.id)]
+    }
+
+    fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
+        update(draft, self)
+    }
+}
+
+impl Rule for SaleAllot {
+    fn needs(&self) -> Needs {
+        Needs::Shop
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        let mut touches = vec![Touch::Sale(self.id)];
+        match self.allotment {
+            Allotment::UpFromNew => {}
+            Allotment::UpFromGeneral => {
+                touches.push(Touch::GeneralUnits(self.id, self.quantity));
+            }
+            Allotment::Down => touches.push(Touch::Units(PoolId::Sale(self.id), self.quantity)),
         }
+        touches
+    }
+
+    fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
+        allot(draft, self)
+    }
+}
+
+impl Rule for SalePause {
+    fn needs(&self) -> Needs {
+        Needs::Shop
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        vec![Touch::Sale(self.id)]
+    }
+
+    fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
+        set_paused(draft, self.id, self.if_version, true)
+    }
+}
+
+impl Rule for SaleResume {
+    fn needs(&self) -> Needs {
+        Needs::Shop
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        vec![Touch::Sale(self.id)]
+    }
+
+    fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
+        set_paused(draft, self.id, self.if_version, false)
+    }
+}
+
+impl Rule for SaleClose {
+    fn needs(&self) -> Needs {
+        Needs::Shop
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        vec![Touch::Sale(self.id)]
+    }
+
+    fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
+        close(draft, self)
     }
 }
 
 /// Creates a sale; its units leave the product's available stock.
-pub(crate) fn create<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCreate) -> Result<Done, Refusal> {
+fn create<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCreate) -> Result<Done, Refusal> {
     field::text("/title", &ask.title, TITLE_CHARS_MAX)?;
     field::require(ask.units <= STOCK_QUANTITY_MAX, "/units", "out_of_range")?;
     require_price(ask.price)?;
@@ -136,8 +126,8 @@ pub(crate) fn create<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCreate) -> Res
     require_window(ask.opens_at, ask.closes_at)?;
     require_limit(ask.per_customer_limit)?;
     require_pay_within(ask.pay_within_ms)?;
-    let product = draft.product(ask.product).ok_or(Refusal::NotFound(Kind::Product))?;
-    if draft.sale(ask.id).is_some() {
+    let product = draft.get::<Product>(ask.product).ok_or(Refusal::NotFound(Kind::Product))?;
+    if draft.get::<Sale>(ask.id).is_some() {
         return Err(Refusal::IdInUse);
     }
     let price = ask.price.unwrap_or(product.price);
@@ -146,7 +136,7 @@ pub(crate) fn create<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCreate) -> Res
         return Err(Refusal::ProductDiscontinued { product: product.id });
     }
     let (general, allotted) = (PoolId::Product(product.id), PoolId::Sale(ask.id));
-    require_units(&draft.pool_of(general), Account::Available, ask.units)?;
+    require_units(&pool_of(draft, general), Account::Available, ask.units)?;
     open_pool(draft, allotted);
     if ask.units > 0 {
         transfer(draft, (general, allotted), Reason::Allot, ask.units, Cause::default());
@@ -172,7 +162,7 @@ pub(crate) fn create<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCreate) -> Res
 }
 
 /// Changes a sale. Once it is open, what buyers rely on stays as it is.
-pub(crate) fn update<V: View>(draft: &mut Draft<'_, V>, ask: &SaleUpdate) -> Result<Done, Refusal> {
+fn update<V: View>(draft: &mut Draft<'_, V>, ask: &SaleUpdate) -> Result<Done, Refusal> {
     field::text_if_any("/title", ask.title.as_ref(), TITLE_CHARS_MAX)?;
     require_price(ask.price)?;
     ask.opens_at.map_or(Ok(()), |at| field::instant("/opens_at", at))?;
@@ -180,8 +170,8 @@ pub(crate) fn update<V: View>(draft: &mut Draft<'_, V>, ask: &SaleUpdate) -> Res
     ask.per_customer_limit.map_or(Ok(()), require_limit)?;
     require_pay_within(ask.pay_within_ms.flatten())?;
     let mut sale = named(draft, ask.id)?;
-    require_version(sale.row, Some(ask.if_version))?;
-    sale.require_not_over(draft.now())?;
+    field::version(sale.row, Some(ask.if_version))?;
+    field::not_over(&sale, draft.now())?;
     let fixed = ask.price.is_some() || ask.opens_at.is_some() || ask.pay_within_ms.is_some();
     if fixed && sale.opens_at <= draft.now() {
         return Err(Refusal::SaleOpen);
@@ -207,11 +197,11 @@ pub(crate) fn update<V: View>(draft: &mut Draft<'_, V>, ask: &SaleUpdate) -> Res
 }
 
 /// Moves units between a sale and its product's general stock, or brings new ones in.
-pub(crate) fn allot<V: View>(draft: &mut Draft<'_, V>, ask: &SaleAllot) -> Result<Done, Refusal> {
+fn allot<V: View>(draft: &mut Draft<'_, V>, ask: &SaleAllot) -> Result<Done, Refusal> {
     require_stock_quantity("/quantity", ask.quantity)?;
     field::text_if_any("/note", ask.note.as_ref(), NOTE_CHARS_MAX)?;
     let sale = named(draft, ask.id)?;
-    sale.require_not_over(draft.now())?;
+    field::not_over(&sale, draft.now())?;
     let (general, allotted) = (PoolId::Product(sale.product), PoolId::Sale(sale.id));
     let (from, to) = match ask.allotment {
         Allotment::UpFromGeneral | Allotment::UpFromNew => (general, allotted),
@@ -221,46 +211,35 @@ pub(crate) fn allot<V: View>(draft: &mut Draft<'_, V>, ask: &SaleAllot) -> Resul
     if ask.allotment == Allotment::UpFromNew {
         shift(draft, general, Reason::StockIn, ask.quantity, cause.clone());
     } else {
-        require_units(&draft.pool_of(from), Account::Available, ask.quantity)?;
+        require_units(&pool_of(draft, from), Account::Available, ask.quantity)?;
     }
     transfer(draft, (from, to), Reason::Allot, ask.quantity, cause);
     Ok(done(draft, &sale))
 }
 
-/// Stops new orders for now; never payments or timers.
-pub(crate) fn pause<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCommand) -> Result<Done, Refusal> {
-    set_paused(draft, ask, true, SaleFact::Paused)
-}
-
-/// Lets a paused sale go on.
-pub(crate) fn resume<V: View>(
-    draft: &mut Draft<'_, V>,
-    ask: &SaleCommand,
-) -> Result<Done, Refusal> {
-    set_paused(draft, ask, false, SaleFact::Resumed)
-}
-
+/// Stops new orders for now, or lets them go on; never payments or timers.
 fn set_paused<V: View>(
     draft: &mut Draft<'_, V>,
-    ask: &SaleCommand,
+    id: SaleId,
+    if_version: Option<u64>,
     paused: bool,
-    what: SaleFact,
 ) -> Result<Done, Refusal> {
-    let mut sale = named(draft, ask.id)?;
-    require_version(sale.row, ask.if_version)?;
-    sale.require_not_over(draft.now())?;
+    let mut sale = named(draft, id)?;
+    field::version(sale.row, if_version)?;
+    field::not_over(&sale, draft.now())?;
     if sale.paused == paused {
         return Ok(done(draft, &sale));
     }
     sale.paused = paused;
+    let what = if paused { SaleFact::Paused } else { SaleFact::Resumed };
     Ok(store_and_publish(draft, sale, what))
 }
 
 /// Ends a sale now, as if `closes_at` were now.
-pub(crate) fn close<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCommand) -> Result<Done, Refusal> {
+fn close<V: View>(draft: &mut Draft<'_, V>, ask: &SaleClose) -> Result<Done, Refusal> {
     let mut sale = named(draft, ask.id)?;
-    require_version(sale.row, ask.if_version)?;
-    sale.require_not_over(draft.now())?;
+    field::version(sale.row, ask.if_version)?;
+    field::not_over(&sale, draft.now())?;
     sale.closes_at = Some(draft.now());
     let sale = end(draft, sale);
     Ok(done(draft, &sale))
@@ -268,7 +247,7 @@ pub(crate) fn close<V: View>(draft: &mut Draft<'_, V>, ask: &SaleCommand) -> Res
 
 /// Does what the sale's timer asks for: publishes its opening, ends it at its closing.
 pub(crate) fn when_due<V: View>(draft: &mut Draft<'_, V>, id: SaleId) {
-    let Some(mut sale) = draft.sale(id).map(|row| (*row).clone()) else { return };
+    let Some(mut sale) = draft.get::<Sale>(id).map(|row| (*row).clone()) else { return };
     let opens = !sale.opened && sale.opens_at <= draft.now();
     if opens {
         sale.opened = true;
@@ -278,17 +257,7 @@ pub(crate) fn when_due<V: View>(draft: &mut Draft<'_, V>, id: SaleId) {
         end(draft, sale);
     } else {
         sale.due_at = sale.next_timer();
-        draft.put_sale(sale);
-    }
-}
-
-/// Sends what is available in a closed sale on to its product (S12).
-pub(crate) fn hand_on<V: View>(draft: &mut Draft<'_, V>, sale: &Sale, order: Option<OrderId>) {
-    let (general, allotted) = (PoolId::Product(sale.product), PoolId::Sale(sale.id));
-    let available = draft.pool_of(allotted).accounts.available;
-    if available > 0 {
-        let cause = Cause { order, note: None };
-        transfer(draft, (allotted, general), Reason::Leftover, available, cause);
+        draft.put(sale);
     }
 }
 
@@ -296,7 +265,7 @@ fn end<V: View>(draft: &mut Draft<'_, V>, mut sale: Sale) -> Sale {
     let was_closed = sale.closed;
     sale.closed = true;
     sale.due_at = None;
-    let sale = (*draft.put_sale(sale)).clone();
+    let sale = (*draft.put(sale)).clone();
     if !was_closed {
         hand_on(draft, &sale, None);
         publish(draft, &sale, SaleFact::Closed);
@@ -310,7 +279,7 @@ fn store_and_publish<V: View>(draft: &mut Draft<'_, V>, mut sale: Sale, what: Sa
     let opens = !sale.opened && sale.opens_at <= draft.now();
     sale.opened = sale.opened || opens;
     sale.due_at = sale.next_timer();
-    let sale = draft.put_sale(sale);
+    let sale = draft.put(sale);
     publish(draft, &sale, what);
     if opens {
         publish(draft, &sale, SaleFact::Opened);
@@ -319,19 +288,24 @@ fn store_and_publish<V: View>(draft: &mut Draft<'_, V>, mut sale: Sale, what: Sa
 }
 
 fn named<V: View>(draft: &mut Draft<'_, V>, id: SaleId) -> Result<Sale, Refusal> {
-    draft.sale(id).map(|row| (*row).clone()).ok_or(Refusal::NotFound(Kind::Sale))
+    draft.get::<Sale>(id).map(|row| (*row).clone()).ok_or(Refusal::NotFound(Kind::Sale))
+}
+
+/// The product of a sale that exists.
+pub(crate) fn product_of<V: View>(draft: &mut Draft<'_, V>, sale: &Sale) -> Arc<Product> {
+    draft.get::<Product>(sale.product).expect("a sale is created on a product, and products stay")
 }
 
 fn publish<V: View>(draft: &mut Draft<'_, V>, sale: &Sale, what: SaleFact) {
-    let available = draft.pool_of(PoolId::Sale(sale.id)).accounts.available;
-    let discontinued = draft.product_of(sale).discontinued;
+    let available = pool_of(draft, PoolId::Sale(sale.id)).accounts.available;
+    let discontinued = product_of(draft, sale).discontinued;
     let phase = sale.phase(discontinued, available, draft.now());
     draft.publish(Fact::Sale { sale: sale.id, what, phase });
 }
 
 fn done<V: View>(draft: &mut Draft<'_, V>, sale: &Sale) -> Done {
-    let pool = *draft.pool_of(PoolId::Sale(sale.id));
-    let discontinued = draft.product_of(sale).discontinued;
+    let pool = *pool_of(draft, PoolId::Sale(sale.id));
+    let discontinued = product_of(draft, sale).discontinued;
     Done::Sale(Box::new(sale.clone()), pool, discontinued)
 }
 

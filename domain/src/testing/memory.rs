@@ -1,45 +1,71 @@
 //! Memory: all rows in ordered maps, for tests, simulation and benchmarks.
 //!
-//! It behaves as storage does: changes of one decision are applied together, indexes are derived
-//! from the rows, and log time never goes back. It is also what a snapshot holds: two memories
-//! are equal exactly when all their rows are.
+//! It behaves as storage does: changes of one decision are applied together, indexes follow from
+//! the rows, and log time never goes back. It is also what a snapshot holds: two memories are
+//! equal exactly when all their rows are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use crate::change::Change;
 use crate::command::Command;
-use crate::decide::{Decision, decide};
-use crate::event::Events;
+use crate::decide::decide;
+use crate::event::Fact;
 use crate::id::{OrderId, ProductId, SaleId, UserId};
 use crate::invariant::Rows;
-use crate::order::{Order, Status};
+use crate::journal::receipt::OutcomeBytes;
+use crate::journal::{Journal, LedgerRow};
+use crate::kernel::key::Key;
+use crate::kernel::row::{Index, TableId};
+use crate::order::Order;
+use crate::outcome::Outcome;
 use crate::product::Product;
-use crate::receipt::{Receipt, Scope};
+use crate::registry::{AnyRow, Declared};
 use crate::sale::Sale;
 use crate::settings::Settings;
-use crate::stock::{LedgerKey, LedgerRow, Pool, PoolId, Usage};
+use crate::stock::{Pool, PoolId, Usage};
 use crate::value::{Millis, Revision, Stamp};
-use crate::view::{DueRow, View};
+use crate::view::View;
 
 /// All rows of the state.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Memory {
     last: Stamp,
-    settings: Settings,
-    products: BTreeMap<ProductId, Product>,
-    sales: BTreeMap<SaleId, Sale>,
-    pools: BTreeMap<PoolId, Pool>,
-    orders: BTreeMap<OrderId, Order>,
-    usages: BTreeMap<(SaleId, UserId), Usage>,
-    ledger: BTreeMap<LedgerKey, LedgerRow>,
-    receipts: BTreeMap<Revision, Receipt>,
-    events: BTreeMap<Revision, Events>,
-    // Indexes, derived from the rows above.
-    due: BTreeSet<(Millis, DueRow)>,
-    unpaid_by_pool: BTreeSet<(PoolId, Millis, OrderId)>,
-    unpaid_by_customer: BTreeSet<(UserId, OrderId)>,
-    receipts_by_scope: BTreeMap<Scope, Revision>,
+    rows: BTreeMap<(TableId, Key), AnyRow>,
+    indexes: BTreeSet<(TableId, Key)>,
+}
+
+/// What one command did, with its outcome decoded.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Step {
+    /// The answer.
+    pub outcome: Outcome,
+    /// The stamp of the log entry that decided it; an earlier one for a replay.
+    pub decided: Stamp,
+    /// Whether the outcome comes from a receipt.
+    pub replayed: bool,
+    /// Row writes.
+    pub changes: Vec<Change>,
+}
+
+impl Step {
+    /// What happened, in order.
+    pub fn facts(&self) -> Vec<Fact> {
+        let rows = self.changes.iter().filter(|change| change.before.is_none());
+        let rows = rows.filter_map(|change| Journal::from_any(change.after.as_ref()?));
+        rows.flat_map(|row| row.facts.clone()).collect()
+    }
+}
+
+/// Stands in for storage's codec.
+fn encode(outcome: &Outcome) -> Vec<u8> {
+    serde_json::to_vec(outcome).expect("outcomes are plain values")
+}
+
+/// Reads an outcome that a memory stored.
+pub fn decode(bytes: &OutcomeBytes) -> Outcome {
+    serde_json::from_slice(&bytes.0).expect("a memory stores what it encoded")
 }
 
 impl Memory {
@@ -50,117 +76,43 @@ impl Memory {
 
     /// Gives the command the next place in the log, decides it, and applies the decision. Log
     /// time is clamped as storage clamps it: it never goes back.
-    pub fn step(&mut self, command: &Command, now: Millis) -> Decision {
+    pub fn step(&mut self, command: &Command, now: Millis) -> Step {
         let revision = Revision::new(self.last.revision.get().saturating_add(1));
         let stamp = Stamp { revision, now: self.last.now.log_time(now) };
-        let decision = decide(self, command, stamp);
-        self.apply(stamp, &decision.changes);
-        decision
+        let recorded = decide(self, command, stamp).record(encode);
+        self.apply(stamp, &recorded.changes);
+        let outcome = decode(&recorded.outcome);
+        let (decided, replayed) = (recorded.decided, recorded.replayed);
+        Step { outcome, decided, replayed, changes: recorded.changes }
     }
 
     /// Applies the changes of the log entry with this stamp.
     pub fn apply(&mut self, stamp: Stamp, changes: &[Change]) {
         self.last = stamp;
-        for change in changes {
-            self.apply_one(change);
+        for Change { table, key, before, after } in changes {
+            let place = (*table, *key);
+            assert_eq!(self.rows.get(&place), before.as_ref(), "`before` of {place:?} is wrong");
+            self.set(place, after.clone());
         }
     }
 
-    fn apply_one(&mut self, change: &Change) {
-        match change {
-            Change::PutProduct(row) => self.put_product(row.clone()),
-            Change::PutSale(row) => self.put_sale(row.clone()),
-            Change::PutPool(row) => self.put_pool(*row),
-            Change::PutOrder { order, fresh } => {
-                assert!(
-                    *fresh != self.orders.contains_key(&order.id),
-                    "`fresh` of {} is wrong",
-                    order.id
-                );
-                self.put_order(order.clone());
-            }
-            Change::PutUsage(row) => self.put_usage(*row),
-            Change::AppendLedger(row) => {
-                let old = self.ledger.insert(row.key, row.clone());
-                assert!(old.is_none(), "ledger key {:?} is not new", row.key);
-            }
-            Change::AppendEvents(events) => {
-                let old = self.events.insert(events.stamp.revision, events.clone());
-                assert!(old.is_none(), "events of {} are not new", events.stamp.revision);
-            }
-            Change::PutReceipt(receipt) => {
-                let revision = receipt.stamp.revision;
-                let old = self.receipts_by_scope.insert(receipt.key.scope, revision);
-                if let Some(old) = old {
-                    self.receipts.remove(&old);
-                }
-                self.receipts.insert(revision, receipt.clone());
-            }
-            Change::DeleteReceipt(revision) => {
-                if let Some(receipt) = self.receipts.remove(revision) {
-                    self.receipts_by_scope.remove(&receipt.key.scope);
-                }
-            }
-            Change::DeleteEvents(revision) => drop(self.events.remove(revision)),
-            Change::PutSettings(settings) => self.settings = *settings,
+    fn set(&mut self, place: (TableId, Key), row: Option<AnyRow>) {
+        let old = match &row {
+            Some(row) => self.rows.insert(place, row.clone()),
+            None => self.rows.remove(&place),
+        };
+        for index in old.iter().flat_map(AnyRow::index_rows) {
+            self.indexes.remove(&(index.table, index.key));
+        }
+        for index in row.iter().flat_map(AnyRow::index_rows) {
+            self.indexes.insert((index.table, index.key));
         }
     }
 
-    /// Writes a product as it stands, without rules: to set up or to break a state.
-    pub fn put_product(&mut self, row: Product) {
-        let key = DueRow::Product(row.id);
-        let old = self.products.get(&row.id).and_then(|old| old.due_at);
-        self.move_timer(key, old, row.due_at);
-        self.products.insert(row.id, row);
-    }
-
-    /// Writes a sale as it stands, without rules.
-    pub fn put_sale(&mut self, row: Sale) {
-        let key = DueRow::Sale(row.id);
-        let old = self.sales.get(&row.id).and_then(|old| old.due_at);
-        self.move_timer(key, old, row.due_at);
-        self.sales.insert(row.id, row);
-    }
-
-    /// Writes an order as it stands, without rules.
-    pub fn put_order(&mut self, row: Order) {
-        let id = row.id;
-        let old = self.orders.get(&id);
-        let (old_due, old_holds) = (old.and_then(|old| old.due_at), old.map(holds));
-        for (pool, pay_by, customer) in old_holds.unwrap_or_default() {
-            self.unpaid_by_pool.remove(&(pool, pay_by, id));
-            self.unpaid_by_customer.remove(&(customer, id));
-        }
-        for (pool, pay_by, customer) in holds(&row) {
-            self.unpaid_by_pool.insert((pool, pay_by, id));
-            self.unpaid_by_customer.insert((customer, id));
-        }
-        self.move_timer(DueRow::Order(id), old_due, row.due_at);
-        self.orders.insert(id, row);
-    }
-
-    /// Writes a pool as it stands, without rules.
-    pub fn put_pool(&mut self, row: Pool) {
-        self.pools.insert(row.id, row);
-    }
-
-    /// Writes a usage as it stands, without rules.
-    pub fn put_usage(&mut self, row: Usage) {
-        self.usages.insert((row.sale, row.customer), row);
-    }
-
-    /// Writes a ledger row as it stands, without rules.
-    pub fn put_ledger_row(&mut self, row: LedgerRow) {
-        self.ledger.insert(row.key, row);
-    }
-
-    fn move_timer(&mut self, row: DueRow, old: Option<Millis>, new: Option<Millis>) {
-        if let Some(at) = old {
-            self.due.remove(&(at, row));
-        }
-        if let Some(at) = new {
-            self.due.insert((at, row));
-        }
+    /// Writes a row as it stands, without rules: to set up or to break a state.
+    pub fn put<R: Declared>(&mut self, row: R) {
+        let place = (R::TABLE, Key::of(&row.key()));
+        self.set(place, Some(R::into_any(Arc::new(row))));
     }
 
     /// The stamp of the last applied log entry.
@@ -168,141 +120,108 @@ impl Memory {
         self.last
     }
 
+    /// All rows of a kind, in key order.
+    pub fn all<R: Declared>(&self) -> impl Iterator<Item = &R> {
+        let rows = self.rows.range((R::TABLE, Key::EMPTY)..);
+        let rows = rows.take_while(|((table, _), _)| *table == R::TABLE);
+        rows.filter_map(|(_, row)| R::from_any(row)).map(|row| &**row)
+    }
+
+    /// All index rows, in the order of indexes and keys.
+    pub fn index_rows(&self) -> impl Iterator<Item = (TableId, Key)> + '_ {
+        self.indexes.iter().copied()
+    }
+
     /// All products.
     pub fn products(&self) -> impl Iterator<Item = &Product> {
-        self.products.values()
+        self.all::<Product>()
     }
 
     /// All sales.
     pub fn sales(&self) -> impl Iterator<Item = &Sale> {
-        self.sales.values()
+        self.all::<Sale>()
     }
 
     /// All pools.
     pub fn pools(&self) -> impl Iterator<Item = &Pool> {
-        self.pools.values()
+        self.all::<Pool>()
     }
 
     /// All orders.
     pub fn orders(&self) -> impl Iterator<Item = &Order> {
-        self.orders.values()
+        self.all::<Order>()
     }
 
     /// All usages.
     pub fn usages(&self) -> impl Iterator<Item = &Usage> {
-        self.usages.values()
+        self.all::<Usage>()
     }
 
-    /// All ledger rows, by pool, then by place in the log.
-    pub fn ledger(&self) -> impl Iterator<Item = &LedgerRow> {
-        self.ledger.values()
+    /// All entries of the journal, oldest first.
+    pub fn journal(&self) -> impl Iterator<Item = &Journal> {
+        self.all::<Journal>()
     }
 
-    /// All receipts, oldest first.
-    pub fn receipts(&self) -> impl Iterator<Item = &Receipt> {
-        self.receipts.values()
+    /// All ledger rows, oldest first.
+    pub fn ledger(&self) -> impl Iterator<Item = LedgerRow> {
+        self.journal().flat_map(Journal::ledger)
     }
 
-    /// All events, by log entry.
-    pub fn events(&self) -> impl Iterator<Item = &Events> {
-        self.events.values()
+    /// The settings.
+    pub fn settings(&self) -> Settings {
+        View::settings(self)
     }
 }
 
-/// Where an order holds units, until when, and for whom: nowhere once it is not unpaid.
-fn holds(order: &Order) -> Vec<(PoolId, Millis, UserId)> {
-    match (order.status, order.pay_by) {
-        (Status::PaymentPending, Some(pay_by)) => {
-            order.lines.iter().map(|line| (line.pool, pay_by, order.customer)).collect()
-        }
-        _ => Vec::new(),
+/// Shorthands for tests.
+pub trait Look: View {
+    /// One product.
+    fn product(&self, id: ProductId) -> Option<Arc<Product>> {
+        self.get(id)
+    }
+    /// One sale.
+    fn sale(&self, id: SaleId) -> Option<Arc<Sale>> {
+        self.get(id)
+    }
+    /// One pool.
+    fn pool(&self, id: PoolId) -> Option<Arc<Pool>> {
+        self.get(id)
+    }
+    /// One order.
+    fn order(&self, id: OrderId) -> Option<Arc<Order>> {
+        self.get(id)
+    }
+    /// What a customer has of a sale.
+    fn usage(&self, sale: SaleId, customer: UserId) -> Option<Arc<Usage>> {
+        self.get((sale, customer))
     }
 }
+
+impl<V: View> Look for V {}
 
 impl View for Memory {
-    fn settings(&self) -> Settings {
-        self.settings
+    fn get<R: Declared>(&self, key: R::Key) -> Option<Arc<R>> {
+        self.rows.get(&(R::TABLE, Key::of(&key))).and_then(R::from_any).cloned()
     }
 
-    fn product(&self, id: ProductId) -> Option<Product> {
-        self.products.get(&id).cloned()
+    fn scan<I: Index>(&self, first: I::Key, last: I::Key, limit: usize) -> Vec<I::Key> {
+        let (first, last) = (Key::of(&first), Key::of(&last));
+        let keys = self.indexes.range((I::TABLE, first)..=(I::TABLE, last)).take(limit);
+        keys.map(|(_, key)| key.decode::<I::Key>().expect("indexes hold keys")).collect()
     }
 
-    fn sale(&self, id: SaleId) -> Option<Sale> {
-        self.sales.get(&id).cloned()
-    }
-
-    fn pool(&self, id: PoolId) -> Option<Pool> {
-        self.pools.get(&id).copied()
-    }
-
-    fn order(&self, id: OrderId) -> Option<Order> {
-        self.orders.get(&id).cloned()
-    }
-
-    fn usage(&self, sale: SaleId, customer: UserId) -> Option<Usage> {
-        self.usages.get(&(sale, customer)).copied()
-    }
-
-    fn receipt(&self, scope: Scope) -> Option<Receipt> {
-        self.receipts.get(self.receipts_by_scope.get(&scope)?).cloned()
-    }
-
-    fn due(&self, now: Millis, limit: usize) -> Vec<(Millis, DueRow)> {
-        self.due.iter().take_while(|(at, _)| *at <= now).take(limit).copied().collect()
-    }
-
-    fn next_due(&self) -> Option<Millis> {
-        self.due.first().map(|(at, _)| *at)
-    }
-
-    fn overdue(&self, pool: PoolId, now: Millis, limit: usize) -> Vec<OrderId> {
-        let first = (pool, Millis::new(i64::MIN), OrderId::new(0));
-        let last = (pool, now, OrderId::new(u128::MAX));
-        self.unpaid_by_pool.range(first..=last).take(limit).map(|(_, _, id)| *id).collect()
-    }
-
-    fn pending_orders(&self, customer: UserId, limit: usize) -> usize {
-        let (first, last) = (OrderId::new(0), OrderId::new(u128::MAX));
-        self.unpaid_by_customer.range((customer, first)..=(customer, last)).take(limit).count()
-    }
-
-    fn expired_receipts(&self, now: Millis, limit: usize) -> Vec<Revision> {
-        let receipts = self.receipts.iter().take_while(|(_, receipt)| receipt.expires_at <= now);
-        receipts.take(limit).map(|(revision, _)| *revision).collect()
-    }
-
-    fn events_until(&self, until: Millis, limit: usize) -> Vec<Revision> {
-        let events = self.events.iter().take_while(|(_, events)| events.stamp.now <= until);
-        events.take(limit).map(|(revision, _)| *revision).collect()
+    fn rows<R: Declared>(&self, first: R::Key, limit: usize) -> Vec<Arc<R>> {
+        let rows = self.rows.range((R::TABLE, Key::of(&first))..);
+        let rows = rows.take_while(|((table, _), _)| *table == R::TABLE).take(limit);
+        rows.filter_map(|(_, row)| R::from_any(row)).cloned().collect()
     }
 }
 
 impl Rows for Memory {
     type Error = Infallible;
 
-    fn each_pool(&self, visit: &mut dyn FnMut(&Pool)) -> Result<(), Infallible> {
-        self.pools().for_each(visit);
-        Ok(())
-    }
-
-    fn each_sale(&self, visit: &mut dyn FnMut(&Sale)) -> Result<(), Infallible> {
-        self.sales().for_each(visit);
-        Ok(())
-    }
-
-    fn each_ledger_row(&self, visit: &mut dyn FnMut(&LedgerRow)) -> Result<(), Infallible> {
-        self.ledger().for_each(visit);
-        Ok(())
-    }
-
-    fn each_order(&self, visit: &mut dyn FnMut(&Order)) -> Result<(), Infallible> {
-        self.orders().for_each(visit);
-        Ok(())
-    }
-
-    fn each_usage(&self, visit: &mut dyn FnMut(&Usage)) -> Result<(), Infallible> {
-        self.usages().for_each(visit);
+    fn each<R: Declared>(&self, visit: &mut dyn FnMut(&R)) -> Result<(), Infallible> {
+        self.all::<R>().for_each(visit);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Script: runs the files in `tests/scripts` against any store of rows.
 //!
-//! The rules and storage share the scripts: [`Memory`](crate::memory::Memory) runs them here, and
+//! The rules and storage share the scripts: [`Memory`] runs them here, and
 //! the same files must give the same output over the disk. Time is given in milliseconds as
 //! `at_ms=`, and stays until the next one. The prefix says who asks: `staff:` is an operator,
 //! `support:` and `admin:` are what they say, `node:` is the leader, anybody else is a customer.
@@ -19,14 +19,13 @@ use std::fmt::Write;
 
 use goldenscript::{ArgumentConsumer, Command as Line};
 
-use crate::change::Change;
+use super::memory::{Look as _, Memory, Step};
 use crate::command::{
     Action, Actor, Adjustment, Allotment, Command, OrderCancel, OrderConfirm, OrderCreate,
     OrderDeliver, OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus,
-    ProductUpdate, ReturnReceive, Role, SaleAllot, SaleCommand, SaleCreate, SaleUpdate,
-    SettingsUpdate, Settlement, StockAdjust, WantedLine,
+    ProductUpdate, ReturnReceive, Role, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume,
+    SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine,
 };
-use crate::decide::Decision;
 use crate::event::Fact;
 use crate::id::{OrderId, ProductId, SaleId, UserId};
 use crate::invariant::Violation;
@@ -41,22 +40,28 @@ use crate::view::View;
 /// What a script runs against.
 pub trait Store {
     /// Decides the command at the next place in the log, and applies the decision.
-    fn step(&mut self, command: &Command, now: Millis) -> Decision;
+    fn step(&mut self, command: &Command, now: Millis) -> Step;
+    /// Rows as the last command left them.
+    type View<'a>: View
+    where
+        Self: 'a;
     /// The rows as the last command left them.
-    fn view(&self) -> Box<dyn View + '_>;
+    fn view(&self) -> Self::View<'_>;
     /// The invariants that do not hold.
     fn violations(&self) -> Vec<Violation>;
     /// Goes through whatever a restart goes through: a snapshot, a file.
     fn restart(&mut self);
 }
 
-impl Store for crate::memory::Memory {
-    fn step(&mut self, command: &Command, now: Millis) -> Decision {
+impl Store for Memory {
+    type View<'a> = Self;
+
+    fn step(&mut self, command: &Command, now: Millis) -> Step {
         Self::step(self, command, now)
     }
 
-    fn view(&self) -> Box<dyn View + '_> {
-        Box::new(self.clone())
+    fn view(&self) -> Self {
+        self.clone()
     }
 
     fn violations(&self) -> Vec<Violation> {
@@ -139,7 +144,7 @@ impl<S: Store> Script<S> {
     fn propose(&mut self, line: &Line, receipt: Option<(&str, &str)>, action: Action) -> String {
         let asker = match (&line.prefix, &action) {
             (Some(prefix), _) => prefix.as_str(),
-            (None, Action::Tick) => "node",
+            (None, Action::Tick(_)) => "node",
             (None, Action::PaymentSettle(settle)) => match settle.settlement {
                 Settlement::PaidOutside { .. } => "staff",
                 Settlement::Captured { .. } | Settlement::Declined { .. } => "node",
@@ -214,9 +219,14 @@ impl<S: Store> Script<S> {
             }
             "sale" => self.sale_create(args)?,
             "update" => self.sale_update(args)?,
-            "pause" => Action::SalePause(self.sale_command(args)?),
-            "resume" => Action::SaleResume(self.sale_command(args)?),
-            "close" => Action::SaleClose(self.sale_command(args)?),
+            "pause" | "resume" | "close" => {
+                let (id, if_version) = (self.sale(name(args)?), number(args, "version")?);
+                match line.name.as_str() {
+                    "pause" => Action::SalePause(SalePause { id, if_version }),
+                    "resume" => Action::SaleResume(SaleResume { id, if_version }),
+                    _ => Action::SaleClose(SaleClose { id, if_version }),
+                }
+            }
             "adjust" => {
                 let (pool, way) = (self.pool(name(args)?), name(args)?);
                 let adjustment = match way {
@@ -269,7 +279,7 @@ impl<S: Store> Script<S> {
                 }
                 Action::SettingsUpdate(SettingsUpdate { if_version, settings })
             }
-            "tick" => Action::Tick,
+            "tick" => Action::Tick(Tick),
             other => return Err(format!("no command {other}").into()),
         })
     }
@@ -334,11 +344,6 @@ impl<S: Store> Script<S> {
             disclosure: None,
             waitlist: None,
         }))
-    }
-
-    fn sale_command(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<SaleCommand, Fail> {
-        let id = self.sale(name(args)?);
-        Ok(SaleCommand { id, if_version: number(args, "version")? })
     }
 
     fn order_create(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
@@ -456,7 +461,7 @@ fn order_shown(order: &Order) -> String {
     format!("{} {status} payment={payment} total={} due_ms={due}", order.id, order.total)
 }
 
-fn shown(decision: &Decision) -> String {
+fn shown(decision: &Step) -> String {
     let mut out = match &decision.outcome {
         Outcome::Refused(refusal) => format!("Refused {}: {refusal:?}", refusal.code()),
         Outcome::Done(done) => format!("Done {}", done_shown(done)),
@@ -467,14 +472,10 @@ fn shown(decision: &Decision) -> String {
         out.push(')');
     }
     out.push('\n');
-    for change in &decision.changes {
-        if let Change::AppendEvents(events) = change {
-            for fact in &events.facts {
-                out.push_str("  ");
-                out.push_str(&fact_shown(fact));
-                out.push('\n');
-            }
-        }
+    for fact in decision.facts() {
+        out.push_str("  ");
+        out.push_str(&fact_shown(&fact));
+        out.push('\n');
     }
     out
 }
@@ -485,6 +486,7 @@ fn done_shown(done: &Done) -> String {
         Done::Sale(row, _, _) => format!("sale {} v{}", row.id, row.row.version),
         Done::Stock(pool) => format!("stock available={}", pool.accounts.available),
         Done::Order(order) => format!("order {}", order_shown(order)),
+        Done::FeatureLevel(level) => format!("feature level {level}"),
         Done::Settings(row) => format!("settings v{}", row.row.version),
         Done::Ticked { more, next_due } => {
             let next = next_due.map_or("-".into(), |at| at.get().to_string());

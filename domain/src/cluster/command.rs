@@ -1,0 +1,14 @@
+//! The command that raises the feature level.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::version::Versioned;
+
+/// Raises the feature level by one, once every node runs a release that knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FeatureLevelRaise {
+    /// The level to reach: one above the present one.
+    pub to: u16,
+}
+
+impl Versioned for FeatureLevelRaise {}

@@ -1,0 +1,58 @@
+//! Versions: how a type's bytes may change between releases.
+//!
+//! A stored value begins with the version of its type. A release reads every version that was ever
+//! written, and writes the version that the cluster's feature level allows, so that nodes of two
+//! releases store the same bytes. A type that never changed needs no code: `impl Versioned for X {}`.
+//! How to change one is in `docs/extending.md`.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The feature level of a cluster: raised by an operator once all nodes run a release that knows
+/// it. Release 0.1 is level 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Level(pub u16);
+
+impl Level {
+    /// The level of a cluster that was never raised.
+    pub const FIRST: Self = Self(1);
+    /// The highest level this release knows.
+    pub const KNOWN: Self = if cfg!(feature = "next") { Self(2) } else { Self(1) };
+}
+
+/// Turns values into bytes; storage's codec is one.
+pub trait Encoder {
+    /// What comes out.
+    type Output;
+    /// Encodes one value.
+    fn value<T: Serialize>(self, value: &T) -> Self::Output;
+}
+
+/// Reads values out of bytes.
+pub trait Decoder {
+    /// Why it cannot.
+    type Error;
+    /// Decodes one value.
+    fn value<T: DeserializeOwned>(self) -> Result<T, Self::Error>;
+}
+
+/// A type whose bytes have a version.
+pub trait Versioned: Serialize + DeserializeOwned {
+    /// The newest version this release writes.
+    const VERSION: u8 = 1;
+
+    /// The version that a cluster at `level` stores.
+    fn version_at(_level: Level) -> u8 {
+        Self::VERSION
+    }
+
+    /// Encodes the value in a version that [`Versioned::version_at`] named.
+    fn encode<E: Encoder>(&self, _version: u8, encoder: E) -> E::Output {
+        encoder.value(self)
+    }
+
+    /// Decodes a value of any version up to [`Versioned::VERSION`]; `None` for a later one.
+    fn decode<D: Decoder>(version: u8, decoder: D) -> Option<Result<Self, D::Error>> {
+        (version == Self::VERSION).then(|| decoder.value())
+    }
+}

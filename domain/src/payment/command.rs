@@ -1,0 +1,45 @@
+//! What may be reported about payments.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::id::OrderId;
+use crate::kernel::version::Versioned;
+
+/// What became of a payment.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Settlement {
+    /// Staff took the money outside: counts as captured in full, only while the order is live.
+    PaidOutside {
+        /// What staff wrote about it; 1..=200 characters.
+        reference: Option<String>,
+    },
+    /// The provider took the money.
+    Captured {
+        /// Which try.
+        attempt: u32,
+        /// What the provider calls it.
+        provider_ref: String,
+        /// Minor units.
+        amount: i64,
+    },
+    /// The provider refused.
+    Declined {
+        /// Which try.
+        attempt: u32,
+        /// Why.
+        code: String,
+        /// No further try makes sense.
+        last: bool,
+    },
+}
+
+/// `POST /v1/admin/orders/{id}/settlements`; later also the provider runner.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentSettle {
+    /// The payment's order.
+    pub order: OrderId,
+    /// What became of it.
+    pub settlement: Settlement,
+}
+
+impl Versioned for PaymentSettle {}

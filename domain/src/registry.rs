@@ -1,0 +1,207 @@
+//! The registry: every kind of row and every index there is.
+//!
+//! A row kind is one name in [`rows!`]: from it follow a variant of [`AnyRow`], which is a row of any
+//! kind, the descriptions in [`TABLES`], and [`visit_kind`], which calls generic code with the type
+//! behind a table's number. An index is one line in [`INDEXES`]. How to add an aggregate is in
+//! `docs/extending.md`.
+
+use std::sync::Arc;
+
+use crate::cluster::row::FeatureLevel;
+use crate::journal::row::{Journal, LedgerByPool, ReceiptsByScope, Retention};
+use crate::kernel::key::{Key, KeyPart};
+use crate::kernel::row::{Due, IndexDef, IndexRow, IndexRows, Row, TableId};
+use crate::kernel::value::{Millis, RowStamp};
+use crate::order::row::{
+    EndedOrders, EndedOrdersByPool, HoldsDue, LiveOrders, LiveOrdersByPool, Order,
+    OrdersByCustomer, OrdersByPool, OrdersByTicket, UnpaidOrders,
+};
+use crate::product::row::{Product, ProductsByName, ProductsByTicket, ProductsOffered};
+use crate::sale::row::{Sale, SalesByClosed, SalesByProduct, SalesByTicket};
+use crate::settings::row::Settings;
+use crate::stock::row::{Pool, Usage};
+
+/// Every index.
+pub const INDEXES: &[IndexDef] = &[
+    IndexDef::of::<Due>(),
+    IndexDef::of::<ProductsByTicket>(),
+    IndexDef::of::<ProductsOffered>(),
+    IndexDef::of::<ProductsByName>(),
+    IndexDef::of::<SalesByTicket>(),
+    IndexDef::of::<SalesByClosed>(),
+    IndexDef::of::<SalesByProduct>(),
+    IndexDef::of::<OrdersByTicket>(),
+    IndexDef::of::<OrdersByCustomer>(),
+    IndexDef::of::<OrdersByPool>(),
+    IndexDef::of::<LiveOrders>(),
+    IndexDef::of::<EndedOrders>(),
+    IndexDef::of::<LiveOrdersByPool>(),
+    IndexDef::of::<EndedOrdersByPool>(),
+    IndexDef::of::<HoldsDue>(),
+    IndexDef::of::<UnpaidOrders>(),
+    IndexDef::of::<LedgerByPool>(),
+    IndexDef::of::<ReceiptsByScope>(),
+];
+
+/// What listings and storage must know of a table without its row type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableDef {
+    /// Its number.
+    pub table: TableId,
+    /// Its name.
+    pub name: &'static str,
+    /// Whether its rows are in memory indexes, so that a start has to read them.
+    pub live: bool,
+    /// Bytes of a key.
+    pub key_bytes: usize,
+}
+
+/// A row kind that is in the registry.
+pub trait Declared: Row {
+    /// As a row of any kind.
+    fn into_any(row: Arc<Self>) -> AnyRow;
+    /// Back from a row of any kind.
+    fn from_any(row: &AnyRow) -> Option<&Arc<Self>>;
+}
+
+/// Generic code that works on a row of whatever kind.
+pub trait RowVisitor {
+    /// What it gives.
+    type Output;
+    /// Works on one row.
+    fn row<R: Declared>(self, row: &R) -> Self::Output;
+}
+
+/// Generic code that works on a kind of row.
+pub trait KindVisitor {
+    /// What it gives.
+    type Output;
+    /// Works on one kind.
+    fn kind<R: Declared>(self) -> Self::Output;
+}
+
+/// Lists the row kinds, in the order of their numbers.
+macro_rules! rows {
+    ($($kind:ident),*) => {
+        /// A row of any kind. Cheap to clone.
+        #[derive(Clone, PartialEq, Debug)]
+        #[expect(missing_docs, reason = "each variant is the row type of its name")]
+        pub enum AnyRow {
+            $($kind(Arc<$kind>)),*
+        }
+
+        impl AnyRow {
+            /// Calls the visitor with the row behind this one.
+            pub fn visit<V: RowVisitor>(&self, visitor: V) -> V::Output {
+                match self {
+                    $(Self::$kind(row) => visitor.row(&**row)),*
+                }
+            }
+        }
+
+        $(impl Declared for $kind {
+            fn into_any(row: Arc<Self>) -> AnyRow {
+                AnyRow::$kind(row)
+            }
+
+            #[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds are alike here")]
+            fn from_any(row: &AnyRow) -> Option<&Arc<Self>> {
+                match row {
+                    AnyRow::$kind(row) => Some(row),
+                    _ => None,
+                }
+            }
+        })*
+
+        /// Every table of rows.
+        pub const TABLES: &[TableDef] = &[$(TableDef {
+            table: <$kind as Row>::TABLE,
+            name: <$kind as Row>::NAME,
+            live: <$kind as Row>::LIVE,
+            key_bytes: <<$kind as Row>::Key as KeyPart>::WIDTH,
+        }),*];
+
+        /// Calls the visitor with the kind of a table; `None` if this release has no such table.
+        pub fn visit_kind<V: KindVisitor>(table: TableId, visitor: V) -> Option<V::Output> {
+            match table {
+                $(<$kind as Row>::TABLE => Some(visitor.kind::<$kind>()),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+rows! { Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel }
+
+impl AnyRow {
+    /// Its table.
+    pub fn table(&self) -> TableId {
+        struct Visit;
+        impl RowVisitor for Visit {
+            type Output = TableId;
+            fn row<R: Declared>(self, _: &R) -> TableId {
+                R::TABLE
+            }
+        }
+        self.visit(Visit)
+    }
+
+    /// Its key, as bytes.
+    pub fn key(&self) -> Key {
+        struct Visit;
+        impl RowVisitor for Visit {
+            type Output = Key;
+            fn row<R: Declared>(self, row: &R) -> Key {
+                Key::of(&row.key())
+            }
+        }
+        self.visit(Visit)
+    }
+
+    /// Its version and stamps.
+    pub fn stamp(&self) -> Option<RowStamp> {
+        struct Visit;
+        impl RowVisitor for Visit {
+            type Output = Option<RowStamp>;
+            fn row<R: Declared>(self, row: &R) -> Option<RowStamp> {
+                row.stamp()
+            }
+        }
+        self.visit(Visit)
+    }
+
+    /// When it wants to be looked at.
+    pub fn due_at(&self) -> Option<Millis> {
+        struct Visit;
+        impl RowVisitor for Visit {
+            type Output = Option<Millis>;
+            fn row<R: Declared>(self, row: &R) -> Option<Millis> {
+                row.due_at()
+            }
+        }
+        self.visit(Visit)
+    }
+
+    /// Every index row that follows from it.
+    pub fn index_rows(&self) -> Vec<IndexRow> {
+        struct Visit;
+        impl RowVisitor for Visit {
+            type Output = Vec<IndexRow>;
+            fn row<R: Declared>(self, row: &R) -> Vec<IndexRow> {
+                index_rows(row)
+            }
+        }
+        self.visit(Visit)
+    }
+}
+
+/// Every index row that follows from a row.
+pub fn index_rows<R: Row>(row: &R) -> Vec<IndexRow> {
+    let mut rows = IndexRows::default();
+    row.index(&mut rows);
+    let id = Key::of(&row.key()).decode::<u128>();
+    if let (Some(at), Some(id)) = (row.due_at(), id) {
+        rows.add::<Due>((at, R::TABLE.0, id));
+    }
+    rows.0
+}

@@ -1,0 +1,7 @@
+//! Settings: replicated values that decisions depend on.
+
+pub mod command;
+pub mod row;
+pub(crate) mod rules;
+
+pub use row::{PAY_WITHIN_MS, Settings};

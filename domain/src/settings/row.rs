@@ -1,0 +1,116 @@
+//! Settings: the replicated values that decisions depend on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::row::{Row, TableId};
+use crate::kernel::value::RowStamp;
+use crate::kernel::version::Versioned;
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// The one settings row. Spans are milliseconds; a changed value counts for statuses entered
+/// later, stored due instants stay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// How long an order may stay unpaid: 1 min..=24 h.
+    pub pay_within_ms: i64,
+    /// How far a running confirmation may push `pay_by`: 0..=10 min.
+    pub confirm_grace_ms: i64,
+    /// Tries per payment: 1..=10.
+    pub pay_attempts: u32,
+    /// Unpaid orders one customer may have: 1..=100.
+    pub max_pending_orders: u32,
+    /// `paid` to `shipping`, 1 min..=30 days; `None`: only by staff.
+    pub ship_after_ms: Option<i64>,
+    /// `shipping` to `delivered`, 1 min..=30 days; `None`: only by staff.
+    pub deliver_after_ms: Option<i64>,
+    /// `delivered` to `confirmed`: 1 min..=90 days.
+    pub return_window_ms: i64,
+    /// `return_requested` to `returned`: 1 min..=30 days.
+    pub return_after_ms: i64,
+    /// How long receipts answer: 1 h..=7 days.
+    pub receipt_retention_ms: i64,
+    /// How long events stay readable: 1 h..=90 days.
+    pub event_retention_ms: i64,
+    /// Version and stamps; version 0 while nobody changed the defaults.
+    pub row: RowStamp,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pay_within_ms: 15 * MINUTE,
+            confirm_grace_ms: 2 * MINUTE,
+            pay_attempts: 3,
+            max_pending_orders: 10,
+            ship_after_ms: Some(DAY),
+            deliver_after_ms: Some(DAY),
+            return_window_ms: DAY,
+            return_after_ms: DAY,
+            receipt_retention_ms: DAY,
+            event_retention_ms: 7 * DAY,
+            row: RowStamp::default(),
+        }
+    }
+}
+
+/// Shortest and longest hold that a sale or the setting may ask for.
+pub const PAY_WITHIN_MS: std::ops::RangeInclusive<i64> = MINUTE..=DAY;
+
+impl Settings {
+    /// The first field that is out of range, if one is.
+    pub fn out_of_range(&self) -> Option<&'static str> {
+        let month = 30 * DAY;
+        let checks = [
+            ("pay_within_seconds", PAY_WITHIN_MS.contains(&self.pay_within_ms)),
+            ("confirm_grace_seconds", (0..=10 * MINUTE).contains(&self.confirm_grace_ms)),
+            ("pay_attempts", (1..=10).contains(&self.pay_attempts)),
+            ("max_pending_orders", (1..=100).contains(&self.max_pending_orders)),
+            (
+                "ship_after_seconds",
+                self.ship_after_ms.is_none_or(|ms| (MINUTE..=month).contains(&ms)),
+            ),
+            (
+                "deliver_after_seconds",
+                self.deliver_after_ms.is_none_or(|ms| (MINUTE..=month).contains(&ms)),
+            ),
+            ("return_window_seconds", (MINUTE..=3 * month).contains(&self.return_window_ms)),
+            ("return_after_seconds", (MINUTE..=month).contains(&self.return_after_ms)),
+            ("receipt_retention_seconds", (HOUR..=7 * DAY).contains(&self.receipt_retention_ms)),
+            ("event_retention_seconds", (HOUR..=3 * month).contains(&self.event_retention_ms)),
+        ];
+        checks.into_iter().find(|(_, ok)| !ok).map(|(name, _)| name)
+    }
+}
+
+impl Versioned for Settings {}
+
+impl Row for Settings {
+    const TABLE: TableId = TableId(1);
+    const NAME: &'static str = "settings";
+    type Key = ();
+
+    fn key(&self) {}
+
+    fn stamp(&self) -> Option<RowStamp> {
+        Some(self.row)
+    }
+
+    fn set_stamp(&mut self, stamp: RowStamp) {
+        self.row = stamp;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ref25_pay_within_is_fifteen_minutes() {
+        assert_eq!(Settings::default().pay_within_ms, 15 * 60 * 1000);
+        assert_eq!(Settings::default().out_of_range(), None);
+    }
+}
