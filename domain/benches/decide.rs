@@ -5,10 +5,10 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use firstcome_domain::command::{OrderCreate, ProductCreate, SaleCreate, WantedLine};
-use firstcome_domain::memory::Memory;
 use firstcome_domain::receipt::{ReceiptKey, Scope};
 use firstcome_domain::sale::Disclosure;
 use firstcome_domain::stock::PoolId;
+use firstcome_domain::testing::memory::Memory;
 use firstcome_domain::value::{Currency, Money, Revision, Sealed};
 use firstcome_domain::{
     Action, Actor, Command, Millis, OrderId, ProductId, Role, SaleId, Stamp, UserId, decide,

@@ -16,6 +16,7 @@ use crate::journal::row::{Journal, ReceiptsByScope};
 use crate::kernel::key::Key;
 use crate::kernel::row::Row as _;
 use crate::kernel::value::{Millis, Revision, Stamp};
+use crate::kernel::version::Level;
 use crate::order::create;
 use crate::order::row::HoldsDue;
 use crate::outcome::{Outcome, Refusal};
@@ -93,9 +94,10 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
     sweep::sweep(&mut draft, limit);
     sweep::settle(&mut draft, *actor, &action.touches());
     draft.act_as(*actor);
-    if action.since() > draft.level() {
-        let level = action.since().0;
-        return refuse(draft, Refusal::FeatureUnavailable { level });
+    let since = action.since();
+    // Most commands were always there, and need not read the level.
+    if since > Level::FIRST && since > draft.level() {
+        return refuse(draft, Refusal::FeatureUnavailable { level: since.0 });
     }
     if !permission::allows(*actor, action.needs()) {
         return refuse(draft, Refusal::PermissionDenied);

@@ -103,6 +103,18 @@ impl<'a, V: View> Draft<'a, V> {
         })
     }
 
+    /// Rows of a table from `first` on, as they were before this decision.
+    pub(crate) fn rows_before<R: Declared>(&mut self, first: R::Key, limit: usize) -> Vec<Arc<R>> {
+        let rows = self.base.rows::<R>(first, limit);
+        for row in &rows {
+            let before = Some(R::into_any(Arc::clone(row)));
+            let place = (R::TABLE, Key::of(&row.key()));
+            let slot = || Slot { now: before.clone(), before, written: false };
+            self.slots.entry(place).or_insert_with(slot);
+        }
+        rows
+    }
+
     /// The settings as they are now.
     pub(crate) fn settings(&mut self) -> Settings {
         self.get::<Settings>(()).map(|row| *row).unwrap_or_default()

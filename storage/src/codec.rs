@@ -1,11 +1,18 @@
 //! Row codec: the one module that names bincode.
 //!
-//! A value is its format byte followed by bincode 2 in its standard configuration (variable-width
-//! integers, little endian). bincode is no longer maintained, so nothing else may know about it:
-//! the way out is a second format byte in this file. Field order and enum variant order are the
+//! A value is one byte, the version of its type, followed by bincode 2 in its standard
+//! configuration (variable-width integers, little endian). Rows, outcomes and the fields of
+//! commands say themselves which versions there are ([`Versioned`]); what belongs to storage and
+//! Raft alone has version 1. bincode is no longer maintained, so nothing else may know about it:
+//! the way out is a further version of each type. Field order and enum variant order are the
 //! format; golden bytes in the tests hold them still.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bytes::Bytes;
+use firstcome_domain::kernel::actor::Actor;
+use firstcome_domain::kernel::version::{Decoder, Encoder, Level, Versioned};
+use firstcome_domain::receipt::ReceiptKey;
+use firstcome_domain::{Action, Command};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,9 +30,25 @@ type Config = Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>>;
 const CONFIG: Config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
 
 /// Bytes that are not a value of the wanted type.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot decode: {0}")]
-pub struct DecodeError(pub String);
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// They are damaged, or were never such a value.
+    #[error("cannot decode: {0}")]
+    Malformed(String),
+    /// A later release wrote them.
+    #[error("{what} was written by a later release; this is release {RELEASE}")]
+    Newer {
+        /// What has an unknown version or number.
+        what: String,
+    },
+}
+
+fn malformed(text: impl Into<String>) -> DecodeError {
+    DecodeError::Malformed(text.into())
+}
+
+/// The release that this program is.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 /// Encodes a value behind its format byte.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
@@ -45,21 +68,107 @@ pub fn encode_onto<T: Serialize>(value: &T, bytes: &mut impl std::io::Write) {
 /// Decodes what [`encode`] wrote; refuses other formats, trailing bytes and oversize.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let Some((&format, body)) = bytes.split_first() else {
-        return Err(DecodeError("no bytes at all".into()));
+        return Err(malformed("no bytes at all"));
     };
     if format != FORMAT {
-        return Err(DecodeError(format!("format {format}, but this release reads {FORMAT}")));
+        return Err(malformed(format!("format {format}, but this release reads {FORMAT}")));
     }
-    if body.len() > DECODE_BYTES_MAX {
-        return Err(DecodeError(format!("{} bytes are too many", body.len())));
-    }
-    let (value, used) = bincode::serde::decode_from_slice(body, CONFIG)
-        .map_err(|error| DecodeError(error.to_string()))?;
+    whole(body)
+}
+
+/// Decodes one value that fills the bytes.
+fn whole<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+    let (value, used) = front(body)?;
     if used == body.len() {
         Ok(value)
     } else {
-        Err(DecodeError(format!("{} bytes left over", body.len() - used)))
+        Err(malformed(format!("{} bytes left over", body.len() - used)))
     }
+}
+
+/// Decodes one value at the front of the bytes, and says how many it took.
+fn front<T: DeserializeOwned>(body: &[u8]) -> Result<(T, usize), DecodeError> {
+    if body.len() > DECODE_BYTES_MAX {
+        return Err(malformed(format!("{} bytes are too many", body.len())));
+    }
+    bincode::serde::decode_from_slice(body, CONFIG).map_err(|error| malformed(error.to_string()))
+}
+
+/// Encodes one value onto bytes.
+struct Onto<'a>(&'a mut Vec<u8>);
+
+impl Encoder for Onto<'_> {
+    type Output = ();
+
+    fn value<T: Serialize>(self, value: &T) {
+        bincode::serde::encode_into_std_write(value, self.0, bincode::config::standard())
+            .expect("every encoded type has sequences of known length");
+    }
+}
+
+/// Decodes one value that fills the bytes.
+struct Whole<'a>(&'a [u8]);
+
+impl Decoder for Whole<'_> {
+    type Error = DecodeError;
+
+    fn value<T: DeserializeOwned>(self) -> Result<T, DecodeError> {
+        whole(self.0)
+    }
+}
+
+/// Encodes a value in the version that a cluster at `level` stores.
+pub fn encode_at<T: Versioned>(value: &T, level: Level) -> Vec<u8> {
+    let version = T::version_at(level);
+    let mut bytes = Vec::with_capacity(ENCODE_BYTES_GUESS);
+    bytes.push(version);
+    value.encode(version, Onto(&mut bytes));
+    bytes
+}
+
+/// Decodes what [`encode_at`] wrote, at whatever level that was; `what` is named in errors.
+pub fn decode_versioned<T: Versioned>(bytes: &[u8], what: &str) -> Result<T, DecodeError> {
+    let (&version, body) = bytes.split_first().ok_or_else(|| malformed("no bytes at all"))?;
+    let newer = || DecodeError::Newer { what: format!("{what}, version {version},") };
+    T::decode(version, Whole(body)).unwrap_or_else(|| Err(newer()))
+}
+
+/// Bytes before the actor of an encoded command: tag and version.
+const COMMAND_HEAD_BYTES: usize = 3;
+
+/// Encodes a command: tag (u16, little endian), version of its fields, actor and receipt key, fields.
+pub fn encode_command(command: &Command, level: Level) -> Bytes {
+    let Command { actor, receipt, action } = command;
+    let version = action.version_at(level);
+    let mut bytes = Vec::with_capacity(ENCODE_BYTES_GUESS);
+    bytes.extend_from_slice(&action.tag().to_le_bytes());
+    bytes.push(version);
+    Onto(&mut bytes).value(&(actor, receipt));
+    action.encode(version, Onto(&mut bytes));
+    bytes.into()
+}
+
+/// Decodes what [`encode_command`] wrote.
+pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
+    let (tag, version, body) = command_head(bytes)?;
+    let ((actor, receipt), used): ((Actor, Option<ReceiptKey>), usize) = front(body)?;
+    let fields = body.get(used..).unwrap_or_default();
+    let newer = || DecodeError::Newer { what: format!("command {tag}, version {version},") };
+    let action = Action::decode(tag, version, Whole(fields)).unwrap_or_else(|| Err(newer()))?;
+    Ok(Command { actor, receipt, action })
+}
+
+/// Whether the bytes begin like a command that this release knows; looks at nothing behind that.
+pub fn is_known_command(bytes: &[u8]) -> bool {
+    let known = |tag| Action::ALL.iter().any(|(known, _)| *known == tag);
+    command_head(bytes).is_ok_and(|(tag, _, _)| known(tag))
+}
+
+fn command_head(bytes: &[u8]) -> Result<(u16, u8, &[u8]), DecodeError> {
+    let cut = || malformed("a command is cut short");
+    let (head, body) = bytes.split_first_chunk::<COMMAND_HEAD_BYTES>().ok_or_else(cut)?;
+    let [low, high, version] = *head;
+    Ok((u16::from_le_bytes([low, high]), version, body))
 }
 
 #[cfg(test)]

@@ -4,35 +4,31 @@
 //! are opened through a scratch layer: a log that was not closed in order needs redb's repair,
 //! and what the repair writes stays in memory.
 
+use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use firstcome_domain::event::Events;
 use firstcome_domain::invariant;
-use firstcome_domain::order::Order;
-use firstcome_domain::product::Product;
-use firstcome_domain::receipt::Receipt;
-use firstcome_domain::sale::Sale;
-use firstcome_domain::settings::Settings;
-use firstcome_domain::stock::{LedgerRow, Pool, Usage};
+use firstcome_domain::kernel::key::Key;
+use firstcome_domain::kernel::row::TableId;
+use firstcome_domain::registry::Declared;
 use redb::{Database, ReadableDatabase};
-use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::codec;
 use crate::dir::{self, Identity, LOG_FILE, Place, STATE_FILE};
 use crate::disk::{Disk, RealDisk};
 use crate::file::{self, failed};
-use crate::key::Key;
+use crate::indexes::{self, each_index_row};
 use crate::log::{Entry, Mark, row};
-use crate::query::ReadView;
-use crate::rows::{Core, IndexRow, order_indexes, product_indexes, row_hash, sale_indexes};
-use crate::scan::{Base, Direction};
+use crate::memtable::NEWEST;
+use crate::scan::{Base, Direction, Levels};
 use crate::state::checkpoint::load_meta;
 use crate::state::{Applied, StateHash};
-use crate::table::{PRIMARY_TABLES, TABLES, Table};
+use crate::table::{self, Table};
+use crate::view::{ReadView, row_hash, undecodable};
+use crate::write::StateMeta;
 
 /// Looking around needs no large page cache: 64 MiB.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -41,7 +37,8 @@ const CACHE_BYTES: usize = 64 * 1024 * 1024;
 pub struct Inspection {
     identity: Identity,
     log_path: PathBuf,
-    core: Core,
+    levels: Levels,
+    meta: Arc<StateMeta>,
     log: Database,
     /// The rows are read out of it.
     _state: Database,
@@ -75,6 +72,9 @@ pub struct TableSummary {
     pub is_primary: bool,
     /// How many rows it has.
     pub rows: u64,
+    /// How many rows that are in the file: fewer for an index whose keys are packed, none for one
+    /// that lives in memory.
+    pub file_rows: u64,
     /// Bytes of keys and values.
     pub bytes: u64,
 }
@@ -97,7 +97,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, scratch: &mut Vec<u8>, table: Table, key: &[u8], value: &[u8]) {
+    fn add(&mut self, scratch: &mut Vec<u8>, table: TableId, key: &[u8], value: &[u8]) {
         self.rows += 1;
         self.bytes += u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX);
         self.hash = self.hash.wrapping_add(row_hash(scratch, table, key, value));
@@ -125,9 +125,11 @@ impl Inspection {
         };
         let (log, state) = (open(LOG_FILE)?, open(STATE_FILE)?);
         let path = place.file(STATE_FILE);
-        let core = Core::new(Base::open(&state, &path)?, load_meta(&state, &path)?);
+        let meta = Arc::new(load_meta(&state, &path)?);
+        let levels = Levels::over(Base::open(&state, &path)?);
+        indexes::fill_live(&levels, meta.applied_index(), None)?;
         let log_path = place.file(LOG_FILE);
-        Ok(Self { identity, log_path, core, log, _state: state, _place: place })
+        Ok(Self { identity, log_path, levels, meta, log, _state: state, _place: place })
     }
 
     /// Whose directory it is.
@@ -137,32 +139,31 @@ impl Inspection {
 
     /// How far the last checkpoint is; `hash` is the stored one.
     pub fn applied(&self) -> Applied {
-        self.core.meta.applied()
+        self.meta.applied()
     }
 
     /// Reads rows as the last checkpoint left them.
-    pub fn read<R>(&self, f: impl FnOnce(&ReadView<'_>) -> R) -> Result<R, Error> {
-        let view = ReadView::new(&self.core);
+    pub fn read<R>(&self, f: impl FnOnce(&ReadView) -> R) -> Result<R, Error> {
+        let meta = Arc::clone(&self.meta);
+        let view = ReadView::new(self.levels.clone(), Arc::default(), Arc::default(), meta);
         let answer = f(&view);
-        view.finish().0.map_or(Ok(answer), Err)
+        view.error().map_or(Ok(answer), Err)
     }
 
     /// The hash of all primary rows, computed anew.
     pub fn recomputed_hash(&self) -> Result<StateHash, Error> {
-        let sums = self.sums()?;
-        let primary = sums.iter().take(PRIMARY_TABLES);
-        Ok(StateHash(primary.fold(0, |sum, table| sum.wrapping_add(table.hash))))
+        Ok(StateHash(hash_of(&self.sums()?)))
     }
 
     /// Every table, counted.
     pub fn tables(&self) -> Result<Vec<TableSummary>, Error> {
-        let summary = |(table, sum): (Table, Sum)| TableSummary {
-            name: table.name(),
-            is_primary: table.is_primary(),
-            rows: sum.rows,
-            bytes: sum.bytes,
+        let summary = |(table, sum): (Table, Sum)| {
+            let file_rows = self.levels.base.file_rows(table.id)?;
+            let is_primary = table.is_primary();
+            let (name, rows, bytes) = (table.name, sum.rows, sum.bytes);
+            Ok(TableSummary { name, is_primary, rows, file_rows, bytes })
         };
-        Ok(Table::ALL.into_iter().zip(self.sums()?).map(summary).collect())
+        self.sums()?.into_iter().map(summary).collect()
     }
 
     /// What the log holds; walks all of it.
@@ -206,24 +207,23 @@ impl Inspection {
             findings.push(Finding { check: check.into(), detail });
         };
         let sums = self.sums()?;
-        let hash = sums.iter().take(PRIMARY_TABLES).fold(0_u128, |a, b| a.wrapping_add(b.hash));
-        if hash != self.core.meta.hash {
-            found(
-                "hash",
-                format!("stored {:032x}, the rows give {hash:032x}", self.core.meta.hash),
-            );
+        let (hash, stored) = (hash_of(&sums), self.meta.hash);
+        if hash != stored {
+            found("hash", format!("stored {stored:032x}, the rows give {hash:032x}"));
         }
-        for (table, (sum, stored)) in Table::ALL.iter().zip(sums.iter().zip(self.core.meta.counts))
-        {
-            if sum.rows != stored {
-                found("counts", format!("{}: {stored} stored, {} found", table.name(), sum.rows));
+        let derived = self.derived_sums()?;
+        for (table, sum) in &sums {
+            let (name, rows) = (table.name, sum.rows);
+            if table.is_primary() {
+                let stored = self.meta.count(table.id);
+                if rows != stored {
+                    found("counts", format!("{name}: {stored} stored, {rows} found"));
+                }
+                continue;
             }
-        }
-        for (table, (sum, derived)) in
-            Table::ALL.iter().zip(sums.iter().zip(self.derived_sums()?)).skip(PRIMARY_TABLES)
-        {
-            if (sum.rows, sum.hash) != (derived.rows, derived.hash) {
-                let (name, rows, wanted) = (table.name(), sum.rows, derived.rows);
+            let wanted = derived.get(&table.id).copied().unwrap_or_default();
+            if (rows, sum.hash) != (wanted.rows, wanted.hash) {
+                let wanted = wanted.rows;
                 found("index", format!("{name}: {rows} rows, not the {wanted} that should be"));
             }
         }
@@ -246,96 +246,63 @@ impl Inspection {
         table: Table,
         mut visit: impl FnMut(&Key, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let levels = self.core.levels();
-        let mut scan = levels.scan(table, Bound::Unbounded, Bound::Unbounded, Direction::Up)?;
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let mut scan = self.levels.scan(table, all.0, all.1, Direction::Up, NEWEST)?;
         while let Some((key, found)) = scan.next_row()? {
             visit(&key, found.bytes())?;
         }
         Ok(())
     }
 
-    /// Hands every row of a table to `visit`, decoded.
-    fn each_decoded<T: DeserializeOwned>(
-        &self,
-        table: Table,
-        mut visit: impl FnMut(&T),
-    ) -> Result<(), Error> {
-        self.each(table, |key, value| {
-            let row = codec::decode(value).map_err(|error| {
-                let detail = format!("{} {key:?}: {error}", table.name());
-                Error::corrupt(self.core.base.path(), detail)
-            })?;
-            visit(&row);
-            Ok(())
-        })
-    }
-
-    fn sums(&self) -> Result<[Sum; TABLES], Error> {
-        let mut sums = [Sum::default(); TABLES];
+    fn sums(&self) -> Result<Vec<(Table, Sum)>, Error> {
         let mut scratch = Vec::new();
-        for (table, sum) in Table::ALL.into_iter().zip(&mut sums) {
+        let mut sums = Vec::new();
+        for table in table::all() {
+            let mut sum = Sum::default();
             self.each(table, |key, value| {
-                sum.add(&mut scratch, table, key.as_slice(), value);
+                sum.add(&mut scratch, table.id, key.as_slice(), value);
                 Ok(())
             })?;
+            sums.push((table, sum));
         }
         Ok(sums)
     }
 
-    /// What the indexes should hold, from the primary rows. Primary tables are only decoded.
-    fn derived_sums(&self) -> Result<[Sum; TABLES], Error> {
-        let mut sums = [Sum::default(); TABLES];
+    /// What the indexes should hold, from the primary rows.
+    fn derived_sums(&self) -> Result<BTreeMap<TableId, Sum>, Error> {
+        let mut sums: BTreeMap<TableId, Sum> = BTreeMap::new();
         let mut scratch = Vec::new();
-        let mut add = |(table, key): IndexRow, value: &[u8]| {
-            if let Some(sum) = sums.get_mut(table.place()) {
-                sum.add(&mut scratch, table, key.as_slice(), value);
-            }
-        };
-        self.each_decoded(Table::Products, |row: &Product| {
-            for index in product_indexes(row) {
-                add(index, &[]);
-            }
-        })?;
-        self.each_decoded(Table::Sales, |row: &Sale| {
-            for index in sale_indexes(row) {
-                add(index, &[]);
-            }
-        })?;
-        self.each_decoded(Table::Orders, |row: &Order| {
-            for index in order_indexes(row) {
-                add(index, &[]);
-            }
-        })?;
-        self.each_decoded(Table::Receipts, |row: &Receipt| {
-            let revision = row.stamp.revision.get().to_be_bytes();
-            add((Table::ReceiptScopes, Key::new().scope(row.key.scope)), &revision);
-        })?;
-        self.each_decoded(Table::Events, |_: &Events| {})?;
-        self.each_decoded(Table::Settings, |_: &Settings| {})?;
+        for table in table::all().filter(|table| table.is_primary()) {
+            each_index_row(&self.levels, table, |row| {
+                let sum = sums.entry(row.table).or_default();
+                sum.add(&mut scratch, row.table, row.key.as_slice(), &[]);
+            })?;
+        }
         Ok(sums)
     }
+}
+
+fn hash_of(sums: &[(Table, Sum)]) -> u128 {
+    let primary = sums.iter().filter(|(table, _)| table.is_primary());
+    primary.fold(0, |sum: u128, (_, table)| sum.wrapping_add(table.hash))
 }
 
 impl invariant::Rows for Inspection {
     type Error = Error;
 
-    fn each_pool(&self, visit: &mut dyn FnMut(&Pool)) -> Result<(), Error> {
-        self.each_decoded(Table::Pools, visit)
-    }
-
-    fn each_sale(&self, visit: &mut dyn FnMut(&Sale)) -> Result<(), Error> {
-        self.each_decoded(Table::Sales, visit)
-    }
-
-    fn each_ledger_row(&self, visit: &mut dyn FnMut(&LedgerRow)) -> Result<(), Error> {
-        self.each_decoded(Table::Ledger, visit)
-    }
-
-    fn each_order(&self, visit: &mut dyn FnMut(&Order)) -> Result<(), Error> {
-        self.each_decoded(Table::Orders, visit)
-    }
-
-    fn each_usage(&self, visit: &mut dyn FnMut(&Usage)) -> Result<(), Error> {
-        self.each_decoded(Table::Usage, visit)
+    fn each<R: Declared>(&self, visit: &mut dyn FnMut(&R)) -> Result<(), Error> {
+        let table = table::find(R::TABLE)
+            .ok_or_else(|| Error::Invariant(format!("{} is no table", R::NAME)))?;
+        Self::each(self, table, |key, value| {
+            let row = crate::codec::decode_versioned::<R>(value, R::NAME);
+            let row = row.map_err(|error| match undecodable(self.levels.base.path(), error) {
+                Error::Corrupt { path, detail } => {
+                    Error::Corrupt { path, detail: format!("{} {key:?}: {detail}", R::NAME) }
+                }
+                other => other,
+            });
+            visit(&row?);
+            Ok(())
+        })
     }
 }

@@ -17,19 +17,22 @@ pub mod disk;
 mod file;
 #[doc(hidden)]
 pub mod fuzz;
+mod hot;
+mod indexes;
 pub mod inspect;
-mod key;
 pub mod log;
 mod memtable;
+mod packed;
 mod panics;
 pub mod query;
-mod rows;
 mod scan;
 mod scratch;
+mod seeded;
 pub mod snapshot;
 pub mod state;
 mod table;
 mod view;
+mod write;
 
 pub use dir::{DataDir, Identity};
 pub use disk::{Disk, RealDisk, system as system_disk};

@@ -1,69 +1,198 @@
-//! Row writes in memory that are not in `state.redb` yet.
+//! Row writes in memory that are not in `state.redb` yet, and the indexes that never are.
 //!
-//! A removal is kept as `None`: it hides the row of an older level.
+//! Each write keeps its revision, so that a reader goes on seeing the rows as they were when it
+//! began while apply writes the next ones. Of a row only those earlier versions are kept that
+//! somebody can still ask for. A removal is a version without a value: it hides the row of an older
+//! level.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Range;
 use std::ops::Bound;
 
-use crate::key::Key;
-use crate::table::{TABLES, Table};
+use bytes::Bytes;
+use firstcome_domain::kernel::key::Key;
+use firstcome_domain::kernel::row::TableId;
 
 /// What a row costs beside key and value: its share of tree nodes and the allocator.
 const ROW_OVERHEAD_BYTES: usize = 96;
 
-/// The bytes of a row, or `None` for a removed one.
-pub(crate) type Slot = Option<Box<[u8]>>;
+/// The bytes of a row, or `None` for a removed one. An index row has no bytes.
+pub(crate) type Slot = Option<Bytes>;
 
-/// Written rows, by table and key.
+/// A row's place in the tree.
+pub(crate) type Place = (TableId, Key);
+
+/// Reads whatever is newest: for apply itself.
+pub(crate) const NEWEST: u64 = u64::MAX;
+
+/// One version of a row.
+#[derive(Clone, Debug)]
+struct Version {
+    revision: u64,
+    slot: Slot,
+}
+
+/// A row: its newest version, and earlier ones that are still asked for, oldest first.
+#[derive(Debug)]
+struct Row {
+    newest: Version,
+    older: Vec<Version>,
+}
+
+impl Row {
+    /// The version that a reader at `revision` sees; `None` if the row was not written by then.
+    fn at(&self, revision: u64) -> Option<&Slot> {
+        if self.newest.revision <= revision {
+            return Some(&self.newest.slot);
+        }
+        let seen = self.older.iter().rev().find(|version| version.revision <= revision);
+        seen.map(|version| &version.slot)
+    }
+}
+
+/// Which revisions may be asked for: those of open views, and the published one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Readers {
+    /// The oldest.
+    pub(crate) oldest: u64,
+    /// The newest.
+    pub(crate) newest: u64,
+}
+
+/// Written rows.
 #[derive(Default, Debug)]
 pub(crate) struct Memtable {
-    tables: [BTreeMap<Key, Slot>; TABLES],
+    rows: BTreeMap<Place, Row>,
     bytes: usize,
 }
 
 impl Memtable {
-    pub(crate) fn put(&mut self, table: Table, key: Key, value: Vec<u8>) {
-        self.set(table, key, Some(value.into_boxed_slice()));
-    }
-
-    pub(crate) fn remove(&mut self, table: Table, key: Key) {
-        self.set(table, key, None);
-    }
-
-    fn set(&mut self, table: Table, key: Key, slot: Slot) {
-        let size = |slot: &Slot| slot.as_ref().map_or(0, |bytes| bytes.len());
-        let new = size(&slot);
-        if let Some(rows) = self.tables.get_mut(table.place()) {
-            match rows.insert(key, slot) {
-                Some(old) => self.bytes = (self.bytes + new).saturating_sub(size(&old)),
-                None => self.bytes += new + key.as_slice().len() + ROW_OVERHEAD_BYTES,
+    /// Writes a row at a revision later than all before.
+    pub(crate) fn set(&mut self, place: Place, slot: Slot, revision: u64, readers: Readers) {
+        let size = |slot: &Slot| slot.as_ref().map_or(0, Bytes::len);
+        let new = Version { revision, slot };
+        self.bytes += size(&new.slot);
+        match self.rows.entry(place) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                self.bytes += place.1.as_slice().len() + ROW_OVERHEAD_BYTES;
+                entry.insert(Row { newest: new, older: Vec::new() });
+            }
+            std::collections::btree_map::Entry::Occupied(entry) => {
+                let row = entry.into_mut();
+                let old = std::mem::replace(&mut row.newest, new);
+                self.bytes = self.bytes.saturating_sub(size(&old.slot));
+                if old.revision <= readers.newest {
+                    row.older.push(old);
+                }
+                // The last version that the oldest reader sees is needed, those before it are not.
+                let seen = row.older.partition_point(|version| version.revision <= readers.oldest);
+                row.older.drain(..seen.saturating_sub(1));
             }
         }
     }
 
-    /// The row's slot; `None` if this level says nothing about it.
-    pub(crate) fn get(&self, table: Table, key: &Key) -> Option<&Slot> {
-        self.tables.get(table.place())?.get(key)
+    /// The row's slot for a reader at `revision`; `None` if this level says nothing about it.
+    pub(crate) fn get(&self, place: &Place, revision: u64) -> Option<&Slot> {
+        self.rows.get(place)?.at(revision)
     }
 
+    /// What a reader at `revision` sees between two bounds, in key order.
     pub(crate) fn range(
         &self,
-        table: Table,
-        low: Bound<Key>,
-        high: Bound<Key>,
-    ) -> Range<'_, Key, Slot> {
-        static NOTHING: BTreeMap<Key, Slot> = BTreeMap::new();
-        self.tables.get(table.place()).unwrap_or(&NOTHING).range((low, high))
+        low: Bound<Place>,
+        high: Bound<Place>,
+        revision: u64,
+    ) -> impl DoubleEndedIterator<Item = (Key, &Slot)> {
+        self.rows
+            .range((low, high))
+            .filter_map(move |((_, key), row)| Some((*key, row.at(revision)?)))
     }
 
-    /// All rows of one table, in key order.
-    pub(crate) fn rows(&self, table: Table) -> impl Iterator<Item = (&Key, &Slot)> {
-        self.tables.get(table.place()).into_iter().flatten()
+    /// The newest version of every row, in the order of tables and keys.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = (&Place, &Slot)> {
+        self.rows.iter().map(|(place, row)| (place, &row.newest.slot))
     }
 
-    /// Roughly how much memory it takes.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Forgets a removed row that no reader can see any more; answers whether it is gone.
+    pub(crate) fn forget_removed(&mut self, place: &Place, readers: Readers) -> bool {
+        let Some(row) = self.rows.get(place) else { return true };
+        if row.newest.slot.is_some() {
+            return true;
+        }
+        let unseen = row.newest.revision <= readers.oldest;
+        if unseen {
+            self.rows.remove(place);
+            self.bytes = self.bytes.saturating_sub(place.1.as_slice().len() + ROW_OVERHEAD_BYTES);
+        }
+        unseen
+    }
+
+    /// Roughly how much memory the newest versions take.
+    pub(crate) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = (TableId(1), Key::EMPTY);
+
+    fn value(text: &'static str) -> Slot {
+        Some(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn readers(oldest: u64, newest: u64) -> Readers {
+        Readers { oldest, newest }
+    }
+
+    #[test]
+    fn a_reader_sees_the_row_as_it_was_at_its_revision() {
+        let mut rows = Memtable::default();
+        rows.set(PLACE, value("a"), 5, readers(4, 4));
+        rows.set(PLACE, value("b"), 7, readers(5, 6));
+        rows.set(PLACE, None, 9, readers(5, 8));
+        let at = |revision| rows.get(&PLACE, revision).cloned();
+        assert_eq!(at(4), None, "written later");
+        assert_eq!(at(5), Some(value("a")));
+        assert_eq!(at(6), Some(value("a")));
+        assert_eq!(at(8), Some(value("b")));
+        assert_eq!(at(9), Some(None), "removed");
+        assert_eq!(at(NEWEST), Some(None));
+    }
+
+    #[test]
+    fn versions_that_nobody_can_ask_for_are_dropped() {
+        let mut rows = Memtable::default();
+        let older = |rows: &Memtable| rows.rows.get(&PLACE).unwrap().older.len();
+        // One chunk of entries: only what the published revision 10 sees is kept.
+        for revision in 5..10 {
+            rows.set(PLACE, value("x"), revision, readers(4, 4));
+        }
+        assert_eq!(older(&rows), 0);
+        rows.set(PLACE, value("y"), 11, readers(10, 10));
+        rows.set(PLACE, value("z"), 12, readers(10, 10));
+        assert_eq!(older(&rows), 1);
+        // A view at 10 stays open while the published revision moves on.
+        rows.set(PLACE, value("z"), 14, readers(10, 13));
+        assert_eq!(older(&rows), 2);
+        rows.set(PLACE, value("z"), 16, readers(15, 15));
+        assert_eq!(older(&rows), 1);
+    }
+
+    #[test]
+    fn a_removed_row_goes_once_nobody_sees_it() {
+        let mut rows = Memtable::default();
+        rows.set(PLACE, Some(Bytes::new()), 5, readers(4, 4));
+        rows.set(PLACE, None, 7, readers(5, 6));
+        assert!(!rows.forget_removed(&PLACE, readers(6, 9)), "a reader at 6 sees it");
+        assert_eq!(rows.get(&PLACE, 6), Some(&Some(Bytes::new())));
+        assert!(rows.forget_removed(&PLACE, readers(7, 9)));
+        assert_eq!((rows.len(), rows.bytes()), (0, 0));
     }
 }

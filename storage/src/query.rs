@@ -1,38 +1,67 @@
-//! Reads for people: the typed view of rules, and the lists of the API, each from an index.
+//! Lists for people, each from an index, in the order of the log.
+//!
+//! A list never sorts by ids: they carry the clock of the node that took the request. A call looks
+//! at a bounded number of rows, so a page may be short, even empty, and still have a `next`.
 
-use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Bound;
+use std::sync::Arc;
 
-use firstcome_domain::View;
-use firstcome_domain::event::Events;
+use firstcome_domain::View as _;
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::journal::row::LedgerByPool;
+use firstcome_domain::journal::{Journal, LedgerKey, LedgerRow};
+use firstcome_domain::kernel::key::{Key, KeyPart};
+use firstcome_domain::kernel::row::{Index, Row as _, TableId};
+use firstcome_domain::order::row::{
+    EndedOrders, EndedOrdersByPool, LiveOrders, LiveOrdersByPool, OrdersByCustomer, OrdersByPool,
+    OrdersByTicket,
+};
 use firstcome_domain::order::{Order, Status};
 use firstcome_domain::product::Product;
+use firstcome_domain::product::row::{ProductsByName, ProductsByTicket, ProductsOffered, words};
+use firstcome_domain::registry::Declared;
 use firstcome_domain::sale::Sale;
-use firstcome_domain::stock::{LedgerKey, LedgerRow, PoolId};
+use firstcome_domain::sale::row::{SalesByClosed, SalesByProduct, SalesByTicket};
+use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{Millis, Revision};
-use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::codec;
-use crate::key::Key;
-use crate::rows::{Core, IndexRow};
 use crate::scan::{Scan, prefix_end};
-use crate::state::Applied;
-use crate::table::Table;
+use crate::table;
 
 pub use crate::scan::Direction;
+pub use crate::view::ReadView;
 
 /// Rows that one call of a filtered list looks at: about a millisecond.
 const LOOKED_AT_MAX: usize = 1000;
 
-/// Rows at one revision. Also implements [`firstcome_domain::View`].
-pub struct ReadView<'a> {
-    pub(crate) core: &'a Core,
-    pub(crate) error: Cell<Option<Error>>,
-    pub(crate) absent: RefCell<Vec<IndexRow>>,
+/// Rows of the journal that one call of the list of events looks at; most of them are not decoded
+/// further than to see that they have no events.
+const JOURNAL_ROWS_MAX: usize = 10_000;
+
+/// Products that a part of a name may have for the index of names to be used; for more, every few
+/// products match, and the list by ticket finds them as fast.
+const NAMES_MAX: usize = 1000;
+
+/// Where a row stands in lists: by the log entry that created it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Place<I> {
+    /// The log entry; an order's ticket.
+    pub ticket: Revision,
+    /// The row.
+    pub id: I,
+}
+
+/// Where an order stands in lists.
+pub type OrderPlace = Place<OrderId>;
+
+impl OrderPlace {
+    /// The place of an order.
+    pub fn of(order: &Order) -> Self {
+        Self { ticket: order.ticket.revision, id: order.id }
+    }
 }
 
 /// Which orders a list wants; every given field must match.
@@ -71,23 +100,6 @@ impl OrderFilter {
             Direction::Up => self.placed_before.is_some_and(|at| order.ticket.now >= at),
             Direction::Down => self.placed_after.is_some_and(|at| order.ticket.now <= at),
         }
-    }
-}
-
-/// Where an order stands in lists: by its ticket, which the log gives. Ids carry the clock of the
-/// node that took the request, and would list a later order behind an earlier one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct OrderPlace {
-    /// The log entry that placed the order.
-    pub ticket: Revision,
-    /// The order.
-    pub id: OrderId,
-}
-
-impl OrderPlace {
-    /// The place of an order.
-    pub fn of(order: &Order) -> Self {
-        Self { ticket: order.ticket.revision, id: order.id }
     }
 }
 
@@ -132,238 +144,354 @@ impl<T, K: Copy> Filling<T, K> {
     }
 }
 
-impl<'a> ReadView<'a> {
-    /// How far the rows are.
-    pub fn applied(&self) -> Applied {
-        self.core.meta.applied()
-    }
+/// One beginning of keys that end with (revision, id), in one index.
+#[derive(Clone, Copy)]
+struct Source {
+    table: TableId,
+    prefix: Key,
+}
 
-    /// Products, newest first, those that `keep` accepts. Looks at a bounded number of rows per
-    /// call, so a page may be short (even empty) and still have a `next`.
+impl Source {
+    fn of<I: Index>(prefix: &impl KeyPart) -> Self {
+        Self { table: I::TABLE, prefix: Key::of(prefix) }
+    }
+}
+
+impl ReadView {
+    /// Products that `keep` accepts, by the entry that created them; `offered` leaves discontinued
+    /// ones out. With a part of a `name`, only products that may have it are looked at: `keep` must
+    /// still compare.
     pub fn products(
         &self,
-        after: Option<ProductId>,
+        offered: bool,
+        name: Option<&str>,
+        direction: Direction,
+        after: Option<Place<ProductId>>,
         limit: usize,
         keep: impl Fn(&Product) -> bool,
-    ) -> Page<Product, ProductId> {
-        let high = after.map(|id| Key::new().product(id));
-        self.newest_first(Table::Products, high, limit, |row: &Product| row.id, keep)
+    ) -> Page<Arc<Product>, Place<ProductId>> {
+        let mut filling = Filling::new(limit);
+        let mut visit = |place: Place<ProductId>| {
+            let row = self.get::<Product>(place.id).filter(|row| keep(row));
+            filling.take(place, row)
+        };
+        if let Some(named) = name.and_then(|name| self.named(name)) {
+            let comes = |place: &Place<ProductId>| match (direction, after) {
+                (_, None) => true,
+                (Direction::Up, Some(after)) => *place > after,
+                (Direction::Down, Some(after)) => *place < after,
+            };
+            let mut places: Vec<_> = named.into_iter().filter(comes).collect();
+            if direction == Direction::Down {
+                places.reverse();
+            }
+            for place in places {
+                if !visit(place) {
+                    break;
+                }
+            }
+        } else {
+            let source = if offered {
+                Source::of::<ProductsOffered>(&())
+            } else {
+                Source::of::<ProductsByTicket>(&())
+            };
+            self.ok(self.merge(&[source], None, direction, after, &mut visit));
+        }
+        filling.page()
     }
 
-    /// Sales, newest first, those that `keep` accepts; bounded like `products`.
+    /// Products with a word that holds the longest word of `text`, by ticket; `None` if there are
+    /// many, or if `text` has no word.
+    fn named(&self, text: &str) -> Option<BTreeSet<Place<ProductId>>> {
+        let word = words(text).into_iter().max_by_key(String::len)?;
+        let part = word.as_bytes().get(..word.len().min(22))?;
+        let prefix = Key::from_slice(part)?;
+        let (low, high) = (Bound::Included(prefix), prefix_end(prefix));
+        let keys = self.rows().keys::<ProductsByName>(low, high, Direction::Up, NAMES_MAX + 1);
+        let keys = self.ok(keys)?;
+        let places = keys.iter().map(|(_, ticket, id)| Place { ticket: *ticket, id: *id });
+        (keys.len() <= NAMES_MAX).then(|| places.collect())
+    }
+
+    /// Sales that `keep` accepts, by the entry that created them; only closed ones or only others if
+    /// `closed` says so.
     pub fn sales(
         &self,
-        after: Option<SaleId>,
+        closed: Option<bool>,
+        direction: Direction,
+        after: Option<Place<SaleId>>,
         limit: usize,
         keep: impl Fn(&Sale) -> bool,
-    ) -> Page<Sale, SaleId> {
-        let high = after.map(|id| Key::new().sale(id));
-        self.newest_first(Table::Sales, high, limit, |row: &Sale| row.id, keep)
+    ) -> Page<Arc<Sale>, Place<SaleId>> {
+        let mut filling = Filling::new(limit);
+        let source = match closed {
+            None => Source::of::<SalesByTicket>(&()),
+            Some(closed) => Source::of::<SalesByClosed>(&closed),
+        };
+        let visit = |place: Place<SaleId>| {
+            let row = self.get::<Sale>(place.id).filter(|row| keep(row));
+            filling.take(place, row)
+        };
+        self.ok(self.merge(&[source], None, direction, after, visit));
+        filling.page()
     }
 
-    /// Sales of one product that are not closed, newest first, from an index.
-    pub fn open_sales_of(&self, product: ProductId, limit: usize) -> Vec<Sale> {
-        let prefix = Key::new().product(product).byte(0);
-        let mut ids = Vec::new();
-        if limit > 0 {
-            let (low, high) = (Bound::Included(prefix), prefix_end(prefix));
-            self.walk(Table::SalesByProduct, low, high, Direction::Down, |key, _| {
-                ids.extend(key.id_at(17).map(SaleId::new));
-                Ok(ids.len() < limit)
-            });
-        }
-        ids.into_iter().filter_map(|id| self.sale(id)).collect()
+    /// Sales of one product that are not closed, newest first.
+    pub fn open_sales_of(&self, product: ProductId, limit: usize) -> Vec<Arc<Sale>> {
+        let prefix = Key::of(&(product, false));
+        let (low, high) = (Bound::Included(prefix), prefix_end(prefix));
+        let keys = self.rows().keys::<SalesByProduct>(low, high, Direction::Down, limit);
+        let keys = self.ok(keys).unwrap_or_default();
+        keys.into_iter().filter_map(|(.., id)| self.get::<Sale>(id)).collect()
     }
 
     /// Orders by ticket, from the narrowest index the filter allows: customer, pool, product
-    /// (through its pools), or status. Looks at a bounded number of orders per call, like
-    /// `products`.
+    /// (through its pools), status, or all.
     pub fn orders(
         &self,
         filter: OrderFilter,
         direction: Direction,
         after: Option<OrderPlace>,
         limit: usize,
-    ) -> Page<Order, OrderPlace> {
+    ) -> Page<Arc<Order>, OrderPlace> {
         let mut filling = Filling::new(limit);
-        let (table, prefixes) = self.order_prefixes(&filter);
         let visit = |place: OrderPlace| {
-            let order = self.order(place.id);
+            let order = self.get::<Order>(place.id);
             if order.as_ref().is_some_and(|order| filter.is_past(order, direction)) {
                 return false;
             }
             filling.take(place, order.filter(|order| filter.matches(order)))
         };
-        self.ok(self.merge(table, &prefixes, filter.ticket_after, direction, after, visit));
+        let sources = self.order_sources(&filter);
+        self.ok(self.merge(&sources, filter.ticket_after, direction, after, visit));
         filling.page()
     }
 
-    /// Ledger rows, oldest first; of one pool, or of all (by pool, then place).
+    /// The beginnings of index keys that hold every order the filter can match.
+    fn order_sources(&self, filter: &OrderFilter) -> Vec<Source> {
+        let of_pool = |pool: PoolId| match filter.status {
+            None => Source::of::<OrdersByPool>(&pool),
+            Some(status) if status.is_terminal() => {
+                Source::of::<EndedOrdersByPool>(&(pool, status))
+            }
+            Some(status) => Source::of::<LiveOrdersByPool>(&(pool, status)),
+        };
+        if let Some(customer) = filter.customer {
+            vec![Source::of::<OrdersByCustomer>(&customer)]
+        } else if let Some(pool) = filter.pool {
+            vec![of_pool(pool)]
+        } else if let Some(product) = filter.product {
+            self.pools_of(product).into_iter().map(of_pool).collect()
+        } else {
+            vec![match filter.status {
+                None => Source::of::<OrdersByTicket>(&()),
+                Some(status) if status.is_terminal() => Source::of::<EndedOrders>(&status),
+                Some(status) => Source::of::<LiveOrders>(&status),
+            }]
+        }
+    }
+
+    /// A product's own pool and those of all its sales.
+    fn pools_of(&self, product: ProductId) -> Vec<PoolId> {
+        let prefix = Key::of(&product);
+        let (low, high) = (Bound::Included(prefix), prefix_end(prefix));
+        let sales = self.rows().keys::<SalesByProduct>(low, high, Direction::Up, usize::MAX);
+        let sales = self.ok(sales).unwrap_or_default().into_iter();
+        std::iter::once(PoolId::Product(product))
+            .chain(sales.map(|(.., id)| PoolId::Sale(id)))
+            .collect()
+    }
+
+    /// Visits the rows behind several beginnings by ticket, each once, until told to stop.
+    fn merge<I: KeyPart + Copy + Ord>(
+        &self,
+        sources: &[Source],
+        ticket_after: Option<Revision>,
+        direction: Direction,
+        after: Option<Place<I>>,
+        mut visit: impl FnMut(Place<I>) -> bool,
+    ) -> Result<(), Error> {
+        let mut scans: Vec<(Scan, usize, &'static str)> = Vec::with_capacity(sources.len());
+        let mut heads: BinaryHeap<(Ranked<I>, usize)> = BinaryHeap::new();
+        let next = |(scan, start, name): &mut (Scan, usize, &'static str)| {
+            let Some((key, _)) = scan.next_row()? else { return Ok(None) };
+            let mut place = key.as_slice().get(*start..).unwrap_or_default();
+            let place = Revision::take(&mut place).zip(I::take(&mut place));
+            let (ticket, id) = place.ok_or_else(|| self.rows().damaged(name))?;
+            Ok::<_, Error>(Some(Ranked::new(Place { ticket, id }, direction)))
+        };
+        for Source { table, prefix } in sources {
+            let table = table::find(*table).ok_or_else(|| self.rows().damaged("an index"))?;
+            let key = |place: Place<I>| joined(prefix, &(place.ticket, place.id));
+            let ticket = ticket_after.map(|ticket| joined(prefix, &ticket));
+            let mut low = match ticket.map(Key::successor) {
+                None => Bound::Included(*prefix),
+                Some(None) => continue,
+                Some(Some(first)) => Bound::Included(first),
+            };
+            let mut high = prefix_end(*prefix);
+            match (direction, after.map(key)) {
+                (Direction::Up, Some(key)) => {
+                    let behind = matches!(low, Bound::Included(first) if first <= key);
+                    low = if behind { Bound::Excluded(key) } else { low };
+                }
+                (Direction::Down, Some(key)) => high = Bound::Excluded(key),
+                (_, None) => {}
+            }
+            let scan = self.rows().scan(table, low, high, direction)?;
+            let mut scan = (scan, prefix.as_slice().len(), table.name);
+            heads.extend(next(&mut scan)?.map(|head| (head, scans.len())));
+            scans.push(scan);
+        }
+        let mut last = None;
+        while let Some((head, place)) = heads.pop() {
+            let row = head.place();
+            if last != Some(row) && !visit(row) {
+                break;
+            }
+            last = Some(row);
+            if let Some(scan) = scans.get_mut(place) {
+                heads.extend(next(scan)?.map(|head| (head, place)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ledger rows in the order of the log, oldest first; of one pool, or of all.
     pub fn ledger(
         &self,
         pool: Option<PoolId>,
         after: Option<LedgerKey>,
         limit: usize,
     ) -> Page<LedgerRow, LedgerKey> {
-        let prefix = pool.map_or(Key::new(), |pool| Key::new().pool(pool));
-        let low =
-            after.map_or(Bound::Included(prefix), |key| Bound::Excluded(Key::new().ledger(key)));
         let mut filling = Filling::new(limit);
-        self.walk(Table::Ledger, low, prefix_end(prefix), Direction::Up, |_, value| {
-            let row: LedgerRow = self.decoded(Table::Ledger, value)?;
-            Ok(filling.take(row.key, Some(row)))
-        });
-        filling.page()
-    }
-
-    /// Event rows of revisions greater than or equal to `from`, oldest first.
-    pub fn events(&self, from: Revision, limit: usize) -> Vec<Events> {
-        let mut rows: Vec<Events> = Vec::new();
-        if limit == 0 {
-            return rows;
-        }
-        // Removed rows leave markers until the next checkpoint: begin behind them.
-        let from = from.max(Revision::new(self.events_removed_until().get() + 1));
-        let low = Bound::Included(Key::new().revision(from));
-        self.walk(Table::Events, low, Bound::Unbounded, Direction::Up, |_, value| {
-            rows.push(self.decoded(Table::Events, value)?);
-            Ok(rows.len() < limit)
-        });
-        rows
-    }
-
-    /// The oldest revision that still has its events, if any has.
-    pub fn oldest_event(&self) -> Option<Revision> {
-        self.front(Table::Events, Key::new())?.revision_at(0)
-    }
-
-    /// The newest revision whose events were removed by retention (0 if none was).
-    pub fn events_removed_until(&self) -> Revision {
-        self.core.meta.events_removed
-    }
-
-    fn decoded<T: DeserializeOwned>(&self, table: Table, value: &[u8]) -> Result<T, Error> {
-        codec::decode(value).map_err(|error| self.damaged(table, &error.to_string()))
-    }
-
-    fn newest_first<T: DeserializeOwned, K: Copy>(
-        &self,
-        table: Table,
-        after: Option<Key>,
-        limit: usize,
-        id: impl Fn(&T) -> K,
-        keep: impl Fn(&T) -> bool,
-    ) -> Page<T, K> {
-        let high = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut filling = Filling::new(limit);
-        self.walk(table, Bound::Unbounded, high, Direction::Down, |_, value| {
-            let row: T = self.decoded(table, value)?;
-            Ok(filling.take(id(&row), keep(&row).then_some(row)))
-        });
-        filling.page()
-    }
-
-    /// The index, and the beginnings of its keys, that hold every order the filter can match.
-    fn order_prefixes(&self, filter: &OrderFilter) -> (Table, Vec<Key>) {
-        let statuses = |prefix: Key| -> Vec<Key> {
-            match filter.status {
-                Some(status) => vec![prefix.status(status)],
-                None => Status::ALL.into_iter().map(|status| prefix.status(status)).collect(),
-            }
-        };
-        if let Some(customer) = filter.customer {
-            (Table::OrdersByCustomer, statuses(Key::new().user(customer)))
-        } else if let Some(pool) = filter.pool {
-            (Table::OrdersByPool, statuses(Key::new().pool(pool)))
-        } else if let Some(product) = filter.product {
-            let pools = self.pools_of(product).into_iter();
-            let prefixes = pools.flat_map(|pool| statuses(Key::new().pool(pool))).collect();
-            (Table::OrdersByPool, prefixes)
-        } else {
-            (Table::OrdersByStatus, statuses(Key::new()))
-        }
-    }
-
-    /// A product's own pool and those of all its sales.
-    fn pools_of(&self, product: ProductId) -> Vec<PoolId> {
-        let prefix = Key::new().product(product);
-        let mut pools = vec![PoolId::Product(product)];
-        let (low, high) = (Bound::Included(prefix), prefix_end(prefix));
-        self.walk(Table::SalesByProduct, low, high, Direction::Up, |key, _| {
-            pools.extend(key.id_at(17).map(|id| PoolId::Sale(SaleId::new(id))));
-            Ok(true)
-        });
-        pools
-    }
-
-    /// Visits the orders behind several prefixes by ticket, each once.
-    fn merge(
-        &self,
-        table: Table,
-        prefixes: &[Key],
-        ticket_after: Option<Revision>,
-        direction: Direction,
-        after: Option<OrderPlace>,
-        mut visit: impl FnMut(OrderPlace) -> bool,
-    ) -> Result<(), Error> {
-        let mut scans: Vec<Scan<'a>> = Vec::with_capacity(prefixes.len());
-        let mut heads: BinaryHeap<(Ranked, usize)> = BinaryHeap::new();
-        let next = |scan: &mut Scan<'a>, start: usize| -> Result<Option<Ranked>, Error> {
-            let Some((key, _)) = scan.next_row()? else { return Ok(None) };
-            let place = key.place_at(start).ok_or_else(|| self.damaged(table, "unknown key"))?;
-            Ok(Some(Ranked::new(place, direction)))
-        };
-        for prefix in prefixes {
-            let mut low = ticket_after.map_or(Bound::Included(*prefix), |ticket| {
-                let last = OrderPlace { ticket, id: OrderId::new(u128::MAX) };
-                Bound::Excluded(prefix.place(last))
+        let mut visit = |journal: &Journal| {
+            let wanted = journal.ledger().filter(|row| {
+                let place = |key: LedgerKey| (key.revision, key.offset);
+                pool.is_none_or(|pool| row.key.pool == pool)
+                    && after.is_none_or(|after| place(row.key) > place(after))
             });
-            let mut high = prefix_end(*prefix);
-            match (direction, after) {
-                (Direction::Up, Some(place)) => {
-                    let place = ticket_after.map_or(place, |ticket| {
-                        place.max(OrderPlace { ticket, id: OrderId::new(u128::MAX) })
-                    });
-                    low = Bound::Excluded(prefix.place(place));
-                }
-                (Direction::Down, Some(place)) => high = Bound::Excluded(prefix.place(place)),
-                (_, None) => {}
-            }
-            let mut scan = self.core.levels().scan(table, low, high, direction)?;
-            heads.extend(next(&mut scan, prefix.as_slice().len())?.map(|head| (head, scans.len())));
-            scans.push(scan);
-        }
-        let mut last = None;
-        while let Some((head, scan)) = heads.pop() {
-            let place = head.place();
-            if last != Some(place) && !visit(place) {
+            wanted.into_iter().all(|row| filling.take(row.key, Some(row)))
+        };
+        let first = after.map_or(Revision::new(0), |after| after.revision);
+        let walked = match pool {
+            Some(pool) => self.walk_pool(pool, first, &mut visit),
+            None => self.walk_journal(first, &mut |row| visit(row)),
+        };
+        self.ok(walked);
+        filling.page()
+    }
+
+    fn walk_pool(
+        &self,
+        pool: PoolId,
+        first: Revision,
+        visit: &mut impl FnMut(&Journal) -> bool,
+    ) -> Result<(), Error> {
+        let table =
+            table::find(LedgerByPool::TABLE).ok_or_else(|| self.rows().damaged("ledger"))?;
+        let (low, high) = (Bound::Included(Key::of(&(pool, first))), prefix_end(Key::of(&pool)));
+        let mut scan = self.rows().scan(table, low, high, Direction::Up)?;
+        while let Some((key, _)) = scan.next_row()? {
+            let damaged = || self.rows().damaged(LedgerByPool::NAME);
+            let (_, revision): (PoolId, Revision) = key.decode().ok_or_else(damaged)?;
+            if let Some(row) = self.get::<Journal>(revision)
+                && !visit(&row)
+            {
                 break;
-            }
-            last = Some(place);
-            if let (Some(rows), Some(prefix)) = (scans.get_mut(scan), prefixes.get(scan)) {
-                heads.extend(next(rows, prefix.as_slice().len())?.map(|head| (head, scan)));
             }
         }
         Ok(())
     }
+
+    /// Hands the journal's rows from `first` on to `visit` until it says stop.
+    fn walk_journal(
+        &self,
+        first: Revision,
+        visit: &mut impl FnMut(&Journal) -> bool,
+    ) -> Result<(), Error> {
+        let table = table::find(Journal::TABLE).ok_or_else(|| self.rows().damaged("journal"))?;
+        let low = Bound::Included(Key::of(&first));
+        let mut scan = self.rows().scan(table, low, Bound::Unbounded, Direction::Up)?;
+        while let Some((_, found)) = scan.next_row()? {
+            if !visit(&*self.rows().decode::<Journal>(found.bytes())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries with events from revision `from` on, oldest first. `next` is where to go on if the
+    /// call ended because it had looked at enough.
+    pub fn events(&self, from: Revision, limit: usize) -> Page<Arc<Journal>, Revision> {
+        let mut page = Page { items: Vec::new(), next: None };
+        if limit == 0 {
+            return page;
+        }
+        let gone = self.retention().facts;
+        let from = from.max(Revision::new(gone.get().saturating_add(1)));
+        let mut looked_at = 0;
+        let walked = self.walk_journal(from, &mut |row| {
+            if looked_at == JOURNAL_ROWS_MAX {
+                page.next = Some(row.stamp.revision);
+                return false;
+            }
+            looked_at += 1;
+            if !row.facts.is_empty() {
+                page.items.push(Arc::new(row.clone()));
+            }
+            page.items.len() < limit
+        });
+        self.ok(walked);
+        page
+    }
+
+    /// The newest revision whose events were removed by retention (0 if none was).
+    pub fn events_removed_until(&self) -> Revision {
+        self.retention().facts
+    }
+
+    /// Every row of a kind, in key order, until told to stop: for checks, not for requests.
+    pub fn each<R: Declared>(&self, mut visit: impl FnMut(&R) -> bool) {
+        let mut walk = || -> Result<(), Error> {
+            let table = table::find(R::TABLE).ok_or_else(|| self.rows().damaged(R::NAME))?;
+            let all = (Bound::Unbounded, Bound::Unbounded);
+            let mut scan = self.rows().scan(table, all.0, all.1, Direction::Up)?;
+            while let Some((_, found)) = scan.next_row()? {
+                if !visit(&*self.rows().decode::<R>(found.bytes())?) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        self.ok(walk());
+    }
+}
+
+/// A prefix and the parts behind it.
+fn joined(prefix: &Key, parts: &impl KeyPart) -> Key {
+    let tail = Key::of(parts);
+    let bytes = [prefix.as_slice(), tail.as_slice()].concat();
+    Key::from_slice(&bytes).unwrap_or(*prefix)
 }
 
 /// A place as a heap sorts it: what a list shows first is the greatest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Ranked {
-    Up(Reverse<OrderPlace>),
-    Down(OrderPlace),
+enum Ranked<I> {
+    Up(Reverse<Place<I>>),
+    Down(Place<I>),
 }
 
-impl Ranked {
-    const fn new(place: OrderPlace, direction: Direction) -> Self {
+impl<I: Copy> Ranked<I> {
+    const fn new(place: Place<I>, direction: Direction) -> Self {
         match direction {
             Direction::Up => Self::Up(Reverse(place)),
             Direction::Down => Self::Down(place),
         }
     }
 
-    const fn place(self) -> OrderPlace {
+    const fn place(self) -> Place<I> {
         match self {
             Self::Up(Reverse(place)) | Self::Down(place) => place,
         }

@@ -1,89 +1,33 @@
 //! Reads through three levels: active memtable, frozen memtable, last checkpoint in redb.
 //!
-//! A newer level hides the same key of an older one. Ranges come in key order, either way.
+//! A newer level hides the same key of an older one. Ranges come in key order, either way. The
+//! locks of the memtables are held for one look-up or for a few rows at a time, so no reader
+//! holds apply up for longer than that. An index that lives in memory has a memtable of its own and
+//! no other level.
 
-use std::collections::btree_map::Range;
+use std::collections::VecDeque;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bytes::Bytes;
+use firstcome_domain::kernel::key::Key;
+use firstcome_domain::kernel::row::TableId;
+use parking_lot::RwLock;
 use redb::{AccessGuard, Database, ReadOnlyTable, ReadableDatabase, TableError};
 
 use crate::Error;
 use crate::file::failed;
-use crate::key::Key;
-use crate::memtable::{Memtable, Slot};
-use crate::table::Table;
+use crate::memtable::{Memtable, NEWEST, Place, Slot};
+use crate::packed;
+use crate::table::{self, Table};
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type DiskRange = redb::Range<'static, &'static [u8], &'static [u8]>;
 type Guard = AccessGuard<'static, &'static [u8]>;
 
-/// The rows of the last checkpoint: one read transaction, its tables opened once.
-pub(crate) struct Base {
-    path: PathBuf,
-    tables: Vec<Option<Rows>>,
-}
-
-impl Base {
-    pub(crate) fn open(db: &Database, path: &Path) -> Result<Self, Error> {
-        let txn = db.begin_read().map_err(|error| failed(path, error))?;
-        let open = |table: &Table| match txn.open_table(table.definition()) {
-            Ok(rows) => Ok(Some(rows)),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(failed(path, error)),
-        };
-        let tables = Table::ALL.iter().map(open).collect::<Result<_, Error>>()?;
-        Ok(Self { path: path.to_owned(), tables })
-    }
-
-    fn rows(&self, table: Table) -> Option<&Rows> {
-        self.tables.get(table.place())?.as_ref()
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn get(&self, table: Table, key: &Key) -> Result<Option<Guard>, Error> {
-        self.rows(table).map_or(Ok(None), |rows| {
-            rows.get(key.as_slice()).map_err(|error| failed(&self.path, error))
-        })
-    }
-
-    fn range(
-        &self,
-        table: Table,
-        low: Bound<Key>,
-        high: Bound<Key>,
-    ) -> Result<Option<DiskRange>, Error> {
-        let Some(rows) = self.rows(table) else { return Ok(None) };
-        let bounds = (low.as_ref().map(Key::as_slice), high.as_ref().map(Key::as_slice));
-        rows.range::<&[u8]>(bounds).map(Some).map_err(|error| failed(&self.path, error))
-    }
-}
-
-/// The bytes of a row, wherever they are.
-pub(crate) enum Found<'a> {
-    Memory(&'a [u8]),
-    Disk(Guard),
-}
-
-impl Found<'_> {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Memory(bytes) => bytes,
-            Self::Disk(guard) => guard.value(),
-        }
-    }
-}
-
-/// The three levels, newest first.
-#[derive(Clone, Copy)]
-pub(crate) struct Levels<'a> {
-    pub(crate) active: &'a Memtable,
-    pub(crate) frozen: Option<&'a Memtable>,
-    pub(crate) base: &'a Base,
-}
+/// Rows taken out of a memtable under one lock: a few microseconds.
+const BATCH_ROWS_MAX: usize = 64;
 
 /// Which way a scan or a list goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -95,38 +39,148 @@ pub enum Direction {
     Down,
 }
 
-impl<'a> Levels<'a> {
-    pub(crate) fn get(self, table: Table, key: &Key) -> Result<Option<Found<'a>>, Error> {
-        for level in [Some(self.active), self.frozen].into_iter().flatten() {
-            if let Some(slot) = level.get(table, key) {
-                return Ok(slot.as_deref().map(Found::Memory));
+/// The rows of the last checkpoint: one read transaction, its tables opened once.
+pub(crate) struct Base {
+    path: PathBuf,
+    tables: Vec<(TableId, Option<Rows>)>,
+}
+
+impl Base {
+    pub(crate) fn open(db: &Database, path: &Path) -> Result<Self, Error> {
+        let txn = db.begin_read().map_err(|error| failed(path, error))?;
+        let open = |table: Table| match txn.open_table(table.definition()) {
+            Ok(rows) => Ok((table.id, Some(rows))),
+            Err(TableError::TableDoesNotExist(_)) => Ok((table.id, None)),
+            Err(error) => Err(failed(path, error)),
+        };
+        let tables = table::all().filter(|table| table.is_stored()).map(open);
+        Ok(Self { path: path.to_owned(), tables: tables.collect::<Result<_, Error>>()? })
+    }
+
+    fn rows(&self, table: TableId) -> Option<&Rows> {
+        self.tables.iter().find(|(id, _)| *id == table)?.1.as_ref()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn get(&self, table: TableId, key: &Key) -> Result<Option<Guard>, Error> {
+        self.rows(table).map_or(Ok(None), |rows| {
+            rows.get(key.as_slice()).map_err(|error| failed(&self.path, error))
+        })
+    }
+
+    fn range(
+        &self,
+        table: TableId,
+        low: Bound<&[u8]>,
+        high: Bound<&[u8]>,
+    ) -> Result<Option<DiskRange>, Error> {
+        let Some(rows) = self.rows(table) else { return Ok(None) };
+        rows.range::<&[u8]>((low, high)).map(Some).map_err(|error| failed(&self.path, error))
+    }
+
+    /// The key of the last row of the file at or before `low`: a packed row that begins there may
+    /// hold keys behind `low`.
+    fn row_before(&self, table: TableId, low: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let Some(mut range) = self.range(table, Bound::Unbounded, Bound::Included(low))? else {
+            return Ok(None);
+        };
+        let row = range.next_back().transpose().map_err(|error| failed(&self.path, error))?;
+        Ok(row.map(|(key, _)| key.value().to_vec()))
+    }
+
+    /// Rows of a table in the file, packed or not.
+    pub(crate) fn file_rows(&self, table: TableId) -> Result<u64, Error> {
+        use redb::ReadableTableMetadata as _;
+        self.rows(table).map_or(Ok(0), |rows| rows.len().map_err(|error| failed(&self.path, error)))
+    }
+}
+
+/// The bytes of a row, wherever they are.
+pub(crate) enum Found {
+    Memory(Bytes),
+    Disk(Guard),
+}
+
+impl Found {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Memory(bytes) => bytes,
+            Self::Disk(guard) => guard.value(),
+        }
+    }
+}
+
+/// The levels, newest first, and the indexes in memory.
+#[derive(Clone)]
+pub(crate) struct Levels {
+    pub(crate) active: Arc<RwLock<Memtable>>,
+    pub(crate) frozen: Option<Arc<RwLock<Memtable>>>,
+    pub(crate) base: Arc<Base>,
+    pub(crate) live: Arc<RwLock<Memtable>>,
+}
+
+impl Levels {
+    /// Levels over a file without anything in memory.
+    pub(crate) fn over(base: Base) -> Self {
+        Self { active: Arc::default(), frozen: None, base: Arc::new(base), live: Arc::default() }
+    }
+
+    /// One row as a reader at `revision` sees it.
+    pub(crate) fn get(
+        &self,
+        table: TableId,
+        key: &Key,
+        revision: u64,
+    ) -> Result<Option<Found>, Error> {
+        let place = (table, *key);
+        for level in [Some(&self.active), self.frozen.as_ref()].into_iter().flatten() {
+            if let Some(slot) = level.read().get(&place, revision) {
+                return Ok(slot.clone().map(Found::Memory));
             }
         }
         Ok(self.base.get(table, key)?.map(Found::Disk))
     }
 
-    /// All live rows between the bounds, in order.
+    /// One row below the active level, as it is now: for whoever has the active one locked.
+    pub(crate) fn get_below_active(
+        &self,
+        table: TableId,
+        key: &Key,
+    ) -> Result<Option<Found>, Error> {
+        if let Some(level) = &self.frozen
+            && let Some(slot) = level.read().get(&(table, *key), NEWEST)
+        {
+            return Ok(slot.clone().map(Found::Memory));
+        }
+        Ok(self.base.get(table, key)?.map(Found::Disk))
+    }
+
+    /// All live rows between the bounds, in order, as a reader at `revision` sees them.
     pub(crate) fn scan(
-        self,
+        &self,
         table: Table,
         low: Bound<Key>,
         high: Bound<Key>,
         direction: Direction,
-    ) -> Result<Scan<'a>, Error> {
+        revision: u64,
+    ) -> Result<Scan, Error> {
+        let mut scan = Scan { direction, memory: Vec::new(), disk: None };
         if is_empty(&low, &high) {
-            return Ok(Scan::nothing(self.base, direction));
+            return Ok(scan);
         }
-        let mut scan = Scan {
-            path: self.base.path(),
-            direction,
-            memory: [
-                Some(MemoryHead::new(self.active.range(table, low, high), direction)),
-                self.frozen.map(|level| MemoryHead::new(level.range(table, low, high), direction)),
-            ],
-            disk: self.base.range(table, low, high)?,
-            disk_head: None,
+        let level = |rows: &Arc<RwLock<Memtable>>| {
+            Batch::new(Arc::clone(rows), table.id, low, high, direction, revision)
         };
-        scan.step_disk()?;
+        if table.is_stored() {
+            scan.memory.push(level(&self.active));
+            scan.memory.extend(self.frozen.as_ref().map(level));
+            scan.disk = DiskScan::open(&self.base, table, low, high, direction)?;
+        } else {
+            scan.memory.push(level(&self.live));
+        }
         Ok(scan)
     }
 }
@@ -146,87 +200,211 @@ fn is_empty(low: &Bound<Key>, high: &Bound<Key>) -> bool {
     }
 }
 
-/// One memtable's place in a scan.
-struct MemoryHead<'a> {
-    range: Range<'a, Key, Slot>,
-    head: Option<(&'a Key, &'a Slot)>,
+/// One memtable's place in a scan: a few rows, taken out under the lock.
+struct Batch {
+    rows: Arc<RwLock<Memtable>>,
+    table: TableId,
+    low: Bound<Place>,
+    high: Bound<Place>,
+    direction: Direction,
+    revision: u64,
+    ahead: VecDeque<(Key, Slot)>,
+    wanted: usize,
+    ended: bool,
 }
 
-impl<'a> MemoryHead<'a> {
-    fn new(range: Range<'a, Key, Slot>, direction: Direction) -> Self {
-        let mut level = Self { range, head: None };
-        level.step(direction);
-        level
+impl Batch {
+    fn new(
+        rows: Arc<RwLock<Memtable>>,
+        table: TableId,
+        low: Bound<Key>,
+        high: Bound<Key>,
+        direction: Direction,
+        revision: u64,
+    ) -> Self {
+        let place = |bound: Bound<Key>| bound.map(|key| (table, key));
+        let low = match low {
+            Bound::Unbounded => Bound::Included((table, Key::EMPTY)),
+            bound => place(bound),
+        };
+        let high = match high {
+            Bound::Unbounded => Bound::Excluded((TableId(table.0 + 1), Key::EMPTY)),
+            bound => place(bound),
+        };
+        let ahead = VecDeque::new();
+        // Most scans want only the first row or two.
+        let wanted = 4;
+        let mut batch =
+            Self { rows, table, low, high, direction, revision, ahead, wanted, ended: false };
+        batch.fill();
+        batch
     }
 
-    fn step(&mut self, direction: Direction) {
-        self.head = match direction {
-            Direction::Up => self.range.next(),
-            Direction::Down => self.range.next_back(),
+    fn head(&self) -> Option<&Key> {
+        self.ahead.front().map(|(key, _)| key)
+    }
+
+    fn take(&mut self) -> Option<Slot> {
+        let (_, slot) = self.ahead.pop_front()?;
+        if self.ahead.is_empty() {
+            self.fill();
+        }
+        Some(slot)
+    }
+
+    fn fill(&mut self) {
+        if self.ended {
+            return;
+        }
+        {
+            let rows = self.rows.read();
+            let range = rows.range(self.low, self.high, self.revision);
+            let copied = |(key, slot): (Key, &Slot)| (key, slot.clone());
+            match self.direction {
+                Direction::Up => self.ahead.extend(range.take(self.wanted).map(copied)),
+                Direction::Down => self.ahead.extend(range.rev().take(self.wanted).map(copied)),
+            }
+        }
+        match self.ahead.back() {
+            Some((last, _)) if self.ahead.len() == self.wanted => {
+                let edge = Bound::Excluded((self.table, *last));
+                match self.direction {
+                    Direction::Up => self.low = edge,
+                    Direction::Down => self.high = edge,
+                }
+                self.ended = is_over(&self.low, &self.high);
+            }
+            _ => self.ended = true,
+        }
+        self.wanted = (self.wanted * 4).min(BATCH_ROWS_MAX);
+    }
+}
+
+/// Whether nothing can lie between two places.
+fn is_over(low: &Bound<Place>, high: &Bound<Place>) -> bool {
+    let at = |bound: &Bound<Place>| match bound {
+        Bound::Included(place) | Bound::Excluded(place) => Some(*place),
+        Bound::Unbounded => None,
+    };
+    at(low) >= at(high)
+}
+
+/// The file's place in a scan.
+struct DiskScan {
+    path: PathBuf,
+    table: Table,
+    range: DiskRange,
+    low: Bound<Key>,
+    high: Bound<Key>,
+    direction: Direction,
+    /// Keys of a packed row that come next.
+    ahead: VecDeque<Key>,
+    head: Option<(Key, Option<Guard>)>,
+}
+
+impl DiskScan {
+    fn open(
+        base: &Base,
+        table: Table,
+        low: Bound<Key>,
+        high: Bound<Key>,
+        direction: Direction,
+    ) -> Result<Option<Self>, Error> {
+        let from = match (table.packed_term(), &low) {
+            (Some(_), Bound::Included(key) | Bound::Excluded(key)) => {
+                base.row_before(table.id, key.as_slice())?
+            }
+            _ => None,
         };
+        let begin = match &from {
+            Some(key) => Bound::Included(key.as_slice()),
+            None => low.as_ref().map(Key::as_slice),
+        };
+        let Some(range) = base.range(table.id, begin, high.as_ref().map(Key::as_slice))? else {
+            return Ok(None);
+        };
+        let path = base.path().to_owned();
+        let ahead = VecDeque::new();
+        let mut scan = Self { path, table, range, low, high, direction, ahead, head: None };
+        scan.step()?;
+        Ok(Some(scan))
+    }
+
+    fn step(&mut self) -> Result<(), Error> {
+        self.head = None;
+        loop {
+            if let Some(key) = self.ahead.pop_front() {
+                self.head = Some((key, None));
+                return Ok(());
+            }
+            let row = match self.direction {
+                Direction::Up => self.range.next(),
+                Direction::Down => self.range.next_back(),
+            };
+            let Some(row) = row else { return Ok(()) };
+            let (key, value) = row.map_err(|error| failed(&self.path, error))?;
+            let damaged = || Error::corrupt(&self.path, format!("{}: bad key", self.table.name));
+            let Some(term_bytes) = self.table.packed_term() else {
+                let key = Key::from_slice(key.value())
+                    .filter(|key| key.as_slice().len() == self.table.key_bytes);
+                self.head = Some((key.ok_or_else(damaged)?, Some(value)));
+                return Ok(());
+            };
+            let keys = packed::unpack(self.table, term_bytes, key.value(), value.value());
+            let keys = keys.ok_or_else(damaged)?;
+            let wanted = keys.into_iter().filter(|key| {
+                use std::ops::RangeBounds as _;
+                (self.low.as_ref(), self.high.as_ref()).contains(key)
+            });
+            match self.direction {
+                Direction::Up => self.ahead.extend(wanted),
+                Direction::Down => wanted.for_each(|key| self.ahead.push_front(key)),
+            }
+        }
     }
 }
 
 /// A walk over the live rows of a range.
-pub(crate) struct Scan<'a> {
-    path: &'a Path,
+pub(crate) struct Scan {
     direction: Direction,
-    memory: [Option<MemoryHead<'a>>; 2],
-    disk: Option<DiskRange>,
-    disk_head: Option<(Key, Guard)>,
+    memory: Vec<Batch>,
+    disk: Option<DiskScan>,
 }
 
-impl<'a> Scan<'a> {
-    fn nothing(base: &'a Base, direction: Direction) -> Self {
-        Self { path: base.path(), direction, memory: [None, None], disk: None, disk_head: None }
-    }
-
-    fn step_disk(&mut self) -> Result<(), Error> {
-        self.disk_head = None;
-        let Some(range) = &mut self.disk else { return Ok(()) };
-        let row = match self.direction {
-            Direction::Up => range.next(),
-            Direction::Down => range.next_back(),
-        };
-        if let Some(row) = row {
-            let (key, value) = row.map_err(|error| failed(self.path, error))?;
-            let key = Key::from_slice(key.value())
-                .ok_or_else(|| Error::corrupt(self.path, "a key is longer than any key"))?;
-            self.disk_head = Some((key, value));
-        }
-        Ok(())
-    }
-
+impl Scan {
     /// The key that comes next among all levels.
     fn next_key(&self) -> Option<Key> {
-        let memory =
-            self.memory.iter().flatten().filter_map(|level| level.head.map(|(key, _)| *key));
-        let keys = memory.chain(self.disk_head.as_ref().map(|(key, _)| *key));
+        let memory = self.memory.iter().filter_map(Batch::head).copied();
+        let disk = self.disk.as_ref().and_then(|disk| Some(disk.head.as_ref()?.0));
+        let keys = memory.chain(disk);
         match self.direction {
             Direction::Up => keys.min(),
             Direction::Down => keys.max(),
         }
     }
 
-    /// The next live row.
-    pub(crate) fn next_row(&mut self) -> Result<Option<(Key, Found<'a>)>, Error> {
+    /// The next live row; an index row has no bytes.
+    pub(crate) fn next_row(&mut self) -> Result<Option<(Key, Found)>, Error> {
         while let Some(key) = self.next_key() {
-            let mut newest: Option<&'a Slot> = None;
-            for level in self.memory.iter_mut().flatten() {
-                if let Some((_, slot)) = level.head.filter(|(head, _)| **head == key) {
-                    newest = newest.or(Some(slot));
-                    level.step(self.direction);
+            let mut newest: Option<Slot> = None;
+            for level in &mut self.memory {
+                if level.head() == Some(&key) {
+                    let slot = level.take();
+                    newest = newest.or(slot);
                 }
             }
-            let mut disk = None;
-            if self.disk_head.as_ref().is_some_and(|(head, _)| *head == key) {
-                disk = self.disk_head.take().map(|(_, value)| value);
-                self.step_disk()?;
+            let mut on_disk = None;
+            if let Some(disk) = &mut self.disk
+                && disk.head.as_ref().is_some_and(|(head, _)| *head == key)
+            {
+                on_disk = disk.head.take();
+                disk.step()?;
             }
-            match (newest, disk) {
+            match (newest, on_disk) {
                 (Some(Some(bytes)), _) => return Ok(Some((key, Found::Memory(bytes)))),
                 (Some(None), _) | (None, None) => {}
-                (None, Some(guard)) => return Ok(Some((key, Found::Disk(guard)))),
+                (None, Some((_, Some(guard)))) => return Ok(Some((key, Found::Disk(guard)))),
+                (None, Some((_, None))) => return Ok(Some((key, Found::Memory(Bytes::new())))),
             }
         }
         Ok(None)

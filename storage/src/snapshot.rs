@@ -3,19 +3,23 @@
 //! ```text
 //! chunk    format 1 (u8), sequence from 0 (u64), records, xxh3-64 of all that (u64)
 //! record   'H' length (u32), StateMeta          the first record
-//!          'R' table (u8), key length (u8), value length (u32), key, value
+//!          'R' table (u16), key length (u8), value length (u32), key, value
 //!          'T' length (u32), Trailer            the last record
 //! ```
 //!
 //! Numbers are little endian. The trailer repeats the row counts and holds a checksum over all
-//! records before it; the receiver also recomputes the state hash from the primary rows. Indexes
-//! travel too: sorted rows go into redb several times faster than rebuilt ones.
+//! records before it; the receiver also recomputes the state hash from the primary rows. Indexes on
+//! disk travel too, packed as they are: sorted rows go into redb several times faster than rebuilt
+//! ones. A receiver of another release skips indexes that it does not know, and makes those that it
+//! misses; a table of rows that it does not know is refused.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
-use firstcome_fault::{Bug, armed};
+use firstcome_domain::kernel::row::TableId;
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -24,12 +28,15 @@ use crate::Error;
 use crate::codec;
 use crate::dir::{NewState, Place};
 use crate::file::{self, failed};
-use crate::rows::{StateMeta, row_hash};
 use crate::state::Applied;
-use crate::state::checkpoint::{begin_durable, put_meta};
-use crate::table::{PRIMARY_TABLES, TABLES, Table};
+use crate::state::checkpoint::{begin_durable, check_level, put_meta};
+use crate::table::{self, Table};
+use crate::view::row_hash;
+use crate::write::StateMeta;
 
 const FORMAT: u8 = 1;
+/// Tables of rows have lower numbers, indexes this one and higher ones.
+const FIRST_INDEX: TableId = TableId(1000);
 /// A chunk is sent when it has reached this size: 1 MiB less the largest usual row.
 const CHUNK_BYTES: usize = 1000 * 1024;
 const HEADER: u8 = b'H';
@@ -42,8 +49,8 @@ const SUM_BYTES: usize = 8;
 /// What the receiver must have found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Trailer {
-    /// Rows of every table, indexes included.
-    rows: [u64; TABLES],
+    /// Rows of every table by its number, as they are in the file.
+    rows: BTreeMap<u16, u64>,
     /// State hash of the primary rows.
     hash: u128,
     /// xxh3-128 over all records before this one.
@@ -60,9 +67,9 @@ pub struct SnapshotReader {
     applied: Applied,
     sequence: u64,
     checksum: Box<Xxh3>,
-    rows: [u64; TABLES],
+    rows: BTreeMap<u16, u64>,
     /// The table being read, and the last key sent of it; `None` when all are through.
-    place: Option<(Table, Vec<u8>)>,
+    place: Option<(Table, Option<Vec<u8>>)>,
     ended: bool,
 }
 
@@ -77,8 +84,8 @@ impl SnapshotReader {
             meta: meta.clone(),
             sequence: 0,
             checksum: Box::default(),
-            rows: [0; TABLES],
-            place: Some((Table::Settings, Vec::new())),
+            rows: BTreeMap::new(),
+            place: table::all().find(|table| table.is_stored()).map(|table| (table, None)),
             ended: false,
         })
     }
@@ -100,7 +107,7 @@ impl SnapshotReader {
             put_record(&mut chunk, HEADER, &codec::encode(&self.meta));
         }
         while let Some((table, last)) = self.place.take() {
-            self.place = self.fill(&mut chunk, table, &last)?;
+            self.place = self.fill(&mut chunk, table, last.as_deref())?;
             if chunk.len() >= CHUNK_BYTES {
                 break;
             }
@@ -108,7 +115,7 @@ impl SnapshotReader {
         self.checksum.update(chunk.get(HEAD_BYTES..).unwrap_or_default());
         if self.place.is_none() {
             let trailer = Trailer {
-                rows: self.rows,
+                rows: self.rows.clone(),
                 hash: self.meta.hash,
                 checksum: self.checksum.digest128(),
             };
@@ -126,41 +133,33 @@ impl SnapshotReader {
         &mut self,
         chunk: &mut Vec<u8>,
         table: Table,
-        last: &[u8],
-    ) -> Result<Option<(Table, Vec<u8>)>, Error> {
-        let after = Table::from_number(table.number() + 1).map(|next| (next, Vec::new()));
-        if table == Table::ReceiptScopes && armed(Bug::ReceiptNotInSnapshot) {
-            return Ok(after);
-        }
+        last: Option<&[u8]>,
+    ) -> Result<Option<(Table, Option<Vec<u8>>)>, Error> {
+        let mut tables = table::all().filter(|table| table.is_stored());
+        tables.find(|other| *other == table);
+        let after = tables.next().map(|next| (next, None));
         let rows = match self.txn.open_table(table.definition()) {
             Ok(rows) => rows,
             Err(TableError::TableDoesNotExist(_)) => return Ok(after),
             Err(error) => return Err(failed(&self.path, error)),
         };
-        let count = self.rows.get_mut(table.place());
         let mut sent = 0;
         let mut stopped_at = None;
-        // The empty key is settings' only one; every other table's keys are longer.
-        let first = last.is_empty();
-        let range = if first {
-            rows.range::<&[u8]>(..)
-        } else {
-            let low = std::ops::Bound::Excluded(last);
-            rows.range::<&[u8]>((low, std::ops::Bound::Unbounded))
+        let range = match last {
+            None => rows.range::<&[u8]>(..),
+            Some(last) => rows.range::<&[u8]>((Bound::Excluded(last), Bound::Unbounded)),
         };
         for row in range.map_err(|error| failed(&self.path, error))? {
             let (key, value) = row.map_err(|error| failed(&self.path, error))?;
             put_row(chunk, table, key.value(), value.value());
             sent += 1;
-            if chunk.len() >= CHUNK_BYTES && table != Table::Settings {
+            if chunk.len() >= CHUNK_BYTES {
                 stopped_at = Some(key.value().to_vec());
                 break;
             }
         }
-        if let Some(count) = count {
-            *count += sent;
-        }
-        Ok(stopped_at.map(|key| (table, key)).or(after))
+        *self.rows.entry(table.id.0).or_default() += sent;
+        Ok(stopped_at.map(|key| (table, Some(key))).or(after))
     }
 }
 
@@ -172,7 +171,7 @@ fn put_record(chunk: &mut Vec<u8>, tag: u8, body: &[u8]) {
 
 fn put_row(chunk: &mut Vec<u8>, table: Table, key: &[u8], value: &[u8]) {
     chunk.push(ROW);
-    chunk.push(table.number());
+    chunk.put_u16_le(table.id.0);
     chunk.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
     chunk.put_u32_le(u32::try_from(value.len()).unwrap_or(u32::MAX));
     chunk.extend_from_slice(key);
@@ -189,7 +188,7 @@ pub struct SnapshotWriter {
     checksum: Box<Xxh3>,
     meta: Option<StateMeta>,
     trailer: Option<Trailer>,
-    rows: [u64; TABLES],
+    rows: BTreeMap<u16, u64>,
     hash: u128,
     scratch: Vec<u8>,
     /// Declared last: the file goes when nothing writes to it any more.
@@ -202,7 +201,7 @@ type OpenTable<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;
 /// One record of a chunk.
 enum Record<'a> {
     Header(&'a [u8]),
-    Row(Table, &'a [u8], &'a [u8]),
+    Row(TableId, &'a [u8], &'a [u8]),
     Trailer(&'a [u8]),
 }
 
@@ -228,7 +227,9 @@ fn take_record<'a>(rest: &mut &'a [u8]) -> Option<Record<'a>> {
             take(rest, len).map(Record::Trailer)
         }
         ROW => {
-            let table = Table::from_number(*take(rest, 1)?.first()?)?;
+            let (table, tail) = rest.split_first_chunk::<2>()?;
+            let table = TableId(u16::from_le_bytes(*table));
+            *rest = tail;
             let key_len = usize::from(*take(rest, 1)?.first()?);
             let value_len = take_len(rest)?;
             let key = take(rest, key_len)?;
@@ -254,7 +255,7 @@ impl SnapshotWriter {
             checksum: Box::default(),
             meta: None,
             trailer: None,
-            rows: [0; TABLES],
+            rows: BTreeMap::new(),
             hash: 0,
             scratch: Vec::new(),
         })
@@ -298,7 +299,9 @@ impl SnapshotWriter {
                 Record::Header(bytes) if self.sequence == 0 && before == 0 => {
                     self.meta = Some(self.decode(bytes)?);
                 }
-                Record::Row(table, key, value) if self.meta.is_some() => {
+                Record::Row(id, key, value) if self.meta.is_some() => {
+                    *self.rows.entry(id.0).or_default() += 1;
+                    let Some(table) = self.find(id)? else { continue };
                     if open.as_ref().is_none_or(|(open, _)| *open != table) {
                         drop(open.take());
                         let rows = txn.open_table(table.definition());
@@ -328,12 +331,25 @@ impl SnapshotWriter {
         codec::decode(bytes).map_err(|error| self.damaged(&error.to_string()))
     }
 
-    fn count(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        if let Some(count) = self.rows.get_mut(table.place()) {
-            *count += 1;
+    /// The table with a number; `None` for an index of another release.
+    fn find(&self, id: TableId) -> Result<Option<Table>, Error> {
+        let found = table::find(id).filter(|table| table.is_stored());
+        if found.is_none() && id < FIRST_INDEX {
+            let release = self.meta.as_ref().map_or("?", |meta| meta.release.as_str());
+            let detail = format!(
+                "the snapshot of release {release} has rows in table {}, which release {} does not \
+                 know",
+                id.0,
+                codec::RELEASE
+            );
+            return Err(Error::Foreign { path: self.path.clone(), detail });
         }
+        Ok(found)
+    }
+
+    fn count(&mut self, table: Table, key: &[u8], value: &[u8]) {
         if table.is_primary() {
-            let hash = row_hash(&mut self.scratch, table, key, value);
+            let hash = row_hash(&mut self.scratch, table.id, key, value);
             self.hash = self.hash.wrapping_add(hash);
         }
     }
@@ -349,12 +365,19 @@ impl SnapshotWriter {
         if trailer.checksum != self.checksum.digest128() {
             return Err(wrong("its checksum does not match"));
         }
-        if trailer.rows != self.rows || self.rows.get(..PRIMARY_TABLES) != Some(&meta.counts) {
+        let mut counted =
+            trailer.rows.iter().filter(|(id, rows)| TableId(**id) < FIRST_INDEX && **rows > 0);
+        let counts = meta.counts.iter().filter(|(_, rows)| **rows > 0);
+        let sent = |rows: &BTreeMap<u16, u64>| -> Vec<(u16, u64)> {
+            rows.iter().filter(|(_, rows)| **rows > 0).map(|(id, rows)| (*id, *rows)).collect()
+        };
+        if sent(&trailer.rows) != sent(&self.rows) || !counts.eq(&mut counted) {
             return Err(wrong("its row counts do not match"));
         }
         if trailer.hash != self.hash || meta.hash != self.hash {
             return Err(wrong("its state hash does not match"));
         }
+        check_level(&meta, &self.path)?;
         put_meta(&txn, &self.path, &meta)?;
         txn.commit().map_err(|error| failed(&self.path, error))?;
         Ok((self.db, meta, self.file))

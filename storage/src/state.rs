@@ -20,18 +20,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use firstcome_domain::{Command, Decision, Millis, Outcome, Revision, Stamp};
+use firstcome_domain::kernel::key::Key;
+use firstcome_domain::kernel::row::TableId;
+use firstcome_domain::receipt::OutcomeBytes;
+use firstcome_domain::{Command, Millis, Outcome, Recorded, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use parking_lot::{Condvar, Mutex, RwLock};
 use redb::Database;
 
 use crate::dir::{self, Place, STATE_FILE};
 use crate::file::{self, Backend};
-use crate::query::ReadView;
-use crate::rows::{Core, IndexRow};
-use crate::scan::Base;
+use crate::hot::HotRows;
+use crate::scan::{Base, Levels};
 use crate::snapshot::{SnapshotReader, SnapshotWriter};
-use crate::{DataDir, Error, Log};
+use crate::view::{OpenViews, Working, undecodable};
+use crate::write::{Core, StateMeta};
+use crate::{DataDir, Error, Log, codec, indexes, seeded, table};
+
+pub use crate::view::ReadView;
 
 /// Limits of the state.
 #[derive(Clone, Copy, Debug)]
@@ -81,19 +87,27 @@ pub struct Applied {
 pub struct Committed {
     /// Revision and the leader's time; `now` is clamped so that log time never goes back.
     pub stamp: Stamp,
-    /// `None` for Raft's own entries: only the revision moves.
-    pub command: Option<Command>,
+    /// The command as the node that took it encoded it; `None` for Raft's own entries, where only
+    /// the revision moves.
+    pub command: Option<Bytes>,
 }
 
 /// What became of one command.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Decided {
-    /// The answer.
-    pub outcome: Outcome,
+    /// The answer, as it was encoded for the receipt and the reply.
+    pub outcome: OutcomeBytes,
     /// The stamp that decided it; an earlier one for a replay.
     pub decided: Stamp,
     /// Whether it came from a receipt.
     pub replayed: bool,
+}
+
+impl Decided {
+    /// The answer, decoded; fails for one of a later release.
+    pub fn outcome(&self) -> Result<Outcome, codec::DecodeError> {
+        codec::decode_versioned(&self.outcome.0, "an outcome")
+    }
 }
 
 /// Stops the node; called once, with the error that poisoned the state. It is called under the
@@ -106,7 +120,11 @@ pub(crate) struct Shared {
     pub(crate) path: PathBuf,
     pub(crate) log: Log,
     pub(crate) options: StateOptions,
-    pub(crate) core: RwLock<Core>,
+    /// What apply works on.
+    pub(crate) core: Mutex<Core>,
+    /// What new views begin with: replaced after each call of apply.
+    published: RwLock<Published>,
+    open: Arc<OpenViews>,
     /// The open file, and how far it is. Held during a checkpoint, a snapshot and an install:
     /// one of them at a time.
     pub(crate) saved: Mutex<Saved>,
@@ -122,10 +140,24 @@ pub(crate) struct Shared {
     taken: Condvar,
 }
 
+/// The rows as they are after whole calls of apply.
+struct Published {
+    levels: Levels,
+    hot: Arc<HotRows>,
+    meta: Arc<StateMeta>,
+}
+
+impl Published {
+    fn of(core: &Core) -> Self {
+        let (levels, hot) = (core.levels.clone(), Arc::clone(&core.hot));
+        Self { levels, hot, meta: Arc::new(core.meta.clone()) }
+    }
+}
+
 /// The state file.
 pub(crate) struct Saved {
     pub(crate) db: Arc<Database>,
-    pub(crate) meta: crate::rows::StateMeta,
+    pub(crate) meta: StateMeta,
 }
 
 #[derive(Default)]
@@ -181,14 +213,16 @@ impl State {
         let path = place.file(STATE_FILE);
         let handle = place.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
         let db = Arc::new(file::open(Backend(handle), &path, options.cache_bytes)?);
-        let meta = checkpoint::load_meta(&db, &path)?;
-        let base = Base::open(&db, &path)?;
+        let meta = indexes::ensure(&db, &path, checkpoint::load_meta(&db, &path)?)?;
+        let core = load_core(&db, &path, meta.clone(), None)?;
         Ok(Arc::new(Shared {
             place,
             log,
             options,
             checkpointed: Mutex::new(meta.applied()),
-            core: RwLock::new(Core::new(base, meta.clone())),
+            published: RwLock::new(Published::of(&core)),
+            open: Arc::default(),
+            core: Mutex::new(core),
             saved: Mutex::new(Saved { db, meta }),
             path,
             failure: Mutex::new(Failure::default()),
@@ -205,7 +239,7 @@ impl State {
 
     /// How far it is, memory included.
     pub fn applied(&self) -> Applied {
-        self.shared().core.read().meta.applied()
+        self.shared().published.read().meta.applied()
     }
 
     /// How far the last durable checkpoint is.
@@ -225,16 +259,19 @@ impl State {
     /// Applies committed entries in order; answers one item for each that has a command.
     /// `meta` is what `applied().meta` gives from then on.
     ///
-    /// Readers wait meanwhile, so hand over a few hundred entries at a time. An error means that
-    /// nothing of this call may be answered.
+    /// Readers see all of it or nothing, and do not wait. An error means that nothing of this call
+    /// may be answered.
     pub fn apply(&self, entries: &[Committed], meta: Bytes) -> Result<Vec<Decided>, Error> {
         let shared = self.shared();
         shared.wait_for_room(self.owner.thread.is_some());
         reach(Point::ApplyCommitBefore);
-        let mut core = shared.core.write();
+        let mut core = shared.core.lock();
         shared.check()?;
-        let result = apply_all(&mut core, entries, meta);
-        let unsaved = core.active.bytes();
+        let result = apply_all(&mut core, &shared.open, entries, meta);
+        let unsaved = core.levels.active.read().bytes();
+        if result.is_ok() {
+            *shared.published.write() = Published::of(&core);
+        }
         // Under the lock: a checkpoint that takes these rows sets it back after this, not before.
         shared.unsaved_bytes.store(unsaved, Ordering::Relaxed);
         drop(core);
@@ -255,29 +292,36 @@ impl State {
         self.shared().has_room()
     }
 
-    /// Reads rows as the last applied entry left them; apply waits meanwhile, so be short.
-    pub fn read<R>(&self, f: impl FnOnce(&ReadView<'_>) -> R) -> Result<R, Error> {
+    /// The rows as the last applied entry left them. They stay as they are, and apply goes on.
+    pub fn view(&self) -> Result<ReadView, Error> {
         let shared = self.shared();
-        let core = shared.core.read();
         shared.check()?;
-        let view = ReadView::new(&core);
+        let now = shared.published.read();
+        let (levels, hot) = (now.levels.clone(), Arc::clone(&now.hot));
+        Ok(ReadView::new(levels, hot, Arc::clone(&shared.open), Arc::clone(&now.meta)))
+    }
+
+    /// Reads rows as the last applied entry left them. An error of the disk poisons the state.
+    pub fn read<R>(&self, f: impl FnOnce(&ReadView) -> R) -> Result<R, Error> {
+        let view = self.view()?;
         let answer = f(&view);
-        match view.finish().0 {
+        match view.error() {
             None => Ok(answer),
-            Some(error) => Err(shared.fail(error)),
+            Some(error) => Err(self.shared().fail(error)),
         }
     }
 
     /// The hash right after a revision (or the last applied one before it), while remembered.
     /// `None` for a revision that is still ahead.
     pub fn hash_at(&self, revision: Revision) -> Option<StateHash> {
-        self.shared().core.read().hash_at(revision)
+        self.shared().core.lock().hash_at(revision)
     }
 
     /// Rows per primary table, by name.
     pub fn row_counts(&self) -> Vec<(&'static str, u64)> {
-        let counts = self.shared().core.read().meta.counts;
-        crate::table::Table::ALL.iter().map(|table| table.name()).zip(counts).collect()
+        let meta = Arc::clone(&self.shared().published.read().meta);
+        let primary = table::all().filter(|table| table.is_primary());
+        primary.map(|table| (table.name, meta.count(table.id))).collect()
     }
 
     /// Makes everything applied so far durable; blocks.
@@ -309,7 +353,7 @@ impl State {
         let mut saved = shared.saved.lock();
         shared.check()?;
         let (db, meta, file) = writer.finish()?;
-        let mut core = shared.core.write();
+        let mut core = shared.core.lock();
         if meta.revision < core.meta.revision {
             return Err(Error::Invariant(format!(
                 "a snapshot at {:?} cannot replace a state at {:?}",
@@ -318,8 +362,10 @@ impl State {
         }
         file.swap_in().map_err(|error| shared.fail(error))?;
         let db = Arc::new(db);
-        let base = Base::open(&db, &shared.path).map_err(|error| shared.fail(error))?;
-        *core = Core::new(base, meta.clone());
+        let meta = indexes::ensure(&db, &shared.path, meta).map_err(|error| shared.fail(error))?;
+        *core = load_core(&db, &shared.path, meta.clone(), seeded::index_lost_with_snapshot())
+            .map_err(|error| shared.fail(error))?;
+        *shared.published.write() = Published::of(&core);
         shared.unsaved_bytes.store(0, Ordering::Relaxed);
         *shared.checkpointed.lock() = meta.applied();
         let applied = meta.applied();
@@ -334,9 +380,29 @@ impl State {
     }
 }
 
+/// The rows of a file, with the indexes that live in memory.
+fn load_core(
+    db: &Database,
+    path: &std::path::Path,
+    meta: StateMeta,
+    without: Option<TableId>,
+) -> Result<Core, Error> {
+    let levels = Levels::over(Base::open(db, path)?);
+    indexes::fill_live(&levels, meta.applied_index(), without)?;
+    Ok(Core::new(levels, meta))
+}
+
 /// Decides and writes entries one after the other.
-fn apply_all(core: &mut Core, entries: &[Committed], meta: Bytes) -> Result<Vec<Decided>, Error> {
+fn apply_all(
+    core: &mut Core,
+    open: &OpenViews,
+    entries: &[Committed],
+    meta: Bytes,
+) -> Result<Vec<Decided>, Error> {
     let mut answers = Vec::with_capacity(entries.len());
+    // What new views begin at until this call is over.
+    let readers = open.readers(core.meta.applied_index());
+    core.tidy(readers);
     for entry in entries {
         let revision = entry.stamp.revision;
         if core.meta.revision.is_some_and(|last| revision <= last) {
@@ -346,22 +412,20 @@ fn apply_all(core: &mut Core, entries: &[Committed], meta: Bytes) -> Result<Vec<
             )));
         }
         if let Some(command) = &entry.command {
+            let command = codec::decode_command(command)
+                .map_err(|error| undecodable("log.redb".as_ref(), error))?;
             let mut now = core.meta.now.log_time(entry.stamp.now);
             if armed(Bug::ApplyReadsWallClock) {
                 now = now.max(Millis::new(firstcome_fault::wall_ms()));
             }
             let stamp = Stamp { revision, now };
-            let (decision, absent) = decide(core, command, stamp)?;
-            core.absent = absent;
-            for change in decision.changes {
-                core.write(change)?;
-            }
-            core.absent.clear();
+            let (recorded, seen) = decide(core, &command, stamp)?;
+            core.write(recorded.changes, revision, &seen, readers)?;
             core.meta.now = now;
             answers.push(Decided {
-                outcome: decision.outcome,
-                decided: decision.decided,
-                replayed: decision.replayed,
+                outcome: recorded.outcome,
+                decided: recorded.decided,
+                replayed: recorded.replayed,
             });
         }
         core.meta.revision = Some(revision);
@@ -377,13 +441,17 @@ fn decide(
     core: &Core,
     command: &Command,
     stamp: Stamp,
-) -> Result<(Decision, Vec<IndexRow>), Error> {
-    let view = ReadView::new(core);
-    let decided = crate::panics::caught(|| firstcome_domain::decide(&view, command, stamp));
-    let (error, absent) = view.finish();
+) -> Result<(Recorded, Vec<(TableId, Key, u128)>), Error> {
+    let view = Working::new(&core.levels, &core.hot, core.meta.applied_index());
+    let level = firstcome_domain::kernel::version::Level(core.meta.level);
+    let decided = crate::panics::caught(|| {
+        let decision = firstcome_domain::decide(&view, command, stamp);
+        decision.record(|outcome| codec::encode_at(outcome, level))
+    });
+    let (error, seen) = view.finish();
     match (error, decided) {
         (Some(error), _) => Err(error),
-        (None, Ok(decision)) => Ok((decision, absent)),
+        (None, Ok(recorded)) => Ok((recorded, seen)),
         (None, Err(_panicked)) => {
             let (name, revision) = (command.action.name(), stamp.revision);
             Err(Error::Invariant(format!("deciding {name} at entry {revision} panicked")))

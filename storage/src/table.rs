@@ -1,131 +1,74 @@
-//! The tables of `state.redb`: their names, numbers and keys.
+//! The tables of `state.redb`: what the registry says of each, by its number.
 //!
-//! ```text
-//! number and name          key (fixed width, big endian)               value
-//!  0 settings              ()                                          Settings
-//!  1 products              product                                     Product
-//!  2 sales                 sale                                        Sale
-//!  3 pools                 pool                                        Pool
-//!  4 orders                order                                       Order
-//!  5 usage                 sale, customer                              Usage
-//!  6 ledger                pool, revision, offset                      LedgerRow
-//!  7 receipts              revision                                    Receipt
-//!  8 events                revision                                    Events
-//!  9 receipt_scopes        scope                                       revision
-//! 10 orders_by_customer    customer, status, ticket, order             -
-//! 11 orders_by_status      status, ticket, order                       -
-//! 12 orders_by_pool        pool, status, ticket, order (each line)     -
-//! 13 holds_due             pool, pay_by, order (payment_pending only)  -
-//! 14 due                   due_at, kind, id                            -
-//! 15 sales_by_product      product, closed, sale                       -
-//! ```
-//!
-//! The first nine are primary: they alone make up the state hash and the row counts. The others
-//! are derived from them and can be rebuilt. Orders of a product are found through the pools of
-//! the product and its sales, which saves every order an index row. Numbers and names are format.
+//! Rows of the first kind are *primary*: they alone make up the state hash and the row counts.
+//! Index rows follow from them and can be made again. In redb a table is named by its number and
+//! its name, so that a number is never given to another table by accident.
+
+use firstcome_domain::kernel::row::{IndexKind, TableId};
+use firstcome_domain::registry::{INDEXES, TABLES};
 
 use crate::file::Definition;
 
 /// One table.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[repr(u8)]
-pub(crate) enum Table {
-    Settings,
-    Products,
-    Sales,
-    Pools,
-    Orders,
-    Usage,
-    Ledger,
-    Receipts,
-    Events,
-    ReceiptScopes,
-    OrdersByCustomer,
-    OrdersByStatus,
-    OrdersByPool,
-    HoldsDue,
-    Due,
-    SalesByProduct,
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Table {
+    pub(crate) id: TableId,
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// Bytes of every key.
+    pub(crate) key_bytes: usize,
 }
 
-/// How many tables there are, and how many of them are primary.
-pub(crate) const TABLES: usize = Table::ALL.len();
-pub(crate) const PRIMARY_TABLES: usize = 9;
+/// What a table holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// Rows; `live` if a start must read them to fill indexes in memory.
+    Rows { live: bool },
+    /// Keys that follow from rows.
+    Index(IndexKind),
+}
 
 impl Table {
-    /// All tables, by number.
-    pub(crate) const ALL: [Self; 16] = [
-        Self::Settings,
-        Self::Products,
-        Self::Sales,
-        Self::Pools,
-        Self::Orders,
-        Self::Usage,
-        Self::Ledger,
-        Self::Receipts,
-        Self::Events,
-        Self::ReceiptScopes,
-        Self::OrdersByCustomer,
-        Self::OrdersByStatus,
-        Self::OrdersByPool,
-        Self::HoldsDue,
-        Self::Due,
-        Self::SalesByProduct,
-    ];
-
-    pub(crate) const fn number(self) -> u8 {
-        self as u8
-    }
-
-    pub(crate) const fn place(self) -> usize {
-        self as usize
-    }
-
-    pub(crate) fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(number)).copied()
-    }
-
     pub(crate) const fn is_primary(self) -> bool {
-        self.place() < PRIMARY_TABLES
+        matches!(self.kind, Kind::Rows { .. })
     }
 
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Settings => "settings",
-            Self::Products => "products",
-            Self::Sales => "sales",
-            Self::Pools => "pools",
-            Self::Orders => "orders",
-            Self::Usage => "usage",
-            Self::Ledger => "ledger",
-            Self::Receipts => "receipts",
-            Self::Events => "events",
-            Self::ReceiptScopes => "receipt_scopes",
-            Self::OrdersByCustomer => "orders_by_customer",
-            Self::OrdersByStatus => "orders_by_status",
-            Self::OrdersByPool => "orders_by_pool",
-            Self::HoldsDue => "holds_due",
-            Self::Due => "due",
-            Self::SalesByProduct => "sales_by_product",
+    /// Whether the table is on disk.
+    pub(crate) const fn is_stored(self) -> bool {
+        !matches!(self.kind, Kind::Index(IndexKind::Live))
+    }
+
+    /// Bytes of a key's term, if keys of one term are packed into one row of the file.
+    pub(crate) const fn packed_term(self) -> Option<usize> {
+        match self.kind {
+            Kind::Index(IndexKind::Appended { term_bytes }) => Some(term_bytes),
+            Kind::Rows { .. } | Kind::Index(IndexKind::Stored | IndexKind::Live) => None,
         }
     }
 
-    pub(crate) fn definition(self) -> Definition {
-        Definition::new(self.name())
+    pub(crate) const fn definition(self) -> Definition {
+        Definition::new(self.name)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Every table, rows first, in the order of their numbers.
+pub(crate) fn all() -> impl Iterator<Item = Table> {
+    let rows = TABLES.iter().map(|table| Table {
+        id: table.table,
+        name: table.name,
+        kind: Kind::Rows { live: table.live },
+        key_bytes: table.key_bytes,
+    });
+    let indexes = INDEXES.iter().map(|index| Table {
+        id: index.table,
+        name: index.name,
+        kind: Kind::Index(index.kind),
+        key_bytes: index.key_bytes,
+    });
+    rows.chain(indexes)
+}
 
-    #[test]
-    fn numbers_are_places_in_the_list() {
-        for (place, table) in Table::ALL.into_iter().enumerate() {
-            assert_eq!(table.place(), place);
-            assert_eq!(Table::from_number(table.number()), Some(table));
-            assert_eq!(table.is_primary(), place < 9, "{}", table.name());
-        }
-        assert_eq!(Table::from_number(16), None);
-    }
+/// A table by its number; `None` if this release has no such table.
+pub(crate) fn find(id: TableId) -> Option<Table> {
+    all().find(|table| table.id == id)
 }

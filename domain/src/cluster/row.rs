@@ -27,6 +27,7 @@ impl Versioned for FeatureLevel {}
 impl Row for FeatureLevel {
     const TABLE: TableId = TableId(9);
     const NAME: &'static str = "feature_level";
+    const HOT: bool = true;
     type Key = ();
 
     fn key(&self) {}

@@ -6,23 +6,25 @@
 use crate::draft::Draft;
 use crate::journal::row::{Journal, Retention};
 use crate::kernel::value::{Millis, Revision};
+use crate::settings::row::Settings;
 use crate::view::View;
 
-/// Whether a Tick would drop anything.
+/// Whether a Tick would go through any row.
 pub fn is_due(view: &impl View, now: Millis) -> bool {
-    let marks = view.retention();
-    has_receipt_over(view, marks, now) || has_facts_over(view, marks, now)
+    let (marks, over) = (view.retention(), Over::at(&view.settings(), now));
+    has_next(view, marks.receipts, |row| over.receipt(row))
+        || has_next(view, marks.facts, |row| over.facts(row))
 }
 
 /// Drops what is over, at most `room` rows; answers whether there may be more.
 pub(crate) fn run<V: View>(draft: &mut Draft<'_, V>, room: usize) -> bool {
-    let (base, now) = (draft.base(), draft.now());
-    let mut marks = base.retention();
-    let before = marks;
+    let over = Over::at(&draft.settings(), draft.now());
+    let before = draft.get::<Retention>(()).map(|row| *row).unwrap_or_default();
+    let mut marks = before;
     let mut left = room;
-    if has_receipt_over(base, marks, now) {
-        let rows = base.rows::<Journal>(after(marks.receipts), left);
-        for row in rows.iter().take_while(|row| !keeps_receipt(row, now)) {
+    if has_next(draft.base(), marks.receipts, |row| over.receipt(row)) {
+        let rows = draft.rows_before::<Journal>(after(marks.receipts), left);
+        for row in rows.iter().take_while(|row| over.receipt(row)) {
             left = left.saturating_sub(1);
             marks.receipts = row.stamp.revision;
             if row.receipt.is_some() {
@@ -30,10 +32,9 @@ pub(crate) fn run<V: View>(draft: &mut Draft<'_, V>, room: usize) -> bool {
             }
         }
     }
-    if left > 0 && has_facts_over(base, marks, now) {
-        let until = facts_until(base, now);
-        let rows = base.rows::<Journal>(after(marks.facts), left);
-        for row in rows.iter().take_while(|row| row.stamp.now <= until) {
+    if left > 0 && has_next(draft.base(), marks.facts, |row| over.facts(row)) {
+        let rows = draft.rows_before::<Journal>(after(marks.facts), left);
+        for row in rows.iter().take_while(|row| over.facts(row)) {
             left = left.saturating_sub(1);
             marks.facts = row.stamp.revision;
             // The receipt of the same row may have gone in this very draft.
@@ -49,27 +50,43 @@ pub(crate) fn run<V: View>(draft: &mut Draft<'_, V>, room: usize) -> bool {
     left == 0
 }
 
-fn has_receipt_over(view: &impl View, marks: Retention, now: Millis) -> bool {
-    let first = view.rows::<Journal>(after(marks.receipts), 1).into_iter().next();
-    first.is_some_and(|row| !keeps_receipt(&row, now))
+/// What is over at some instant. A row that never had a receipt waits as long as if it had one:
+/// otherwise the mark would have to move, and a Tick be wanted, after every decision without one.
+struct Over {
+    now: Millis,
+    receipts_until: Millis,
+    facts_until: Millis,
 }
 
-fn has_facts_over(view: &impl View, marks: Retention, now: Millis) -> bool {
-    let first = view.rows::<Journal>(after(marks.facts), 1).into_iter().next();
-    first.is_some_and(|row| row.stamp.now <= facts_until(view, now))
+impl Over {
+    fn at(settings: &Settings, now: Millis) -> Self {
+        let before = |span_ms| Millis::new(now.get().saturating_sub(span_ms));
+        Self {
+            now,
+            receipts_until: before(settings.receipt_retention_ms),
+            facts_until: before(settings.event_retention_ms),
+        }
+    }
+
+    fn receipt(&self, row: &Journal) -> bool {
+        match &row.receipt {
+            Some(receipt) => receipt.expires_at <= self.now,
+            None => row.stamp.now <= self.receipts_until,
+        }
+    }
+
+    fn facts(&self, row: &Journal) -> bool {
+        row.stamp.now <= self.facts_until
+    }
+}
+
+/// Whether the first row behind the mark is over.
+fn has_next(view: &impl View, mark: Revision, is_over: impl Fn(&Journal) -> bool) -> bool {
+    view.rows::<Journal>(after(mark), 1).first().is_some_and(|row| is_over(row))
 }
 
 fn after(mark: Revision) -> Revision {
     Revision::new(mark.get().saturating_add(1))
-}
-
-fn facts_until(view: &impl View, now: Millis) -> Millis {
-    let kept = view.settings().event_retention_ms;
-    Millis::new(now.get().saturating_sub(kept))
-}
-
-fn keeps_receipt(row: &Journal, now: Millis) -> bool {
-    row.receipt.as_ref().is_some_and(|receipt| now < receipt.expires_at)
 }
 
 fn store<V: View>(draft: &mut Draft<'_, V>, row: Journal) {

@@ -136,8 +136,8 @@ impl PaymentId {
 
 #[cfg(test)]
 mod tests {
-    use super::value::{Millis, Revision};
     use super::*;
+    use crate::kernel::value::{Millis, Revision};
 
     #[test]
     fn ids_survive_text() {

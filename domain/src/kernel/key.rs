@@ -4,6 +4,7 @@
 //! nobody counts offsets by hand: [`KeyPart::take`] reads back what [`KeyPart::put`] wrote.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use super::id::{OrderId, ProductId, SaleId, UserId};
 use super::value::{Millis, Revision};
@@ -91,6 +92,12 @@ impl PartialOrd for Key {
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.as_slice().cmp(other.as_slice())
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
     }
 }
 

@@ -24,6 +24,8 @@ pub trait Row: Versioned + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// Whether rows are in a [`IndexKind::Live`] index or have a due time: a start reads the
     /// tables that do.
     const LIVE: bool = false;
+    /// Whether nearly every decision reads such rows: storage keeps them decoded.
+    const HOT: bool = false;
     /// What a row is found by.
     type Key: KeyPart + Copy + Ord + Debug;
 

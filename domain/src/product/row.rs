@@ -69,6 +69,7 @@ impl Versioned for Product {}
 impl Row for Product {
     const TABLE: TableId = TableId(2);
     const NAME: &'static str = "products";
+    const HOT: bool = true;
     const LIVE: bool = true;
     type Key = ProductId;
 

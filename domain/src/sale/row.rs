@@ -123,6 +123,7 @@ impl Versioned for Sale {}
 impl Row for Sale {
     const TABLE: TableId = TableId(3);
     const NAME: &'static str = "sales";
+    const HOT: bool = true;
     const LIVE: bool = true;
     type Key = SaleId;
 

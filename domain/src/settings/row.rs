@@ -91,6 +91,7 @@ impl Versioned for Settings {}
 impl Row for Settings {
     const TABLE: TableId = TableId(1);
     const NAME: &'static str = "settings";
+    const HOT: bool = true;
     type Key = ();
 
     fn key(&self) {}

@@ -222,6 +222,7 @@ impl Versioned for Pool {}
 impl Row for Pool {
     const TABLE: TableId = TableId(4);
     const NAME: &'static str = "pools";
+    const HOT: bool = true;
     type Key = PoolId;
 
     fn key(&self) -> PoolId {

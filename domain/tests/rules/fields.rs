@@ -155,8 +155,7 @@ fn nothing_moves_where_there_is_nothing_to_move() {
     let before = shop.memory.ledger().count();
     done(&mut shop, product(|p| p.stock = 0));
     done(&mut shop, Action::SaleCreate(sale_of(SALE, 0)));
-    let id = SALE;
-    done(&mut shop, Action::SaleClose(SaleCommand { id, if_version: None }));
+    done(&mut shop, close(SALE));
     assert_eq!(shop.memory.ledger().count(), before);
 }
 

@@ -2,10 +2,10 @@
 //! and replayed are the normal case.
 
 use firstcome_domain::command::*;
-use firstcome_domain::memory::Memory;
 use firstcome_domain::order::Status;
 use firstcome_domain::stock::PoolId;
-use firstcome_domain::{Decision, Millis, OrderId, SaleId, View};
+use firstcome_domain::testing::memory::{Look as _, Memory, Step as Decided};
+use firstcome_domain::{Millis, OrderId, SaleId};
 use proptest::prelude::*;
 
 use crate::shop::*;
@@ -146,7 +146,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
 pub(crate) struct Entry {
     pub(crate) command: Command,
     pub(crate) now: Millis,
-    pub(crate) decision: Decision,
+    pub(crate) decision: Decided,
 }
 
 /// A history in the making.
@@ -188,14 +188,14 @@ impl Run {
         self.propose(Command { actor: STAFF, receipt: None, action });
     }
 
-    pub(crate) fn propose(&mut self, command: Command) -> &Decision {
+    pub(crate) fn propose(&mut self, command: Command) -> &Decided {
         let now = Millis::new(self.now);
         let decision = self.memory.step(&command, now);
         self.entries.push(Entry { command, now, decision });
         &self.entries.last().unwrap().decision
     }
 
-    pub(crate) fn step(&mut self, step: &Step) -> &Decision {
+    pub(crate) fn step(&mut self, step: &Step) -> &Decided {
         self.now += step.wait_ms;
         let command = self.command(step);
         self.propose(command)
@@ -204,7 +204,6 @@ impl Run {
     pub(crate) fn command(&mut self, step: &Step) -> Command {
         let (id, owner) = self.pick(step.order);
         let sale = |pool: usize| SaleId::new(u128::try_from(pool).unwrap());
-        let sale_command = |pool| SaleCommand { id: sale(pool), if_version: None };
         let buyer = customer(step.customer);
         // Now and then somebody else tries.
         let owner = if step.customer == 4 { buyer } else { owner };
@@ -240,11 +239,11 @@ impl Run {
                 let ask = SaleAllot { id: sale(*pool), allotment, quantity, note: None };
                 (STAFF, Action::SaleAllot(ask))
             }
-            Deed::Pause { pool } => (STAFF, Action::SalePause(sale_command(*pool))),
-            Deed::Resume { pool } => (STAFF, Action::SaleResume(sale_command(*pool))),
-            Deed::Close { pool } => (STAFF, Action::SaleClose(sale_command(*pool))),
+            Deed::Pause { pool } => (STAFF, pause(sale(*pool))),
+            Deed::Resume { pool } => (STAFF, resume(sale(*pool))),
+            Deed::Close { pool } => (STAFF, close(sale(*pool))),
             Deed::SetStatus { discontinued } => (STAFF, self.set_status(*discontinued)),
-            Deed::Tick | Deed::Onward { .. } => (Actor::Node, Action::Tick),
+            Deed::Tick | Deed::Onward { .. } => (Actor::Node, Action::Tick(Tick)),
         };
         let receipt = match (actor, step.key) {
             (Actor::User { id, .. }, Some((name, body))) => {

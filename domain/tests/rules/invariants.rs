@@ -1,11 +1,12 @@
 //! The checker itself: each invariant is broken once by hand, and the checker must say so.
 
 use firstcome_domain::invariant::{Rule, check};
-use firstcome_domain::memory::Memory;
-use firstcome_domain::order::{PaymentStatus, Refund, Status};
-use firstcome_domain::stock::{Account, Accounts, LedgerKey, Movement, Pool, Reason, Usage};
+use firstcome_domain::journal::{Journal, LedgerEntry};
+use firstcome_domain::order::{Order, PaymentStatus, Refund, Status};
+use firstcome_domain::stock::{Account, Accounts, Movement, Pool, PoolId, Reason, Usage};
+use firstcome_domain::testing::memory::{Look as _, Memory};
 use firstcome_domain::value::Revision;
-use firstcome_domain::{Millis, UserId, View};
+use firstcome_domain::{Actor, Millis, ProductId, Stamp, UserId};
 
 use crate::shop::*;
 
@@ -28,11 +29,30 @@ fn rules(memory: &Memory) -> Vec<Rule> {
     rules
 }
 
+fn order(memory: &Memory, id: u128) -> Order {
+    (*memory.order(oid(id)).unwrap()).clone()
+}
+
+fn movements(memory: &Memory) -> impl Iterator<Item = LedgerEntry> {
+    memory.journal().flat_map(|row| row.movements.clone())
+}
+
+/// Enters one more movement into the ledger, without rules.
+fn enter(memory: &mut Memory, entry: LedgerEntry) {
+    memory.put(Journal {
+        stamp: Stamp { revision: Revision::new(999), now: Millis::new(0) },
+        actor: Actor::Node,
+        receipt: None,
+        movements: vec![entry],
+        facts: Vec::new(),
+    });
+}
+
 fn with_pool(change: impl FnOnce(&mut Pool)) -> Memory {
     let mut memory = busy();
-    let mut pool = memory.pool(S).unwrap();
+    let mut pool = *memory.pool(S).unwrap();
     change(&mut pool);
-    memory.put_pool(pool);
+    memory.put(pool);
     memory
 }
 
@@ -59,9 +79,8 @@ fn s01_no_account_gives_what_it_has_not() {
 #[test]
 fn s01_a_ledger_without_its_pool_is_found() {
     let mut memory = busy();
-    let mut row = memory.ledger().next().unwrap().clone();
-    row.key.pool = firstcome_domain::stock::PoolId::Product(firstcome_domain::ProductId::new(404));
-    memory.put_ledger_row(row);
+    let first = movements(&memory).next().unwrap();
+    enter(&mut memory, LedgerEntry { pool: PoolId::Product(ProductId::new(404)), ..first });
     assert_eq!(rules(&memory), [Rule::S1]);
 }
 
@@ -96,9 +115,9 @@ fn s04_sold_units_without_a_paid_order_are_found() {
 fn s05_a_wrong_usage_is_found() {
     let wrong = |change: fn(&mut Usage)| {
         let mut memory = busy();
-        let mut usage = memory.usage(SALE, UserId::new(1)).unwrap();
+        let mut usage = *memory.usage(SALE, UserId::new(1)).unwrap();
         change(&mut usage);
-        memory.put_usage(usage);
+        memory.put(usage);
         rules(&memory)
     };
     assert_eq!(wrong(|usage| usage.used = 0), [Rule::S5]);
@@ -109,9 +128,9 @@ fn s05_a_wrong_usage_is_found() {
 #[test]
 fn s05_units_without_a_usage_are_found() {
     let mut memory = busy();
-    let mut order = memory.order(oid(1)).unwrap();
+    let mut order = order(&memory, 1);
     order.customer = UserId::new(55);
-    memory.put_order(order);
+    memory.put(order);
     let Ok(violations) = check(&memory);
     let details: Vec<_> = violations.iter().map(|violation| violation.detail.as_str()).collect();
     assert!(details.iter().any(|detail| detail.contains("but no usage")), "{details:?}");
@@ -129,20 +148,18 @@ fn s06_oversold_units_are_found() {
 #[test]
 fn s09_a_released_order_that_holds_again_is_found() {
     let mut memory = busy();
-    let mut order = memory.order(oid(3)).unwrap();
+    let mut order = order(&memory, 3);
     order.status = Status::PaymentPending;
     order.due_at = order.pay_by;
-    memory.put_order(order);
+    memory.put(order);
     assert!(rules(&memory).contains(&Rule::S9));
 }
 
 #[test]
 fn s09_units_released_twice_are_found() {
     let mut memory = busy();
-    let row = memory.ledger().find(|row| row.movement.reason.as_str() == "release");
-    let mut row = row.unwrap().clone();
-    row.key = LedgerKey { revision: Revision::new(999), ..row.key };
-    memory.put_ledger_row(row);
+    let release = movements(&memory).find(|entry| entry.movement.reason == Reason::Release);
+    enter(&mut memory, release.unwrap());
     assert!(rules(&memory).contains(&Rule::S9));
 }
 
@@ -150,58 +167,59 @@ fn s09_units_released_twice_are_found() {
 fn s09_wrong_timers_are_found() {
     let with_timer = |id, due_at| {
         let mut memory = busy();
-        let mut order = memory.order(oid(id)).unwrap();
+        let mut order = order(&memory, id);
         order.due_at = due_at;
-        memory.put_order(order);
+        memory.put(order);
         rules(&memory)
     };
     assert_eq!(with_timer(1, None), [Rule::S9], "an unpaid order waits for its pay_by");
     assert_eq!(with_timer(3, Some(Millis::new(5))), [Rule::S9], "a terminal one for nothing");
     assert_eq!(with_timer(2, None), [], "shipping may wait for staff alone");
     let mut memory = busy();
-    let mut order = memory.order(oid(1)).unwrap();
+    let mut order = order(&memory, 1);
     order.pay_by = order.pay_by.map(|at| at.plus(1));
-    memory.put_order(order);
+    memory.put(order);
     assert_eq!(rules(&memory), [Rule::S9], "an unpaid order has another timer than its pay_by");
 }
 
 #[test]
 fn s09_movements_of_no_order_are_found() {
     let mut memory = busy();
-    let row = memory.ledger().find(|row| row.movement.reason.as_str() == "pay").unwrap();
+    let pays = |entry: &LedgerEntry| entry.movement.reason == Reason::Pay;
+    let row = memory.journal().find(|row| row.movements.iter().any(pays)).unwrap();
     let mut row = row.clone();
-    row.order = Some(oid(404));
-    memory.put_ledger_row(row);
+    row.movements.iter_mut().find(|entry| pays(entry)).unwrap().order = Some(oid(404));
+    memory.put(row);
     assert!(rules(&memory).contains(&Rule::S9));
 }
 
 #[test]
 fn s10_an_unpaid_payment_of_a_paid_order_is_found() {
     let mut memory = busy();
-    let mut order = memory.order(oid(2)).unwrap();
+    let mut order = order(&memory, 2);
     order.payment.status = PaymentStatus::Pending;
-    memory.put_order(order);
+    memory.put(order);
     assert_eq!(rules(&memory), [Rule::S10]);
 }
 
 #[test]
 fn s11_money_kept_for_nothing_is_found() {
     let mut memory = busy();
-    let mut order = memory.order(oid(2)).unwrap();
+    let mut order = order(&memory, 2);
     order.payment.captures[0].refund = Refund::Pending;
-    memory.put_order(order.clone());
+    memory.put(order.clone());
     assert_eq!(rules(&memory), [Rule::S11], "sold, but the money goes back");
     order.payment.captures[0].refund = Refund::None;
     order.payment.captures.push(order.payment.captures[0].clone());
-    memory.put_order(order);
+    memory.put(order);
     assert_eq!(rules(&memory), [Rule::S11], "a second capture that stays");
 }
 
 #[test]
 fn s12_leftover_in_a_closed_sale_is_found() {
     let mut memory = busy();
-    let mut sale = memory.sale(SALE).unwrap();
+    let mut sale = (*memory.sale(SALE).unwrap()).clone();
     sale.closed = true;
-    memory.put_sale(sale);
+    memory.put(sale);
     assert_eq!(rules(&memory), [Rule::S12]);
 }

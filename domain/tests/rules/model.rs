@@ -7,7 +7,7 @@ use firstcome_domain::command::*;
 use firstcome_domain::order::Status;
 use firstcome_domain::receipt::Scope;
 use firstcome_domain::stock::PoolId;
-use firstcome_domain::{OrderId, UserId};
+use firstcome_domain::{OrderId, SaleId, UserId};
 
 use crate::shop::{DAY, PAY_WITHIN};
 
@@ -157,14 +157,14 @@ impl Model {
             Action::PaymentSettle(ask) => self.settle(ask),
             Action::StockAdjust(ask) => self.adjust(ask),
             Action::SaleAllot(ask) => self.allot(ask),
-            Action::SalePause(ask) => self.live_offer(ask).map(|offer| offer.paused = true),
-            Action::SaleResume(ask) => self.live_offer(ask).map(|offer| offer.paused = false),
-            Action::SaleClose(ask) => self.live_offer(ask).map(|offer| offer.closed = true),
+            Action::SalePause(ask) => self.live_offer(ask.id).map(|offer| offer.paused = true),
+            Action::SaleResume(ask) => self.live_offer(ask.id).map(|offer| offer.paused = false),
+            Action::SaleClose(ask) => self.live_offer(ask.id).map(|offer| offer.closed = true),
             Action::ProductSetStatus(ask) => {
                 self.discontinued = ask.discontinued;
                 Ok(())
             }
-            Action::Tick => Ok(()),
+            Action::Tick(_) => Ok(()),
             other => panic!("the model does not know {other:?}"),
         }
     }
@@ -330,7 +330,7 @@ impl Model {
 
     fn allot(&mut self, ask: &SaleAllot) -> Result<(), &'static str> {
         let (general, allotted) = (crate::shop::P, PoolId::Sale(ask.id));
-        self.live_offer(&SaleCommand { id: ask.id, if_version: None })?;
+        self.live_offer(ask.id)?;
         let (from, to) = match ask.allotment {
             Allotment::UpFromNew => (None, allotted),
             Allotment::UpFromGeneral => (Some(general), allotted),
@@ -346,8 +346,8 @@ impl Model {
         Ok(())
     }
 
-    fn live_offer(&mut self, ask: &SaleCommand) -> Result<&mut Offer, &'static str> {
-        let offer = self.sales.get_mut(&PoolId::Sale(ask.id)).unwrap();
+    fn live_offer(&mut self, id: SaleId) -> Result<&mut Offer, &'static str> {
+        let offer = self.sales.get_mut(&PoolId::Sale(id)).unwrap();
         if offer.closed { Err("sale_closed") } else { Ok(offer) }
     }
 }

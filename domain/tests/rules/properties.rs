@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use firstcome_domain::command::*;
 use firstcome_domain::invariant::check;
-use firstcome_domain::memory::Memory;
+use firstcome_domain::journal::Journal;
 use firstcome_domain::order::Status;
+use firstcome_domain::testing::memory::{Look as _, Memory};
 use firstcome_domain::{
-    Actor, Change, Millis, OrderId, Outcome, Refusal, Stamp, View, decide, early_refusal,
+    Actor, Answer, Millis, OrderId, Outcome, Refusal, Stamp, decide, early_refusal,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -154,8 +155,7 @@ fn p05_enough_demand_sells_every_unit() {
         run.now += MINUTE * 20;
         let offer = run.set_status(false);
         run.propose(Command { actor: STAFF, receipt: None, action: offer });
-        let resume = Action::SaleResume(SaleCommand { id: SALE, if_version: None });
-        run.propose(Command { actor: STAFF, receipt: None, action: resume });
+        run.propose(Command { actor: STAFF, receipt: None, action: resume(SALE) });
         for pool in [S, P] {
             let free = run.memory.pool(pool).unwrap().accounts.available;
             let open = pool == P || !run.memory.sale(SALE).unwrap().closed;
@@ -236,13 +236,14 @@ fn early_refusals_agree_with_the_rules_when_nothing_is_due() {
         for step in steps.iter().filter(|step| matches!(step.deed, Deed::Order { .. })) {
             let command = run.command(step);
             let now = Millis::new(run.now);
-            run.memory
-                .step(&Command { actor: Actor::Node, receipt: None, action: Action::Tick }, now);
+            run.memory.step(
+                &Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) },
+                now,
+            );
             if let Some(early) = early_refusal(&run.memory, &command, now) {
                 let revision = firstcome_domain::Revision::new(10_000);
                 let decision = decide(&run.memory, &command, Stamp { revision, now });
-                prop_assert!(!decision.replayed);
-                prop_assert_eq!(decision.outcome, Outcome::Refused(early));
+                prop_assert_eq!(decision.answer, Answer::Decided(Outcome::Refused(early)));
                 *refused.borrow_mut() += 1;
             }
         }
@@ -266,9 +267,9 @@ fn log_time_never_goes_back() {
             prop_assert!(last.now <= decided.now && last.revision < decided.revision);
             last = decided;
         }
-        let mut events = run.memory.events().map(|events| events.stamp.now);
+        let mut entries = run.memory.journal().map(|entry| entry.stamp.now);
         let mut before = Millis::new(0);
-        prop_assert!(events.all(|now| std::mem::replace(&mut before, now) <= now));
+        prop_assert!(entries.all(|now| std::mem::replace(&mut before, now) <= now));
         sound(&run.memory)
     };
     runner.run(&(steps(), clocks), property).unwrap();
@@ -278,27 +279,16 @@ fn log_time_never_goes_back() {
 fn a_decision_writes_each_row_once_and_numbers_its_ledger() {
     try_histories(|steps| {
         for entry in Run::of(steps).entries {
-            let mut keys = Vec::new();
-            let mut offsets = Vec::new();
-            for change in &entry.decision.changes {
-                match change {
-                    Change::PutProduct(row) => keys.push(format!("{}", row.id)),
-                    Change::PutSale(row) => keys.push(format!("{}", row.id)),
-                    Change::PutPool(row) => keys.push(format!("{:?}", row.id)),
-                    Change::PutOrder { order, .. } => keys.push(format!("{}", order.id)),
-                    Change::PutUsage(row) => keys.push(format!("{} {}", row.sale, row.customer)),
-                    Change::AppendLedger(row) => offsets.push(row.key.offset),
-                    Change::AppendEvents(_) => keys.push("events".into()),
-                    Change::PutReceipt(_) => keys.push("receipt".into()),
-                    Change::PutSettings(_) => keys.push("settings".into()),
-                    Change::DeleteReceipt(_) | Change::DeleteEvents(_) => {}
-                }
-            }
+            let changes = &entry.decision.changes;
+            let mut keys: Vec<_> =
+                changes.iter().map(|change| (change.table, change.key)).collect();
+            let ledger = crate::shop::entry(changes).into_iter().flat_map(Journal::ledger);
+            let mut offsets = ledger.map(|row| row.key.offset);
             let written = keys.len();
             keys.sort();
             keys.dedup();
             prop_assert_eq!(keys.len(), written);
-            prop_assert!(offsets.iter().zip(0..).all(|(offset, place)| *offset == place));
+            prop_assert!(offsets.by_ref().zip(0..).all(|(offset, place)| offset == place));
         }
         Ok(())
     });

@@ -4,22 +4,20 @@ use std::collections::BTreeSet;
 
 use firstcome_domain::command::*;
 use firstcome_domain::event::Fact;
-use firstcome_domain::memory::Memory;
-use firstcome_domain::order::{PaymentStatus, Refund, Status};
+use firstcome_domain::journal::Journal;
+use firstcome_domain::kernel::row::Row as _;
+use firstcome_domain::order::{Order, PaymentStatus, Refund, Status};
 use firstcome_domain::outcome::{Done, Kind};
 use firstcome_domain::sale::Phase;
 use firstcome_domain::settings::Settings;
+use firstcome_domain::testing::memory::{Look as _, Memory};
 use firstcome_domain::value::Revision;
-use firstcome_domain::{Change, Millis, Outcome, ProductId, Refusal, SaleId, Stamp, View, decide};
+use firstcome_domain::{Millis, Outcome, ProductId, Refusal, SaleId, Stamp, decide};
 
 use crate::shop::*;
 
 fn cancel(id: u128) -> Action {
     Action::OrderCancel(OrderCancel { id: oid(id) })
-}
-
-fn sale_command(id: SaleId) -> SaleCommand {
-    SaleCommand { id, if_version: None }
 }
 
 #[test]
@@ -75,9 +73,9 @@ fn ref02_sale_commands_need_operator() {
             quantity: 1,
             note: None,
         }),
-        Action::SalePause(sale_command(SALE)),
-        Action::SaleResume(sale_command(SALE)),
-        Action::SaleClose(sale_command(SALE)),
+        pause(SALE),
+        resume(SALE),
+        close(SALE),
     ];
     let before = shop.memory.clone();
     for action in shop_actions {
@@ -91,7 +89,7 @@ fn ref02_sale_commands_need_operator() {
         assert_eq!(shop.code(actor, settings.clone()), "permission_denied");
     }
     for actor in [customer(1), SUPPORT, STAFF, ADMIN] {
-        assert_eq!(shop.code(actor, Action::Tick), "permission_denied");
+        assert_eq!(shop.code(actor, Action::Tick(Tick)), "permission_denied");
         assert_eq!(shop.code(actor, captured(1, "cap", PRICE)), "permission_denied");
         assert_eq!(shop.code(actor, declined(1, 0, true)), "permission_denied");
     }
@@ -140,20 +138,16 @@ fn ref09_restart_keeps_holds() {
     let mut copy = Memory::new();
     let decision = shop.ask_with_key(customer(1), key(1, 1), order_of(1, &[(S, 1)]));
     // The rows are all there is: a state rebuilt from them decides alike.
-    for row in shop.memory.products() {
-        copy.put_product(row.clone());
-    }
-    for row in shop.memory.sales() {
-        copy.put_sale(row.clone());
-    }
-    shop.memory.pools().for_each(|row| copy.put_pool(*row));
-    shop.memory.usages().for_each(|row| copy.put_usage(*row));
-    shop.memory.orders().for_each(|row| copy.put_order(row.clone()));
+    shop.memory.products().for_each(|row| copy.put(row.clone()));
+    shop.memory.sales().for_each(|row| copy.put(row.clone()));
+    shop.memory.pools().for_each(|row| copy.put(*row));
+    shop.memory.usages().for_each(|row| copy.put(*row));
+    shop.memory.orders().for_each(|row| copy.put(row.clone()));
     let now = Millis::new(PAY_WITHIN);
     for (actor, action) in [
         (customer(2), order_of(2, &[(S, 1)])),
         (customer(1), order_of(2, &[(S, 1)])),
-        (Actor::Node, Action::Tick),
+        (Actor::Node, Action::Tick(Tick)),
     ] {
         let command = Command { actor, receipt: None, action };
         for at in [Millis::new(0), now] {
@@ -275,14 +269,14 @@ fn ref20_repeated_report_changes_nothing() {
 fn ref21_event_never_precedes_its_order() {
     let mut shop = Shop::with_sale(1);
     let decision = shop.ask(customer(1), order_of(1, &[(S, 1)]));
-    let place = |wanted: fn(&Change) -> bool| decision.changes.iter().position(wanted).unwrap();
-    let order = place(|change| matches!(change, Change::PutOrder { .. }));
-    let events = place(|change| matches!(change, Change::AppendEvents(_)));
-    assert!(order < events, "one transaction, and the row first even inside it");
-    for events in shop.memory.events() {
-        for fact in &events.facts {
+    let place = |table| decision.changes.iter().position(|change| change.table == table).unwrap();
+    let (order, facts) = (place(Order::TABLE), place(Journal::TABLE));
+    assert!(!entry(&decision.changes).unwrap().facts.is_empty());
+    assert!(order < facts, "one transaction, and the row first even inside it");
+    for entry in shop.memory.journal() {
+        for fact in &entry.facts {
             if let Fact::OrderCreated { order, .. } = fact {
-                assert_eq!(shop.memory.order(*order).unwrap().ticket, events.stamp);
+                assert_eq!(shop.memory.order(*order).unwrap().ticket, entry.stamp);
             }
         }
     }
@@ -347,17 +341,18 @@ fn ref27_tick_reads_only_due_rows() {
         shop.order(id, P, 1);
     }
     let view = Counting::new(&shop.memory);
-    let tick = Command { actor: Actor::Node, receipt: None, action: Action::Tick };
+    let tick = Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) };
     let stamp = Stamp { revision: Revision::new(9_999), now: Millis::new(PAY_WITHIN) };
     decide(&view, &tick, stamp);
     let reads = view.reads.into_inner();
-    let orders: BTreeSet<_> = reads.iter().filter(|read| read.starts_with("ord_")).collect();
+    let orders: BTreeSet<_> = reads.iter().filter(|read| read.starts_with("orders ")).collect();
     assert_eq!(orders.len(), 3, "{reads:?}");
     assert!(reads.len() < 15, "{reads:?}");
     let view = Counting::new(&shop.memory);
     decide(&view, &tick, Stamp { now: Millis::new(2), ..stamp });
     let reads = view.reads.into_inner();
-    assert_eq!(reads, ["next_due", "expired_receipts", "settings", "events_until"]);
+    let tables: Vec<_> = reads.iter().filter_map(|read| read.split(' ').next()).collect();
+    assert_eq!(tables, ["due", "settings", "retention", "journal", "journal"], "{reads:?}");
 }
 
 #[test]
@@ -370,7 +365,7 @@ fn ref28_ticks_from_two_leaders_are_harmless() {
     let before = shop.memory.clone();
     // The other leader's clock is behind; log time is not.
     shop.now = PAY_WITHIN - 5;
-    let decision = shop.ask(Actor::Node, Action::Tick);
+    let decision = shop.ask(Actor::Node, Action::Tick(Tick));
     assert_eq!(decision.changes, []);
     assert!(shop.memory.orders().eq(before.orders()));
 }
@@ -386,11 +381,11 @@ fn ref29_window_is_an_instant_range() {
     shop.done(STAFF, Action::SaleCreate(ask));
     assert_eq!(shop.sale().due_at, Some(Millis::new(10)));
     shop.now = 10;
-    let decision = shop.ask(Actor::Node, Action::Tick);
+    let decision = shop.ask(Actor::Node, Action::Tick(Tick));
     assert_eq!(facts(&decision), ["sale.opened"]);
     assert_eq!(shop.sale().due_at, Some(Millis::new(10 + 3 * DAY)));
     shop.now = 10 + 3 * DAY;
-    let decision = shop.ask(Actor::Node, Action::Tick);
+    let decision = shop.ask(Actor::Node, Action::Tick(Tick));
     assert_eq!(facts(&decision), ["sale.closed", "stock.changed", "stock.changed"]);
     assert!(shop.sale().closed && shop.sale().due_at.is_none());
     assert_eq!(shop.units(P), [10, 0, 0]);
@@ -620,7 +615,7 @@ fn stale_editors_are_told_the_current_version() {
     shop.done(STAFF, Action::SaleUpdate(rename.clone()));
     let refusal = shop.refused(STAFF, Action::SaleUpdate(rename));
     assert_eq!(refusal, Refusal::VersionMismatch { current: 2 });
-    let pause = SaleCommand { id: SALE, if_version: Some(1) };
+    let pause = SalePause { id: SALE, if_version: Some(1) };
     assert_eq!(shop.code(STAFF, Action::SalePause(pause)), "version_mismatch");
 }
 
@@ -638,7 +633,7 @@ fn order_checks_come_in_the_documented_order() {
         ..sale_of(SaleId::new(3), 1)
     };
     shop.done(STAFF, Action::SaleCreate(later));
-    shop.done(STAFF, Action::SalePause(sale_command(SALE)));
+    shop.done(STAFF, pause(SALE));
     let set_status = |if_version, discontinued| {
         Action::ProductSetStatus(ProductSetStatus { id: PRODUCT, if_version, discontinued })
     };
@@ -655,7 +650,7 @@ fn order_checks_come_in_the_documented_order() {
     assert_eq!(shop.code(customer(2), ask(&both, wrong)), "product_discontinued");
     shop.done(STAFF, set_status(2, false));
     assert_eq!(shop.code(customer(2), ask(&both, wrong)), "sale_paused");
-    shop.done(STAFF, Action::SaleResume(sale_command(SALE)));
+    shop.done(STAFF, resume(SALE));
     assert_eq!(shop.code(customer(2), ask(&both, wrong)), "sale_not_open");
     shop.now = 100;
     assert_eq!(shop.code(customer(2), ask(&both, wrong)), "sale_closed");
@@ -735,7 +730,7 @@ fn a_closed_sale_hands_on_whatever_comes_back() {
     let scrap = StockAdjust { pool: S, adjustment: Adjustment::Scrap, quantity: 1, note: None };
     shop.done(STAFF, Action::StockAdjust(scrap.clone()));
     shop.pay(1);
-    shop.done(STAFF, Action::SaleClose(sale_command(SALE)));
+    shop.done(STAFF, close(SALE));
     assert_eq!(shop.units(P), [7, 0, 0]);
     shop.cancel(1);
     assert_eq!(shop.units(P), [8, 0, 0]);

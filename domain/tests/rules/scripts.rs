@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use firstcome_domain::memory::Memory;
-use firstcome_domain::script::Script;
+use firstcome_domain::testing::memory::Memory;
+use firstcome_domain::testing::script::Script;
 
 #[test]
 fn scripts_run_as_recorded() {

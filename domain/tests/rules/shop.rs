@@ -1,22 +1,23 @@
 //! A small shop: one product, one sale, and short words for what its people ask.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use firstcome_domain::command::*;
 use firstcome_domain::event::Fact;
 use firstcome_domain::invariant;
-use firstcome_domain::memory::Memory;
+use firstcome_domain::journal::Journal;
+use firstcome_domain::kernel::row::{Index, Row};
 use firstcome_domain::order::Order;
 use firstcome_domain::outcome::Done;
-use firstcome_domain::product::Product;
-use firstcome_domain::receipt::{Receipt, ReceiptKey, Scope};
+use firstcome_domain::receipt::{ReceiptKey, Scope};
+use firstcome_domain::registry::Declared;
 use firstcome_domain::sale::{Disclosure, Sale};
-use firstcome_domain::settings::Settings;
-use firstcome_domain::stock::{Accounts, Pool, PoolId, Usage};
-use firstcome_domain::value::{Currency, Money, Revision, Sealed};
-use firstcome_domain::view::DueRow;
+use firstcome_domain::stock::{Accounts, PoolId};
+use firstcome_domain::testing::memory::{Look as _, Memory, Step};
+use firstcome_domain::value::{Currency, Money, Sealed};
 use firstcome_domain::{
-    Change, Decision, Millis, OrderId, Outcome, ProductId, Refusal, SaleId, UserId, View,
+    Answer, Change, Decision, Millis, OrderId, Outcome, ProductId, Refusal, SaleId, UserId, View,
 };
 
 pub(crate) const MINUTE: i64 = 60_000;
@@ -106,6 +107,18 @@ pub(crate) const fn no_update(id: SaleId, if_version: u64) -> SaleUpdate {
     }
 }
 
+pub(crate) const fn pause(id: SaleId) -> Action {
+    Action::SalePause(SalePause { id, if_version: None })
+}
+
+pub(crate) const fn resume(id: SaleId) -> Action {
+    Action::SaleResume(SaleResume { id, if_version: None })
+}
+
+pub(crate) const fn close(id: SaleId) -> Action {
+    Action::SaleClose(SaleClose { id, if_version: None })
+}
+
 pub(crate) struct Shop {
     pub(crate) memory: Memory,
     pub(crate) now: i64,
@@ -132,20 +145,15 @@ impl Shop {
     }
 
     /// Asks, and checks that every invariant holds afterwards.
-    pub(crate) fn ask(&mut self, actor: Actor, action: Action) -> Decision {
+    pub(crate) fn ask(&mut self, actor: Actor, action: Action) -> Step {
         self.propose(&Command { actor, receipt: None, action })
     }
 
-    pub(crate) fn ask_with_key(
-        &mut self,
-        actor: Actor,
-        key: ReceiptKey,
-        action: Action,
-    ) -> Decision {
+    pub(crate) fn ask_with_key(&mut self, actor: Actor, key: ReceiptKey, action: Action) -> Step {
         self.propose(&Command { actor, receipt: Some(key), action })
     }
 
-    pub(crate) fn propose(&mut self, command: &Command) -> Decision {
+    pub(crate) fn propose(&mut self, command: &Command) -> Step {
         let decision = self.memory.step(command, Millis::new(self.now));
         let Ok(violations) = invariant::check(&self.memory);
         assert_eq!(violations, [], "after {command:?}");
@@ -176,7 +184,7 @@ impl Shop {
         order_in(self.done(customer(id), order_of(id, &[(pool, quantity)])))
     }
 
-    pub(crate) fn cancel(&mut self, id: u128) -> Decision {
+    pub(crate) fn cancel(&mut self, id: u128) -> Step {
         self.ask(customer(id), Action::OrderCancel(OrderCancel { id: oid(id) }))
     }
 
@@ -190,14 +198,14 @@ impl Shop {
     }
 
     pub(crate) fn tick(&mut self) -> (bool, Option<Millis>) {
-        match self.done(Actor::Node, Action::Tick) {
+        match self.done(Actor::Node, Action::Tick(Tick)) {
             Done::Ticked { more, next_due } => (more, next_due),
             other => panic!("not a tick: {other:?}"),
         }
     }
 
     pub(crate) fn row(&self, id: u128) -> Order {
-        self.memory.order(oid(id)).unwrap()
+        (*self.memory.order(oid(id)).unwrap()).clone()
     }
 
     pub(crate) fn stock(&self, pool: PoolId) -> Accounts {
@@ -211,7 +219,7 @@ impl Shop {
     }
 
     pub(crate) fn sale(&self) -> Sale {
-        self.memory.sale(SALE).unwrap()
+        (*self.memory.sale(SALE).unwrap()).clone()
     }
 
     /// Brings an order as far as `delivered`.
@@ -245,19 +253,40 @@ pub(crate) fn order_in(done: Done) -> Order {
     }
 }
 
-pub(crate) fn code(decision: &Decision) -> &'static str {
-    match &decision.outcome {
+/// The code of the refusal, or `done`.
+pub(crate) fn code(step: &Step) -> &'static str {
+    outcome_code(&step.outcome)
+}
+
+/// Likewise, of a decision that was not applied.
+pub(crate) fn decided_code(decision: &Decision) -> &'static str {
+    match &decision.answer {
+        Answer::Decided(outcome) => outcome_code(outcome),
+        Answer::Replayed { .. } => "replayed",
+    }
+}
+
+fn outcome_code(outcome: &Outcome) -> &'static str {
+    match outcome {
         Outcome::Done(_) => "done",
         Outcome::Refused(refusal) => refusal.code(),
     }
 }
 
-pub(crate) fn facts(decision: &Decision) -> Vec<&'static str> {
-    let events = decision.changes.iter().filter_map(|change| match change {
-        Change::AppendEvents(events) => Some(events.facts.iter().map(Fact::name)),
-        _ => None,
-    });
-    events.flatten().collect()
+/// The names of what happened.
+pub(crate) fn facts(step: &Step) -> Vec<&'static str> {
+    step.facts().iter().map(Fact::name).collect()
+}
+
+/// How many of the changes write a row of this kind.
+pub(crate) fn writes<R: Row>(changes: &[Change]) -> usize {
+    changes.iter().filter(|change| change.table == R::TABLE && change.after.is_some()).count()
+}
+
+/// The entry of the journal that the changes add.
+pub(crate) fn entry(changes: &[Change]) -> Option<&Journal> {
+    let mut added = changes.iter().filter(|change| change.before.is_none());
+    added.find_map(|change| Journal::from_any(change.after.as_ref()?)).map(|row| &**row)
 }
 
 /// A view that writes down what is read.
@@ -277,56 +306,16 @@ impl<'a> Counting<'a> {
 }
 
 impl View for Counting<'_> {
-    fn settings(&self) -> Settings {
-        self.note("settings".into());
-        self.rows.settings()
+    fn get<R: Declared>(&self, key: R::Key) -> Option<Arc<R>> {
+        self.note(format!("{} {key:?}", R::NAME));
+        self.rows.get(key)
     }
-    fn product(&self, id: ProductId) -> Option<Product> {
-        self.note(format!("{id}"));
-        self.rows.product(id)
+    fn scan<I: Index>(&self, first: I::Key, last: I::Key, limit: usize) -> Vec<I::Key> {
+        self.note(format!("{} {first:?}..={last:?}", I::NAME));
+        self.rows.scan::<I>(first, last, limit)
     }
-    fn sale(&self, id: SaleId) -> Option<Sale> {
-        self.note(format!("{id}"));
-        self.rows.sale(id)
-    }
-    fn pool(&self, id: PoolId) -> Option<Pool> {
-        self.note(format!("pool {id:?}"));
-        self.rows.pool(id)
-    }
-    fn order(&self, id: OrderId) -> Option<Order> {
-        self.note(format!("{id}"));
-        self.rows.order(id)
-    }
-    fn usage(&self, sale: SaleId, customer: UserId) -> Option<Usage> {
-        self.note(format!("usage {sale} {customer}"));
-        self.rows.usage(sale, customer)
-    }
-    fn receipt(&self, scope: Scope) -> Option<Receipt> {
-        self.note(format!("receipt {:?}", scope.0[0]));
-        self.rows.receipt(scope)
-    }
-    fn due(&self, now: Millis, limit: usize) -> Vec<(Millis, DueRow)> {
-        self.note("due".into());
-        self.rows.due(now, limit)
-    }
-    fn next_due(&self) -> Option<Millis> {
-        self.note("next_due".into());
-        self.rows.next_due()
-    }
-    fn overdue(&self, pool: PoolId, now: Millis, limit: usize) -> Vec<OrderId> {
-        self.note(format!("overdue {pool:?}"));
-        self.rows.overdue(pool, now, limit)
-    }
-    fn pending_orders(&self, customer: UserId, limit: usize) -> usize {
-        self.note(format!("pending_orders {customer}"));
-        self.rows.pending_orders(customer, limit)
-    }
-    fn expired_receipts(&self, now: Millis, limit: usize) -> Vec<Revision> {
-        self.note("expired_receipts".into());
-        self.rows.expired_receipts(now, limit)
-    }
-    fn events_until(&self, until: Millis, limit: usize) -> Vec<Revision> {
-        self.note("events_until".into());
-        self.rows.events_until(until, limit)
+    fn rows<R: Declared>(&self, first: R::Key, limit: usize) -> Vec<Arc<R>> {
+        self.note(format!("{} {first:?}..", R::NAME));
+        self.rows.rows(first, limit)
     }
 }

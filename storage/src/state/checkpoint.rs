@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+use firstcome_domain::kernel::key::Key;
 use firstcome_fault::{Bug, Point, armed, reach};
 use redb::{Database, Durability, ReadableDatabase, TableError};
 
@@ -12,9 +14,11 @@ use crate::Error;
 use crate::codec;
 use crate::file::{Definition, failed, guarded};
 use crate::memtable::Memtable;
-use crate::rows::StateMeta;
+use crate::packed;
 use crate::scan::Base;
-use crate::table::Table;
+use crate::table::{self, Table};
+use crate::view::undecodable;
+use crate::write::{Core, StateMeta};
 
 /// How far the rows of a file are; one row.
 const APPLIED: Definition = Definition::new("applied");
@@ -30,7 +34,24 @@ pub(crate) fn load_meta(db: &Database, path: &Path) -> Result<StateMeta, Error> 
     };
     let row = table.get(APPLIED_KEY).map_err(|error| failed(path, error))?;
     let row = row.ok_or_else(|| Error::corrupt(path, "it does not say how far it is"))?;
-    codec::decode(row.value()).map_err(|error| Error::corrupt(path, format!("applied: {error}")))
+    let meta: StateMeta = codec::decode(row.value()).map_err(|error| undecodable(path, error))?;
+    check_level(&meta, path)?;
+    Ok(meta)
+}
+
+/// Refuses rows of a feature level that this release does not know.
+pub(crate) fn check_level(meta: &StateMeta, path: &Path) -> Result<(), Error> {
+    let known = firstcome_domain::kernel::version::Level::KNOWN.0;
+    if meta.level > known {
+        let StateMeta { release, level, .. } = meta;
+        let detail = format!(
+            "release {release} wrote it at feature level {level}; this is release {}, which knows \
+             levels up to {known}",
+            codec::RELEASE
+        );
+        return Err(Error::Foreign { path: path.to_owned(), detail });
+    }
+    Ok(())
 }
 
 /// Writes how far the rows of this transaction are.
@@ -58,19 +79,13 @@ pub(crate) fn begin_durable(db: &Database, path: &Path) -> Result<redb::WriteTra
 
 fn write_rows(db: &Database, path: &Path, rows: &Memtable, meta: &StateMeta) -> Result<(), Error> {
     let mut txn = begin_durable(db, path)?;
-    for table in Table::ALL {
-        let mut changed = rows.rows(table).peekable();
-        if changed.peek().is_none() {
-            continue;
-        }
-        let mut stored = txn.open_table(table.definition()).map_err(|error| failed(path, error))?;
-        for (key, slot) in changed {
-            match slot {
-                Some(value) => stored.insert(key.as_slice(), &**value),
-                None => stored.remove(key.as_slice()),
-            }
-            .map_err(|error| failed(path, error))?;
-        }
+    let mut rows = rows.newest().peekable();
+    while let Some((first, _)) = rows.peek() {
+        let id = first.0;
+        let table = table::find(id)
+            .ok_or_else(|| Error::Invariant(format!("a row of table {} was written", id.0)))?;
+        let changed = std::iter::from_fn(|| rows.next_if(|((table, _), _)| *table == id));
+        write_table(&txn, path, table, changed.map(|((_, key), slot)| (*key, slot.as_ref())))?;
     }
     if armed(Bug::AppliedIndexInSecondTransaction) {
         txn.commit().map_err(|error| failed(path, error))?;
@@ -78,6 +93,39 @@ fn write_rows(db: &Database, path: &Path, rows: &Memtable, meta: &StateMeta) -> 
     }
     put_meta(&txn, path, meta)?;
     txn.commit().map_err(|error| failed(path, error))
+}
+
+/// Writes rows of one table, in key order; `None` removes.
+pub(crate) fn write_table<'a>(
+    txn: &redb::WriteTransaction,
+    path: &Path,
+    table: Table,
+    mut rows: impl Iterator<Item = (Key, Option<&'a Bytes>)>,
+) -> Result<(), Error> {
+    let mut stored = txn.open_table(table.definition()).map_err(|error| failed(path, error))?;
+    if let Some(term_bytes) = table.packed_term() {
+        let mut removed = false;
+        let keys = std::iter::from_fn(|| {
+            let (key, slot) = rows.next()?;
+            removed |= slot.is_none();
+            Some(key)
+        });
+        packed::pack(table, term_bytes, keys, |first, rest| {
+            stored.insert(first, rest).map(drop).map_err(|error| failed(path, error))
+        })?;
+        if removed {
+            return Err(Error::Invariant(format!("a row of {} was removed", table.name)));
+        }
+        return Ok(());
+    }
+    for (key, slot) in rows {
+        match slot {
+            Some(value) => stored.insert(key.as_slice(), &**value),
+            None => stored.remove(key.as_slice()),
+        }
+        .map_err(|error| failed(path, error))?;
+    }
+    Ok(())
 }
 
 impl Shared {
@@ -93,17 +141,23 @@ impl Shared {
         self.save(saved).map_err(|error| self.fail(error))
     }
 
+    /// New views begin with the same rows in other levels.
+    fn publish_levels(&self, core: &Core) {
+        self.published.write().levels = core.levels.clone();
+    }
+
     fn save(&self, saved: &mut Saved) -> Result<Applied, Error> {
         let (rows, meta) = {
-            let mut core = self.core.write();
+            let mut core = self.core.lock();
             if core.meta == saved.meta {
                 self.unsaved_bytes.store(0, Ordering::Relaxed);
                 let _wake = self.wake.lock();
                 self.taken.notify_all();
                 return Ok(saved.meta.applied());
             }
-            let rows = Arc::new(std::mem::take(&mut core.active));
-            core.frozen = Some(Arc::clone(&rows));
+            let rows = std::mem::take(&mut core.levels.active);
+            core.levels.frozen = Some(Arc::clone(&rows));
+            self.publish_levels(&core);
             self.unsaved_bytes.store(0, Ordering::Relaxed);
             (rows, core.meta.clone())
         };
@@ -117,13 +171,14 @@ impl Shared {
             self.log.wait_durable()?;
         }
         reach(Point::CheckpointBefore);
-        guarded(&self.path, || write_rows(&saved.db, &self.path, &rows, &meta))?;
+        guarded(&self.path, || write_rows(&saved.db, &self.path, &rows.read(), &meta))?;
         reach(Point::CheckpointAfter);
         let base = Base::open(&saved.db, &self.path)?;
         {
-            let mut core = self.core.write();
-            core.base = base;
-            core.frozen = None;
+            let mut core = self.core.lock();
+            core.levels.base = Arc::new(base);
+            core.levels.frozen = None;
+            self.publish_levels(&core);
         }
         let applied = meta.applied();
         saved.meta = meta;

@@ -1,0 +1,247 @@
+//! Writing changes: rows, the index rows that follow from them, hash and counts.
+//!
+//! Every index row is derived here from the row before and the row after, so a rule cannot forget
+//! one. The state hash is the wrapping sum of one 128-bit hash per row: a write takes the old
+//! row's hash out and puts the new one's in. The old row is not read for it: whoever decided the
+//! change has read it, and its hash was kept.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use firstcome_domain::Change;
+use firstcome_domain::cluster::FeatureLevel;
+use firstcome_domain::kernel::key::Key;
+use firstcome_domain::kernel::row::{IndexRow, TableId};
+use firstcome_domain::kernel::version::Level;
+use firstcome_domain::registry::{AnyRow, Declared, RowVisitor};
+use firstcome_domain::value::{Millis, Revision};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::codec::{self, RELEASE};
+use crate::hot::{HotRow, HotRows};
+use crate::memtable::{NEWEST, Readers};
+use crate::scan::Levels;
+use crate::state::{Applied, StateHash};
+use crate::table;
+use crate::view::row_hash;
+
+/// Hashes remembered for comparing nodes: a few seconds at full speed, a few megabytes.
+const HASHES_MAX: usize = 100_000;
+
+/// How far the state is; one row beside the tables, written with them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct StateMeta {
+    /// The newest release that wrote to the file.
+    pub(crate) release: String,
+    /// The feature level of the rows.
+    pub(crate) level: u16,
+    pub(crate) revision: Option<Revision>,
+    pub(crate) now: Millis,
+    pub(crate) raft: Bytes,
+    pub(crate) hash: u128,
+    /// Rows per primary table, by its number.
+    pub(crate) counts: BTreeMap<u16, u64>,
+    /// Numbers of the indexes that the file has.
+    pub(crate) indexes: Vec<u16>,
+}
+
+impl Default for StateMeta {
+    /// A state without rows has every index.
+    fn default() -> Self {
+        Self {
+            release: RELEASE.to_owned(),
+            level: Level::FIRST.0,
+            revision: None,
+            now: Millis::default(),
+            raft: Bytes::new(),
+            hash: 0,
+            counts: BTreeMap::new(),
+            indexes: stored_indexes(),
+        }
+    }
+}
+
+/// Numbers of the indexes that this release keeps on disk.
+pub(crate) fn stored_indexes() -> Vec<u16> {
+    let stored = table::all().filter(|table| !table.is_primary() && table.is_stored());
+    stored.map(|table| table.id.0).collect()
+}
+
+impl StateMeta {
+    pub(crate) fn applied(&self) -> Applied {
+        Applied {
+            revision: self.revision,
+            now: self.now,
+            meta: self.raft.clone(),
+            hash: StateHash(self.hash),
+        }
+    }
+
+    pub(crate) fn applied_index(&self) -> u64 {
+        self.revision.map_or(0, Revision::get)
+    }
+
+    pub(crate) fn count(&self, table: TableId) -> u64 {
+        self.counts.get(&table.0).copied().unwrap_or(0)
+    }
+}
+
+/// What apply owns: the levels it writes to, how far they are, and what it keeps beside them.
+pub(crate) struct Core {
+    pub(crate) levels: Levels,
+    pub(crate) meta: StateMeta,
+    pub(crate) hot: Arc<HotRows>,
+    hashes: VecDeque<(Revision, u128)>,
+    /// Removed rows of indexes in memory that a reader may still see.
+    removed: Vec<IndexRow>,
+    scratch: Vec<u8>,
+}
+
+/// Encodes a row of whatever kind.
+struct Encode(Level);
+
+impl RowVisitor for Encode {
+    type Output = Bytes;
+
+    fn row<R: Declared>(self, row: &R) -> Bytes {
+        codec::encode_at(row, self.0).into()
+    }
+}
+
+/// Whether a kind of row is kept decoded.
+struct IsHot;
+
+impl RowVisitor for IsHot {
+    type Output = bool;
+
+    fn row<R: Declared>(self, _: &R) -> bool {
+        R::HOT
+    }
+}
+
+impl Core {
+    pub(crate) fn new(levels: Levels, meta: StateMeta) -> Self {
+        let mut core = Self {
+            levels,
+            meta,
+            hot: Arc::default(),
+            hashes: VecDeque::new(),
+            removed: Vec::new(),
+            scratch: Vec::new(),
+        };
+        core.remember_hash();
+        core
+    }
+
+    /// Remembers the hash of the revision that was just applied.
+    pub(crate) fn remember_hash(&mut self) {
+        if let Some(revision) = self.meta.revision {
+            if self.hashes.len() == HASHES_MAX {
+                self.hashes.pop_front();
+            }
+            self.hashes.push_back((revision, self.meta.hash));
+        }
+    }
+
+    /// The hash right after `revision`; `None` if that is forgotten or still ahead.
+    pub(crate) fn hash_at(&self, revision: Revision) -> Option<StateHash> {
+        if self.meta.revision < Some(revision) {
+            return None;
+        }
+        let place = self.hashes.partition_point(|(at, _)| *at <= revision).checked_sub(1)?;
+        self.hashes.get(place).map(|(_, hash)| StateHash(*hash))
+    }
+
+    /// Writes the changes of one log entry. `seen` are hashes of rows that were read for it.
+    pub(crate) fn write(
+        &mut self,
+        changes: Vec<Change>,
+        revision: Revision,
+        seen: &[(TableId, Key, u128)],
+        readers: Readers,
+    ) -> Result<(), Error> {
+        let levels = self.levels.clone();
+        let mut active = levels.active.write();
+        let mut live = levels.live.write();
+        let at = revision.get();
+        for Change { table, key, before, after } in changes {
+            let old_hash = match &before {
+                None => None,
+                Some(_) => Some(self.hash_of(seen, table, &key, &active)?),
+            };
+            let level = Level(self.meta.level);
+            let bytes = after.as_ref().map(|row| row.visit(Encode(level)));
+            let new_hash = bytes
+                .as_ref()
+                .map(|bytes| row_hash(&mut self.scratch, table, key.as_slice(), bytes));
+            let hash = self.meta.hash.wrapping_sub(old_hash.unwrap_or(0));
+            self.meta.hash = hash.wrapping_add(new_hash.unwrap_or(0));
+            let count = self.meta.counts.entry(table.0).or_default();
+            match (&before, &after) {
+                (None, Some(_)) => *count += 1,
+                (Some(_), None) => *count = count.saturating_sub(1),
+                (Some(_), Some(_)) | (None, None) => {}
+            }
+            let is_hot = after.as_ref().or(before.as_ref()).is_some_and(|row| row.visit(IsHot));
+            let old = before.as_ref().map(AnyRow::index_rows).unwrap_or_default();
+            let new = after.as_ref().map(AnyRow::index_rows).unwrap_or_default();
+            for index in old.iter().filter(|row| !new.contains(row)) {
+                if is_in_memory(index.table) {
+                    live.set((index.table, index.key), None, at, readers);
+                    self.removed.push(*index);
+                } else {
+                    active.set((index.table, index.key), None, at, readers);
+                }
+            }
+            for index in new.iter().filter(|row| !old.contains(row)) {
+                let rows = if is_in_memory(index.table) { &mut *live } else { &mut *active };
+                rows.set((index.table, index.key), Some(Bytes::new()), at, readers);
+            }
+            if let Some(AnyRow::FeatureLevel(row)) = &after {
+                self.meta.level = FeatureLevel::level(**row).0;
+            }
+            if is_hot {
+                let hash = new_hash.unwrap_or(0);
+                self.hot.keep(table, key, HotRow { row: after, hash, since: at });
+            }
+            active.set((table, key), bytes, at, readers);
+        }
+        Ok(())
+    }
+
+    fn hash_of(
+        &mut self,
+        seen: &[(TableId, Key, u128)],
+        table: TableId,
+        key: &Key,
+        active: &crate::memtable::Memtable,
+    ) -> Result<u128, Error> {
+        let known = seen.iter().find(|(at, seen, _)| *at == table && seen == key);
+        if let Some((_, _, hash)) = known {
+            return Ok(*hash);
+        }
+        // Rows of a list that retention went through were read without their hash.
+        let gone = || Error::Invariant(format!("a change names row {key:?} of table {}", table.0));
+        if let Some(slot) = active.get(&(table, *key), NEWEST) {
+            let bytes = slot.as_ref().ok_or_else(gone)?;
+            return Ok(row_hash(&mut self.scratch, table, key.as_slice(), bytes));
+        }
+        let found = self.levels.get_below_active(table, key)?.ok_or_else(gone)?;
+        Ok(row_hash(&mut self.scratch, table, key.as_slice(), found.bytes()))
+    }
+
+    /// Forgets removed rows of memory indexes that no reader sees any more.
+    pub(crate) fn tidy(&mut self, readers: Readers) {
+        if self.removed.is_empty() {
+            return;
+        }
+        let mut live = self.levels.live.write();
+        self.removed.retain(|row| !live.forget_removed(&(row.table, row.key), readers));
+    }
+}
+
+fn is_in_memory(id: TableId) -> bool {
+    table::find(id).is_some_and(|table| !table.is_stored())
+}
