@@ -15,6 +15,7 @@ use serde_json::error::Category;
 use serde_path_to_error::Segment;
 use utoipa::ToSchema;
 
+use crate::json::Json;
 use crate::problem::{Code, Problem};
 
 /// A JSON body at most.
@@ -84,6 +85,40 @@ pub(crate) fn parse<T: DeserializeOwned>(
     body: &[u8],
     may_be_empty: bool,
 ) -> Result<T, Problem> {
+    typed(checked(headers, body, may_be_empty)?)
+}
+
+/// Types a body like [`parse`], and shows the same parse to `show` if that succeeds; an empty body
+/// is shown as `null`.
+pub(crate) fn parse_and_show<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+    may_be_empty: bool,
+    show: impl FnOnce(&Json<'_>),
+) -> Result<T, Problem> {
+    let text = checked(headers, body, may_be_empty)?;
+    let tree = if body.is_empty() { None } else { serde_json::from_slice(text).ok() };
+    let Some(tree) = tree else {
+        let value = typed(text)?;
+        show(&Json::Null);
+        return Ok(value);
+    };
+    match T::deserialize(&tree) {
+        Ok(value) => {
+            show(&tree);
+            Ok(value)
+        }
+        // Only the text knows the line and the pointer.
+        Err(_) => typed(text),
+    }
+}
+
+/// The text to parse.
+fn checked<'b>(
+    headers: &HeaderMap,
+    body: &'b [u8],
+    may_be_empty: bool,
+) -> Result<&'b [u8], Problem> {
     let body = if body.is_empty() && may_be_empty {
         b"{}".as_slice()
     } else {
@@ -97,7 +132,11 @@ pub(crate) fn parse<T: DeserializeOwned>(
             Err(_) => Err(Problem::new(Code::MalformedJson)),
         };
     }
-    serde_json::from_slice(body).map_err(|error| refusal::<T>(body, &error))
+    Ok(body)
+}
+
+fn typed<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(text).map_err(|error| refusal::<T>(text, &error))
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -176,29 +215,94 @@ fn explain(message: &str) -> (&'static str, String) {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use serde::Deserialize;
 
     use super::*;
+    use crate::fields::nullable;
 
-    #[derive(Debug, Deserialize)]
+    #[derive(PartialEq, Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only the shape matters")]
     struct Line {
         quantity: u32,
+        #[serde(default)]
+        from: Option<From>,
     }
 
-    #[derive(Debug, Deserialize)]
+    #[derive(PartialEq, Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum From {
+        General,
+        New,
+    }
+
+    #[derive(PartialEq, Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only the shape matters")]
+    #[expect(clippy::option_option, reason = "absent, null and a value are three things")]
     struct Ask {
         lines: Vec<Line>,
+        #[serde(default)]
+        delta: i64,
+        #[serde(default, deserialize_with = "nullable")]
+        note: Option<Option<String>>,
+    }
+
+    /// Parses a body as an unkeyed request and as a keyed one; both must agree.
+    fn parsed(body: &str) -> Result<Ask, serde_json::Value> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let document = |problem: Problem| -> serde_json::Value {
+            serde_json::from_slice(&problem.to_json("/", "r", false)).unwrap()
+        };
+        let unkeyed = parse::<Ask>(&headers, body.as_bytes(), false).map_err(document);
+        let mut shown = 0;
+        let keyed = parse_and_show::<Ask>(&headers, body.as_bytes(), false, |_| shown += 1);
+        let keyed = keyed.map_err(document);
+        assert_eq!(keyed, unkeyed, "{body}");
+        assert_eq!(shown, usize::from(keyed.is_ok()), "{body}");
+        keyed
     }
 
     fn ask(body: &str) -> serde_json::Value {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let problem = parse::<Ask>(&headers, body.as_bytes(), false).unwrap_err();
-        serde_json::from_slice(&problem.to_json("/", "r", false)).unwrap()
+        parsed(body).unwrap_err()
+    }
+
+    #[test]
+    fn a_keyed_body_is_typed_like_any_other() {
+        for body in [
+            r#"{"lines":[]}"#,
+            r#" {"delta" : -5, "lines": [{"quantity":1},{"quantity":2,"from":"new"}]}"#,
+            r#"{"lines":[{"quantity":1,"from":null}],"note":null}"#,
+            r#"{"lines":[{"quantity":1,"from":{"general":null}}],"note":"a\u0041\n"}"#,
+            r#"{"\u006cines":[{"quantity":4294967295}],"delta":-9223372036854775808}"#,
+            r#"{"lines":[[1,"general"],[2,null]]}"#,
+        ] {
+            assert!(parsed(body).is_ok(), "{body}");
+        }
+        for body in [
+            r#"{"lines":[],"lines":[]}"#,
+            r#"{"lines":[{"quantity":1,"quantity":1}]}"#,
+            r#"{"lines":[{"quantity":1,"from":"other"}]}"#,
+            r#"{"lines":[{"quantity":1,"from":{"general":null,"new":null}}]}"#,
+            r#"{"lines":[{"quantity":1,"from":{"general":1}}]}"#,
+            r#"{"lines":[{"quantity":1,"from":{}}]}"#,
+            r#"{"lines":[{"quantity":1,"from":[]}]}"#,
+            r#"{"lines":[[1,"general",3]]}"#,
+            r#"{"lines":{},"note":1}"#,
+            r#"{"lines":[{"quantity":4294967296}]}"#,
+            r#"{"lines":[{"quantity":1.0}]}"#,
+            r#"{"lines":[{"quantity":-0}]}"#,
+            r#"{"lines":[{"quantity":18446744073709551616}]}"#,
+            r#"{"lines":[],"delta":9223372036854775808}"#,
+            r#"{"lines":[],"note":true}"#,
+            "null",
+            "1",
+            "true",
+            r#""x""#,
+        ] {
+            assert!(parsed(body).is_err(), "{body}");
+        }
+        assert_eq!(ask(r#"{"lines":[],"note":"\ud800"}"#)["code"], "malformed_json");
+        let deep = format!(r#"{{"lines":{}"#, "[".repeat(10_000));
+        assert_eq!(ask(&deep)["code"], "malformed_json");
     }
 
     #[test]

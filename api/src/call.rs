@@ -1,10 +1,11 @@
 //! What a handler works with: the checked request, the node behind it, and the answer.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use firstcome_domain::{Action, Actor, Command, Millis, Outcome, Revision, Role};
+use firstcome_domain::receipt::ReceiptKey;
+use firstcome_domain::{Action, Actor, Command, Millis, Outcome, Revision, Role, UserId};
 use firstcome_raft::Reply;
 use firstcome_storage::query::ReadView;
 use http::{HeaderMap, StatusCode};
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::access::{Caller, Permission};
 use crate::app::App;
+use crate::json::Json;
 use crate::options::Consistency;
 use crate::paging::{Key, ListName};
 use crate::problem::{Code, Problem};
@@ -31,6 +33,8 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) body: Bytes,
     pub(crate) key: Option<String>,
+    /// Of a keyed request, once its body was typed.
+    pub(crate) fingerprint: OnceLock<[u8; 32]>,
 }
 
 /// Rows as one read saw them.
@@ -50,9 +54,31 @@ impl Call {
         self.path_id.parse().map_err(|_| Problem::new(Code::NotFound))
     }
 
-    /// The typed body.
+    /// The typed body. If the request has a key, the same parse gives its fingerprint.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        body::parse(&self.headers, &self.body, self.route.body_optional)
+        let (text, may_be_empty) = (&self.body, self.route.body_optional);
+        if self.key.is_none() {
+            return body::parse(&self.headers, text, may_be_empty);
+        }
+        body::parse_and_show(&self.headers, text, may_be_empty, |tree| {
+            self.fingerprint.get_or_init(|| self.fingerprint_with(tree));
+        })
+    }
+
+    fn fingerprint_with(&self, body: &Json<'_>) -> [u8; 32] {
+        idempotency::fingerprint(&self.app.keys, self.route, &self.path_id, body)
+    }
+
+    /// The receipt key of a keyed request.
+    fn receipt_key(&self, caller: UserId) -> Option<ReceiptKey> {
+        let key = self.key.as_deref()?;
+        let fingerprint = self.fingerprint.get_or_init(|| {
+            // No handler typed the body, but it is part of the request all the same.
+            let tree = serde_json::from_slice(&self.body).unwrap_or(Json::Null);
+            self.fingerprint_with(&tree)
+        });
+        let scope = idempotency::scope(caller, self.route, key);
+        Some(ReceiptKey { scope, fingerprint: *fingerprint })
     }
 
     /// The version that `If-Match` names. A tag that is none of ours matches no version.
@@ -99,10 +125,7 @@ impl Call {
     /// Proposes an action as the caller. The reply is never a refusal: that becomes a problem.
     pub(crate) async fn propose(&self, action: Action) -> Result<Reply, Problem> {
         let caller = self.caller()?;
-        let receipt = self.key.as_deref().map(|key| {
-            let (keys, body) = (&self.app.keys, self.body.as_ref());
-            idempotency::receipt_key(keys, caller.id, self.route, key, &self.path_id, body)
-        });
+        let receipt = self.receipt_key(caller.id);
         // Outside /v1/admin everybody is a customer: staff reach others' rows only there.
         let own = self.route.permission == Permission::Own;
         let role = if own { Role::Customer } else { caller.role };

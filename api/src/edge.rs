@@ -7,7 +7,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -155,7 +155,8 @@ async fn admit(
     let key = idempotency::header(&parts.headers, route.key)?;
     wait_min_revision(app, route, &parts.headers).await?;
     let app = Arc::clone(app);
-    Ok(Call { app, route, caller, path_id, headers: parts.headers, query, body, key })
+    let (headers, fingerprint) = (parts.headers, OnceLock::new());
+    Ok(Call { app, route, caller, path_id, headers, query, body, key, fingerprint })
 }
 
 fn authenticate(app: &App, route: &Spec, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {

@@ -5,6 +5,7 @@ use firstcome_domain::receipt::ReceiptKey;
 use http::{HeaderMap, HeaderValue};
 
 use crate::idempotency;
+use crate::json::Json;
 use crate::keys::Keys;
 use crate::route::order::CREATE;
 use crate::spec::KeyRule;
@@ -23,5 +24,9 @@ pub fn idempotency_key(sent: &[&[u8]]) -> Option<Result<Option<String>, &'static
 
 /// Scope and fingerprint of an order with this key and body.
 pub fn receipt_key(keys: &Keys, caller: u128, key: &str, body: &[u8]) -> ReceiptKey {
-    idempotency::receipt_key(keys, UserId::new(caller), &CREATE, key, "", body)
+    let body = serde_json::from_slice(body).unwrap_or(Json::Null);
+    ReceiptKey {
+        scope: idempotency::scope(UserId::new(caller), &CREATE, key),
+        fingerprint: idempotency::fingerprint(keys, &CREATE, "", &body),
+    }
 }

@@ -151,6 +151,12 @@ fn derive(master: &[u8; 32], label: &str) -> [u8; 32] {
     key
 }
 
+/// Feeds a part with its length in front, so that two parts never look like one.
+pub(crate) fn feed(mac: &mut Mac, part: &[u8]) {
+    mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+    mac.update(part);
+}
+
 /// Keys a MAC; any length of key is accepted.
 fn mac(key: &[u8; 32]) -> Mac {
     // A key of the block size or shorter is never refused; the fallback is unreachable.
