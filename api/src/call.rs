@@ -16,7 +16,7 @@ use crate::access::{Caller, Permission};
 use crate::app::App;
 use crate::json::Json;
 use crate::options::Consistency;
-use crate::paging::{Key, ListName};
+use crate::paging::{ListName, Position};
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::spec::{Reads, Spec, Success};
@@ -35,6 +35,15 @@ pub(crate) struct Call {
     pub(crate) key: Option<String>,
     /// Of a keyed request, once its body was typed.
     pub(crate) fingerprint: OnceLock<[u8; 32]>,
+}
+
+/// Which page of a list is wanted.
+pub(crate) struct PageRequest<P> {
+    pub(crate) list: ListName,
+    /// The last row of the page before.
+    pub(crate) after: Option<P>,
+    /// Maximum number of rows.
+    pub(crate) limit: usize,
 }
 
 /// Rows as one read saw them.
@@ -137,9 +146,16 @@ impl Call {
         Err(problem.replay(reply.replayed).seeded(seed.map(u128::from_be_bytes)))
     }
 
-    /// The place that the page's cursor names.
-    pub(crate) fn after<K: Key>(&self, list: &ListName) -> Result<Option<K>, Problem> {
-        list.after(&self.app.keys, self.query.get("cursor"))
+    /// The page of a list that this request asks for. `filters` are query parameters.
+    pub(crate) fn page_of<P: Position>(
+        &self,
+        list: ListName,
+        filters: &[&str],
+    ) -> Result<PageRequest<P>, Problem> {
+        let limit = self.query.limit()?;
+        let list = list.filters(&self.query, filters)?;
+        let after = list.after(&self.app.keys, self.query.get("cursor"))?;
+        Ok(PageRequest { list, after, limit })
     }
 
     /// A page of a list.
@@ -147,7 +163,7 @@ impl Call {
         &self,
         list: &ListName,
         items: &[T],
-        next: Option<&impl Key>,
+        next: Option<&impl Position>,
         revision: Revision,
     ) -> Result<Answer, Problem> {
         let next_cursor = next.and_then(|key| list.cursor(&self.app.keys, key));

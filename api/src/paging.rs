@@ -1,8 +1,8 @@
-//! Cursors: where a list goes on, opaque to clients.
+//! Cursors: where the next page of a list begins, opaque to clients.
 //!
-//! A cursor is the key of the last row with a MAC over the list's name, its filters and that key,
-//! in base64url. So it counts only for the list and the filters it came from, and only as we made
-//! it. Keys are fixed-width numbers.
+//! A cursor is the position of the last row with a MAC over the list's name, its filters, its
+//! direction and that position, in base64url. It is therefore valid only for the list, filters
+//! and direction it was made for. Positions are fixed-width numbers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,20 +13,21 @@ use hmac::Mac as _;
 
 use crate::keys::{Keys, Version};
 use crate::problem::{Code, Problem};
+use crate::query::{Query, SortOrder};
 
 const MAC_BYTES: usize = 16;
 
-/// The key of a row that a list can go on after.
-pub(crate) trait Key: Sized {
+/// The position of a row in its list.
+pub(crate) trait Position: Sized {
     /// As bytes.
     fn write(&self, out: &mut Vec<u8>);
-    /// From the bytes of [`Key::write`].
+    /// From the bytes of [`Position::write`].
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 
 macro_rules! id_keys {
     ($($id:ident),*) => {$(
-        impl Key for $id {
+        impl Position for $id {
             fn write(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.get().to_be_bytes());
             }
@@ -40,14 +41,14 @@ macro_rules! id_keys {
 
 id_keys!(OrderId, ProductId, SaleId);
 
-/// An event's place: revision and offset.
+/// The position of an event: revision and offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct EventPlace {
+pub(crate) struct EventPosition {
     pub(crate) revision: Revision,
     pub(crate) offset: u32,
 }
 
-impl Key for EventPlace {
+impl Position for EventPosition {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.revision.get().to_be_bytes());
         out.extend_from_slice(&self.offset.to_be_bytes());
@@ -62,7 +63,7 @@ impl Key for EventPlace {
     }
 }
 
-impl Key for LedgerKey {
+impl Position for LedgerKey {
     fn write(&self, out: &mut Vec<u8>) {
         let (kind, id) = match self.pool {
             PoolId::Product(id) => (0, id.get()),
@@ -70,14 +71,14 @@ impl Key for LedgerKey {
         };
         out.push(kind);
         out.extend_from_slice(&id.to_be_bytes());
-        EventPlace { revision: self.revision, offset: self.offset }.write(out);
+        EventPosition { revision: self.revision, offset: self.offset }.write(out);
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         let (id, place) = rest.split_at_checked(16)?;
         let id = u128::from_be_bytes(id.try_into().ok()?);
-        let place = EventPlace::read(place)?;
+        let place = EventPosition::read(place)?;
         let pool = match kind {
             0 => PoolId::Product(ProductId::new(id)),
             1 => PoolId::Sale(SaleId::new(id)),
@@ -87,14 +88,22 @@ impl Key for LedgerKey {
     }
 }
 
-/// A list with its filters, as one text.
+/// A list with its filters and direction, as one text.
 #[derive(Clone, Debug)]
 pub(crate) struct ListName(String);
 
 impl ListName {
-    /// Names a list; add every filter.
+    /// Names a list; every filter must be added.
     pub(crate) fn new(list: &str) -> Self {
         Self(list.to_owned())
+    }
+
+    /// Adds the filters that a query sends, and its direction. `desc` is the default, so sending
+    /// it changes nothing.
+    pub(crate) fn filters(self, query: &Query, names: &[&str]) -> Result<Self, Problem> {
+        let ascending = query.sort_order()? == SortOrder::Ascending;
+        let list = names.iter().fold(self, |list, name| list.filter(name, query.get(name)));
+        Ok(list.filter("order", ascending.then_some("asc")))
     }
 
     /// Adds a filter.
@@ -109,10 +118,10 @@ impl ListName {
         self
     }
 
-    /// Where the list goes on after `key`.
-    pub(crate) fn cursor(&self, keys: &Keys, key: &impl Key) -> Option<String> {
+    /// The cursor of the page after `last`.
+    pub(crate) fn cursor(&self, keys: &Keys, last: &impl Position) -> Option<String> {
         let mut bytes = vec![0; MAC_BYTES];
-        key.write(&mut bytes);
+        last.write(&mut bytes);
         let (_, row) = bytes.split_at(MAC_BYTES);
         let mac = self.mac(keys.newest()?, row);
         bytes.splice(..MAC_BYTES, mac);
@@ -120,20 +129,20 @@ impl ListName {
     }
 
     /// Reads a cursor of this list with these filters.
-    pub(crate) fn after<K: Key>(
+    pub(crate) fn after<P: Position>(
         &self,
         keys: &Keys,
         text: Option<&str>,
-    ) -> Result<Option<K>, Problem> {
+    ) -> Result<Option<P>, Problem> {
         let Some(text) = text else { return Ok(None) };
         self.open(keys, text).map(Some).ok_or_else(|| Problem::new(Code::CursorInvalid))
     }
 
-    fn open<K: Key>(&self, keys: &Keys, text: &str) -> Option<K> {
+    fn open<P: Position>(&self, keys: &Keys, text: &str) -> Option<P> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (mac, row) = bytes.split_at_checked(MAC_BYTES)?;
         let ours = keys.versions().any(|version| self.verifies(version, row, mac));
-        if ours { K::read(row) } else { None }
+        if ours { P::read(row) } else { None }
     }
 
     fn mac(&self, version: &Version, row: &[u8]) -> [u8; MAC_BYTES] {
@@ -160,6 +169,7 @@ impl ListName {
 mod tests {
     use super::*;
     use crate::keys::MasterKey;
+    use crate::spec::Spec;
 
     fn keys() -> Keys {
         Keys::new(&MasterKey::generate().unwrap()).unwrap()
@@ -197,6 +207,22 @@ mod tests {
             let changed = String::from_utf8(changed).unwrap();
             assert!(list.after::<OrderId>(&made, Some(&changed)).is_err(), "{at}");
         }
+    }
+
+    #[test]
+    fn a_cursor_counts_for_its_direction_only() {
+        let keys = keys();
+        let route = Spec { sortable: true, ..Spec::GET };
+        let list = |text: &str| {
+            let query = Query::parse(Some(text), &route).unwrap();
+            ListName::new("orders").filters(&query, &["status"]).unwrap()
+        };
+        let descending = list("").cursor(&keys, &OrderId::new(9)).unwrap();
+        let ascending = list("order=asc").cursor(&keys, &OrderId::new(9)).unwrap();
+        assert!(list("order=desc").after::<OrderId>(&keys, Some(&descending)).is_ok());
+        assert!(list("order=asc").after::<OrderId>(&keys, Some(&ascending)).is_ok());
+        assert!(list("order=asc").after::<OrderId>(&keys, Some(&descending)).is_err());
+        assert!(list("").after::<OrderId>(&keys, Some(&ascending)).is_err());
     }
 
     #[test]

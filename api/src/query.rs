@@ -6,6 +6,16 @@ use crate::options::Consistency;
 use crate::problem::{Code, Problem};
 use crate::spec::Spec;
 
+/// The direction of a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum SortOrder {
+    /// Newest first.
+    #[default]
+    Descending,
+    /// Oldest first.
+    Ascending,
+}
+
 /// The query parameters of one request.
 #[derive(Default)]
 pub(crate) struct Query {
@@ -68,6 +78,12 @@ impl Query {
         }
     }
 
+    /// The direction of the list. Only sortable routes let `order` through [`Query::parse`].
+    pub(crate) fn sort_order(&self) -> Result<SortOrder, Problem> {
+        let words = [("asc", SortOrder::Ascending), ("desc", SortOrder::Descending)];
+        Ok(self.word("order", &words)?.unwrap_or_default())
+    }
+
     /// How fresh the read has to be, if the request says.
     pub(crate) fn consistency(&self) -> Result<Option<Consistency>, Problem> {
         let words = [("linearizable", Consistency::Linearizable), ("local", Consistency::Local)];
@@ -78,4 +94,23 @@ impl Query {
 /// A parameter with a wrong value.
 pub(crate) fn wrong(name: &str, code: &'static str, detail: &str) -> Problem {
     Problem::field(format!("/query/{name}"), code, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_asc_or_desc_on_sortable_lists_only() {
+        let sortable = Spec { sortable: true, ..Spec::GET };
+        let read = |text| Query::parse(Some(text), &sortable).and_then(|query| query.sort_order());
+        assert_eq!(read("").unwrap(), SortOrder::Descending);
+        assert_eq!(read("order=desc").unwrap(), SortOrder::Descending);
+        assert_eq!(read("order=asc").unwrap(), SortOrder::Ascending);
+        for bad in ["order=", "order=up", "order=ASC", "order=asc&order=asc"] {
+            assert_eq!(read(bad).unwrap_err().code(), Code::ValidationFailed, "{bad}");
+        }
+        let refused = Query::parse(Some("order=asc"), &Spec::GET).err().unwrap();
+        assert_eq!(refused.code(), Code::UnknownParameter);
+    }
 }

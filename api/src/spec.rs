@@ -72,6 +72,7 @@ const PAGING: [Parameter; 2] = [
     parameter("limit", "Rows at most, 1 to 100; 20 if left out."),
     parameter("cursor", "`next_cursor` of the page before, with the same filters."),
 ];
+const ORDER: Parameter = parameter("order", "`desc` (newest first, the default) or `asc`.");
 const CONSISTENCY: Parameter =
     parameter("consistency", "`linearizable` sees all that was answered before; `local` does not.");
 
@@ -103,6 +104,7 @@ pub(crate) enum Success {
 
 /// One route.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a promise of its own")]
 pub(crate) struct Spec {
     pub(crate) verb: Verb,
     pub(crate) path: &'static str,
@@ -118,6 +120,8 @@ pub(crate) struct Spec {
     pub(crate) conditional: bool,
     pub(crate) reads: Reads,
     pub(crate) query: &'static [Parameter],
+    /// Whether the list takes `order=asc|desc`.
+    pub(crate) sortable: bool,
     pub(crate) body: Option<SchemaOf>,
     /// Whether an empty body counts as `{}`.
     pub(crate) body_optional: bool,
@@ -143,6 +147,7 @@ impl Spec {
         conditional: false,
         reads: Reads::Default,
         query: &[],
+        sortable: false,
         body: None,
         body_optional: false,
         status: 200,
@@ -171,7 +176,8 @@ impl Spec {
             _ => &[],
         };
         let consistency = (self.reads != Reads::None).then_some(CONSISTENCY);
-        self.query.iter().chain(paging).copied().chain(consistency)
+        let order = self.sortable.then_some(ORDER);
+        self.query.iter().chain(paging).copied().chain(order).chain(consistency)
     }
 
     /// Every code that the route can answer.

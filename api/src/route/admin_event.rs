@@ -10,8 +10,8 @@ use firstcome_domain::value::{Currency, Revision};
 use super::routes::Routes;
 use crate::access::Permission;
 use crate::budget::Budget;
-use crate::call::{Answer, Call};
-use crate::paging::{EventPlace, ListName};
+use crate::call::{Answer, Call, PageRequest};
+use crate::paging::{EventPosition, ListName};
 use crate::problem::{Code, Problem};
 use crate::query::wrong;
 use crate::resource::event::EventBody;
@@ -38,20 +38,18 @@ pub(super) fn register(routes: Routes) -> Routes {
 }
 
 /// Reads `REVISION:OFFSET`; a bare revision stands for all events of it.
-fn place(text: &str) -> Result<EventPlace, Problem> {
+fn place(text: &str) -> Result<EventPosition, Problem> {
     let (revision, offset) = text.split_once(':').map_or((text, None), |(r, o)| (r, Some(o)));
     let place = revision.parse().ok().and_then(|revision| {
         let offset = offset.map_or(Ok(u32::MAX), str::parse).ok()?;
-        Some(EventPlace { revision: Revision::new(revision), offset })
+        Some(EventPosition { revision: Revision::new(revision), offset })
     });
     place.ok_or_else(|| wrong("after", "invalid", "REVISION:OFFSET, such as 918273:0"))
 }
 
 async fn list(call: Call) -> Result<Answer, Problem> {
-    let limit = call.query.limit()?;
-    let list = ListName::new("events");
-    let cursor: Option<EventPlace> = call.after(&list)?;
-    let after = match (cursor, call.query.get("after")) {
+    let PageRequest { list, after, limit } = call.page_of(ListName::new("events"), &[])?;
+    let after = match (after, call.query.get("after")) {
         (Some(_), Some(_)) => {
             return Err(wrong("after", "invalid", "send after or cursor, not both"));
         }
@@ -81,7 +79,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let unread = rows.iter().flat_map(|row| {
         let revision = row.stamp.revision;
         EventBody::all(row, |id| currencies.get(&id).copied())
-            .map(move |(offset, view)| (EventPlace { revision, offset }, view))
+            .map(move |(offset, view)| (EventPosition { revision, offset }, view))
     });
     let unread = unread.filter(|(place, _)| {
         after.is_none_or(|after| (place.revision, place.offset) > (after.revision, after.offset))

@@ -5,7 +5,7 @@ use firstcome_domain::stock::LedgerKey;
 use super::routes::Routes;
 use crate::access::Permission;
 use crate::budget::Budget;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, PageRequest};
 use crate::paging::ListName;
 use crate::problem::Problem;
 use crate::query::wrong;
@@ -35,10 +35,8 @@ async fn list(call: Call) -> Result<Answer, Problem> {
         pool_of(text).ok_or_else(|| wrong("pool", "invalid", "the id of a product or a sale"))
     });
     let pool_id = pool_id.transpose()?;
-    let limit = call.query.limit()?;
-    let list = ListName::new("ledger").filter("pool", pool);
-    let after: Option<LedgerKey> = call.after(&list)?;
-    let read = call.read(|view| view.ledger(pool_id, after, limit)).await?;
+    let page: PageRequest<LedgerKey> = call.page_of(ListName::new("ledger"), &["pool"])?;
+    let read = call.read(|view| view.ledger(pool_id, page.after, page.limit)).await?;
     let items: Vec<_> = read.value.items.iter().map(LedgerRowBody::of).collect();
-    call.page(&list, &items, read.value.next.as_ref(), read.revision)
+    call.page(&page.list, &items, read.value.next.as_ref(), read.revision)
 }

@@ -18,7 +18,7 @@ use super::routes::Routes;
 use crate::access::Permission;
 use crate::body::EmptyBody;
 use crate::budget::Budget;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, PageRequest};
 use crate::fields::Fields;
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
@@ -123,15 +123,11 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let customer: Option<UserId> = id_of(&call, "customer_id")?;
     let status = status_of(&call.query)?;
     let filter = OrderFilter { customer, status, pool: sale.map(PoolId::Sale), product };
-    let limit = call.query.limit()?;
     let filters = ["status", "sale_id", "product_id", "customer_id"];
-    let list = filters
-        .into_iter()
-        .fold(ListName::new("all orders"), |list, name| list.filter(name, call.query.get(name)));
-    let after: Option<OrderId> = call.after(&list)?;
-    let read = call.read(|view| view.orders(filter, after, limit)).await?;
+    let page: PageRequest<OrderId> = call.page_of(ListName::new("all orders"), &filters)?;
+    let read = call.read(|view| view.orders(filter, page.after, page.limit)).await?;
     let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
-    call.page(&list, &items, read.value.next.as_ref(), read.revision)
+    call.page(&page.list, &items, read.value.next.as_ref(), read.revision)
 }
 
 async fn get(call: Call) -> Result<Answer, Problem> {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::routes::Routes;
 use crate::access::{Caller, Permission};
 use crate::budget::Budget;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, PageRequest};
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
 use crate::query::wrong;
@@ -158,11 +158,8 @@ async fn products(call: Call) -> Result<Answer, Problem> {
     if part.as_ref().is_some_and(|part| part.chars().count() > 100) {
         return Err(wrong("q", "too_long", "100 characters at most"));
     }
-    let limit = call.query.limit()?;
-    let list = ListName::new("products")
-        .filter("status", call.query.get("status"))
-        .filter("q", call.query.get("q"));
-    let after: Option<ProductId> = call.after(&list)?;
+    let PageRequest { list, after, limit } =
+        call.page_of(ListName::new("products"), &["status", "q"])?;
     let read = call.read(|view| {
         let page = fill(after, limit, |after, limit| {
             view.products(after, limit, |product| wanted(view, product, status, part.as_deref()))
@@ -234,9 +231,7 @@ async fn product_stock(call: Call) -> Result<Answer, Problem> {
 
 async fn sales(call: Call) -> Result<Answer, Problem> {
     let state = call.query.word("state", &PHASES)?;
-    let limit = call.query.limit()?;
-    let list = ListName::new("sales").filter("state", call.query.get("state"));
-    let after: Option<SaleId> = call.after(&list)?;
+    let PageRequest { list, after, limit } = call.page_of(ListName::new("sales"), &["state"])?;
     let (now, staff) = (call.now(), is_staff(&call));
     let read = call.read(|view| {
         let page = fill(after, limit, |after, limit| {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::routes::Routes;
 use crate::body::EmptyBody;
 use crate::budget::Budget;
-use crate::call::{Answer, Call, unexpected};
+use crate::call::{Answer, Call, PageRequest, unexpected};
 use crate::fields::{Fields, MoneyBody};
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
@@ -219,15 +219,12 @@ pub(super) fn status_of(query: &Query) -> Result<Option<Status>, Problem> {
 async fn list(call: Call) -> Result<Answer, Problem> {
     let customer = call.caller()?.id;
     let status = status_of(&call.query)?;
-    let limit = call.query.limit()?;
-    let list = ListName::new("orders")
-        .filter("customer", Some(&customer.to_string()))
-        .filter("status", call.query.get("status"));
-    let after: Option<OrderId> = call.after(&list)?;
+    let list = ListName::new("orders").filter("customer", Some(&customer.to_string()));
+    let page: PageRequest<OrderId> = call.page_of(list, &["status"])?;
     let filter = OrderFilter { customer: Some(customer), status, ..OrderFilter::default() };
-    let read = call.read(|view| view.orders(filter, after, limit)).await?;
+    let read = call.read(|view| view.orders(filter, page.after, page.limit)).await?;
     let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
-    call.page(&list, &items, read.value.next.as_ref(), read.revision)
+    call.page(&page.list, &items, read.value.next.as_ref(), read.revision)
 }
 
 async fn get(call: Call) -> Result<Answer, Problem> {
