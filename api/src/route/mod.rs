@@ -76,6 +76,28 @@ mod tests {
     }
 
     #[test]
+    fn permissions_md_has_every_route_with_its_permission_and_no_other() {
+        let (_, table) = include_str!("../../../docs/permissions.md")
+            .split_once("| route | permission |\n")
+            .expect("a table of routes");
+        let rows = table.lines().skip(1).take_while(|line| !line.is_empty());
+        let documented: Vec<String> = rows.map(str::to_owned).collect();
+        let specs = specs();
+        let coded = specs.iter().filter(|spec| !spec.hidden).map(|spec| {
+            let (verb, permission) = (spec.verb.as_str(), spec.permission.as_str());
+            format!("| `{verb} {}` | `{permission}` |", spec.path)
+        });
+        let (coded, unique): (BTreeSet<String>, BTreeSet<String>) =
+            (coded.collect(), documented.iter().cloned().collect());
+        assert_eq!(unique, coded);
+        assert_eq!(unique.len(), documented.len(), "a route is listed twice");
+        let used: BTreeSet<_> = specs.iter().map(|spec| spec.permission.as_str()).collect();
+        let all: BTreeSet<_> =
+            Permission::ALL.iter().map(|permission| permission.as_str()).collect();
+        assert_eq!(used, all);
+    }
+
+    #[test]
     fn operations_and_addresses_are_unique() {
         let specs = specs();
         let operations: BTreeSet<_> = specs.iter().map(|spec| spec.operation).collect();
