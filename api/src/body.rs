@@ -1,6 +1,6 @@
-//! JSON in: the body of a request, read whole within limits, then typed.
+//! The body of a request: read whole within limits, then typed.
 //!
-//! A body that is no JSON is 400; one that is JSON of another shape is 422 with a pointer. The
+//! A body that is not JSON is 400; JSON of the wrong shape is 422 with a pointer. Finding the
 //! pointer costs a second parse, which only refused requests pay.
 
 use std::time::Duration;
@@ -18,12 +18,12 @@ use utoipa::ToSchema;
 use crate::json::Json;
 use crate::problem::{Code, Problem};
 
-/// A JSON body at most.
+/// Maximum size of a JSON body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Read and thrown away of a body that is too large, so that the client reads the answer instead
-/// of a reset connection.
+/// How much of an oversized body is read and discarded, so that the client sees the response
+/// instead of a connection reset.
 const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The whole body has to arrive within this time.
+/// The whole body must arrive within this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A body without fields.
@@ -40,7 +40,7 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// Reads a body that nobody wants, so that the connection can go on.
+/// Discards a body that no handler reads, so that the connection stays usable.
 pub(crate) async fn discard(body: Body) {
     if !body.is_end_stream() {
         drop(read(body).await);
@@ -108,7 +108,7 @@ pub(crate) fn parse_and_show<T: DeserializeOwned>(
             show(&tree);
             Ok(value)
         }
-        // Only the text knows the line and the pointer.
+        // Only the text has the line and the pointer.
         Err(_) => typed(text),
     }
 }
@@ -125,7 +125,7 @@ fn checked<'b>(
         check_content_type(headers)?;
         body
     };
-    // Typed readers would take an array as the fields of an object in order.
+    // serde would accept an array as the fields of an object in order.
     if body.trim_ascii_start().first() == Some(&b'[') {
         return match serde_json::from_slice::<IgnoredAny>(body) {
             Ok(_) => Err(Problem::field("", "invalid_type", "must be an object")),
@@ -147,13 +147,13 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn refusal<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Problem {
-    // A wrong shape may be found before the place where the body stops being JSON.
+    // serde may report a wrong shape before it reaches the syntax error further on.
     let syntax = match serde_json::from_slice::<IgnoredAny>(body) {
         Err(error) => Some(error.line()),
         Ok(_) => (error.classify() != Category::Data).then(|| error.line()),
     };
     if let Some(line) = syntax {
-        let detail = format!("The body is not one JSON value: line {line}.");
+        let detail = format!("The body is not a single JSON value (line {line}).");
         return Problem::new(Code::MalformedJson).detail(detail);
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
@@ -191,18 +191,18 @@ fn pointer(path: &serde_path_to_error::Path, message: &str) -> String {
     pointer
 }
 
-/// A word and a sentence for what serde found; never repeats what was sent.
+/// A code and a sentence for what serde found. They never repeat what was sent.
 fn explain(message: &str) -> (&'static str, String) {
-    // From the right: what was sent stands before it, and could hold the same words.
+    // From the right: what was sent comes before it and could contain the same words.
     let expected = message
         .rsplit_once(", expected ")
         .map_or("another value", |(_, rest)| rest.split(" at line").next().unwrap_or(rest));
     if message.starts_with("unknown field") {
-        ("unknown_field", "there is no such field here".to_owned())
+        ("unknown_field", "unknown field".to_owned())
     } else if message.starts_with("missing field") {
         ("required", "this field is required".to_owned())
     } else if message.starts_with("duplicate field") {
-        ("duplicate_field", "this field appears twice".to_owned())
+        ("duplicate_field", "this field is sent twice".to_owned())
     } else if message.starts_with("invalid value") || message.starts_with("number out of range") {
         ("out_of_range", format!("must be {expected}"))
     } else if message.starts_with("unknown variant") {

@@ -1,4 +1,4 @@
-//! What a handler works with: the checked request, the node behind it, and the answer.
+//! What a handler works with: the checked request, the node behind it, and the response.
 
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -22,7 +22,7 @@ use crate::query::Query;
 use crate::spec::{Reads, Spec, Success};
 use crate::{body, idempotency};
 
-/// A request that passed the edge.
+/// A request that passed all checks of the edge.
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) route: &'static Spec,
@@ -37,28 +37,28 @@ pub(crate) struct Call {
     pub(crate) fingerprint: OnceLock<[u8; 32]>,
 }
 
-/// Which page of a list is wanted.
+/// The page that a request asks for.
 pub(crate) struct PageRequest<P> {
     pub(crate) list: ListName,
-    /// The last row of the page before.
+    /// The last row of the previous page.
     pub(crate) after: Option<P>,
     /// Maximum number of rows.
     pub(crate) limit: usize,
 }
 
-/// Rows as one read saw them.
+/// What one read returned, and the revision it was served at.
 pub(crate) struct Read<R> {
     pub(crate) value: R,
     pub(crate) revision: Revision,
 }
 
 impl Call {
-    /// Who calls. Routes that are not public always have a caller.
+    /// The caller. Routes that are not public always have one.
     pub(crate) fn caller(&self) -> Result<Caller, Problem> {
         self.caller.ok_or_else(|| Problem::new(Code::TokenMissing))
     }
 
-    /// The `{id}` of the path; what is no id names nothing.
+    /// The `{id}` of the path. Text that is not an id gives 404, like an unknown id.
     pub(crate) fn id<T: FromStr>(&self) -> Result<T, Problem> {
         self.path_id.parse().map_err(|_| Problem::new(Code::NotFound))
     }
@@ -82,7 +82,7 @@ impl Call {
     fn receipt_key(&self, caller: UserId) -> Option<ReceiptKey> {
         let key = self.key.as_deref()?;
         let fingerprint = self.fingerprint.get_or_init(|| {
-            // No handler typed the body, but it is part of the request all the same.
+            // The handler did not read the body, but it is still part of the request.
             let tree = serde_json::from_slice(&self.body).unwrap_or(Json::Null);
             self.fingerprint_with(&tree)
         });
@@ -90,13 +90,13 @@ impl Call {
         Some(ReceiptKey { scope, fingerprint: *fingerprint })
     }
 
-    /// The version that `If-Match` names. A tag that is none of ours matches no version.
+    /// The version that `If-Match` names. A foreign tag matches no version.
     pub(crate) fn if_match(&self) -> Result<u64, Problem> {
         let mut sent = self.headers.get_all(http::header::IF_MATCH).iter();
         let tag = sent.next().ok_or_else(|| Problem::new(Code::PreconditionRequired))?;
         let tag = tag.to_str().map(str::trim).unwrap_or_default();
         if tag.is_empty() || tag == "*" || tag.contains(',') || sent.next().is_some() {
-            let detail = "send the one ETag of the object you read, such as \"3\"";
+            let detail = "send exactly one ETag, that of the object you read, such as \"3\"";
             return Err(Problem::field("/header/If-Match", "invalid", detail));
         }
         let digits = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
@@ -108,7 +108,7 @@ impl Call {
         self.app.node.log_time()
     }
 
-    /// Reads rows, as fresh as the request wants them.
+    /// Reads rows, with the consistency the request asks for.
     pub(crate) async fn read<R>(
         &self,
         read: impl FnOnce(&ReadView<'_>) -> R,
@@ -122,7 +122,7 @@ impl Call {
         })?)
     }
 
-    /// How fresh this read has to be.
+    /// The consistency of this read.
     pub(crate) fn consistency(&self) -> Result<Consistency, Problem> {
         let default = match self.route.reads {
             Reads::Local => Consistency::Local,
@@ -135,7 +135,8 @@ impl Call {
     pub(crate) async fn propose(&self, action: Action) -> Result<Reply, Problem> {
         let caller = self.caller()?;
         let receipt = self.receipt_key(caller.id);
-        // Outside /v1/admin everybody is a customer: staff reach others' rows only there.
+        // Outside /v1/admin everyone acts as a customer: staff reach other customers' rows only
+        // there.
         let own = self.route.permission == Permission::Own;
         let role = if own { Role::Customer } else { caller.role };
         let actor = Actor::User { id: caller.id, role };
@@ -171,7 +172,7 @@ impl Call {
         Answer::json(self.route, &page).map(|answer| answer.at(revision))
     }
 
-    /// The answer to a read of one object.
+    /// The response to a read of one object.
     pub(crate) fn shown<T: Serialize>(
         &self,
         body: &T,
@@ -180,7 +181,7 @@ impl Call {
         Ok(Answer::json(self.route, body)?.at(revision))
     }
 
-    /// The answer to a write. It depends on the outcome alone, so a replay is equal byte for byte.
+    /// The response to a write. It depends on the outcome alone, so a replay is equal byte for byte.
     pub(crate) fn wrote<T: Serialize>(&self, body: &T, reply: &Reply) -> Result<Answer, Problem> {
         let mut answer = Answer::json(self.route, body)?.at(reply.decided.revision);
         answer.replayed = reply.replayed;
@@ -190,7 +191,7 @@ impl Call {
 
 /// The outcome does not fit the command that was proposed: a bug.
 pub(crate) fn unexpected(reply: &Reply) -> Problem {
-    // The kind alone: rows in an outcome are not for the log.
+    // Only the kind is logged: outcomes hold rows, and those may hold personal data.
     let kind = match &reply.outcome {
         Outcome::Done(done) => std::mem::discriminant(done),
         Outcome::Refused(_) => return Problem::new(Code::Internal),
@@ -206,7 +207,7 @@ struct ListBody<'a, T> {
     next_cursor: Option<String>,
 }
 
-/// A success.
+/// A successful response.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) media: &'static str,
@@ -218,7 +219,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A JSON answer with the route's status.
+    /// A JSON response with the route's status.
     pub(crate) fn json<T: Serialize>(route: &Spec, body: &T) -> Result<Self, Problem> {
         let mut bytes = Vec::with_capacity(768);
         serde_json::to_writer(&mut bytes, body).map_err(|_| Problem::new(Code::Internal))?;
@@ -226,7 +227,7 @@ impl Answer {
         Ok(Self::media(route, "application/json", body.into()))
     }
 
-    /// Any other answer with the route's status.
+    /// Any other response with the route's status.
     pub(crate) fn media(route: &Spec, media: &'static str, body: Bytes) -> Self {
         Self {
             status: StatusCode::from_u16(route.status).unwrap_or(StatusCode::OK),
@@ -239,14 +240,14 @@ impl Answer {
         }
     }
 
-    /// The log position of the write, or the one that the read was served at.
+    /// The revision of the write, or the one the read was served at.
     #[must_use]
     pub(crate) fn at(mut self, revision: Revision) -> Self {
         self.revision = Some(revision);
         self
     }
 
-    /// Where the object is found.
+    /// The `Location` of the object.
     #[must_use]
     pub(crate) fn located(mut self, location: String) -> Self {
         self.location = Some(location);

@@ -1,4 +1,5 @@
-//! A door for fuzz targets: the idempotency header and the identity of a request. No API.
+//! Entry points for fuzz targets: the idempotency header and the identity of a request. Not part
+//! of the API.
 
 use firstcome_domain::UserId;
 use firstcome_domain::receipt::ReceiptKey;
@@ -10,8 +11,8 @@ use crate::keys::Keys;
 use crate::route::order::CREATE;
 use crate::spec::KeyRule;
 
-/// What placing an order makes of these `Idempotency-Key` headers: the key, or the error's code.
-/// `None` when HTTP itself does not carry such a value.
+/// How `POST /v1/orders` reads these `Idempotency-Key` headers: the key, or the code of the error.
+/// `None` if HTTP cannot carry such a value.
 pub fn idempotency_key(sent: &[&[u8]]) -> Option<Result<Option<String>, &'static str>> {
     let mut headers = HeaderMap::new();
     for value in sent {

@@ -17,7 +17,7 @@ use crate::spec::{KeyRule, Spec};
 
 const KEY_BYTES_MAX: usize = 255;
 
-/// Reads the header as the route wants it.
+/// Reads the header as the route requires it.
 pub(crate) fn header(headers: &HeaderMap, rule: KeyRule) -> Result<Option<String>, Problem> {
     if rule == KeyRule::Unused {
         return Ok(None);

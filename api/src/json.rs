@@ -21,7 +21,7 @@ pub(crate) enum Json<'de> {
     Whole(u64),
     /// Below 0.
     Negative(i64),
-    /// Has a point or an exponent, or does not fit into 64 bits.
+    /// Has a decimal point or an exponent, or does not fit into 64 bits.
     Fraction(f64),
     Text(Cow<'de, str>),
     List(Vec<Self>),

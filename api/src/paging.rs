@@ -19,9 +19,9 @@ const MAC_BYTES: usize = 16;
 
 /// The position of a row in its list.
 pub(crate) trait Position: Sized {
-    /// As bytes.
+    /// Writes the position as bytes.
     fn write(&self, out: &mut Vec<u8>);
-    /// From the bytes of [`Position::write`].
+    /// Reads the bytes that [`Position::write`] wrote.
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_goes_on_where_it_was_made() {
+    fn a_cursor_names_the_row_it_was_made_for() {
         let keys = keys();
         let list = ListName::new("orders").filter("status", Some("paid"));
         let cursor = list.cursor(&keys, &OrderId::new(9)).unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lists_filters_keys_and_changes_are_refused() {
+    fn cursors_of_other_lists_filters_and_keys_and_changed_ones_are_refused() {
         let made = keys();
         let list = ListName::new("orders").filter("status", Some("paid"));
         let cursor = list.cursor(&made, &OrderId::new(9)).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_counts_for_its_direction_only() {
+    fn a_cursor_is_valid_for_its_direction_only() {
         let keys = keys();
         let route = Spec { sortable: true, ..Spec::GET };
         let list = |text: &str| {

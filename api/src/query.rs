@@ -1,4 +1,4 @@
-//! Query parameters: known ones only, each once.
+//! Query parameters: only those that the route declares, and each at most once.
 
 use std::str::FromStr;
 
@@ -23,7 +23,7 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Reads a query string; a name that the route does not declare is refused.
+    /// Reads a query string. A parameter that the route does not declare is refused.
     pub(crate) fn parse(text: Option<&str>, route: &Spec) -> Result<Self, Problem> {
         let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Self::default()) };
         let mut pairs: Vec<(String, String)> = Vec::new();
@@ -32,11 +32,11 @@ impl Query {
                 let known: Vec<&str> = route.parameters().map(|parameter| parameter.name).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(Problem::new(Code::UnknownParameter)
-                    .detail(format!("This route knows these query parameters: {known}."))
+                    .detail(format!("This route accepts these query parameters: {known}."))
                     .member("parameter", name.into_owned()));
             }
             if pairs.iter().any(|(seen, _)| *seen == name) {
-                return Err(wrong(&name, "duplicate_field", "this parameter appears twice"));
+                return Err(wrong(&name, "duplicate_field", "this parameter is sent twice"));
             }
             pairs.push((name.into_owned(), value.into_owned()));
         }
@@ -48,14 +48,15 @@ impl Query {
         self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter of a type.
+    /// A parameter, parsed; `wanted` completes the sentence "must be ...".
     pub(crate) fn typed<T: FromStr>(&self, name: &str, wanted: &str) -> Result<Option<T>, Problem> {
-        let typed =
-            self.get(name).map(|text| text.parse().map_err(|_| wrong(name, "invalid", wanted)));
+        let typed = self.get(name).map(|text| {
+            text.parse().map_err(|_| wrong(name, "invalid", &format!("must be {wanted}")))
+        });
         typed.transpose()
     }
 
-    /// A parameter that is one of some words.
+    /// A parameter that must be one of some words.
     pub(crate) fn word<T>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Problem>
     where
         T: Copy,
@@ -64,7 +65,7 @@ impl Query {
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         found.map(Some).ok_or_else(|| {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            wrong(name, "invalid", &format!("one of {}", words.join(", ")))
+            wrong(name, "invalid", &format!("must be one of {}", words.join(", ")))
         })
     }
 
@@ -74,7 +75,7 @@ impl Query {
         if (1..=100).contains(&limit) {
             Ok(limit)
         } else {
-            Err(wrong("limit", "out_of_range", "a number from 1 to 100"))
+            Err(wrong("limit", "out_of_range", "must be a number from 1 to 100"))
         }
     }
 
@@ -84,14 +85,14 @@ impl Query {
         Ok(self.word("order", &words)?.unwrap_or_default())
     }
 
-    /// How fresh the read has to be, if the request says.
+    /// The consistency of the read, if the request says.
     pub(crate) fn consistency(&self) -> Result<Option<Consistency>, Problem> {
         let words = [("linearizable", Consistency::Linearizable), ("local", Consistency::Local)];
         self.word("consistency", &words)
     }
 }
 
-/// A parameter with a wrong value.
+/// A parameter with an invalid value.
 pub(crate) fn wrong(name: &str, code: &'static str, detail: &str) -> Problem {
     Problem::field(format!("/query/{name}"), code, detail)
 }

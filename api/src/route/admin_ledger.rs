@@ -17,10 +17,10 @@ const LIST: Spec = Spec {
     path: "/v1/admin/stock-ledger",
     operation: "list_ledger",
     tag: "staff: records",
-    summary: "Every movement of units, oldest first; of one pool, or pool after pool.",
+    summary: "Lists stock movements, oldest first: those of one pool, or of all pools, one after the other.",
     permission: Permission::StockAdjust,
     budget: Budget::Admin,
-    query: &[parameter("pool", "The product or sale whose pool is wanted.")],
+    query: &[parameter("pool", "ID of the product or sale; all pools by default.")],
     success: Success::List(schema_of::<LedgerRowBody>()),
     ..Spec::GET
 };
@@ -32,7 +32,8 @@ pub(super) fn register(routes: Routes) -> Routes {
 async fn list(call: Call) -> Result<Answer, Problem> {
     let pool = call.query.get("pool");
     let pool_id = pool.map(|text| {
-        pool_of(text).ok_or_else(|| wrong("pool", "invalid", "the id of a product or a sale"))
+        pool_of(text)
+            .ok_or_else(|| wrong("pool", "invalid", "must be the ID of a product or a sale"))
     });
     let pool_id = pool_id.transpose()?;
     let page: PageRequest<LedgerKey> = call.page_of(ListName::new("ledger"), &["pool"])?;

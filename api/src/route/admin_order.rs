@@ -1,4 +1,4 @@
-//! Staff: orders of everybody, without their addresses.
+//! Staff: the orders of all customers, without their addresses.
 
 use std::str::FromStr;
 
@@ -29,12 +29,12 @@ const LIST: Spec = Spec {
     path: "/v1/admin/orders",
     operation: "list_all_orders",
     tag: "staff: orders",
-    summary: "Orders of everybody, newest first.",
+    summary: "Lists the orders of all customers, newest first.",
     permission: Permission::OrdersRead,
     budget: Budget::Admin,
     query: &[
         parameter("status", "Only orders in this status."),
-        parameter("sale_id", "Only orders with a line on this sale."),
+        parameter("sale_id", "Only orders with a line of this sale."),
         parameter("product_id", "Only orders with a line of this product."),
         parameter("customer_id", "Only orders of this customer."),
     ],
@@ -45,7 +45,7 @@ const GET: Spec = Spec {
     path: "/v1/admin/orders/{id}",
     operation: "get_any_order",
     tag: "staff: orders",
-    summary: "One order of anybody.",
+    summary: "Returns any customer's order, without its address.",
     permission: Permission::OrdersRead,
     budget: Budget::Admin,
     success: Success::One(schema_of::<OrderBody>()),
@@ -64,7 +64,7 @@ const STEP: Spec = Spec {
 const SETTLE: Spec = Spec {
     path: "/v1/admin/orders/{id}/settlements",
     operation: "settle_order",
-    summary: "Records that an unpaid order was paid outside.",
+    summary: "Records that an unpaid order was paid outside the shop, for example by bank transfer.",
     body: Some(schema_of::<PaidOutside>()),
     codes: &[Code::OrderNotPayable],
     ..STEP
@@ -72,7 +72,7 @@ const SETTLE: Spec = Spec {
 const CANCEL: Spec = Spec {
     path: "/v1/admin/orders/{id}/cancellations",
     operation: "cancel_any_order",
-    summary: "Calls an unpaid or paid order off.",
+    summary: "Cancels an unpaid or paid order.",
     key: KeyRule::Required,
     codes: &[Code::NotCancelable, Code::PaymentInProgress],
     ..STEP
@@ -80,20 +80,20 @@ const CANCEL: Spec = Spec {
 const SHIP: Spec = Spec {
     path: "/v1/admin/orders/{id}/shipments",
     operation: "ship_order",
-    summary: "Records that the parcel left, ahead of the timer.",
+    summary: "Marks a paid order as shipped, ahead of the timer.",
     body: Some(schema_of::<Shipment>()),
     ..STEP
 };
 const DELIVER: Spec = Spec {
     path: "/v1/admin/orders/{id}/deliveries",
     operation: "deliver_order",
-    summary: "Records that the parcel arrived, ahead of the timer.",
+    summary: "Marks a shipped order as delivered, ahead of the timer.",
     ..STEP
 };
 const RECEIVE: Spec = Spec {
     path: "/v1/admin/orders/{id}/return-receipts",
     operation: "receive_return",
-    summary: "Records that a returned parcel came back.",
+    summary: "Records that a returned order has arrived.",
     key: KeyRule::Required,
     body: Some(schema_of::<ReturnReceipt>()),
     body_optional: false,
@@ -112,9 +112,9 @@ pub(super) fn register(routes: Routes) -> Routes {
         .with(&RECEIVE, receive)
 }
 
-/// An id in a filter: one of another kind is a wrong value, not an empty list.
+/// An id in a filter. One of another kind is an invalid value, not an empty list.
 fn id_of<T: FromStr>(call: &Call, name: &str) -> Result<Option<T>, Problem> {
-    call.query.typed(name, "an id of its kind")
+    call.query.typed(name, "an ID of the right kind")
 }
 
 async fn list(call: Call) -> Result<Answer, Problem> {
@@ -147,11 +147,11 @@ async fn step(call: Call, action: fn(OrderId) -> Action) -> Result<Answer, Probl
     act(&call, action(id)).await
 }
 
-/// How it was paid.
+/// How the order was paid.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PaidOutside {
-    /// What staff note about it, such as the number of a bank transfer.
+    /// A note by staff, such as the number of a bank transfer.
     #[serde(default)]
     #[schema(max_length = 200)]
     reference: Option<String>,
@@ -167,11 +167,11 @@ async fn settle(call: Call) -> Result<Answer, Problem> {
     act(&call, Action::PaymentSettle(PaymentSettle { order, settlement })).await
 }
 
-/// The parcel.
+/// The shipment.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Shipment {
-    /// The carrier's number.
+    /// The tracking number of the carrier.
     #[serde(default)]
     #[schema(max_length = 64)]
     tracking_no: Option<String>,
@@ -187,7 +187,7 @@ async fn ship(call: Call) -> Result<Answer, Problem> {
     act(&call, Action::OrderShip(OrderShip { id, tracking_no })).await
 }
 
-/// In which state it came back.
+/// The condition of the returned goods.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ReturnReceipt {

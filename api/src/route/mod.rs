@@ -1,5 +1,5 @@
-//! The list of all routes. A route exists only here, with its [`Spec`]: the permission it needs
-//! and what it answers, and so what the OpenAPI document says about it.
+//! The list of all routes, each with its [`Spec`]: what it requires, what it responds with, and so
+//! what the OpenAPI document says about it.
 
 mod admin_event;
 mod admin_ledger;
@@ -59,13 +59,13 @@ mod tests {
     use crate::spec::{KeyRule, Verb};
 
     #[test]
-    fn ref05_every_route_declares_its_sender() {
+    fn every_route_declares_its_sender() {
         for spec in specs() {
             let open = spec.permission.is_public();
             let write = spec.verb != Verb::Get;
             assert!(
                 !(open && write),
-                "{} {} changes without a caller",
+                "{} {} changes state without a caller",
                 spec.verb.as_str(),
                 spec.path
             );
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_and_addresses_are_unique() {
+    fn operations_and_paths_are_unique() {
         let specs = specs();
         let operations: BTreeSet<_> = specs.iter().map(|spec| spec.operation).collect();
         let addresses: BTreeSet<_> =
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_units_or_money_demands_a_key() {
+    fn routes_that_move_stock_or_money_require_a_key() {
         for spec in specs() {
             let moves = ["orders", "cancellations", "returns", "return-receipts"]
                 .into_iter()

@@ -1,4 +1,4 @@
-//! Orders of the caller. Another's order and no order give the same 404.
+//! The caller's orders. Another customer's order gives the same 404 as no order.
 
 use firstcome_domain::command::{OrderCancel, OrderConfirm, OrderCreate, OrderReturn, WantedLine};
 use firstcome_domain::id::OrderId;
@@ -29,7 +29,7 @@ pub(crate) const CREATE: Spec = Spec {
     path: "/v1/orders",
     operation: "create_order",
     tag: "orders",
-    summary: "Sets units aside for the caller until pay_by, all lines or nothing.",
+    summary: "Places an order: holds its units until `pay_by`, all lines or none.",
     budget: Budget::Purchase,
     key: KeyRule::Required,
     body: Some(schema_of::<NewOrder>()),
@@ -55,7 +55,7 @@ const LIST: Spec = Spec {
     path: "/v1/orders",
     operation: "list_orders",
     tag: "orders",
-    summary: "The caller's orders, newest first.",
+    summary: "Lists the caller's orders, newest first.",
     query: &[parameter("status", "Only orders in this status.")],
     success: Success::List(schema_of::<OrderBody>()),
     ..Spec::GET
@@ -64,7 +64,7 @@ const GET: Spec = Spec {
     path: "/v1/orders/{id}",
     operation: "get_order",
     tag: "orders",
-    summary: "One order of the caller, with its address.",
+    summary: "Returns one of the caller's orders, with its address.",
     success: Success::One(schema_of::<OrderBody>()),
     ..Spec::GET
 };
@@ -78,7 +78,7 @@ const STEP: Spec = Spec {
 const CANCEL: Spec = Spec {
     path: "/v1/orders/{id}/cancellations",
     operation: "cancel_order",
-    summary: "Calls an unpaid or paid order off.",
+    summary: "Cancels an unpaid or paid order.",
     key: KeyRule::Required,
     codes: &[Code::NotCancelable, Code::PaymentInProgress],
     ..STEP
@@ -86,7 +86,7 @@ const CANCEL: Spec = Spec {
 const RETURN: Spec = Spec {
     path: "/v1/orders/{id}/returns",
     operation: "return_order",
-    summary: "Sends a delivered order back.",
+    summary: "Requests the return of a delivered order.",
     key: KeyRule::Required,
     codes: &[Code::NotReturnable],
     ..STEP
@@ -94,7 +94,7 @@ const RETURN: Spec = Spec {
 const RECEIVE: Spec = Spec {
     path: "/v1/orders/{id}/receptions",
     operation: "confirm_order",
-    summary: "Keeps a delivered order for good.",
+    summary: "Confirms a delivered order; it can no longer be returned.",
     codes: &[Code::WrongStatus],
     ..STEP
 };
@@ -110,20 +110,20 @@ pub(super) fn register(routes: Routes) -> Routes {
         .with(&RECEIVE, |call: Call| step(call, |id| Action::OrderConfirm(OrderConfirm { id })))
 }
 
-/// What is wanted, and where it goes.
+/// The lines to order, and the delivery address.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewOrder {
-    /// 1 to 20 lines, all or nothing; lines on one target are summed.
+    /// 1 to 20 lines, ordered together or not at all. Lines with the same target are added up.
     #[schema(min_items = 1, max_items = 20)]
     lines: Vec<NewLine>,
-    /// A saved address; or send `address`.
+    /// A saved address, instead of `address`.
     #[serde(default)]
     address_id: Option<String>,
-    /// Needed unless every product is marked `no_shipping`.
+    /// Required unless every product has `no_shipping`.
     #[serde(default)]
     address: Option<Address>,
-    /// The total the buyer saw; another total is refused with `price_changed`.
+    /// The total the buyer saw. If it differs, the order is refused with `price_changed`.
     #[serde(default)]
     expected_total: Option<MoneyBody>,
 }
@@ -132,10 +132,10 @@ pub(crate) struct NewOrder {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewLine {
-    /// `sal_...`; either this or `product_id`.
+    /// `sal_...`; send either this or `product_id`.
     #[serde(default)]
     sale_id: Option<String>,
-    /// `prd_...`, for general stock.
+    /// `prd_...`, to order from general stock.
     #[serde(default)]
     product_id: Option<String>,
     #[schema(minimum = 1, maximum = 100)]
@@ -143,15 +143,15 @@ struct NewLine {
 }
 
 impl NewLine {
-    /// The wanted line; `None` when its target cannot exist.
+    /// The line of the command; `None` if its target cannot exist.
     fn wanted(&self, at: usize, fields: &mut Fields) -> Option<WantedLine> {
         let right = (1..=LINE_QUANTITY_MAX).contains(&self.quantity);
-        fields.check(right, &format!("/lines/{at}/quantity"), "out_of_range", "1 to 100");
+        fields.check(right, &format!("/lines/{at}/quantity"), "out_of_range", "must be 1 to 100");
         let target = match (&self.sale_id, &self.product_id) {
             (Some(id), None) => id.parse().map(PoolId::Sale).ok(),
             (None, Some(id)) => id.parse().map(PoolId::Product).ok(),
             _ => {
-                let detail = "name either sale_id or product_id";
+                let detail = "must have either sale_id or product_id";
                 fields.wrong(format!("/lines/{at}"), "invalid", detail);
                 None
             }
@@ -161,24 +161,24 @@ impl NewLine {
 }
 
 impl NewOrder {
-    /// Checks everything that needs no rows; seals the address for its owner.
+    /// Checks everything that needs no rows, and seals the address for its owner.
     pub(super) fn into_command(self, call: &Call) -> Result<OrderCreate, Problem> {
         let mut fields = Fields::default();
         let some = (1..=LINES_MAX).contains(&self.lines.len());
-        fields.check(some, "/lines", "out_of_range", "1 to 20 lines");
+        fields.check(some, "/lines", "out_of_range", "must have 1 to 20 lines");
         let wanted = self.lines.iter().enumerate();
         let wanted: Vec<_> = wanted.map(|(at, line)| line.wanted(at, &mut fields)).collect();
         let both = self.address.is_some() && self.address_id.is_some();
-        fields.check(!both, "/address_id", "invalid", "send address or address_id, not both");
+        fields.check(!both, "/address_id", "invalid", "must not be sent with address");
         let address = self.address.map(|address| address.clean("/address", &mut fields));
         let expected_total =
             self.expected_total.and_then(|total| fields.total("/expected_total", &total));
         fields.finish()?;
-        // Saved addresses do not exist yet: an id names nothing.
+        // There are no saved addresses yet.
         if self.address_id.is_some() {
             return Err(Problem::new(Code::NotFound).detail("There is no such address."));
         }
-        // Likewise a target that is no id of its kind.
+        // Text that is not an id of its kind names no target either.
         let lines = wanted.into_iter().collect::<Option<Vec<_>>>();
         let lines = lines.ok_or_else(|| {
             Problem::new(Code::NotFound).detail("There is no such sale or product.")
@@ -234,7 +234,7 @@ async fn get(call: Call) -> Result<Answer, Problem> {
     let address = order.address.as_ref().map(|sealed| {
         let address = open_address(&call.app.keys, owner, sealed);
         address.ok_or_else(|| {
-            tracing::error!(order = %id, "an address does not open: is a master key version missing?");
+            tracing::error!(order = %id, "cannot open an address: is a version of the master key missing?");
             Problem::new(Code::Internal)
         })
     });
