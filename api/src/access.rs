@@ -1,28 +1,28 @@
-//! Who may do what: the permission matrix, and the caller that a token names.
+//! Who may do what: the permissions of each role, and the caller that a token names.
 //!
-//! Every route names one [`Permission`]; there is no default. The role is the token's until user
-//! rows exist; `decide` checks it again for every change of state.
+//! Every route names one [`Permission`]; there is no default. `docs/permissions.md` shows the
+//! roles and the routes. `decide` checks the role again for every change of state.
 
 use firstcome_domain::{Role, UserId};
 
-/// What a route demands of its caller.
+/// What a route requires of its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Permission {
-    /// Health, documents: a token is not even looked at.
+    /// Health and documents: tokens are ignored.
     Open,
-    /// Catalogue, time, cluster status: anybody; a token that is sent must be valid.
+    /// Catalogue, time, cluster status: anyone, but a token that is sent must be valid.
     PublicRead,
     /// The caller's own rows.
     Own,
-    /// Staff: orders of everybody, masked.
+    /// Staff: all orders, without addresses.
     OrdersRead,
-    /// Staff: cancel, ship, deliver, receive returns, record money that was taken outside.
+    /// Staff: cancel, ship and deliver orders, receive returns, record external payments.
     OrdersAct,
     /// Staff: products.
     ProductsWrite,
     /// Staff: sales.
     SalesWrite,
-    /// Staff: units, and the ledger of them.
+    /// Staff: stock and its ledger.
     StockAdjust,
     /// Staff: numbered events.
     EventsRead,
@@ -33,7 +33,7 @@ pub(crate) enum Permission {
 }
 
 impl Permission {
-    /// Every permission, for tests and documents.
+    /// Every permission.
     #[cfg(test)]
     pub(crate) const ALL: [Self; 11] = [
         Self::Open,
@@ -49,7 +49,7 @@ impl Permission {
         Self::ClusterAdmin,
     ];
 
-    /// The name in documents.
+    /// The name in documents and problems.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "public",
@@ -66,12 +66,12 @@ impl Permission {
         }
     }
 
-    /// Whether it is enough to be anybody.
+    /// Whether no token is needed.
     pub(crate) const fn is_public(self) -> bool {
         matches!(self, Self::Open | Self::PublicRead)
     }
 
-    /// Whether a role reaches. Anything not listed is a refusal.
+    /// Whether a role has it. Whatever is not listed is refused.
     pub(crate) const fn allows(self, role: Role) -> bool {
         match self {
             Self::Open | Self::PublicRead | Self::Own => true,
@@ -86,23 +86,23 @@ impl Permission {
     }
 }
 
-/// Who calls, as the token says.
+/// The caller, as the token names them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Caller {
     /// The user.
     pub(crate) id: UserId,
-    /// What they may do at most.
+    /// The role of the token.
     pub(crate) role: Role,
 }
 
 impl Caller {
-    /// Whether they see exact stock and other customers' orders.
+    /// Whether they see exact stock.
     pub(crate) const fn is_staff(self) -> bool {
         !matches!(self.role, Role::Customer)
     }
 }
 
-/// The word of a role in tokens.
+/// The word for a role in tokens.
 pub(crate) const fn role_word(role: Role) -> &'static str {
     match role {
         Role::Customer => "customer",
@@ -112,11 +112,11 @@ pub(crate) const fn role_word(role: Role) -> &'static str {
     }
 }
 
-/// Reads the word of a role.
+const ROLES: [Role; 4] = [Role::Customer, Role::Support, Role::Operator, Role::Admin];
+
+/// Reads the word for a role.
 pub(crate) fn role_of(word: &str) -> Option<Role> {
-    [Role::Customer, Role::Support, Role::Operator, Role::Admin]
-        .into_iter()
-        .find(|role| role_word(*role) == word)
+    ROLES.into_iter().find(|role| role_word(*role) == word)
 }
 
 #[cfg(test)]
@@ -124,31 +124,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn permission_matrix_matches_document() {
-        // customer, support, operator, admin
-        let document = [
-            ("public", [true, true, true, true]),
-            ("public:read", [true, true, true, true]),
-            ("self:*", [true, true, true, true]),
-            ("orders:read", [false, true, true, true]),
-            ("orders:act", [false, true, true, true]),
-            ("products:write", [false, false, true, true]),
-            ("sales:write", [false, false, true, true]),
-            ("stock:adjust", [false, false, true, true]),
-            ("events:read", [false, false, true, true]),
-            ("settings:write", [false, false, false, true]),
-            ("cluster:admin", [false, false, false, true]),
-        ];
-        let roles = [Role::Customer, Role::Support, Role::Operator, Role::Admin];
-        for (permission, (name, row)) in Permission::ALL.into_iter().zip(document) {
-            assert_eq!(permission.as_str(), name);
-            assert_eq!(roles.map(|role| permission.allows(role)), row, "{name}");
-        }
+    fn permissions_md_has_every_permission_with_its_roles_and_no_other() {
+        let roles = ROLES.map(role_word).join(" | ");
+        let (_, table) = include_str!("../../docs/permissions.md")
+            .split_once(&format!("| permission | {roles} |\n"))
+            .expect("a table with every role");
+        let rows = table.lines().skip(1).take_while(|line| !line.is_empty()).map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let allows = cells[1..].iter().map(|cell| match *cell {
+                "yes" => true,
+                "no" => false,
+                other => panic!("{other} is neither yes nor no"),
+            });
+            (cells[0].trim_matches('`'), allows.collect::<Vec<_>>())
+        });
+        let documented: Vec<_> = rows.collect();
+        let coded = Permission::ALL.map(|permission| {
+            let allows = ROLES.map(|role| permission.allows(role));
+            (permission.as_str(), allows.to_vec())
+        });
+        assert_eq!(documented, coded);
     }
 
     #[test]
     fn roles_survive_their_words() {
-        for role in [Role::Customer, Role::Support, Role::Operator, Role::Admin] {
+        for role in ROLES {
             assert_eq!(role_of(role_word(role)), Some(role));
         }
         assert_eq!(role_of("root"), None);

@@ -1,6 +1,6 @@
-//! JSON in: the body of a request, read whole within limits, then typed.
+//! The body of a request: read whole within limits, then typed.
 //!
-//! A body that is no JSON is 400; one that is JSON of another shape is 422 with a pointer. The
+//! A body that is not JSON is 400; JSON of the wrong shape is 422 with a pointer. Finding the
 //! pointer costs a second parse, which only refused requests pay.
 
 use std::time::Duration;
@@ -15,14 +15,15 @@ use serde_json::error::Category;
 use serde_path_to_error::Segment;
 use utoipa::ToSchema;
 
+use crate::json::Json;
 use crate::problem::{Code, Problem};
 
-/// A JSON body at most.
+/// Maximum size of a JSON body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Read and thrown away of a body that is too large, so that the client reads the answer instead
-/// of a reset connection.
+/// How much of an oversized body is read and discarded, so that the client sees the response
+/// instead of a connection reset.
 const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The whole body has to arrive within this time.
+/// The whole body must arrive within this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A body without fields.
@@ -39,7 +40,7 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// Reads a body that nobody wants, so that the connection can go on.
+/// Discards a body that no handler reads, so that the connection stays usable.
 pub(crate) async fn discard(body: Body) {
     if !body.is_end_stream() {
         drop(read(body).await);
@@ -84,20 +85,58 @@ pub(crate) fn parse<T: DeserializeOwned>(
     body: &[u8],
     may_be_empty: bool,
 ) -> Result<T, Problem> {
+    typed(checked(headers, body, may_be_empty)?)
+}
+
+/// Types a body like [`parse`], and shows the same parse to `show` if that succeeds; an empty body
+/// is shown as `null`.
+pub(crate) fn parse_and_show<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+    may_be_empty: bool,
+    show: impl FnOnce(&Json<'_>),
+) -> Result<T, Problem> {
+    let text = checked(headers, body, may_be_empty)?;
+    let tree = if body.is_empty() { None } else { serde_json::from_slice(text).ok() };
+    let Some(tree) = tree else {
+        let value = typed(text)?;
+        show(&Json::Null);
+        return Ok(value);
+    };
+    match T::deserialize(&tree) {
+        Ok(value) => {
+            show(&tree);
+            Ok(value)
+        }
+        // Only the text has the line and the pointer.
+        Err(_) => typed(text),
+    }
+}
+
+/// The text to parse.
+fn checked<'b>(
+    headers: &HeaderMap,
+    body: &'b [u8],
+    may_be_empty: bool,
+) -> Result<&'b [u8], Problem> {
     let body = if body.is_empty() && may_be_empty {
         b"{}".as_slice()
     } else {
         check_content_type(headers)?;
         body
     };
-    // Typed readers would take an array as the fields of an object in order.
+    // serde would accept an array as the fields of an object in order.
     if body.trim_ascii_start().first() == Some(&b'[') {
         return match serde_json::from_slice::<IgnoredAny>(body) {
             Ok(_) => Err(Problem::field("", "invalid_type", "must be an object")),
             Err(_) => Err(Problem::new(Code::MalformedJson)),
         };
     }
-    serde_json::from_slice(body).map_err(|error| refusal::<T>(body, &error))
+    Ok(body)
+}
+
+fn typed<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(text).map_err(|error| refusal::<T>(text, &error))
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -108,13 +147,13 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn refusal<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Problem {
-    // A wrong shape may be found before the place where the body stops being JSON.
+    // serde may report a wrong shape before it reaches the syntax error further on.
     let syntax = match serde_json::from_slice::<IgnoredAny>(body) {
         Err(error) => Some(error.line()),
         Ok(_) => (error.classify() != Category::Data).then(|| error.line()),
     };
     if let Some(line) = syntax {
-        let detail = format!("The body is not one JSON value: line {line}.");
+        let detail = format!("The body is not a single JSON value (line {line}).");
         return Problem::new(Code::MalformedJson).detail(detail);
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
@@ -152,18 +191,18 @@ fn pointer(path: &serde_path_to_error::Path, message: &str) -> String {
     pointer
 }
 
-/// A word and a sentence for what serde found; never repeats what was sent.
+/// A code and a sentence for what serde found. They never repeat what was sent.
 fn explain(message: &str) -> (&'static str, String) {
-    // From the right: what was sent stands before it, and could hold the same words.
+    // From the right: what was sent comes before it and could contain the same words.
     let expected = message
         .rsplit_once(", expected ")
         .map_or("another value", |(_, rest)| rest.split(" at line").next().unwrap_or(rest));
     if message.starts_with("unknown field") {
-        ("unknown_field", "there is no such field here".to_owned())
+        ("unknown_field", "unknown field".to_owned())
     } else if message.starts_with("missing field") {
         ("required", "this field is required".to_owned())
     } else if message.starts_with("duplicate field") {
-        ("duplicate_field", "this field appears twice".to_owned())
+        ("duplicate_field", "this field is sent twice".to_owned())
     } else if message.starts_with("invalid value") || message.starts_with("number out of range") {
         ("out_of_range", format!("must be {expected}"))
     } else if message.starts_with("unknown variant") {
@@ -176,29 +215,94 @@ fn explain(message: &str) -> (&'static str, String) {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use serde::Deserialize;
 
     use super::*;
+    use crate::fields::nullable;
 
-    #[derive(Debug, Deserialize)]
+    #[derive(PartialEq, Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only the shape matters")]
     struct Line {
         quantity: u32,
+        #[serde(default)]
+        from: Option<From>,
     }
 
-    #[derive(Debug, Deserialize)]
+    #[derive(PartialEq, Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum From {
+        General,
+        New,
+    }
+
+    #[derive(PartialEq, Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only the shape matters")]
+    #[expect(clippy::option_option, reason = "absent, null and a value are three things")]
     struct Ask {
         lines: Vec<Line>,
+        #[serde(default)]
+        delta: i64,
+        #[serde(default, deserialize_with = "nullable")]
+        note: Option<Option<String>>,
+    }
+
+    /// Parses a body as an unkeyed request and as a keyed one; both must agree.
+    fn parsed(body: &str) -> Result<Ask, serde_json::Value> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let document = |problem: Problem| -> serde_json::Value {
+            serde_json::from_slice(&problem.to_json("/", "r", false)).unwrap()
+        };
+        let unkeyed = parse::<Ask>(&headers, body.as_bytes(), false).map_err(document);
+        let mut shown = 0;
+        let keyed = parse_and_show::<Ask>(&headers, body.as_bytes(), false, |_| shown += 1);
+        let keyed = keyed.map_err(document);
+        assert_eq!(keyed, unkeyed, "{body}");
+        assert_eq!(shown, usize::from(keyed.is_ok()), "{body}");
+        keyed
     }
 
     fn ask(body: &str) -> serde_json::Value {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let problem = parse::<Ask>(&headers, body.as_bytes(), false).unwrap_err();
-        serde_json::from_slice(&problem.to_json("/", "r", false)).unwrap()
+        parsed(body).unwrap_err()
+    }
+
+    #[test]
+    fn a_keyed_body_is_typed_like_any_other() {
+        for body in [
+            r#"{"lines":[]}"#,
+            r#" {"delta" : -5, "lines": [{"quantity":1},{"quantity":2,"from":"new"}]}"#,
+            r#"{"lines":[{"quantity":1,"from":null}],"note":null}"#,
+            r#"{"lines":[{"quantity":1,"from":{"general":null}}],"note":"a\u0041\n"}"#,
+            r#"{"\u006cines":[{"quantity":4294967295}],"delta":-9223372036854775808}"#,
+            r#"{"lines":[[1,"general"],[2,null]]}"#,
+        ] {
+            assert!(parsed(body).is_ok(), "{body}");
+        }
+        for body in [
+            r#"{"lines":[],"lines":[]}"#,
+            r#"{"lines":[{"quantity":1,"quantity":1}]}"#,
+            r#"{"lines":[{"quantity":1,"from":"other"}]}"#,
+            r#"{"lines":[{"quantity":1,"from":{"general":null,"new":null}}]}"#,
+            r#"{"lines":[{"quantity":1,"from":{"general":1}}]}"#,
+            r#"{"lines":[{"quantity":1,"from":{}}]}"#,
+            r#"{"lines":[{"quantity":1,"from":[]}]}"#,
+            r#"{"lines":[[1,"general",3]]}"#,
+            r#"{"lines":{},"note":1}"#,
+            r#"{"lines":[{"quantity":4294967296}]}"#,
+            r#"{"lines":[{"quantity":1.0}]}"#,
+            r#"{"lines":[{"quantity":-0}]}"#,
+            r#"{"lines":[{"quantity":18446744073709551616}]}"#,
+            r#"{"lines":[],"delta":9223372036854775808}"#,
+            r#"{"lines":[],"note":true}"#,
+            "null",
+            "1",
+            "true",
+            r#""x""#,
+        ] {
+            assert!(parsed(body).is_err(), "{body}");
+        }
+        assert_eq!(ask(r#"{"lines":[],"note":"\ud800"}"#)["code"], "malformed_json");
+        let deep = format!(r#"{{"lines":{}"#, "[".repeat(10_000));
+        assert_eq!(ask(&deep)["code"], "malformed_json");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Concurrency budgets: how many requests of a kind are in work at once, and how long the next
-//! one waits before it is told to come back. A flood of one kind leaves the others alone.
+//! Concurrency budgets: how many requests of each kind may be in flight, and how long the next one
+//! waits before it gets 503. A flood of one kind does not slow down the others.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::problem::{Code, Problem};
 /// Which budget a route draws from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Budget {
-    /// Health, metrics, cluster status, documents: never refused, they tell what is wrong.
+    /// Health, metrics, cluster status, documents: never refused, since they show what is wrong.
     Unbounded,
     /// Catalogue and stock.
     PublicRead,
     /// Placing an order.
     Purchase,
-    /// Everything else that customers do.
+    /// All other customer requests.
     Customer,
-    /// Everything that staff do.
+    /// All staff requests.
     Admin,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Budgets {
 }
 
 impl Budgets {
-    /// Sizes of security.md section 11; purchases are sized by the options.
+    /// Purchases are sized by the options; the other sizes are fixed.
     pub(crate) fn new(purchase_slots: usize) -> Self {
         Self {
             public_read: Semaphore::new(512),
@@ -41,7 +41,7 @@ impl Budgets {
         }
     }
 
-    /// Waits for a place, but not long.
+    /// Waits for a permit, but only briefly.
     pub(crate) async fn enter(
         &self,
         budget: Budget,
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn ref61_overload_is_refused_fast() {
+    async fn overload_is_refused_fast() {
         let budgets = Budgets::new(1);
         let held = budgets.enter(Budget::Purchase).await.unwrap();
         let refused = budgets.enter(Budget::Purchase).await.err().unwrap();

@@ -1,26 +1,28 @@
-//! What a handler works with: the checked request, the node behind it, and the answer.
+//! What a handler works with: the checked request, the node behind it, and the response.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use firstcome_domain::{Action, Actor, Command, Millis, Outcome, Revision, Role};
+use firstcome_domain::receipt::ReceiptKey;
+use firstcome_domain::{Action, Actor, Command, Millis, Outcome, Revision, Role, UserId};
 use firstcome_raft::Reply;
-use firstcome_storage::query::ReadView;
+use firstcome_storage::query::{Direction, ReadView};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::access::{Caller, Permission};
 use crate::app::App;
+use crate::json::Json;
 use crate::options::Consistency;
-use crate::paging::{Key, ListName};
+use crate::paging::{ListName, Position};
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::spec::{Reads, Spec, Success};
 use crate::{body, idempotency};
 
-/// A request that passed the edge.
+/// A request that passed all checks of the edge.
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) route: &'static Spec,
@@ -31,37 +33,72 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) body: Bytes,
     pub(crate) key: Option<String>,
+    /// Of a keyed request, once its body was typed.
+    pub(crate) fingerprint: OnceLock<[u8; 32]>,
 }
 
-/// Rows as one read saw them.
+/// The page that a request asks for.
+pub(crate) struct PageRequest<P> {
+    pub(crate) list: ListName,
+    /// `Down` unless the route is sortable and the request asks for `asc`.
+    pub(crate) direction: Direction,
+    /// The last row of the previous page.
+    pub(crate) after: Option<P>,
+    /// Maximum number of rows.
+    pub(crate) limit: usize,
+}
+
+/// What one read returned, and the revision it was served at.
 pub(crate) struct Read<R> {
     pub(crate) value: R,
     pub(crate) revision: Revision,
 }
 
 impl Call {
-    /// Who calls. Routes that are not public always have a caller.
+    /// The caller. Routes that are not public always have one.
     pub(crate) fn caller(&self) -> Result<Caller, Problem> {
         self.caller.ok_or_else(|| Problem::new(Code::TokenMissing))
     }
 
-    /// The `{id}` of the path; what is no id names nothing.
+    /// The `{id}` of the path. Text that is not an id gives 404, like an unknown id.
     pub(crate) fn id<T: FromStr>(&self) -> Result<T, Problem> {
         self.path_id.parse().map_err(|_| Problem::new(Code::NotFound))
     }
 
-    /// The typed body.
+    /// The typed body. If the request has a key, the same parse gives its fingerprint.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        body::parse(&self.headers, &self.body, self.route.body_optional)
+        let (text, may_be_empty) = (&self.body, self.route.body_optional);
+        if self.key.is_none() {
+            return body::parse(&self.headers, text, may_be_empty);
+        }
+        body::parse_and_show(&self.headers, text, may_be_empty, |tree| {
+            self.fingerprint.get_or_init(|| self.fingerprint_with(tree));
+        })
     }
 
-    /// The version that `If-Match` names. A tag that is none of ours matches no version.
+    fn fingerprint_with(&self, body: &Json<'_>) -> [u8; 32] {
+        idempotency::fingerprint(&self.app.keys, self.route, &self.path_id, body)
+    }
+
+    /// The receipt key of a keyed request.
+    fn receipt_key(&self, caller: UserId) -> Option<ReceiptKey> {
+        let key = self.key.as_deref()?;
+        let fingerprint = self.fingerprint.get_or_init(|| {
+            // The handler did not read the body, but it is still part of the request.
+            let tree = serde_json::from_slice(&self.body).unwrap_or(Json::Null);
+            self.fingerprint_with(&tree)
+        });
+        let scope = idempotency::scope(caller, self.route, key);
+        Some(ReceiptKey { scope, fingerprint: *fingerprint })
+    }
+
+    /// The version that `If-Match` names. A foreign tag matches no version.
     pub(crate) fn if_match(&self) -> Result<u64, Problem> {
         let mut sent = self.headers.get_all(http::header::IF_MATCH).iter();
         let tag = sent.next().ok_or_else(|| Problem::new(Code::PreconditionRequired))?;
         let tag = tag.to_str().map(str::trim).unwrap_or_default();
         if tag.is_empty() || tag == "*" || tag.contains(',') || sent.next().is_some() {
-            let detail = "send the one ETag of the object you read, such as \"3\"";
+            let detail = "send exactly one ETag, that of the object you read, such as \"3\"";
             return Err(Problem::field("/header/If-Match", "invalid", detail));
         }
         let digits = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
@@ -73,7 +110,7 @@ impl Call {
         self.app.node.log_time()
     }
 
-    /// Reads rows, as fresh as the request wants them.
+    /// Reads rows, with the consistency the request asks for.
     pub(crate) async fn read<R>(
         &self,
         read: impl FnOnce(&ReadView<'_>) -> R,
@@ -87,7 +124,7 @@ impl Call {
         })?)
     }
 
-    /// How fresh this read has to be.
+    /// The consistency of this read.
     pub(crate) fn consistency(&self) -> Result<Consistency, Problem> {
         let default = match self.route.reads {
             Reads::Local => Consistency::Local,
@@ -99,11 +136,9 @@ impl Call {
     /// Proposes an action as the caller. The reply is never a refusal: that becomes a problem.
     pub(crate) async fn propose(&self, action: Action) -> Result<Reply, Problem> {
         let caller = self.caller()?;
-        let receipt = self.key.as_deref().map(|key| {
-            let (keys, body) = (&self.app.keys, self.body.as_ref());
-            idempotency::receipt_key(keys, caller.id, self.route, key, &self.path_id, body)
-        });
-        // Outside /v1/admin everybody is a customer: staff reach others' rows only there.
+        let receipt = self.receipt_key(caller.id);
+        // Outside /v1/admin everyone acts as a customer: staff reach other customers' rows only
+        // there.
         let own = self.route.permission == Permission::Own;
         let role = if own { Role::Customer } else { caller.role };
         let actor = Actor::User { id: caller.id, role };
@@ -114,9 +149,16 @@ impl Call {
         Err(problem.replay(reply.replayed).seeded(seed.map(u128::from_be_bytes)))
     }
 
-    /// The place that the page's cursor names.
-    pub(crate) fn after<K: Key>(&self, list: &ListName) -> Result<Option<K>, Problem> {
-        list.after(&self.app.keys, self.query.get("cursor"))
+    /// The page of a list that this request asks for. `filters` are query parameters.
+    pub(crate) fn page_of<P: Position>(
+        &self,
+        list: ListName,
+        filters: &[&str],
+    ) -> Result<PageRequest<P>, Problem> {
+        let (direction, limit) = (self.query.direction()?, self.query.limit()?);
+        let list = list.filters(&self.query, filters).direction(direction);
+        let after = list.after(&self.app.keys, self.query.get("cursor"))?;
+        Ok(PageRequest { list, direction, after, limit })
     }
 
     /// A page of a list.
@@ -124,7 +166,7 @@ impl Call {
         &self,
         list: &ListName,
         items: &[T],
-        next: Option<&impl Key>,
+        next: Option<&impl Position>,
         revision: Revision,
     ) -> Result<Answer, Problem> {
         let next_cursor = next.and_then(|key| list.cursor(&self.app.keys, key));
@@ -132,7 +174,7 @@ impl Call {
         Answer::json(self.route, &page).map(|answer| answer.at(revision))
     }
 
-    /// The answer to a read of one object.
+    /// The response to a read of one object.
     pub(crate) fn shown<T: Serialize>(
         &self,
         body: &T,
@@ -141,7 +183,7 @@ impl Call {
         Ok(Answer::json(self.route, body)?.at(revision))
     }
 
-    /// The answer to a write. It depends on the outcome alone, so a replay is equal byte for byte.
+    /// The response to a write. It depends on the outcome alone, so a replay is equal byte for byte.
     pub(crate) fn wrote<T: Serialize>(&self, body: &T, reply: &Reply) -> Result<Answer, Problem> {
         let mut answer = Answer::json(self.route, body)?.at(reply.decided.revision);
         answer.replayed = reply.replayed;
@@ -151,7 +193,7 @@ impl Call {
 
 /// The outcome does not fit the command that was proposed: a bug.
 pub(crate) fn unexpected(reply: &Reply) -> Problem {
-    // The kind alone: rows in an outcome are not for the log.
+    // Only the kind is logged: outcomes hold rows, and those may hold personal data.
     let kind = match &reply.outcome {
         Outcome::Done(done) => std::mem::discriminant(done),
         Outcome::Refused(_) => return Problem::new(Code::Internal),
@@ -167,7 +209,7 @@ struct ListBody<'a, T> {
     next_cursor: Option<String>,
 }
 
-/// A success.
+/// A successful response.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) media: &'static str,
@@ -179,7 +221,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A JSON answer with the route's status.
+    /// A JSON response with the route's status.
     pub(crate) fn json<T: Serialize>(route: &Spec, body: &T) -> Result<Self, Problem> {
         let mut bytes = Vec::with_capacity(768);
         serde_json::to_writer(&mut bytes, body).map_err(|_| Problem::new(Code::Internal))?;
@@ -187,7 +229,7 @@ impl Answer {
         Ok(Self::media(route, "application/json", body.into()))
     }
 
-    /// Any other answer with the route's status.
+    /// Any other response with the route's status.
     pub(crate) fn media(route: &Spec, media: &'static str, body: Bytes) -> Self {
         Self {
             status: StatusCode::from_u16(route.status).unwrap_or(StatusCode::OK),
@@ -200,14 +242,14 @@ impl Answer {
         }
     }
 
-    /// The log position of the write, or the one that the read was served at.
+    /// The revision of the write, or the one the read was served at.
     #[must_use]
     pub(crate) fn at(mut self, revision: Revision) -> Self {
         self.revision = Some(revision);
         self
     }
 
-    /// Where the object is found.
+    /// The `Location` of the object.
     #[must_use]
     pub(crate) fn located(mut self, location: String) -> Self {
         self.location = Some(location);

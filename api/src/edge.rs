@@ -1,13 +1,14 @@
-//! What every request passes through, in one function and in this order: token, permission,
-//! budget, query, key, `Min-Revision`, body, handler; then headers, counters and one log line.
+//! What every request passes through, in one function and in this order: body, token and
+//! permission, query, `Idempotency-Key`, `Min-Revision`, budget, handler; then headers, counters
+//! and one log line.
 //!
-//! No layers: a purchase is the hot path, and each boxed layer costs an allocation. Identity comes
-//! from the token alone; no other header is read for it. The log line has ids, codes and durations,
-//! never headers, query strings or bodies.
+//! There are no tower layers: a purchase is the hot path, and each boxed layer costs an allocation.
+//! Identity comes from the token and from no other header. The log line has ids, codes and
+//! durations, never headers, query strings or bodies.
 
 use std::panic::AssertUnwindSafe;
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -30,9 +31,9 @@ use crate::{body, idempotency, token};
 
 const URI_BYTES_MAX: usize = 8 * 1024;
 const REQUEST_ID_BYTES_MAX: usize = 128;
-/// `Min-Revision` makes a node wait this long.
+/// Maximum wait for `Min-Revision`.
 const MIN_REVISION_WAIT: Duration = Duration::from_secs(2);
-/// Every wait inside a handler has its own, shorter limit; this one bounds their sum.
+/// Each wait inside a handler has its own, shorter limit. This one bounds their sum.
 const HANDLER_TIME: Duration = Duration::from_secs(15);
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -41,7 +42,7 @@ const X_LEADER: HeaderName = HeaderName::from_static("x-leader");
 const X_REVISION: HeaderName = HeaderName::from_static("x-revision");
 const X_SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 
-/// Serves one request of a route. `slot` is the route's place in the counters.
+/// Serves one request of a route. `slot` is the index of the route's counters.
 pub(crate) async fn serve<H, F>(
     app: Arc<App>,
     route: &'static Spec,
@@ -73,7 +74,7 @@ where
     respond(&app, slot, &sent, result)
 }
 
-/// Answers a request that no route takes.
+/// Responds to a request that matches no route.
 pub(crate) async fn unmatched(app: &App, request: Request<Body>, code: Code) -> Response {
     let (parts, body) = request.into_parts();
     let sent = Sent::of(&parts);
@@ -86,7 +87,7 @@ fn uri_is_too_long(uri: &Uri) -> bool {
     uri.path_and_query().map_or(0, |all| all.as_str().len()) > URI_BYTES_MAX
 }
 
-/// What the answer needs of the request.
+/// What the response needs from the request.
 struct Sent {
     since: Instant,
     method: Method,
@@ -114,7 +115,7 @@ fn request_id_of(headers: &HeaderMap) -> Option<HeaderValue> {
     (plain && (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len())).then(|| sent.clone())
 }
 
-/// Whether Korean comes before English among the languages the client names.
+/// Whether the client prefers Korean to English.
 fn prefers_korean(headers: &HeaderMap) -> bool {
     let sent = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     let weight = |language: &str| {
@@ -139,7 +140,7 @@ async fn admit(
     path_id: String,
     body: Body,
 ) -> Result<Call, Problem> {
-    // A body is read whole even if the request is refused: the connection can go on then.
+    // The body is read even if the request will be refused, so that the connection stays usable.
     let body = if route.verb == Verb::Get {
         body::discard(body).await;
         Ok(Bytes::new())
@@ -155,7 +156,8 @@ async fn admit(
     let key = idempotency::header(&parts.headers, route.key)?;
     wait_min_revision(app, route, &parts.headers).await?;
     let app = Arc::clone(app);
-    Ok(Call { app, route, caller, path_id, headers: parts.headers, query, body, key })
+    let (headers, fingerprint) = (parts.headers, OnceLock::new());
+    Ok(Call { app, route, caller, path_id, headers, query, body, key, fingerprint })
 }
 
 fn authenticate(app: &App, route: &Spec, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
@@ -180,7 +182,7 @@ fn authenticate(app: &App, route: &Spec, headers: &HeaderMap) -> Result<Option<C
     if route.permission.allows(caller.role) {
         Ok(Some(caller))
     } else {
-        let needed = format!("This needs the permission {}.", route.permission.as_str());
+        let needed = format!("This route needs the permission {}.", route.permission.as_str());
         Err(Problem::new(Code::PermissionDenied).detail(needed))
     }
 }
@@ -192,7 +194,11 @@ async fn wait_min_revision(app: &App, route: &Spec, headers: &HeaderMap) -> Resu
     let Some(wanted) = headers.get("min-revision") else { return Ok(()) };
     let wanted: Option<u64> = wanted.to_str().ok().and_then(|text| text.trim().parse().ok());
     let wanted = wanted.ok_or_else(|| {
-        Problem::field("/header/Min-Revision", "invalid", "the X-Revision of an earlier answer")
+        Problem::field(
+            "/header/Min-Revision",
+            "invalid",
+            "must be the X-Revision of an earlier response",
+        )
     })?;
     app.node.wait_applied(Revision::new(wanted), MIN_REVISION_WAIT).await?;
     Ok(())
@@ -256,7 +262,7 @@ fn log(app: &App, sent: &Sent, response: &Response, code: Option<Code>, took: Du
     }
 }
 
-/// The client's own id, or one that repeats of a keyed request share, or a new one.
+/// The client's id, or the one that all repeats of a keyed request share, or a random one.
 fn request_id(sent: &Sent, seed: Option<u128>) -> HeaderValue {
     if let Some(id) = &sent.request_id {
         return id.clone();

@@ -1,4 +1,4 @@
-//! Limits of request fields, checked early so that the answer can point at every wrong one.
+//! Limits of request fields, checked early so that one response lists every invalid field.
 //! `decide` checks them again.
 
 use firstcome_domain::Millis;
@@ -9,28 +9,28 @@ use utoipa::ToSchema;
 use crate::problem::{FieldError, Problem};
 use crate::rfc3339;
 
-/// Collects what is wrong with a request.
+/// Collects the invalid fields of a request.
 #[derive(Default)]
 pub(crate) struct Fields {
     errors: Vec<FieldError>,
 }
 
 impl Fields {
-    /// Notes one wrong field.
+    /// Records an invalid field.
     pub(crate) fn wrong(&mut self, pointer: impl Into<String>, code: &'static str, detail: &str) {
         let error =
             FieldError { pointer: pointer.into(), code: code.into(), detail: detail.to_owned() };
         self.errors.push(error);
     }
 
-    /// Notes a field unless it is right.
+    /// Records a field as invalid unless `right`.
     pub(crate) fn check(&mut self, right: bool, pointer: &str, code: &'static str, detail: &str) {
         if !right {
             self.wrong(pointer, code, detail);
         }
     }
 
-    /// A text as rows keep it.
+    /// A text, trimmed and checked as rows store it.
     pub(crate) fn text(
         &mut self,
         pointer: impl Into<String>,
@@ -44,15 +44,15 @@ impl Fields {
         let (code, detail) = if text.trim().is_empty() {
             ("required", "must not be empty".to_owned())
         } else if text.trim().chars().count() > chars_max {
-            ("too_long", format!("{chars_max} characters at most"))
+            ("too_long", format!("must have at most {chars_max} characters"))
         } else {
-            ("invalid", "has control characters".to_owned())
+            ("invalid", "must not contain control characters".to_owned())
         };
         self.wrong(pointer, code, &detail);
         String::new()
     }
 
-    /// A text that may be left out.
+    /// An optional text.
     pub(crate) fn optional_text(
         &mut self,
         pointer: impl Into<String>,
@@ -63,10 +63,10 @@ impl Fields {
         text.map(|text| self.text(pointer, &text, chars_max, multiline))
     }
 
-    /// An instant.
+    /// A time.
     pub(crate) fn instant(&mut self, pointer: &str, text: &str) -> Millis {
         rfc3339::parse(text).unwrap_or_else(|| {
-            self.wrong(pointer, "invalid", "an RFC 3339 instant such as 2026-11-22T01:00:00Z");
+            self.wrong(pointer, "invalid", "must be an RFC 3339 time such as 2026-11-22T01:00:00Z");
             Millis::default()
         })
     }
@@ -75,12 +75,12 @@ impl Fields {
     pub(crate) fn unit_price(&mut self, pointer: &str, price: &MoneyBody) -> Option<Money> {
         let currency = self.currency(pointer, &price.currency);
         if !(1..=Money::UNIT_PRICE_MAX).contains(&price.amount) {
-            self.wrong(format!("{pointer}/amount"), "out_of_range", "1 to 1000000000000");
+            self.wrong(format!("{pointer}/amount"), "out_of_range", "must be 1 to 1000000000000");
         }
         currency.map(|currency| Money { amount: price.amount, currency })
     }
 
-    /// A total that the buyer saw; one that cannot be right is a price that changed.
+    /// The total the buyer saw. Any amount is valid: one that is wrong is a changed price.
     pub(crate) fn total(&mut self, pointer: &str, total: &MoneyBody) -> Option<Money> {
         let currency = self.currency(pointer, &total.currency);
         currency.map(|currency| Money { amount: total.amount, currency })
@@ -89,21 +89,21 @@ impl Fields {
     fn currency(&mut self, pointer: &str, text: &str) -> Option<Currency> {
         let currency = Currency::new(text);
         let pointer = format!("{pointer}/currency");
-        self.check(currency.is_some(), &pointer, "invalid", "three capital letters");
+        self.check(currency.is_some(), &pointer, "invalid", "must be three capital letters");
         currency
     }
 
-    /// Units of a stock command.
+    /// The units of a stock command.
     pub(crate) fn units(&mut self, pointer: &str, units: u64, least: u64) {
         self.check(
             (least..=STOCK_QUANTITY_MAX).contains(&units),
             pointer,
             "out_of_range",
-            "units are at most 1000000000",
+            &format!("must be {least} to {STOCK_QUANTITY_MAX} units"),
         );
     }
 
-    /// All is well, or everything that is wrong.
+    /// Nothing if all fields are valid, else one problem that lists the invalid ones.
     pub(crate) fn finish(self) -> Result<(), Problem> {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::validation(self.errors)) }
     }
@@ -123,13 +123,13 @@ pub(crate) struct MoneyBody {
 }
 
 impl MoneyBody {
-    /// As answers show it.
+    /// As responses show it.
     pub(crate) fn of(amount: i64, currency: Currency) -> Self {
         Self { amount, currency: currency.as_str().to_owned() }
     }
 }
 
-/// Tells `null` (remove) from absent (leave) in a PATCH.
+/// Distinguishes `null` (remove) from an absent field (keep) in a PATCH.
 #[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
 pub(crate) fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where

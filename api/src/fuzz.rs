@@ -1,16 +1,18 @@
-//! A door for fuzz targets: the idempotency header and the identity of a request. No API.
+//! Entry points for fuzz targets: the idempotency header and the identity of a request. Not part
+//! of the API.
 
 use firstcome_domain::UserId;
 use firstcome_domain::receipt::ReceiptKey;
 use http::{HeaderMap, HeaderValue};
 
 use crate::idempotency;
+use crate::json::Json;
 use crate::keys::Keys;
 use crate::route::order::CREATE;
 use crate::spec::KeyRule;
 
-/// What placing an order makes of these `Idempotency-Key` headers: the key, or the error's code.
-/// `None` when HTTP itself does not carry such a value.
+/// How `POST /v1/orders` reads these `Idempotency-Key` headers: the key, or the code of the error.
+/// `None` if HTTP cannot carry such a value.
 pub fn idempotency_key(sent: &[&[u8]]) -> Option<Result<Option<String>, &'static str>> {
     let mut headers = HeaderMap::new();
     for value in sent {
@@ -23,5 +25,9 @@ pub fn idempotency_key(sent: &[&[u8]]) -> Option<Result<Option<String>, &'static
 
 /// Scope and fingerprint of an order with this key and body.
 pub fn receipt_key(keys: &Keys, caller: u128, key: &str, body: &[u8]) -> ReceiptKey {
-    idempotency::receipt_key(keys, UserId::new(caller), &CREATE, key, "", body)
+    let body = serde_json::from_slice(body).unwrap_or(Json::Null);
+    ReceiptKey {
+        scope: idempotency::scope(UserId::new(caller), &CREATE, key),
+        fingerprint: idempotency::fingerprint(keys, &CREATE, "", &body),
+    }
 }

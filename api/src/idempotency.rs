@@ -1,23 +1,23 @@
-//! Idempotency keys: scope and fingerprint of a request.
+//! The `Idempotency-Key` header, and the scope and fingerprint of a request.
 //!
-//! The scope says whose key it is and for which route; the fingerprint says whether a repeat is
-//! the same request. It hashes what the client sent (path parameter and canonical JSON), never
-//! the command, whose ids and nonces differ on a retry through another node.
+//! The scope says whose key it is and for which route. The fingerprint says whether a repeat is
+//! the same request: it covers what the client sent (path parameter and JSON body), never the
+//! command, whose ids and nonces differ on a retry through another node.
 
 use firstcome_domain::UserId;
-use firstcome_domain::receipt::{ReceiptKey, Scope};
+use firstcome_domain::receipt::Scope;
 use hmac::Mac as _;
 use http::HeaderMap;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::keys::{Keys, Mac};
+use crate::json::Json;
+use crate::keys::{Keys, feed};
 use crate::problem::{Code, Problem};
 use crate::spec::{KeyRule, Spec};
 
 const KEY_BYTES_MAX: usize = 255;
 
-/// Reads the header as the route wants it.
+/// Reads the header as the route requires it.
 pub(crate) fn header(headers: &HeaderMap, rule: KeyRule) -> Result<Option<String>, Problem> {
     if rule == KeyRule::Unused {
         return Ok(None);
@@ -37,70 +37,24 @@ pub(crate) fn header(headers: &HeaderMap, rule: KeyRule) -> Result<Option<String
     Ok(first.to_str().ok().map(str::to_owned))
 }
 
-/// Makes the receipt key of a request.
-pub(crate) fn receipt_key(
-    keys: &Keys,
-    caller: UserId,
-    route: &Spec,
-    key: &str,
-    path_id: &str,
-    body: &[u8],
-) -> ReceiptKey {
+/// The scope of a key: one caller, one route.
+pub(crate) fn scope(caller: UserId, route: &Spec, key: &str) -> Scope {
     let mut scope = Sha256::new();
     for part in [caller.to_string().as_bytes(), route.operation.as_bytes(), key.as_bytes()] {
         scope.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         scope.update(part);
     }
-    let mut fingerprint = keys.fingerprint();
+    Scope(scope.finalize().into())
+}
+
+/// The fingerprint of a request. `Null` stands for no body.
+pub(crate) fn fingerprint(keys: &Keys, route: &Spec, path_id: &str, body: &Json<'_>) -> [u8; 32] {
+    let mut mac = keys.fingerprint();
     for part in [route.operation, path_id] {
-        feed(&mut fingerprint, part.as_bytes());
+        feed(&mut mac, part.as_bytes());
     }
-    // A body that is no JSON is refused before anything is proposed.
-    let body = serde_json::from_slice(body).unwrap_or(Value::Null);
-    canonical(&body, &mut fingerprint);
-    ReceiptKey {
-        scope: Scope(scope.finalize().into()),
-        fingerprint: fingerprint.finalize().into_bytes().into(),
-    }
-}
-
-fn feed(mac: &mut Mac, part: &[u8]) {
-    mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-    mac.update(part);
-}
-
-/// Hashes a value so that spaces and the order of members do not matter; everything else does.
-fn canonical(value: &Value, mac: &mut Mac) {
-    match value {
-        Value::Null => mac.update(b"n"),
-        Value::Bool(true) => mac.update(b"t"),
-        Value::Bool(false) => mac.update(b"f"),
-        Value::Number(number) => {
-            mac.update(b"#");
-            feed(mac, number.to_string().as_bytes());
-        }
-        Value::String(text) => {
-            mac.update(b"\"");
-            feed(mac, text.as_bytes());
-        }
-        Value::Array(items) => {
-            mac.update(b"[");
-            for item in items {
-                canonical(item, mac);
-            }
-            mac.update(b"]");
-        }
-        Value::Object(members) => {
-            mac.update(b"{");
-            let mut members: Vec<(&String, &Value)> = members.iter().collect();
-            members.sort_unstable_by_key(|(name, _)| *name);
-            for (name, member) in members {
-                feed(mac, name.as_bytes());
-                canonical(member, mac);
-            }
-            mac.update(b"}");
-        }
-    }
+    body.hash(&mut mac);
+    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]
@@ -133,23 +87,82 @@ mod tests {
         assert_eq!(twice.code(), Code::IdempotencyKeyInvalid);
     }
 
-    #[test]
-    fn spelling_does_not_matter_but_content_does() {
-        let keys = Keys::new(&MasterKey::generate().unwrap()).unwrap();
+    fn fingerprint_of(keys: &Keys, path_id: &str, body: &str) -> [u8; 32] {
         let route = &Spec { operation: "create_order", ..Spec::POST };
-        let key = |caller, id, body: &str| {
-            receipt_key(&keys, UserId::new(caller), route, "k", id, body.as_bytes())
-        };
-        let first = key(1, "", r#"{"a":1,"b":{"c":[1,2],"d":null}}"#);
-        assert_eq!(first, key(1, "", r#" { "b": {"d":null, "c":[1, 2]}, "a": 1 }"#));
-        for other in [
-            key(1, "", r#"{"a":2,"b":{"c":[1,2],"d":null}}"#),
-            key(1, "", r#"{"a":1,"b":{"c":[2,1],"d":null}}"#),
-            key(1, "ord_1", r#"{"a":1,"b":{"c":[1,2],"d":null}}"#),
-        ] {
-            assert_eq!(first.scope, other.scope);
-            assert_ne!(first.fingerprint, other.fingerprint);
+        fingerprint(keys, route, path_id, &serde_json::from_str(body).unwrap())
+    }
+
+    #[test]
+    fn scope_is_caller_route_and_key() {
+        let create = &Spec { operation: "create_order", ..Spec::POST };
+        let cancel = &Spec { operation: "cancel_order", ..Spec::POST };
+        let (one, two) = (UserId::new(1), UserId::new(2));
+        assert!(scope(one, create, "k") == scope(one, create, "k"));
+        for other in [scope(two, create, "k"), scope(one, cancel, "k"), scope(one, create, "l")] {
+            assert!(scope(one, create, "k") != other);
         }
-        assert_ne!(first.scope, key(2, "", "{}").scope);
+    }
+
+    #[test]
+    fn fingerprint_ignores_white_space_and_member_order_and_nothing_else() {
+        let keys = Keys::new(&MasterKey::generate().unwrap()).unwrap();
+        let body = r#"{"a":1,"b":{"c":[1,2],"d":null},"e":"x"}"#;
+        let first = fingerprint_of(&keys, "", body);
+        for same in [
+            " { \"e\" : \"x\",\r\n\t\"b\": {\"d\":null, \"c\":[1, 2]}, \"a\": 1 }",
+            // Another spelling of the same string.
+            r#"{"a":1,"b":{"c":[1,2],"d":null},"\u0065":"\u0078"}"#,
+        ] {
+            assert_eq!(first, fingerprint_of(&keys, "", same), "{same}");
+        }
+        assert_ne!(first, fingerprint_of(&keys, "ord_1", body));
+        let bodies = [
+            "null",
+            "{}",
+            "[]",
+            "[null]",
+            "[[]]",
+            "[{}]",
+            r#""""#,
+            "true",
+            "false",
+            "0",
+            "1",
+            "-1",
+            "1.0",
+            r#""1""#,
+            r#""null""#,
+            r#""true""#,
+            r#"{"a":{}}"#,
+            r#"{"a":null}"#,
+            r#"{"a":1}"#,
+            r#"{"a":-1}"#,
+            r#"{"a":"1"}"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":true}"#,
+            r#"{"b":1}"#,
+            r#"{"A":1}"#,
+            r#"{"a":[1,2]}"#,
+            r#"{"a":[2,1]}"#,
+            r#"{"a":[12]}"#,
+            r#"{"a":[[1],2]}"#,
+            r#"{"a":[[1,2]]}"#,
+            r#"{"a":{"b":1},"c":1}"#,
+            r#"{"a":{"b":1,"c":1}}"#,
+            r#"{"a":[1,[2]]}"#,
+            r#"{"a":"x","b":"y"}"#,
+            r#"{"a":"y","b":"x"}"#,
+            r#"{"a":"xb","":"y"}"#,
+            r#"{"a":{"b":1}}"#,
+            r#"{"a":{},"b":1}"#,
+            r#"{"a":" x"}"#,
+            r#"{"a":"x "}"#,
+            r#"{"a ":"x"}"#,
+            "18446744073709551615",
+            "-9223372036854775808",
+        ];
+        let unique: std::collections::BTreeSet<_> =
+            bodies.iter().map(|body| fingerprint_of(&keys, "", body)).collect();
+        assert_eq!(unique.len(), bodies.len());
     }
 }

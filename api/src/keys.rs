@@ -1,9 +1,9 @@
 //! The master key that all nodes share, and the keys derived from it.
 //!
-//! One line per version, `version:base64` of 32 bytes. The newest version signs and seals, all
-//! verify and open, so a new line can be added on one node after the other. Every purpose has its
-//! own key by HKDF-SHA256 with a label: what one key signs never passes for another's. Keys are
-//! never printed, logged or replicated.
+//! The key file has one line per version: `version:base64` of 32 bytes. The newest version signs
+//! and seals, and every version verifies and opens, so a new line can be added node by node. Each
+//! purpose has its own key, derived by HKDF-SHA256 with a label, so that what one key signs never
+//! verifies under another. Keys are never printed, logged or replicated.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ pub(crate) const TOKEN_TYPE: &str = "at+jwt";
 /// The only algorithm that signs access tokens.
 pub(crate) const TOKEN_ALGORITHM: Algorithm = Algorithm::HS256;
 
-/// HMAC-SHA256, keyed once and cloned for each use.
+/// HMAC-SHA256. Keyed once, then cloned for each use.
 pub(crate) type Mac = Hmac<Sha256>;
 
 /// Why there is no usable master key.
@@ -37,7 +37,7 @@ pub enum KeyError {
         #[source]
         source: std::io::Error,
     },
-    /// Others on this machine could read the key.
+    /// Other users of the machine could read the key.
     #[error("{path} can be read by other users (mode {mode:o}); run: chmod 600 {path}")]
     ReadableByOthers {
         /// Which file.
@@ -63,10 +63,10 @@ pub enum KeyError {
     /// No line holds a key.
     #[error("the master key is empty; make one with: firstcome keys init FILE")]
     Empty,
-    /// The operating system gave no random bytes.
-    #[error("the operating system gave no random bytes")]
+    /// The operating system provided no random bytes.
+    #[error("the operating system provided no random bytes")]
     Random,
-    /// Signing and verifying do not work together in this build.
+    /// This build cannot verify what it signs.
     #[error("this build cannot sign and verify tokens")]
     Probe,
 }
@@ -84,7 +84,7 @@ impl fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// Reads lines of `version:base64`; empty lines and those that begin with `#` do not count.
+    /// Reads lines of `version:base64`. Empty lines and lines that begin with `#` are skipped.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut versions = BTreeMap::new();
         for (at, line) in text.lines().enumerate() {
@@ -100,7 +100,7 @@ impl MasterKey {
         if versions.is_empty() { Err(KeyError::Empty) } else { Ok(Self { versions }) }
     }
 
-    /// Reads a file that nobody but its owner may read.
+    /// Reads a key file. Only its owner may have access to it.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let io = |source| KeyError::Io { path: path.to_owned(), source };
         #[cfg(unix)]
@@ -114,7 +114,7 @@ impl MasterKey {
         Self::parse(&std::fs::read_to_string(path).map_err(io)?)
     }
 
-    /// Draws a new key as version 1.
+    /// Generates a new key as version 1.
     pub fn generate() -> Result<Self, KeyError> {
         let mut key = [0; 32];
         rand::rngs::OsRng.try_fill_bytes(&mut key).map_err(|_| KeyError::Random)?;
@@ -142,7 +142,7 @@ fn parse_line(line: &str) -> Option<(u32, [u8; 32])> {
     Some((version, STANDARD.decode(key.trim()).ok()?.try_into().ok()?))
 }
 
-/// Derives the key of one purpose.
+/// Derives the key for one purpose.
 fn derive(master: &[u8; 32], label: &str) -> [u8; 32] {
     let mut key = [0; 32];
     let expanded =
@@ -151,9 +151,15 @@ fn derive(master: &[u8; 32], label: &str) -> [u8; 32] {
     key
 }
 
-/// Keys a MAC; any length of key is accepted.
+/// Feeds a part with its length in front, so that two parts never look like one.
+pub(crate) fn feed(mac: &mut Mac, part: &[u8]) {
+    mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+    mac.update(part);
+}
+
+/// Keys a MAC.
 fn mac(key: &[u8; 32]) -> Mac {
-    // A key of the block size or shorter is never refused; the fallback is unreachable.
+    // HMAC accepts keys of any length; the fallback is unreachable.
     Mac::new_from_slice(key).unwrap_or_else(|_| Mac::new(&hmac::digest::Key::<Mac>::default()))
 }
 
@@ -172,7 +178,7 @@ pub(crate) struct Version {
     master: [u8; 32],
 }
 
-/// Every key a node works with.
+/// Every key that a node uses.
 pub struct Keys {
     /// Oldest first; never empty.
     versions: Vec<Version>,
@@ -186,19 +192,19 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Derives all keys, and proves with one probe that this build can sign and verify.
+    /// Derives all keys, and checks once that this build can sign and verify.
     pub fn new(master: &MasterKey) -> Result<Self, KeyError> {
         let versions: Vec<Version> =
             master.versions.iter().map(|(n, key)| version(*n, key)).collect();
-        // The oldest version hashes requests: replicated receipts must still match after a new
-        // version is added.
+        // The oldest version hashes requests, because replicated receipts must still match after
+        // a version is added.
         let oldest = master.versions.values().next().ok_or(KeyError::Empty)?;
         let keys = Self { versions, fingerprint: mac(&derive(oldest, "request fingerprint")) };
         keys.can_sign_and_verify().then_some(keys).ok_or(KeyError::Probe)
     }
 
-    /// Whether the JWT crate signs what it then accepts: it panics at first use if it was built
-    /// without a crypto backend, and that must happen at start.
+    /// Whether the JWT crate accepts what it signs. Built without a crypto backend it panics at
+    /// first use, which must happen at start.
     fn can_sign_and_verify(&self) -> bool {
         let signed = self.newest().and_then(|version| {
             let signature = crypto::sign(b"probe", &version.encoding, TOKEN_ALGORITHM).ok()?;
@@ -302,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn ref57_no_secret_in_output() {
+    fn no_secret_in_output() {
         let master = MasterKey::parse(ONE).unwrap();
         let keys = Keys::new(&master).unwrap();
         let printed = format!("{master:?} {keys:?}");

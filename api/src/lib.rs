@@ -10,7 +10,7 @@
 //! | layer | files |
 //! |---|---|
 //! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`spec`], [`rfc3339`], [`keys`] |
-//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`idempotency`] |
+//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`json`], [`idempotency`] |
 //! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
 //! | what every request passes through | [`edge`] |
 //! | the list of routes and their handlers | [`route`] |
@@ -28,6 +28,7 @@ mod fields;
 #[doc(hidden)]
 pub mod fuzz;
 mod idempotency;
+mod json;
 mod keys;
 mod metrics;
 mod openapi;

@@ -1,4 +1,4 @@
-//! Counters of the HTTP side, written without locks and read as Prometheus text.
+//! HTTP counters, written without locks and read as Prometheus text.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::problem::Code;
 use crate::spec::Spec;
 
-/// Upper bounds in microseconds: from a refusal at the edge to a commit that waits.
+/// Upper bounds in microseconds: from a refusal at the edge to a slow commit.
 const BOUNDS_US: [u64; 14] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000,
@@ -24,7 +24,7 @@ struct Route {
     sum_us: AtomicU64,
 }
 
-/// Counters of all routes; the last one is "no such route".
+/// Counters of all routes; the last ones are for requests that match no route.
 pub(crate) struct Metrics {
     names: Vec<(&'static str, &'static str)>,
     routes: Vec<Route>,
@@ -41,7 +41,7 @@ impl Metrics {
         Self { names, routes, codes }
     }
 
-    /// Counts one answer. A slot beyond the routes is "no such route".
+    /// Counts one response. A slot beyond the routes stands for a request that matches none.
     pub(crate) fn count(&self, slot: usize, status: u16, code: Option<Code>, took: Duration) {
         let Some(route) = self.routes.get(slot).or(self.routes.last()) else { return };
         let place = STATUSES.iter().position(|known| *known == status);
@@ -69,7 +69,9 @@ impl Metrics {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        out.push_str("# HELP firstcome_http_requests_total Answers by route, method and status.\n");
+        out.push_str(
+            "# HELP firstcome_http_requests_total Responses by route, method and status.\n",
+        );
         out.push_str("# TYPE firstcome_http_requests_total counter\n");
         for ((path, method), route) in self.names.iter().zip(&self.routes) {
             for (status, counter) in STATUSES.iter().zip(&route.statuses) {
@@ -83,7 +85,7 @@ impl Metrics {
                 }
             }
         }
-        out.push_str("# HELP firstcome_http_request_seconds Time from head to answer.\n");
+        out.push_str("# HELP firstcome_http_request_seconds Time from request head to response.\n");
         out.push_str("# TYPE firstcome_http_request_seconds histogram\n");
         for ((path, method), route) in self.names.iter().zip(&self.routes) {
             write_histogram(out, &format!("route=\"{path}\",method=\"{method}\""), route)?;
@@ -124,7 +126,7 @@ mod tests {
     const ORDERS: Spec = Spec { path: "/v1/orders", operation: "create_order", ..Spec::POST };
 
     #[test]
-    fn answers_are_counted_by_route_status_and_code() {
+    fn responses_are_counted_by_route_status_and_code() {
         let metrics = Metrics::new(&[&ORDERS]);
         metrics.count(0, 201, None, Duration::from_micros(300));
         metrics.count(0, 409, Some(Code::SoldOut), Duration::from_millis(3));

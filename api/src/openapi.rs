@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document, built from the same table that serves the routes. A route cannot be
-//! served without being described.
+//! The OpenAPI 3.1 document, built from the specs that serve the routes: no route can be served
+//! without being described.
 
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, Paths};
@@ -27,7 +27,7 @@ pub(crate) fn document(specs: &[&'static Spec]) -> OpenApi {
                 HttpBuilder::new()
                     .scheme(HttpAuthScheme::Bearer)
                     .bearer_format("JWT")
-                    .description(Some("An access token; its role decides what is allowed."))
+                    .description(Some("An access token. Its role decides what is allowed."))
                     .build(),
             ),
         )
@@ -40,8 +40,8 @@ pub(crate) fn document(specs: &[&'static Spec]) -> OpenApi {
         .title("firstcome")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Sells limited stock first come, first served. The same on every node. \
-             Each answer carries `X-Revision`, the place in the log.",
+            "Sells limited stock first come, first served. Every node serves the same API. \
+             Every response carries `X-Revision`, its position in the replicated log.",
         ))
         .build();
     OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build()
@@ -78,7 +78,7 @@ fn operation(spec: &Spec) -> utoipa::openapi::path::Operation {
         .description(Some(format!("Permission: `{}`.", spec.permission.as_str())))
         .responses(responses(spec));
     if spec.path.contains("{id}") {
-        let text = "Id of the object; what is no id of its kind is 404.";
+        let text = "ID of the object. Anything else, also an ID of another kind, gives 404.";
         operation = operation.parameter(parameter("id", ParameterIn::Path, true, text));
     }
     for query in spec.parameters() {
@@ -106,22 +106,23 @@ fn operation(spec: &Spec) -> utoipa::openapi::path::Operation {
 
 fn headers(spec: &Spec) -> Vec<(&'static str, bool, &'static str)> {
     let mut headers = vec![
-        ("Request-Id", false, "Comes back in the answer; 1 to 128 visible ASCII characters."),
-        ("Accept-Language", false, "`ko` or `en`, for `title` and `detail` of problems."),
+        ("Request-Id", false, "Returned in the response; 1 to 128 visible ASCII characters."),
+        ("Accept-Language", false, "`ko` or `en`, for `title` and `detail` of problem documents."),
     ];
     if spec.permission != crate::access::Permission::Open {
-        let text = "Waits up to 2 s until this node has applied the revision, else 503.";
+        let text =
+            "Waits up to 2 seconds for this node to apply the revision, else responds with 503.";
         headers.push(("Min-Revision", false, text));
     }
     let text =
-        "1 to 255 visible ASCII characters; a repeat with the same key gets the same answer.";
+        "1 to 255 visible ASCII characters. A retry with the same key gets the same response.";
     match spec.key {
         KeyRule::Unused => {}
         KeyRule::Accepted => headers.push(("Idempotency-Key", false, text)),
         KeyRule::Required => headers.push(("Idempotency-Key", true, text)),
     }
     if spec.conditional {
-        headers.push(("If-Match", true, "The ETag of the object that was read."));
+        headers.push(("If-Match", true, "The ETag of the object you read."));
     }
     headers
 }
@@ -155,7 +156,9 @@ fn responses(spec: &Spec) -> utoipa::openapi::Responses {
     let mut success = ResponseBuilder::new().description(spec.summary);
     success = success.header(
         "X-Revision",
-        HeaderBuilder::new().description(Some("Log position of the write or the read.")).build(),
+        HeaderBuilder::new()
+            .description(Some("The revision of the write, or the one the read was served at."))
+            .build(),
     );
     success = match spec.success {
         Success::Empty => success,
@@ -191,7 +194,7 @@ fn responses(spec: &Spec) -> utoipa::openapi::Responses {
 fn list_schema(of: SchemaOf) -> RefOr<Schema> {
     let cursor = ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
-        .description(Some("Pass as `cursor` for the next page; `null` at the end."))
+        .description(Some("Pass as `cursor` to get the next page; `null` on the last page."))
         .build();
     let object = ObjectBuilder::new()
         .property("object", string())
@@ -222,7 +225,9 @@ fn problem_schema() -> RefOr<Schema> {
         .property("detail", string())
         .build();
     let object = ObjectBuilder::new()
-        .description(Some("RFC 9457; some codes add members, such as `opens_at` or `ticket`."))
+        .description(Some(
+            "RFC 9457 problem document. Some codes add members, such as `opens_at` or `ticket`.",
+        ))
         .property("type", string())
         .property("title", string())
         .property("status", integer)

@@ -1,33 +1,34 @@
-//! Cursors: where a list goes on, opaque to clients.
+//! Cursors: where the next page of a list begins, opaque to clients.
 //!
-//! A cursor is the key of the last row with a MAC over the list's name, its filters and that key,
-//! in base64url. So it counts only for the list and the filters it came from, and only as we made
-//! it. Keys are fixed-width numbers.
+//! A cursor is the position of the last row with a MAC over the list's name, its filters, its
+//! direction and that position, in base64url. It is therefore valid only for the list, filters
+//! and direction it was made for. Positions are fixed-width numbers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use firstcome_domain::id::{OrderId, ProductId, SaleId};
 use firstcome_domain::stock::{LedgerKey, PoolId};
 use firstcome_domain::value::Revision;
-use firstcome_storage::query::OrderPlace;
+use firstcome_storage::query::{Direction, OrderPlace};
 use hmac::Mac as _;
 
 use crate::keys::{Keys, Version};
 use crate::problem::{Code, Problem};
+use crate::query::Query;
 
 const MAC_BYTES: usize = 16;
 
-/// The key of a row that a list can go on after.
-pub(crate) trait Key: Sized {
-    /// As bytes.
+/// The position of a row in its list.
+pub(crate) trait Position: Sized {
+    /// Writes the position as bytes.
     fn write(&self, out: &mut Vec<u8>);
-    /// From the bytes of [`Key::write`].
+    /// Reads the bytes that [`Position::write`] wrote.
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 
 macro_rules! id_keys {
     ($($id:ident),*) => {$(
-        impl Key for $id {
+        impl Position for $id {
             fn write(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.get().to_be_bytes());
             }
@@ -41,7 +42,7 @@ macro_rules! id_keys {
 
 id_keys!(ProductId, SaleId);
 
-impl Key for OrderPlace {
+impl Position for OrderPlace {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.ticket.get().to_be_bytes());
         out.extend_from_slice(&self.id.get().to_be_bytes());
@@ -54,14 +55,14 @@ impl Key for OrderPlace {
     }
 }
 
-/// An event's place: revision and offset.
+/// The position of an event: revision and offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct EventPlace {
+pub(crate) struct EventPosition {
     pub(crate) revision: Revision,
     pub(crate) offset: u32,
 }
 
-impl Key for EventPlace {
+impl Position for EventPosition {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.revision.get().to_be_bytes());
         out.extend_from_slice(&self.offset.to_be_bytes());
@@ -76,7 +77,7 @@ impl Key for EventPlace {
     }
 }
 
-impl Key for LedgerKey {
+impl Position for LedgerKey {
     fn write(&self, out: &mut Vec<u8>) {
         let (kind, id) = match self.pool {
             PoolId::Product(id) => (0, id.get()),
@@ -84,14 +85,14 @@ impl Key for LedgerKey {
         };
         out.push(kind);
         out.extend_from_slice(&id.to_be_bytes());
-        EventPlace { revision: self.revision, offset: self.offset }.write(out);
+        EventPosition { revision: self.revision, offset: self.offset }.write(out);
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         let (id, place) = rest.split_at_checked(16)?;
         let id = u128::from_be_bytes(id.try_into().ok()?);
-        let place = EventPlace::read(place)?;
+        let place = EventPosition::read(place)?;
         let pool = match kind {
             0 => PoolId::Product(ProductId::new(id)),
             1 => PoolId::Sale(SaleId::new(id)),
@@ -101,14 +102,26 @@ impl Key for LedgerKey {
     }
 }
 
-/// A list with its filters, as one text.
+/// A list with its filters and direction, as one text.
 #[derive(Clone, Debug)]
 pub(crate) struct ListName(String);
 
 impl ListName {
-    /// Names a list; add every filter.
+    /// Names a list; every filter must be added.
     pub(crate) fn new(list: &str) -> Self {
         Self(list.to_owned())
+    }
+
+    /// Adds the filters that a query sends.
+    #[must_use]
+    pub(crate) fn filters(self, query: &Query, names: &[&str]) -> Self {
+        names.iter().fold(self, |list, name| list.filter(name, query.get(name)))
+    }
+
+    /// Adds the direction. `desc` is the default, so sending it changes nothing.
+    #[must_use]
+    pub(crate) fn direction(self, direction: Direction) -> Self {
+        self.filter("order", (direction == Direction::Up).then_some("asc"))
     }
 
     /// Adds a filter.
@@ -123,10 +136,10 @@ impl ListName {
         self
     }
 
-    /// Where the list goes on after `key`.
-    pub(crate) fn cursor(&self, keys: &Keys, key: &impl Key) -> Option<String> {
+    /// The cursor of the page after `last`.
+    pub(crate) fn cursor(&self, keys: &Keys, last: &impl Position) -> Option<String> {
         let mut bytes = vec![0; MAC_BYTES];
-        key.write(&mut bytes);
+        last.write(&mut bytes);
         let (_, row) = bytes.split_at(MAC_BYTES);
         let mac = self.mac(keys.newest()?, row);
         bytes.splice(..MAC_BYTES, mac);
@@ -134,20 +147,20 @@ impl ListName {
     }
 
     /// Reads a cursor of this list with these filters.
-    pub(crate) fn after<K: Key>(
+    pub(crate) fn after<P: Position>(
         &self,
         keys: &Keys,
         text: Option<&str>,
-    ) -> Result<Option<K>, Problem> {
+    ) -> Result<Option<P>, Problem> {
         let Some(text) = text else { return Ok(None) };
         self.open(keys, text).map(Some).ok_or_else(|| Problem::new(Code::CursorInvalid))
     }
 
-    fn open<K: Key>(&self, keys: &Keys, text: &str) -> Option<K> {
+    fn open<P: Position>(&self, keys: &Keys, text: &str) -> Option<P> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (mac, row) = bytes.split_at_checked(MAC_BYTES)?;
         let ours = keys.versions().any(|version| self.verifies(version, row, mac));
-        if ours { K::read(row) } else { None }
+        if ours { P::read(row) } else { None }
     }
 
     fn mac(&self, version: &Version, row: &[u8]) -> [u8; MAC_BYTES] {
@@ -174,13 +187,14 @@ impl ListName {
 mod tests {
     use super::*;
     use crate::keys::MasterKey;
+    use crate::spec::Spec;
 
     fn keys() -> Keys {
         Keys::new(&MasterKey::generate().unwrap()).unwrap()
     }
 
     #[test]
-    fn a_cursor_goes_on_where_it_was_made() {
+    fn a_cursor_names_the_row_it_was_made_for() {
         let keys = keys();
         let list = ListName::new("orders").filter("status", Some("paid"));
         let place = OrderPlace { ticket: Revision::new(7), id: OrderId::new(9) };
@@ -190,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lists_filters_keys_and_changes_are_refused() {
+    fn cursors_of_other_lists_filters_and_keys_and_changed_ones_are_refused() {
         let made = keys();
         let list = ListName::new("orders").filter("status", Some("paid"));
         let cursor = list.cursor(&made, &SaleId::new(9)).unwrap();
@@ -212,6 +226,23 @@ mod tests {
             let changed = String::from_utf8(changed).unwrap();
             assert!(list.after::<SaleId>(&made, Some(&changed)).is_err(), "{at}");
         }
+    }
+
+    #[test]
+    fn a_cursor_is_valid_for_its_direction_only() {
+        let keys = keys();
+        let route = Spec { sortable: true, ..Spec::GET };
+        let list = |text: &str| {
+            let query = Query::parse(Some(text), &route).unwrap();
+            let direction = query.direction().unwrap();
+            ListName::new("orders").filters(&query, &["status"]).direction(direction)
+        };
+        let descending = list("").cursor(&keys, &SaleId::new(9)).unwrap();
+        let ascending = list("order=asc").cursor(&keys, &SaleId::new(9)).unwrap();
+        assert!(list("order=desc").after::<SaleId>(&keys, Some(&descending)).is_ok());
+        assert!(list("order=asc").after::<SaleId>(&keys, Some(&ascending)).is_ok());
+        assert!(list("order=asc").after::<SaleId>(&keys, Some(&descending)).is_err());
+        assert!(list("").after::<SaleId>(&keys, Some(&ascending)).is_err());
     }
 
     #[test]

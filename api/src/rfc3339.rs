@@ -1,4 +1,4 @@
-//! Instants on the wire: RFC 3339, written in UTC with milliseconds, read with any offset.
+//! Times on the wire: RFC 3339, written in UTC with milliseconds, read with any offset.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 pub(crate) fn format(at: Millis) -> String {
     let nanos = i128::from(at.get()) * 1_000_000;
     let Ok(t) = OffsetDateTime::from_unix_timestamp_nanos(nanos) else {
-        return String::new(); // Beyond year 9999; rows never hold such an instant.
+        return String::new(); // Beyond the year 9999; rows never hold such a time.
     };
     let mut text = String::with_capacity(24);
     let written = write!(
@@ -28,7 +28,7 @@ pub(crate) fn format(at: Millis) -> String {
     text
 }
 
-/// Reads any RFC 3339 instant from 1970 to 9999; digits below a millisecond are cut off.
+/// Reads any RFC 3339 time from 1970 to 9999. Digits below a millisecond are dropped.
 pub(crate) fn parse(text: &str) -> Option<Millis> {
     let t = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     let ms = i64::try_from(t.unix_timestamp_nanos().div_euclid(1_000_000)).ok()?;
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instants_are_written_in_utc_with_milliseconds() {
+    fn times_are_written_in_utc_with_milliseconds() {
         assert_eq!(format(Millis::new(0)), "1970-01-01T00:00:00.000Z");
         assert_eq!(format(Millis::new(1_795_309_200_007)), "2026-11-22T01:00:00.007Z");
         assert_eq!(format(Millis::MAX), "9999-12-31T23:59:59.999Z");

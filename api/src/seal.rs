@@ -1,9 +1,9 @@
-//! Personal data on its way into a command: checked, then sealed before proposing.
+//! Personal data: checked, then sealed before it becomes part of a command.
 //!
 //! Format: `0x01 | alg (1: AES-256-GCM) | key version, u32 BE | nonce, 12 bytes | ciphertext |
 //! tag, 16 bytes`. The additional data is kind, owner, field and key version, each with its
-//! length in front, so a value that is moved to another owner or kind does not open. The key is
-//! the owner's: HKDF of the master key with the owner's id.
+//! length in front, so that a value moved to another owner or kind does not open. Each owner has a
+//! key of their own: HKDF of the master key with the owner's id.
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
@@ -22,15 +22,15 @@ const AES_256_GCM: u8 = 1;
 const HEAD_BYTES: usize = 6;
 const NONCE_BYTES: usize = 12;
 
-/// Where an order goes.
+/// A delivery address.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Address {
-    /// What the customer calls it, 1 to 50 characters.
+    /// The customer's name for it, 1 to 50 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 50)]
     pub(crate) label: Option<String>,
-    /// Who receives it, 1 to 50 characters.
+    /// The recipient, 1 to 50 characters.
     #[schema(max_length = 50)]
     pub(crate) recipient: String,
     /// 8 to 20 digits, `+` and `-`.
@@ -50,13 +50,17 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// Trims and checks every field; what is wrong goes to `fields`.
+    /// Trims and checks every field, and records invalid ones in `fields`.
     pub(crate) fn clean(self, at: &str, fields: &mut Fields) -> Self {
         let pointer = |name| format!("{at}/{name}");
         let phone = self.phone.trim().to_owned();
         let dialled = |c: char| c.is_ascii_digit() || c == '+' || c == '-';
         if !(8..=20).contains(&phone.len()) || !phone.chars().all(dialled) {
-            fields.wrong(pointer("phone"), "invalid", "8 to 20 digits, `+` or `-`");
+            fields.wrong(
+                pointer("phone"),
+                "invalid",
+                "must be 8 to 20 characters: digits, `+` or `-`",
+            );
         }
         Self {
             label: fields.optional_text(pointer("label"), self.label, 50, false),
@@ -74,13 +78,13 @@ pub(crate) fn seal_address(keys: &Keys, owner: UserId, body: &Address) -> Result
     let plain = serde_json::to_vec(body).map_err(|_| Problem::new(Code::Internal))?;
     let sealed = seal(keys, &owner.to_string(), &plain).ok_or(Problem::new(Code::Internal))?;
     if sealed.0.len() > SEALED_BYTES_MAX {
-        return Err(Problem::field("/address", "too_long", "the address is too long in all"));
+        return Err(Problem::field("/address", "too_long", "the address as a whole is too long"));
     }
     Ok(sealed)
 }
 
-/// Opens the address of an order; `None` when it is not this owner's, damaged, or of a key that
-/// this node does not have.
+/// Opens the address of an order. `None` if it belongs to another owner, is damaged, or was sealed
+/// with a key version that this node does not have.
 pub(crate) fn open_address(keys: &Keys, owner: UserId, sealed: &Sealed) -> Option<Address> {
     let plain = open(keys, &owner.to_string(), &sealed.0)?;
     serde_json::from_slice(&plain).ok()
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn ref55_sealing_differs_and_detects_change() {
+    fn sealing_differs_and_detects_change() {
         let keys = keys();
         let one = seal_address(&keys, ALICE, &address()).unwrap();
         let two = seal_address(&keys, ALICE, &address()).unwrap();
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn ref56_no_plain_personal_data_in_the_sealed_bytes() {
+    fn no_plain_personal_data_in_the_sealed_bytes() {
         let sealed = seal_address(&keys(), ALICE, &address()).unwrap();
         let text = String::from_utf8_lossy(&sealed.0).into_owned();
         for secret in ["Kim", "010-1234-5678", "Sejong", "04524", "home"] {
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn ref44_line2_is_optional_and_limits_hold() {
+    fn line2_is_optional_and_limits_hold() {
         let mut fields = Fields::default();
         let clean = address().clean("/address", &mut fields);
         assert!(fields.finish().is_ok());

@@ -1,8 +1,8 @@
-//! Connections: accepted up to a limit, served as HTTP/1.1 with a bounded head, drained at the end.
+//! Connections: accepted up to a limit, served as HTTP/1.1 with a bounded head, drained at shutdown.
 //!
-//! Three times bound a connection: a head that began must be complete within 5 s, an idle
-//! connection is closed after 60 s, and a stopping node waits 10 s for requests in work. hyper has
-//! one timer for the first two, so the first is watched here.
+//! Three timeouts bound a connection: a request head must be complete 5 s after its first byte, an
+//! idle connection is closed after 60 s, and a stopping node waits 10 s for in-flight requests.
+//! hyper has one timer for the first two, so the first is enforced here.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -26,11 +26,11 @@ use crate::options::ApiOptions;
 const HEAD_TIME: Duration = Duration::from_secs(5);
 const IDLE_TIME: Duration = Duration::from_mins(1);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-/// As much as a body may have; an address that is too long for a route still gets its document.
+/// As large as a body: a URI above the 8 KiB limit still gets a problem document.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
 
-/// What a connection beyond the limit gets.
+/// The response on a connection beyond the limit.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\
     content-length: 226\r\n\r\n\
@@ -38,7 +38,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     \"code\":\"overloaded\",\"detail\":\"Too many connections are open.\",\"instance\":\"/\",\
     \"request_id\":\"00000000000000000000000000000000\",\"executed\":\"no\",\"retryable\":true}";
 
-/// Serves until `shutdown` resolves, then lets requests in work end, for 10 s at most.
+/// Serves until `shutdown` resolves, then waits up to 10 s for in-flight requests.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -61,7 +61,7 @@ pub async fn serve(
                 }
                 Err(_) => drop(tokio::spawn(turn_away(stream))),
             },
-            // Out of file descriptors, most likely: others must end first.
+            // Most likely out of file descriptors: other connections must close first.
             Err(error) if !is_about_one_connection(&error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -73,7 +73,7 @@ pub async fn serve(
     stop.send_replace(true);
     let all = u32::try_from(options.max_connections).unwrap_or(u32::MAX);
     if tokio::time::timeout(DRAIN_TIME, places.acquire_many(all)).await.is_err() {
-        tracing::warn!("connections were still open after the drain time");
+        tracing::warn!("connections were still open after the drain timeout");
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ async fn turn_away(mut stream: TcpStream) {
     };
     let written = tokio::time::timeout(Duration::from_secs(1), write).await;
     if !matches!(written, Ok(Ok(()))) {
-        tracing::debug!("a connection beyond the limit went away first");
+        tracing::debug!("a connection beyond the limit was closed before it got its response");
     }
 }
 
@@ -143,13 +143,13 @@ struct Head {
     born: Instant,
     /// Milliseconds after `born` of the head's first byte, plus 1; 0 while there is none.
     began: AtomicU64,
-    /// A request is with its handler; what arrives now is its body.
-    in_work: AtomicBool,
+    /// A handler is working on a request, so what arrives now is its body.
+    in_flight: AtomicBool,
 }
 
 impl Default for Head {
     fn default() -> Self {
-        Self { born: Instant::now(), began: AtomicU64::new(0), in_work: AtomicBool::new(false) }
+        Self { born: Instant::now(), began: AtomicU64::new(0), in_flight: AtomicBool::new(false) }
     }
 }
 
@@ -158,19 +158,19 @@ impl Head {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    fn bytes_came(&self) {
-        if !self.in_work.load(Ordering::Relaxed) && self.began.load(Ordering::Relaxed) == 0 {
+    fn bytes_arrived(&self) {
+        if !self.in_flight.load(Ordering::Relaxed) && self.began.load(Ordering::Relaxed) == 0 {
             self.began.store(self.now(), Ordering::Relaxed);
         }
     }
 
     fn complete(&self) {
-        self.in_work.store(true, Ordering::Relaxed);
+        self.in_flight.store(true, Ordering::Relaxed);
         self.began.store(0, Ordering::Relaxed);
     }
 
     fn answered(&self) {
-        self.in_work.store(false, Ordering::Relaxed);
+        self.in_flight.store(false, Ordering::Relaxed);
     }
 
     fn is_late(&self) -> bool {
@@ -180,7 +180,7 @@ impl Head {
     }
 }
 
-/// The router, telling the watch when a head is complete.
+/// The router; it tells the watch when a head is complete.
 #[derive(Clone)]
 struct Requests {
     router: Router,
@@ -211,7 +211,7 @@ impl tower::Service<Request<Incoming>> for Requests {
     }
 }
 
-/// A stream that tells the watch when bytes come.
+/// A stream that tells the watch when bytes arrive.
 struct Watched {
     stream: TcpStream,
     head: Arc<Head>,
@@ -226,7 +226,7 @@ impl AsyncRead for Watched {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.head.bytes_came();
+            self.head.bytes_arrived();
         }
         Poll::Ready(Ok(()))
     }
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_beyond_the_limit_has_its_length() {
+    fn the_response_beyond_the_limit_has_its_length() {
         let text = std::str::from_utf8(FULL).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let length = head.split_once("content-length: ").unwrap().1.split("\r\n").next().unwrap();
@@ -284,10 +284,10 @@ mod tests {
         head.began.store(1, Ordering::Relaxed);
         assert!(head.is_late());
         head.complete();
-        head.bytes_came();
+        head.bytes_arrived();
         assert!(!head.is_late());
         head.answered();
-        head.bytes_came();
+        head.bytes_arrived();
         assert!(!head.is_late());
         assert_ne!(head.began.load(Ordering::Relaxed), 0);
     }

@@ -1,7 +1,7 @@
-//! What a route promises: one constant per route, which both serves it and documents it.
+//! What a route promises: one constant per route, which serves it and documents it.
 //!
-//! A route is registered only with its [`Spec`], so every route declares its permission and
-//! appears in the OpenAPI document by construction.
+//! A route can be registered only with its [`Spec`], so every route declares its permission and
+//! appears in the OpenAPI document.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// As it is written.
+    /// The method on the wire.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -37,18 +37,18 @@ impl Verb {
 /// What a route does with an `Idempotency-Key`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum KeyRule {
-    /// It is not a POST that changes rows.
+    /// Not a POST that changes rows.
     Unused,
-    /// A repeat with the same key gets the same answer.
+    /// Optional. A retry with the same key gets the same response.
     Accepted,
-    /// It moves units or money: without a key nothing is done.
+    /// Required, because the route moves stock or money.
     Required,
 }
 
-/// How a read behaves when the request does not say.
+/// The default consistency of a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reads {
-    /// Reads no rows, or writes.
+    /// It writes, or reads no rows.
     None,
     /// What this node has applied.
     Local,
@@ -63,21 +63,22 @@ pub(crate) struct Parameter {
     pub(crate) text: &'static str,
 }
 
-/// Shorthand for a parameter.
+/// Makes a parameter.
 pub(crate) const fn parameter(name: &'static str, text: &'static str) -> Parameter {
     Parameter { name, text }
 }
 
 const PAGING: [Parameter; 2] = [
-    parameter("limit", "Rows at most, 1 to 100; 20 if left out."),
-    parameter("cursor", "`next_cursor` of the page before, with the same filters."),
+    parameter("limit", "Maximum number of rows, 1 to 100; default 20."),
+    parameter("cursor", "`next_cursor` of the previous page, with the same filters."),
 ];
-/// The direction of a list, for routes whose list can run both ways.
-pub(crate) const ORDER: Parameter = parameter("order", "`desc`, newest first (default), or `asc`.");
-const CONSISTENCY: Parameter =
-    parameter("consistency", "`linearizable` sees all that was answered before; `local` does not.");
+const ORDER: Parameter = parameter("order", "`desc` (newest first, the default) or `asc`.");
+const CONSISTENCY: Parameter = parameter(
+    "consistency",
+    "`linearizable` sees every acknowledged write; `local` may be behind.",
+);
 
-/// A type's schema, by name.
+/// The schema of a type, and its name.
 #[derive(Clone, Copy)]
 pub(crate) struct SchemaOf {
     pub(crate) name: fn() -> Cow<'static, str>,
@@ -99,35 +100,38 @@ pub(crate) enum Success {
     One(SchemaOf),
     /// A page of objects.
     List(SchemaOf),
-    /// Something that is not JSON of ours.
+    /// A document of another media type.
     Media(&'static str),
 }
 
 /// One route.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a promise of its own")]
 pub(crate) struct Spec {
     pub(crate) verb: Verb,
     pub(crate) path: &'static str,
     /// Unique name; also the scope of idempotency keys.
     pub(crate) operation: &'static str,
-    /// Chapter of the document.
+    /// Section of the OpenAPI document.
     pub(crate) tag: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) permission: Permission,
     pub(crate) budget: Budget,
     pub(crate) key: KeyRule,
-    /// Whether `If-Match` is demanded.
+    /// Whether `If-Match` is required.
     pub(crate) conditional: bool,
     pub(crate) reads: Reads,
     pub(crate) query: &'static [Parameter],
+    /// Whether the list takes `order=asc|desc`.
+    pub(crate) sortable: bool,
     pub(crate) body: Option<SchemaOf>,
     /// Whether an empty body counts as `{}`.
     pub(crate) body_optional: bool,
     pub(crate) status: u16,
     pub(crate) success: Success,
-    /// Codes beyond those that its other properties imply.
+    /// Codes beyond those that the other fields imply.
     pub(crate) codes: &'static [Code],
-    /// Left out of the document.
+    /// Left out of the OpenAPI document.
     pub(crate) hidden: bool,
 }
 
@@ -145,6 +149,7 @@ impl Spec {
         conditional: false,
         reads: Reads::Default,
         query: &[],
+        sortable: false,
         body: None,
         body_optional: false,
         status: 200,
@@ -152,7 +157,7 @@ impl Spec {
         codes: &[],
         hidden: false,
     };
-    /// A write that answers 201.
+    /// A write that responds with 201.
     pub(crate) const POST: Self = Self {
         verb: Verb::Post,
         key: KeyRule::Accepted,
@@ -160,10 +165,10 @@ impl Spec {
         status: 201,
         ..Self::GET
     };
-    /// A conditional change that answers 200.
+    /// A conditional change that responds with 200.
     pub(crate) const PATCH: Self =
         Self { verb: Verb::Patch, conditional: true, reads: Reads::None, ..Self::GET };
-    /// A conditional removal that answers 204.
+    /// A conditional removal that responds with 204.
     pub(crate) const DELETE: Self = Self { verb: Verb::Delete, status: 204, ..Self::PATCH };
 
     /// Every query parameter of the route.
@@ -173,10 +178,11 @@ impl Spec {
             _ => &[],
         };
         let consistency = (self.reads != Reads::None).then_some(CONSISTENCY);
-        self.query.iter().chain(paging).copied().chain(consistency)
+        let order = self.sortable.then_some(ORDER);
+        self.query.iter().chain(paging).copied().chain(order).chain(consistency)
     }
 
-    /// Every code that the route can answer.
+    /// Every code that the route can respond with.
     pub(crate) fn all_codes(&self) -> Vec<Code> {
         let mut codes = vec![Code::UnknownParameter, Code::ValidationFailed, Code::UriTooLong];
         codes.push(Code::Internal);

@@ -1,9 +1,9 @@
-//! Access tokens: made for the CLI, checked on each request.
+//! Access tokens: minted for the CLI, verified on each request.
 //!
-//! HS256 with `typ` `at+jwt` and a `kid` from our keyring, nothing else: the header is compared
-//! with the ones we write, and any other spelling is read strictly, so that `alg` none, another
-//! algorithm, `jku`, `jwk`, `x5u` and `crit` are refused before a signature is looked at. The
-//! crate for JWTs does the cryptography; what must be in the claims is checked here.
+//! Only HS256 with `typ` `at+jwt` and a `kid` from our keys is accepted. The header is compared
+//! with those we write, and any other spelling is parsed strictly, so that `alg` none, other
+//! algorithms, `jku`, `jwk`, `x5u` and `crit` are refused before the signature is checked. The JWT
+//! crate does the cryptography; the claims are checked here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,17 +16,17 @@ use crate::keys::{Keys, TOKEN_ALGORITHM, TOKEN_TYPE, Version};
 
 const ISSUER: &str = "firstcome";
 const AUDIENCE: &str = "firstcome-api";
-/// Clocks of nodes may differ by this much.
+/// Tolerated difference between the clocks of nodes.
 const LEEWAY_SECONDS: u64 = 5;
-/// Longer ones are not tokens of ours.
+/// Our tokens are shorter.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// Why a token does not count.
+/// Why a token is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum TokenError {
-    /// Not one of ours, or changed.
+    /// Not signed by this cluster, or changed.
     Invalid,
-    /// Once was valid.
+    /// It used to be valid.
     Expired,
 }
 
@@ -51,7 +51,7 @@ struct Claims {
 }
 
 impl Keys {
-    /// Makes an access token for a user with a role, valid from now for `ttl_seconds`.
+    /// Mints an access token for a user with a role, valid from now for `ttl_seconds`.
     pub fn mint(&self, subject: UserId, role: Role, ttl_seconds: u64) -> String {
         mint_at(self, subject, role, now(), ttl_seconds)
     }
@@ -91,7 +91,7 @@ fn sign(version: &Version, claims: &impl Serialize) -> String {
     token
 }
 
-/// Checks a token and tells who calls.
+/// Verifies a token and returns the caller it names.
 pub(crate) fn verify(keys: &Keys, token: &str) -> Result<Caller, TokenError> {
     verify_at(keys, token, now())
 }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_ends_with_its_life_and_leeway() {
+    fn a_token_expires_after_its_lifetime_and_leeway() {
         let keys = keys();
         let token = mint_at(&keys, USER, Role::Customer, NOW, 600);
         assert!(verify_at(&keys, &token, NOW + 604).is_ok());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn ref_token_needs_iss_aud_typ_kid() {
+    fn token_needs_iss_aud_typ_kid() {
         let keys = keys();
         for field in ["iss", "aud", "sub", "role", "exp", "nbf"] {
             let mut missing = claims();

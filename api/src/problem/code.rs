@@ -17,7 +17,7 @@ macro_rules! codes {
             $name,
         )* }
 
-        /// Every code this build can answer, with its status.
+        /// Every code that this build can respond with, and its status.
         pub const CODES: &[(&str, u16)] = &[$(($code, $status)),*];
 
         impl Code {
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn errors_md_has_every_code_under_its_status_and_no_other() {
         let table: BTreeMap<&str, u16> = CODES.iter().copied().collect();
-        assert_eq!(table.len(), CODES.len(), "a code stands twice in the table");
+        assert_eq!(table.len(), CODES.len(), "a code is listed twice");
         assert_eq!(documented(), table);
     }
 

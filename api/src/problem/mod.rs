@@ -1,8 +1,8 @@
 //! Everything that is not a success, as RFC 9457 problem documents.
 //!
-//! [`code`] is the table of every code this build can answer, [`document`] the document, and
-//! [`refusal`] turns what the node answers into one. `docs/errors.md` has a paragraph for each
-//! code; tests keep the page, the table and the refusals of the domain equal.
+//! [`code`] is the table of all codes, [`document`] is the document, and [`refusal`] turns refusals
+//! and failures of the node into one. `docs/errors.md` explains each code; tests keep that page, the
+//! table and the refusals of the domain in step.
 
 mod code;
 mod document;

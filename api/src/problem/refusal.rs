@@ -1,4 +1,4 @@
-//! What the node answers, as problems: refusals (a rule said no) and failures (no outcome).
+//! Refusals (a rule said no) and failures (there is no outcome) of the node, as problems.
 
 use firstcome_domain::order::Status;
 use firstcome_domain::outcome::Kind;
@@ -12,8 +12,8 @@ use super::document::Problem;
 use crate::rfc3339;
 
 impl Problem {
-    /// A refusal, as it was decided. `early` says that it was answered from applied state without
-    /// a log entry, so that it has no ticket.
+    /// A refusal, as it was decided. An `early` one was read from applied state, without a log
+    /// entry, so it has no ticket.
     pub(crate) fn refused(refusal: &Refusal, decided: Stamp, early: bool) -> Self {
         let problem = of_refusal(refusal).at(decided.revision);
         if early {
@@ -23,7 +23,7 @@ impl Problem {
         }
     }
 
-    /// A write that did not answer in time.
+    /// A write whose outcome did not arrive in time.
     pub(crate) fn outcome_unknown() -> Self {
         let failure = Failure { reason: FailureReason::OutcomeUnknown, executed: Executed::Maybe };
         Self::from(failure)
@@ -114,7 +114,7 @@ fn sold_out(pool: PoolId, waitlist: bool, available: Option<u64>) -> Problem {
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        // Whatever the reason: a client in doubt must be told to ask again with the same key.
+        // Whatever the reason, a client in doubt must be told to retry with the same key.
         if failure.executed == Executed::Maybe {
             let problem = Self::new(Code::OutcomeUnknown).executed(Executed::Maybe);
             return match failure.reason {
@@ -147,8 +147,8 @@ mod tests {
         serde_json::from_slice(&problem.to_json("/v1/orders", "r-1", false)).unwrap()
     }
 
-    /// One of each refusal. The match has no wildcard: a new variant does not compile until it is
-    /// listed, and so tested, here.
+    /// One of each refusal. The match has no wildcard, so a new variant does not compile until it is
+    /// listed here, and so tested.
     macro_rules! one_of_each {
         ($($variant:pat => $example:expr, $code:literal, $status:literal, $members:expr;)*) => {
             fn one_of_each() -> Vec<(Refusal, &'static str, u16, &'static [&'static str])> {

@@ -1,4 +1,4 @@
-//! The cluster as answers show it.
+//! The cluster.
 
 use firstcome_domain::Revision;
 use firstcome_raft::{ClusterStatus, Member, MemberRole, NodeHash};
@@ -15,7 +15,7 @@ pub(crate) struct ClusterBody {
     /// The cluster's UUID.
     id: String,
     name: String,
-    /// The node that answers.
+    /// The node that responds.
     node: String,
     /// Its id.
     node_id: u64,
@@ -24,9 +24,9 @@ pub(crate) struct ClusterBody {
     /// The leader's id, or `null`.
     leader_id: Option<u64>,
     term: u64,
-    /// Last revision applied on the node that answers.
+    /// The last revision that this node has applied.
     revision: u64,
-    /// Voters that may fail now with a majority left.
+    /// How many more voters may fail before the quorum is lost.
     can_lose: u64,
     members: Vec<MemberBody>,
 }
@@ -35,20 +35,20 @@ pub(crate) struct ClusterBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Member)]
 pub(crate) struct MemberBody {
-    /// Never used again once removed.
+    /// Never reused after the member is removed.
     id: u64,
     name: String,
-    /// Where its REST API is reached.
+    /// Address of its REST API.
     api: String,
-    /// Where its peer protocol is reached.
+    /// Address of its peer protocol.
     peer: String,
     /// `voter` or `learner`.
     role: &'static str,
-    /// Last revision it applied, as far as known.
+    /// The last revision it is known to have applied.
     applied: Option<u64>,
-    /// Entries it is behind the leader, as far as known.
+    /// How many entries it is known to be behind the leader.
     lag: Option<u64>,
-    /// Whether it answered lately.
+    /// Whether it responded recently.
     reachable: bool,
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct HashBody {
 #[schema(as = NodeHash)]
 struct NodeHashBody {
     name: String,
-    /// 32 hex digits; `null` when the node did not answer or has forgotten that revision.
+    /// 32 hex digits; `null` if the node did not respond or no longer knows that revision.
     hash: Option<String>,
 }
 

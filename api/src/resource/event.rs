@@ -10,26 +10,26 @@ use utoipa::ToSchema;
 use super::words::{actor_text, phase_word, pool_text, source_word};
 use crate::rfc3339;
 
-/// A published fact.
+/// A published event.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Event)]
 pub(crate) struct EventBody {
     /// Always `event`.
     #[schema(example = "event")]
     object: &'static str,
-    /// `evt_...`; removes repeats.
+    /// `evt_...`; use it to detect duplicates.
     id: String,
     /// `order.created`, `stock.changed`, ...
     r#type: &'static str,
-    /// With `offset` the place to go on after: `?after=REVISION:OFFSET`.
+    /// Resume after this event with `?after=REVISION:OFFSET`.
     revision: u64,
-    /// Counts up from 0 within the revision.
+    /// Position within the revision, from 0.
     offset: u32,
     /// Log time.
     at: String,
     /// `usr_...`, or `node` for timers.
     actor: String,
-    /// Ids, amounts, quantities; depends on the type.
+    /// IDs, amounts and quantities; depends on the type.
     #[schema(value_type = Object)]
     data: Value,
 }

@@ -16,19 +16,19 @@ pub(crate) struct LedgerRowBody {
     object: &'static str,
     /// The pool whose accounts changed: `prd_...` or `sal_...`.
     pool: String,
-    /// The deciding log entry.
+    /// The log entry that decided it.
     revision: u64,
-    /// Counts up from 0 within that log entry.
+    /// Position within that log entry, from 0.
     offset: u32,
-    /// Account that shrinks: `outside`, `available`, `held`, `sold` or `scrapped`.
+    /// The account that shrinks: `outside`, `available`, `held`, `sold` or `scrapped`.
     from: &'static str,
-    /// Account that grows.
+    /// The account that grows.
     to: &'static str,
     quantity: u64,
-    /// Why units moved: `hold`, `pay`, `release`, `stock_in`, ...
+    /// Why the units moved: `hold`, `pay`, `release`, `stock_in`, ...
     reason: &'static str,
     order_id: Option<String>,
-    /// The other pool of a paired row.
+    /// The other pool, if the units moved between two.
     peer: Option<String>,
     /// `usr_...`, or `node` for timers.
     actor: String,

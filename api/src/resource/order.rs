@@ -1,4 +1,4 @@
-//! Orders as answers show them.
+//! Orders.
 
 use firstcome_domain::order::{Line, Order};
 use firstcome_domain::stock::PoolId;
@@ -26,32 +26,32 @@ pub(crate) struct OrderBody {
     customer_id: String,
     lines: Vec<LineBody>,
     total: MoneyBody,
-    /// First instant at which the unpaid order no longer holds its units, in log time.
+    /// When the unpaid order stops holding its units, in log time.
     pay_by: Option<String>,
     placed_at: String,
-    /// When the status was entered.
+    /// When the order entered its status.
     entered_at: String,
     payment: PaymentBody,
     /// `direct`, `wishlist` or `waitlist`.
     source: &'static str,
-    /// The carrier's number.
+    /// The tracking number of the carrier.
     #[serde(skip_serializing_if = "Option::is_none")]
     tracking_no: Option<String>,
     /// Why it ended early: `unpaid`, `by_customer`, `by_staff` or `payment_refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    /// Where it goes; only its owner sees it, when reading one order.
+    /// The delivery address; shown only to the owner, and only for a single order.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<Address>,
     /// Also the `ETag`.
     version: u64,
     /// The log entry that last wrote the order.
     revision: u64,
-    /// The log entry that placed the order: its place in the line.
+    /// The log entry that placed the order: its place in the queue.
     ticket: u64,
 }
 
-/// One target of an order.
+/// One line of an order.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrderLine)]
 struct LineBody {
@@ -66,7 +66,7 @@ struct LineBody {
     unit_price: MoneyBody,
 }
 
-/// The one payment of an order.
+/// The payment of an order.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Payment)]
 struct PaymentBody {
@@ -119,7 +119,7 @@ impl OrderBody {
         }
     }
 
-    /// Adds where it goes, for its owner.
+    /// Adds the address, for its owner.
     #[must_use]
     pub(crate) fn with_address(mut self, address: Option<Address>) -> Self {
         self.address = address;

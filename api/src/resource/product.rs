@@ -1,4 +1,4 @@
-//! Products as answers show them.
+//! Products.
 
 use firstcome_domain::product::Product;
 use firstcome_domain::stock::Pool;
@@ -10,7 +10,7 @@ use super::stock::StockBody;
 use crate::fields::MoneyBody;
 use crate::rfc3339;
 
-/// A thing with a price and general stock.
+/// A product with its price and general stock.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = Product)]
 pub(crate) struct ProductBody {
@@ -22,16 +22,16 @@ pub(crate) struct ProductBody {
     name: String,
     description: Option<String>,
     image_url: Option<String>,
-    /// Orders of it need no address.
+    /// Whether it can be ordered without an address.
     no_shipping: bool,
     /// Price of one unit.
     price: MoneyBody,
     /// `available`, `out_of_stock` or `discontinued`.
     status: &'static str,
-    /// Whether customers may queue behind sold-out stock.
+    /// Whether customers may join a waitlist when it is sold out.
     waitlist: bool,
     stock: StockBody,
-    /// Open and coming sales; only in the detail.
+    /// Open and upcoming sales; only for a single product.
     #[serde(skip_serializing_if = "Option::is_none")]
     sales: Option<Vec<SaleBody>>,
     /// Also the `ETag`.
@@ -75,7 +75,7 @@ impl ProductBody {
         }
     }
 
-    /// Adds the open and coming sales.
+    /// Adds the open and upcoming sales.
     #[must_use]
     pub(crate) fn with_sales(mut self, sales: Vec<SaleBody>) -> Self {
         self.sales = Some(sales);

@@ -1,4 +1,4 @@
-//! Sales as answers show them.
+//! Sales.
 
 use firstcome_domain::Millis;
 use firstcome_domain::sale::{Disclosure, Phase, Sale};
@@ -11,7 +11,7 @@ use super::words::{disclosure_word, phase_word};
 use crate::fields::MoneyBody;
 use crate::rfc3339;
 
-/// A limited offer on one product.
+/// A sale of a limited number of units of one product.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = Sale)]
 pub(crate) struct SaleBody {
@@ -25,17 +25,17 @@ pub(crate) struct SaleBody {
     title: String,
     /// Price of one unit.
     price: MoneyBody,
-    /// First instant at which it can be bought, in log time.
+    /// When it opens, in log time.
     opens_at: String,
-    /// First instant at which it can no longer be bought.
+    /// When it closes, in log time; `null`: when staff close it.
     closes_at: Option<String>,
-    /// Units one customer may hold or own.
+    /// Maximum number of units one customer may hold or own.
     per_customer_limit: u32,
-    /// How long an order may stay unpaid; `null`: the cluster's setting.
+    /// How long an order may stay unpaid; `null`: the setting of the cluster.
     pay_within_seconds: Option<i64>,
-    /// What the public sees of the stock: `exact`, `bucketed` or `hidden`.
+    /// How much of the stock the public sees: `exact`, `bucketed` or `hidden`.
     disclosure: &'static str,
-    /// Whether customers may queue behind sold-out stock.
+    /// Whether customers may join a waitlist when it is sold out.
     waitlist: bool,
     paused: bool,
     /// `scheduled`, `open`, `paused`, `closed`, `sold_out` or `discontinued`.
@@ -49,31 +49,31 @@ pub(crate) struct SaleBody {
     revision: u64,
 }
 
-/// A sale with what its view is derived from.
-pub(crate) struct Facts<'a> {
+/// A sale with everything its response depends on.
+pub(crate) struct SaleContext<'a> {
     pub(crate) sale: &'a Sale,
     pub(crate) pool: &'a Pool,
     pub(crate) discontinued: bool,
     pub(crate) now: Millis,
-    /// Staff see exact stock whatever the disclosure.
+    /// Staff see exact stock, whatever is disclosed to the public.
     pub(crate) staff: bool,
 }
 
-/// The phase that the facts give.
-pub(crate) fn phase(facts: &Facts<'_>) -> Phase {
-    facts.sale.phase(facts.discontinued, facts.pool.accounts.available, facts.now)
+/// The current phase.
+pub(crate) fn phase(context: &SaleContext<'_>) -> Phase {
+    context.sale.phase(context.discontinued, context.pool.accounts.available, context.now)
 }
 
-/// The stock, as far as it may be shown.
-pub(crate) fn stock(facts: &Facts<'_>) -> StockBody {
-    let disclosure = if facts.staff { Disclosure::Exact } else { facts.sale.disclosure };
-    StockBody::sale(facts.pool, disclosure, Some(phase(facts)))
+/// The stock, as far as it is disclosed.
+pub(crate) fn stock(context: &SaleContext<'_>) -> StockBody {
+    let disclosure = if context.staff { Disclosure::Exact } else { context.sale.disclosure };
+    StockBody::sale(context.pool, disclosure, Some(phase(context)))
 }
 
 impl SaleBody {
     /// Shows a sale.
-    pub(crate) fn of(facts: &Facts<'_>) -> Self {
-        let sale = facts.sale;
+    pub(crate) fn of(context: &SaleContext<'_>) -> Self {
+        let sale = context.sale;
         Self {
             object: "sale",
             id: sale.id.to_string(),
@@ -87,8 +87,8 @@ impl SaleBody {
             disclosure: disclosure_word(sale.disclosure),
             waitlist: sale.waitlist,
             paused: sale.paused,
-            state: phase_word(phase(facts)),
-            stock: stock(facts),
+            state: phase_word(phase(context)),
+            stock: stock(context),
             version: sale.row.version,
             created_at: rfc3339::format(sale.row.created.now),
             updated_at: rfc3339::format(sale.row.updated.now),

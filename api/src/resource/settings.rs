@@ -1,10 +1,10 @@
-//! Settings as answers show them.
+//! Settings.
 
 use firstcome_domain::settings::Settings;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Replicated values that decisions depend on.
+/// The replicated settings that decisions depend on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = Settings)]
 pub(crate) struct SettingsBody {
@@ -13,25 +13,25 @@ pub(crate) struct SettingsBody {
     object: &'static str,
     /// How long an order may stay unpaid.
     pay_within_seconds: i64,
-    /// How far a running confirmation may push `pay_by`.
+    /// How far a payment confirmation in progress may extend `pay_by`.
     confirm_grace_seconds: i64,
-    /// Tries per payment.
+    /// Attempts per payment.
     pay_attempts: u32,
-    /// Unpaid orders one customer may have.
+    /// Maximum number of unpaid orders per customer.
     max_pending_orders: u32,
-    /// From `paid` to `shipping`; `null`: only by staff.
+    /// Time from `paid` to `shipping`; `null`: only staff move the order on.
     ship_after_seconds: Option<i64>,
-    /// From `shipping` to `delivered`; `null`: only by staff.
+    /// Time from `shipping` to `delivered`; `null`: only staff move the order on.
     deliver_after_seconds: Option<i64>,
-    /// From `delivered` to `confirmed`.
+    /// Time from `delivered` to `confirmed`.
     return_window_seconds: i64,
-    /// From `return_requested` to `returned`.
+    /// Time from `return_requested` to `returned`.
     return_after_seconds: i64,
-    /// How long an idempotency key is remembered.
+    /// How long idempotency keys are remembered.
     receipt_retention_seconds: i64,
-    /// How long events stay readable.
+    /// How long events are kept.
     event_retention_seconds: i64,
-    /// Also the `ETag`; 0 while nobody changed the defaults.
+    /// Also the `ETag`; 0 until the defaults are changed.
     version: u64,
     /// The log entry that last wrote the settings.
     revision: u64,

@@ -1,4 +1,4 @@
-//! Stock as answers show it: exact, in steps, or not at all.
+//! Stock: exact, as a level, or hidden.
 
 use firstcome_domain::sale::{Disclosure, Phase};
 use firstcome_domain::stock::{Pool, PoolId};
@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::words::{disclosure_word, phase_word};
 
-/// Where the units of a pool stand. Under `bucketed` disclosure only `level`, under `hidden` only
-/// the phase (`state`) is shown; staff always see the numbers.
+/// The stock of a product or a sale. A `bucketed` sale shows only `level`, and a `hidden` one only
+/// its `state`. Staff always see the numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = Stock)]
 pub(crate) struct StockBody {
@@ -21,7 +21,7 @@ pub(crate) struct StockBody {
     sale_id: Option<String>,
     /// `exact`, `bucketed` or `hidden`.
     disclosure: &'static str,
-    /// Phase of the sale.
+    /// The state of the sale.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
     /// `none`, `low` (up to the larger of 10 and 5 % of stocked) or `plenty`.
@@ -29,25 +29,25 @@ pub(crate) struct StockBody {
     level: Option<&'static str>,
     #[serde(flatten)]
     numbers: Option<Numbers>,
-    /// The log entry that last changed the pool.
+    /// The log entry that last changed the stock.
     revision: u64,
 }
 
-/// The accounts of a pool.
+/// The numbers of units.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = StockNumbers)]
 struct Numbers {
-    /// All units of the pool.
+    /// All units.
     stocked: u64,
-    /// Free to be ordered.
+    /// Can be ordered.
     available: u64,
-    /// Set aside for unpaid orders.
+    /// Held by unpaid orders.
     held: u64,
     /// Paid for.
     sold: u64,
-    /// Written off.
+    /// Scrapped.
     scrapped: u64,
-    /// Waiting entries behind the pool.
+    /// Entries on the waitlist.
     waiting: u32,
 }
 
@@ -65,12 +65,12 @@ impl Numbers {
 }
 
 impl StockBody {
-    /// The numbers.
+    /// All numbers.
     pub(crate) fn exact(pool: &Pool) -> Self {
         Self::sale(pool, Disclosure::Exact, None)
     }
 
-    /// As a sale's disclosure allows.
+    /// The stock of a sale, as far as it is disclosed.
     pub(crate) fn sale(pool: &Pool, disclosure: Disclosure, phase: Option<Phase>) -> Self {
         let (product_id, sale_id) = match pool.id {
             PoolId::Product(id) => (Some(id.to_string()), None),

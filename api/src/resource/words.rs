@@ -5,7 +5,7 @@ use firstcome_domain::order::{EndReason, PaymentStatus, Source};
 use firstcome_domain::sale::{Disclosure, Phase};
 use firstcome_domain::stock::{Account, PoolId};
 
-/// The id of a pool is that of its product or sale.
+/// The id of a pool: that of its product or sale.
 pub(crate) fn pool_text(pool: PoolId) -> String {
     match pool {
         PoolId::Product(id) => id.to_string(),
@@ -48,7 +48,7 @@ pub(crate) const fn payment_word(status: PaymentStatus) -> &'static str {
     }
 }
 
-/// The word of a source.
+/// The word for a source.
 pub(crate) const fn source_word(source: Source) -> &'static str {
     match source {
         Source::Direct => "direct",
@@ -66,7 +66,7 @@ pub(crate) const fn end_reason_word(reason: EndReason) -> &'static str {
     }
 }
 
-/// The word of a phase.
+/// The word for a phase.
 pub(crate) const fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::Closed => "closed",
@@ -88,7 +88,7 @@ pub(crate) const PHASES: [(&str, Phase); 6] = [
     ("discontinued", Phase::Discontinued),
 ];
 
-/// The word of a disclosure.
+/// The word for a disclosure.
 pub(crate) const fn disclosure_word(disclosure: Disclosure) -> &'static str {
     match disclosure {
         Disclosure::Exact => "exact",

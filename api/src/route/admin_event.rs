@@ -10,8 +10,8 @@ use firstcome_domain::value::{Currency, Revision};
 use super::routes::Routes;
 use crate::access::Permission;
 use crate::budget::Budget;
-use crate::call::{Answer, Call};
-use crate::paging::{EventPlace, ListName};
+use crate::call::{Answer, Call, PageRequest};
+use crate::paging::{EventPosition, ListName};
 use crate::problem::{Code, Problem};
 use crate::query::wrong;
 use crate::resource::event::EventBody;
@@ -21,12 +21,12 @@ const LIST: Spec = Spec {
     path: "/v1/admin/events",
     operation: "list_events",
     tag: "staff: records",
-    summary: "Published facts in log order, without gaps.",
+    summary: "Lists events in log order, without gaps.",
     permission: Permission::EventsRead,
     budget: Budget::Admin,
     query: &[parameter(
         "after",
-        "`REVISION:OFFSET` of the last event that was read, or `REVISION`.",
+        "`REVISION:OFFSET` of the last event you read, or `REVISION` for all of its events.",
     )],
     success: Success::List(schema_of::<EventBody>()),
     codes: &[Code::CursorExpired],
@@ -37,32 +37,30 @@ pub(super) fn register(routes: Routes) -> Routes {
     routes.with(&LIST, list)
 }
 
-/// Reads `REVISION:OFFSET`; a bare revision stands for all events of it.
-fn place(text: &str) -> Result<EventPlace, Problem> {
+/// Reads `REVISION:OFFSET`. A bare revision stands for all of its events.
+fn place(text: &str) -> Result<EventPosition, Problem> {
     let (revision, offset) = text.split_once(':').map_or((text, None), |(r, o)| (r, Some(o)));
     let place = revision.parse().ok().and_then(|revision| {
         let offset = offset.map_or(Ok(u32::MAX), str::parse).ok()?;
-        Some(EventPlace { revision: Revision::new(revision), offset })
+        Some(EventPosition { revision: Revision::new(revision), offset })
     });
-    place.ok_or_else(|| wrong("after", "invalid", "REVISION:OFFSET, such as 918273:0"))
+    place.ok_or_else(|| wrong("after", "invalid", "must be REVISION:OFFSET, such as 918273:0"))
 }
 
 async fn list(call: Call) -> Result<Answer, Problem> {
-    let limit = call.query.limit()?;
-    let list = ListName::new("events");
-    let cursor: Option<EventPlace> = call.after(&list)?;
-    let after = match (cursor, call.query.get("after")) {
+    let PageRequest { list, after, limit, .. } = call.page_of(ListName::new("events"), &[])?;
+    let after = match (after, call.query.get("after")) {
         (Some(_), Some(_)) => {
-            return Err(wrong("after", "invalid", "send after or cursor, not both"));
+            return Err(wrong("after", "invalid", "must not be sent with cursor"));
         }
         (cursor, None) => cursor,
         (None, Some(text)) => Some(place(text)?),
     };
     let read = call.read(|view| {
-        // One more than wanted tells whether there is a next page; a log entry has one event at
-        // least, but the first row may have been read to its end.
+        // A row holds the events of one log entry, at least one. One row more tells whether there
+        // is a next page, and the first may have been read to its end already.
         let rows = view.events(after.map_or(Revision::new(0), |after| after.revision), limit + 2);
-        // Facts of payments keep the bare amount; its currency is that of the order.
+        // Payment events store the amount without its currency, which is that of the order.
         let paid = rows.iter().flat_map(|row| &row.facts).filter_map(|fact| match fact {
             Fact::Payment { payment, .. } => Some(payment.order()),
             _ => None,
@@ -81,7 +79,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let unread = rows.iter().flat_map(|row| {
         let revision = row.stamp.revision;
         EventBody::all(row, |id| currencies.get(&id).copied())
-            .map(move |(offset, view)| (EventPlace { revision, offset }, view))
+            .map(move |(offset, view)| (EventPosition { revision, offset }, view))
     });
     let unread = unread.filter(|(place, _)| {
         after.is_none_or(|after| (place.revision, place.offset) > (after.revision, after.offset))
@@ -99,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn event_places_are_revision_and_offset() {
+    fn event_positions_are_revision_and_offset() {
         let read = |text| place(text).map(|place| (place.revision.get(), place.offset)).ok();
         assert_eq!(read("7:3"), Some((7, 3)));
         assert_eq!(read("7"), Some((7, u32::MAX)));

@@ -5,7 +5,7 @@ use firstcome_domain::stock::LedgerKey;
 use super::routes::Routes;
 use crate::access::Permission;
 use crate::budget::Budget;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, PageRequest};
 use crate::paging::ListName;
 use crate::problem::Problem;
 use crate::query::wrong;
@@ -17,10 +17,10 @@ const LIST: Spec = Spec {
     path: "/v1/admin/stock-ledger",
     operation: "list_ledger",
     tag: "staff: records",
-    summary: "Every movement of units, oldest first; of one pool, or pool after pool.",
+    summary: "Lists stock movements, oldest first: those of one pool, or of all pools, one after the other.",
     permission: Permission::StockAdjust,
     budget: Budget::Admin,
-    query: &[parameter("pool", "The product or sale whose pool is wanted.")],
+    query: &[parameter("pool", "ID of the product or sale; all pools by default.")],
     success: Success::List(schema_of::<LedgerRowBody>()),
     ..Spec::GET
 };
@@ -32,13 +32,12 @@ pub(super) fn register(routes: Routes) -> Routes {
 async fn list(call: Call) -> Result<Answer, Problem> {
     let pool = call.query.get("pool");
     let pool_id = pool.map(|text| {
-        pool_of(text).ok_or_else(|| wrong("pool", "invalid", "the id of a product or a sale"))
+        pool_of(text)
+            .ok_or_else(|| wrong("pool", "invalid", "must be the ID of a product or a sale"))
     });
     let pool_id = pool_id.transpose()?;
-    let limit = call.query.limit()?;
-    let list = ListName::new("ledger").filter("pool", pool);
-    let after: Option<LedgerKey> = call.after(&list)?;
-    let read = call.read(|view| view.ledger(pool_id, after, limit)).await?;
+    let page: PageRequest<LedgerKey> = call.page_of(ListName::new("ledger"), &["pool"])?;
+    let read = call.read(|view| view.ledger(pool_id, page.after, page.limit)).await?;
     let items: Vec<_> = read.value.items.iter().map(LedgerRowBody::of).collect();
-    call.page(&list, &items, read.value.next.as_ref(), read.revision)
+    call.page(&page.list, &items, read.value.next.as_ref(), read.revision)
 }

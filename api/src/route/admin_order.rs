@@ -1,4 +1,4 @@
-//! Staff: orders of everybody, without their addresses.
+//! Staff: the orders of all customers, without their addresses.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{NOTE_CHARS_MAX, Revision, TRACKING_CHARS_MAX};
 use firstcome_domain::{Action, View as _};
-use firstcome_storage::query::{OrderFilter, OrderPlace};
+use firstcome_storage::query::OrderFilter;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,30 +18,30 @@ use super::routes::Routes;
 use crate::access::Permission;
 use crate::body::EmptyBody;
 use crate::budget::Budget;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, PageRequest};
 use crate::fields::Fields;
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
 use crate::resource::order::OrderBody;
-use crate::spec::{KeyRule, ORDER, Spec, Success, parameter, schema_of};
+use crate::spec::{KeyRule, Spec, Success, parameter, schema_of};
 
 const LIST: Spec = Spec {
     path: "/v1/admin/orders",
     operation: "list_all_orders",
     tag: "staff: orders",
-    summary: "Orders of everybody by ticket, newest first unless asked otherwise.",
+    summary: "Lists the orders of all customers by ticket, newest first by default.",
     permission: Permission::OrdersRead,
     budget: Budget::Admin,
     query: &[
         parameter("status", "Only orders in this status."),
-        parameter("sale_id", "Only orders with a line on this sale."),
+        parameter("sale_id", "Only orders with a line of this sale."),
         parameter("product_id", "Only orders with a line of this product."),
         parameter("customer_id", "Only orders of this customer."),
         parameter("ticket_after", "Only orders with a higher ticket."),
         parameter("placed_after", "Only orders placed later than this instant."),
         parameter("placed_before", "Only orders placed earlier than this instant."),
-        ORDER,
     ],
+    sortable: true,
     success: Success::List(schema_of::<OrderBody>()),
     ..Spec::GET
 };
@@ -49,7 +49,7 @@ const GET: Spec = Spec {
     path: "/v1/admin/orders/{id}",
     operation: "get_any_order",
     tag: "staff: orders",
-    summary: "One order of anybody.",
+    summary: "Returns any customer's order, without its address.",
     permission: Permission::OrdersRead,
     budget: Budget::Admin,
     success: Success::One(schema_of::<OrderBody>()),
@@ -68,7 +68,7 @@ const STEP: Spec = Spec {
 const SETTLE: Spec = Spec {
     path: "/v1/admin/orders/{id}/settlements",
     operation: "settle_order",
-    summary: "Records that an unpaid order was paid outside.",
+    summary: "Records that an unpaid order was paid outside the shop, for example by bank transfer.",
     body: Some(schema_of::<PaidOutside>()),
     codes: &[Code::OrderNotPayable],
     ..STEP
@@ -76,7 +76,7 @@ const SETTLE: Spec = Spec {
 const CANCEL: Spec = Spec {
     path: "/v1/admin/orders/{id}/cancellations",
     operation: "cancel_any_order",
-    summary: "Calls an unpaid or paid order off.",
+    summary: "Cancels an unpaid or paid order.",
     key: KeyRule::Required,
     codes: &[Code::NotCancelable, Code::PaymentInProgress],
     ..STEP
@@ -84,20 +84,20 @@ const CANCEL: Spec = Spec {
 const SHIP: Spec = Spec {
     path: "/v1/admin/orders/{id}/shipments",
     operation: "ship_order",
-    summary: "Records that the parcel left, ahead of the timer.",
+    summary: "Marks a paid order as shipped, ahead of the timer.",
     body: Some(schema_of::<Shipment>()),
     ..STEP
 };
 const DELIVER: Spec = Spec {
     path: "/v1/admin/orders/{id}/deliveries",
     operation: "deliver_order",
-    summary: "Records that the parcel arrived, ahead of the timer.",
+    summary: "Marks a shipped order as delivered, ahead of the timer.",
     ..STEP
 };
 const RECEIVE: Spec = Spec {
     path: "/v1/admin/orders/{id}/return-receipts",
     operation: "receive_return",
-    summary: "Records that a returned parcel came back.",
+    summary: "Records that a returned order has arrived.",
     key: KeyRule::Required,
     body: Some(schema_of::<ReturnReceipt>()),
     body_optional: false,
@@ -116,9 +116,9 @@ pub(super) fn register(routes: Routes) -> Routes {
         .with(&RECEIVE, receive)
 }
 
-/// An id in a filter: one of another kind is a wrong value, not an empty list.
+/// An id in a filter. One of another kind is an invalid value, not an empty list.
 fn id_of<T: FromStr>(call: &Call, name: &str) -> Result<Option<T>, Problem> {
-    call.query.typed(name, "an id of its kind")
+    call.query.typed(name, "an ID of the right kind")
 }
 
 async fn list(call: Call) -> Result<Answer, Problem> {
@@ -136,14 +136,9 @@ async fn list(call: Call) -> Result<Answer, Problem> {
         placed_after: call.query.instant("placed_after")?,
         placed_before: call.query.instant("placed_before")?,
     };
-    let direction = call.query.direction()?;
-    let limit = call.query.limit()?;
-    let list = LIST
-        .query
-        .iter()
-        .map(|parameter| parameter.name)
-        .fold(ListName::new("all orders"), |list, name| list.filter(name, call.query.get(name)));
-    let after: Option<OrderPlace> = call.after(&list)?;
+    let filters: Vec<&str> = LIST.query.iter().map(|parameter| parameter.name).collect();
+    let PageRequest { list, direction, after, limit } =
+        call.page_of(ListName::new("all orders"), &filters)?;
     let read = call.read(|view| view.orders(filter, direction, after, limit)).await?;
     let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
     call.page(&list, &items, read.value.next.as_ref(), read.revision)
@@ -166,11 +161,11 @@ async fn step(call: Call, action: fn(OrderId) -> Action) -> Result<Answer, Probl
     act(&call, action(id)).await
 }
 
-/// How it was paid.
+/// How the order was paid.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PaidOutside {
-    /// What staff note about it, such as the number of a bank transfer.
+    /// A note by staff, such as the number of a bank transfer.
     #[serde(default)]
     #[schema(max_length = 200)]
     reference: Option<String>,
@@ -186,11 +181,11 @@ async fn settle(call: Call) -> Result<Answer, Problem> {
     act(&call, Action::PaymentSettle(PaymentSettle { order, settlement })).await
 }
 
-/// The parcel.
+/// The shipment.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Shipment {
-    /// The carrier's number.
+    /// The tracking number of the carrier.
     #[serde(default)]
     #[schema(max_length = 64)]
     tracking_no: Option<String>,
@@ -206,7 +201,7 @@ async fn ship(call: Call) -> Result<Answer, Problem> {
     act(&call, Action::OrderShip(OrderShip { id, tracking_no })).await
 }
 
-/// In which state it came back.
+/// The condition of the returned goods.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ReturnReceipt {

@@ -22,7 +22,7 @@ const CREATE: Spec = Spec {
     path: "/v1/admin/products",
     operation: "create_product",
     tag: "staff: products",
-    summary: "Creates a product with its first units.",
+    summary: "Creates a product with its initial stock.",
     permission: Permission::ProductsWrite,
     budget: Budget::Admin,
     body: Some(schema_of::<NewProduct>()),
@@ -34,7 +34,7 @@ const UPDATE: Spec = Spec {
     path: "/v1/admin/products/{id}",
     operation: "update_product",
     tag: "staff: products",
-    summary: "Changes a product, or its status alone.",
+    summary: "Changes a product. A change of status must be the only change.",
     permission: Permission::ProductsWrite,
     budget: Budget::Admin,
     body: Some(schema_of::<ProductChange>()),
@@ -46,7 +46,7 @@ const DISCONTINUE: Spec = Spec {
     path: "/v1/admin/products/{id}",
     operation: "discontinue_product",
     tag: "staff: products",
-    summary: "Takes no new orders on a product and its sales; running orders go on.",
+    summary: "Discontinues a product: it and its sales accept no new orders; existing orders continue.",
     permission: Permission::ProductsWrite,
     budget: Budget::Admin,
     ..Spec::DELETE
@@ -56,7 +56,7 @@ pub(super) fn register(routes: Routes) -> Routes {
     routes.with(&CREATE, create).with(&UPDATE, update).with(&DISCONTINUE, discontinue)
 }
 
-/// A product and its first units.
+/// A product and its initial stock.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewProduct {
@@ -68,19 +68,19 @@ struct NewProduct {
     #[serde(default)]
     #[schema(max_length = 500)]
     image_url: Option<String>,
-    /// Orders of it need no address.
+    /// Whether it can be ordered without an address.
     #[serde(default)]
     no_shipping: bool,
     price: MoneyBody,
-    /// First units.
+    /// Initial stock, in units.
     #[schema(maximum = 1_000_000_000)]
     stock: u64,
-    /// Whether customers may queue behind sold-out stock.
+    /// Whether customers may join a waitlist when it is sold out.
     #[serde(default)]
     waitlist: bool,
 }
 
-/// What changes; what is left out stays.
+/// The fields to change; all others keep their values.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
@@ -98,12 +98,12 @@ struct ProductChange {
     image_url: Option<Option<String>>,
     #[serde(default)]
     no_shipping: Option<bool>,
-    /// In the product's currency.
+    /// In the currency of the product.
     #[serde(default)]
     price: Option<MoneyBody>,
     #[serde(default)]
     waitlist: Option<bool>,
-    /// Offers a discontinued product again, or discontinues it; alone in its request.
+    /// Discontinues the product, or makes it available again. Must be the only field.
     #[serde(default)]
     status: Option<ProductStatus>,
 }
@@ -161,7 +161,7 @@ async fn update(call: Call) -> Result<Answer, Problem> {
             && body.price.is_none()
             && body.waitlist.is_none();
         if !alone {
-            return Err(Problem::field("/status", "invalid", "send status alone"));
+            return Err(Problem::field("/status", "invalid", "must be the only field"));
         }
         let discontinued = status == ProductStatus::Discontinued;
         return set_status(&call, ProductSetStatus { id, if_version, discontinued }).await;

@@ -19,14 +19,14 @@ use crate::budget::Budget;
 use crate::call::{Answer, Call, unexpected};
 use crate::fields::{Fields, MoneyBody, nullable};
 use crate::problem::{Code, Problem};
-use crate::resource::sale::{Facts, SaleBody};
+use crate::resource::sale::{SaleBody, SaleContext};
 use crate::spec::{KeyRule, Spec, Success, schema_of};
 
 const CREATE: Spec = Spec {
     path: "/v1/admin/sales",
     operation: "create_sale",
     tag: "staff: sales",
-    summary: "Creates a sale; its units come out of the product's available stock.",
+    summary: "Creates a sale. Its units come out of the product's available stock.",
     permission: Permission::SalesWrite,
     budget: Budget::Admin,
     body: Some(schema_of::<NewSale>()),
@@ -38,7 +38,7 @@ const UPDATE: Spec = Spec {
     path: "/v1/admin/sales/{id}",
     operation: "update_sale",
     tag: "staff: sales",
-    summary: "Changes a sale; once it is open only title, closing, limit, disclosure, waitlist.",
+    summary: "Changes a sale. Once open, only title, closing time, limit, disclosure and waitlist.",
     permission: Permission::SalesWrite,
     budget: Budget::Admin,
     body: Some(schema_of::<SaleChange>()),
@@ -59,19 +59,19 @@ const STEP: Spec = Spec {
 const PAUSE: Spec = Spec {
     path: "/v1/admin/sales/{id}/pauses",
     operation: "pause_sale",
-    summary: "Stops orders on a sale for now; payments and timers go on.",
+    summary: "Pauses new orders for a sale. Payments and timers continue.",
     ..STEP
 };
 const RESUME: Spec = Spec {
     path: "/v1/admin/sales/{id}/resumptions",
     operation: "resume_sale",
-    summary: "Lets a paused sale go on.",
+    summary: "Resumes a paused sale.",
     ..STEP
 };
 const CLOSE: Spec = Spec {
     path: "/v1/admin/sales/{id}/closures",
     operation: "close_sale",
-    summary: "Ends a sale now; units left over go back to the product.",
+    summary: "Closes a sale now. Unsold units return to the product.",
     ..STEP
 };
 const ALLOT: Spec = Spec {
@@ -98,7 +98,7 @@ pub(super) fn register(routes: Routes) -> Routes {
         .with(&ALLOT, allot)
 }
 
-/// A limited offer.
+/// A sale of a limited number of units.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewSale {
@@ -106,29 +106,29 @@ struct NewSale {
     product_id: String,
     #[schema(max_length = 100)]
     title: String,
-    /// Units to take out of the product's available stock.
+    /// Units to take from the product's available stock.
     #[schema(maximum = 1_000_000_000)]
     units: u64,
-    /// Price of one unit; the product's if left out.
+    /// Price of one unit; default: the product's.
     #[serde(default)]
     price: Option<MoneyBody>,
-    /// First instant at which it can be bought.
+    /// When it opens.
     opens_at: String,
-    /// First instant at which it can no longer be bought; open until closed if left out.
+    /// When it closes; default: when staff close it.
     #[serde(default)]
     closes_at: Option<String>,
-    /// Units one customer may hold or own; 1 if left out.
+    /// Maximum number of units one customer may hold or own; default 1.
     #[serde(default = "one")]
     #[schema(minimum = 1, maximum = 100)]
     per_customer_limit: u32,
-    /// How long an order may stay unpaid, 60 to 86400; the cluster's setting if left out.
+    /// How long an order may stay unpaid, 60 to 86400; default: the setting of the cluster.
     #[serde(default)]
     #[schema(minimum = 60, maximum = 86400)]
     pay_within_seconds: Option<i64>,
-    /// What the public sees of the stock; `exact` if left out.
+    /// How much of the stock the public sees; default `exact`.
     #[serde(default)]
     disclosure: DisclosureBody,
-    /// Whether customers may queue behind sold-out stock.
+    /// Whether customers may join a waitlist when it is sold out.
     #[serde(default)]
     waitlist: bool,
 }
@@ -137,7 +137,7 @@ const fn one() -> u32 {
     1
 }
 
-/// What the public sees of the stock.
+/// How much of the stock the public sees.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Disclosure)]
@@ -158,7 +158,7 @@ impl From<DisclosureBody> for Disclosure {
     }
 }
 
-/// What changes; what is left out stays.
+/// The fields to change; all others keep their values.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
@@ -166,21 +166,21 @@ struct SaleChange {
     #[serde(default)]
     #[schema(max_length = 100)]
     title: Option<String>,
-    /// Only before opening.
+    /// Only before the sale opens.
     #[serde(default)]
     price: Option<MoneyBody>,
-    /// Only before opening.
+    /// Only before the sale opens.
     #[serde(default)]
     opens_at: Option<String>,
-    /// Later than now; `null`: open until closed.
+    /// In the future; `null`: when staff close it.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     closes_at: Option<Option<String>>,
-    /// Lowering it takes no units away.
+    /// Lowering it does not take units from customers who have more.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 100)]
     per_customer_limit: Option<u32>,
-    /// Only before opening; `null`: the cluster's setting.
+    /// Only before the sale opens; `null`: the setting of the cluster.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i64>, minimum = 60, maximum = 86400)]
     pay_within_seconds: Option<Option<i64>>,
@@ -192,13 +192,13 @@ struct SaleChange {
 
 fn limit(fields: &mut Fields, limit: u32) {
     let right = (1..=100).contains(&limit);
-    fields.check(right, "/per_customer_limit", "out_of_range", "1 to 100");
+    fields.check(right, "/per_customer_limit", "out_of_range", "must be 1 to 100");
 }
 
 fn pay_within(fields: &mut Fields, seconds: i64) -> i64 {
     let ms = seconds.saturating_mul(1000);
     let right = PAY_WITHIN_MS.contains(&ms);
-    fields.check(right, "/pay_within_seconds", "out_of_range", "60 to 86400");
+    fields.check(right, "/pay_within_seconds", "out_of_range", "must be 60 to 86400");
     ms
 }
 
@@ -211,7 +211,7 @@ async fn create(call: Call) -> Result<Answer, Problem> {
     let opens_at = fields.instant("/opens_at", &body.opens_at);
     let closes_at = body.closes_at.map(|at| fields.instant("/closes_at", &at));
     let ordered = closes_at.is_none_or(|end| opens_at < end);
-    fields.check(ordered, "/closes_at", "out_of_range", "later than opens_at");
+    fields.check(ordered, "/closes_at", "out_of_range", "must be later than opens_at");
     limit(&mut fields, body.per_customer_limit);
     let pay_within_ms = body.pay_within_seconds.map(|seconds| pay_within(&mut fields, seconds));
     fields.finish()?;
@@ -239,9 +239,14 @@ fn answer(call: &Call, reply: &Reply) -> Result<Answer, Problem> {
     let Outcome::Done(Done::Sale(sale, pool, discontinued)) = &reply.outcome else {
         return Err(unexpected(reply));
     };
-    let facts =
-        Facts { sale, pool, discontinued: *discontinued, now: reply.decided.now, staff: true };
-    let answer = call.wrote(&SaleBody::of(&facts), reply)?;
+    let context = SaleContext {
+        sale,
+        pool,
+        discontinued: *discontinued,
+        now: reply.decided.now,
+        staff: true,
+    };
+    let answer = call.wrote(&SaleBody::of(&context), reply)?;
     let answer = answer.tagged(sale.row.version);
     let created = call.route.status == 201;
     Ok(if created { answer.located(format!("/v1/sales/{}", sale.id)) } else { answer })
@@ -281,7 +286,7 @@ async fn update(call: Call) -> Result<Answer, Problem> {
 async fn step(call: Call, action: fn(SaleCommand) -> Action) -> Result<Answer, Problem> {
     let id: SaleId = call.id()?;
     let EmptyBody {} = call.json()?;
-    // Pausing must be quick: the version counts only if it is sent.
+    // Pausing must be quick, so the version is optional here.
     let sent = call.headers.contains_key(IF_MATCH);
     let if_version = sent.then(|| call.if_match()).transpose()?;
     answer(&call, &call.propose(action(SaleCommand { id, if_version })).await?)
@@ -291,26 +296,26 @@ async fn step(call: Call, action: fn(SaleCommand) -> Action) -> Result<Answer, P
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AllotmentChange {
-    /// Units into the sale; negative ones go back to the product. Not 0.
+    /// Units to move into the sale; negative to return them to the product. Not 0.
     #[schema(minimum = -1_000_000_000, maximum = 1_000_000_000)]
     delta: i64,
-    /// Where units into the sale come from; `general` if left out.
+    /// Where the units for the sale come from; default `general`.
     #[serde(default)]
     from: AllotFrom,
-    /// Why; kept in the ledger.
+    /// The reason, recorded in the ledger.
     #[serde(default)]
     #[schema(max_length = 200)]
     reason: Option<String>,
 }
 
-/// Where units into a sale come from.
+/// Where the units for a sale come from.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum AllotFrom {
     /// The product's available stock.
     #[default]
     General,
-    /// New units, through the product's ledger.
+    /// New units, added to the product first.
     New,
 }
 
@@ -321,7 +326,7 @@ async fn allot(call: Call) -> Result<Answer, Problem> {
     let quantity = body.delta.unsigned_abs();
     fields.units("/delta", quantity, 1);
     let backwards = body.delta < 0 && body.from == AllotFrom::New;
-    fields.check(!backwards, "/from", "invalid", "units go back to general stock only");
+    fields.check(!backwards, "/from", "invalid", "units can only be returned to general stock");
     let note = fields.optional_text("/reason", body.reason, NOTE_CHARS_MAX, false);
     fields.finish()?;
     let allotment = match (body.delta > 0, body.from) {

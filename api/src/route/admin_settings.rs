@@ -19,7 +19,7 @@ const GET: Spec = Spec {
     path: "/v1/admin/settings",
     operation: "get_settings",
     tag: "staff: settings",
-    summary: "The replicated settings.",
+    summary: "Returns the replicated settings.",
     permission: Permission::SettingsWrite,
     budget: Budget::Admin,
     success: Success::One(schema_of::<SettingsBody>()),
@@ -29,7 +29,7 @@ const UPDATE: Spec = Spec {
     path: "/v1/admin/settings",
     operation: "update_settings",
     tag: "staff: settings",
-    summary: "Changes settings; they count for statuses entered later.",
+    summary: "Changes settings. They apply to statuses that orders enter from then on.",
     permission: Permission::SettingsWrite,
     budget: Budget::Admin,
     body: Some(schema_of::<SettingsChange>()),
@@ -48,7 +48,7 @@ async fn get(call: Call) -> Result<Answer, Problem> {
     Ok(shown.tagged(read.value.row.version))
 }
 
-/// What changes; what is left out stays.
+/// The settings to change; all others keep their values.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
@@ -61,11 +61,11 @@ struct SettingsChange {
     pay_attempts: Option<u32>,
     #[serde(default)]
     max_pending_orders: Option<u32>,
-    /// `null`: only by staff.
+    /// `null`: only staff move the order on.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i64>)]
     ship_after_seconds: Option<Option<i64>>,
-    /// `null`: only by staff.
+    /// `null`: only staff move the order on.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i64>)]
     deliver_after_seconds: Option<Option<i64>>,
@@ -108,8 +108,8 @@ impl SettingsChange {
 async fn update(call: Call) -> Result<Answer, Problem> {
     let if_version = call.if_match()?;
     let change: SettingsChange = call.json()?;
-    // What is left out is filled from the rows; if they are of another version than the editor
-    // saw, the decision refuses the whole.
+    // Fields that are left out keep the values read here. If they have changed since the editor
+    // read them, the decision refuses the command by its version.
     call.app.node.linearize().await?;
     let mut settings = call.app.node.read(|view| view.settings())?;
     change.apply(&mut settings);
@@ -117,7 +117,7 @@ async fn update(call: Call) -> Result<Answer, Problem> {
         return Err(Problem::field(
             format!("/{field}"),
             "out_of_range",
-            "see the documented range",
+            "must be within the documented range",
         ));
     }
     let action = Action::SettingsUpdate(SettingsUpdate { if_version, settings });

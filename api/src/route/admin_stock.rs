@@ -1,4 +1,4 @@
-//! Staff: corrections of the stock of a product or a sale.
+//! Staff: stock adjustments of a product or a sale.
 
 use std::str::FromStr;
 
@@ -31,13 +31,13 @@ const ADJUST: Spec = Spec {
 const ADJUST_PRODUCT: Spec = Spec {
     path: "/v1/admin/products/{id}/stock-adjustments",
     operation: "adjust_product_stock",
-    summary: "Adds units to a product's general stock, or removes some.",
+    summary: "Adds or removes units of a product's general stock.",
     ..ADJUST
 };
 const ADJUST_SALE: Spec = Spec {
     path: "/v1/admin/sales/{id}/stock-adjustments",
     operation: "adjust_sale_stock",
-    summary: "Adds units to a sale, or removes some.",
+    summary: "Adds or removes units of a sale.",
     ..ADJUST
 };
 
@@ -48,23 +48,23 @@ pub(super) fn register(routes: Routes) -> Routes {
         .with(&ADJUST_SALE, |call: Call| adjust(call, PoolId::Sale))
 }
 
-/// Units to add or to take.
+/// Units to add or remove.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct StockChange {
-    /// Units; negative ones are taken away. Not 0.
+    /// Units to add; negative to remove. Not 0.
     #[schema(minimum = -1_000_000_000, maximum = 1_000_000_000)]
     delta: i64,
-    /// Why; kept in the ledger.
+    /// The reason, recorded in the ledger.
     #[schema(max_length = 200)]
     reason: String,
-    /// Write available units off (negative), or bring scrapped ones back (positive), instead of
-    /// moving units in and out.
+    /// Scrap available units (negative) or make scrapped ones available again (positive), instead
+    /// of adding and removing units.
     #[serde(default)]
     scrap: bool,
 }
 
-/// Corrects one pool.
+/// Adjusts one pool.
 async fn adjust<T: FromStr>(call: Call, pool: fn(T) -> PoolId) -> Result<Answer, Problem> {
     let pool = pool(call.id()?);
     let body: StockChange = call.json()?;

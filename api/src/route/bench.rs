@@ -1,5 +1,5 @@
-//! The ceiling of the HTTP side: everything a purchase costs here, but nothing is proposed.
-//! Offered only when the options say so, never in production.
+//! The upper bound of the HTTP side: does everything a purchase does here, except propose it.
+//! Served only if the options enable it, never in production.
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ const NOOP: Spec = Spec {
     path: "/v1/bench/noop",
     operation: "noop",
     tag: "bench",
-    summary: "Parses an order and answers without proposing it.",
+    summary: "Parses an order and responds without proposing it.",
     budget: Budget::Purchase,
     key: KeyRule::Accepted,
     body: Some(schema_of::<EmptyBody>()),
@@ -32,7 +32,7 @@ pub(super) fn register(routes: Routes) -> Routes {
     routes.with(&NOOP, noop)
 }
 
-/// As large as an order.
+/// A response as large as an order.
 #[derive(Serialize)]
 struct NoopBody {
     object: &'static str,
@@ -65,7 +65,7 @@ async fn noop(call: Call) -> Result<Answer, Problem> {
     Ok(call.shown(&view, stamp.revision)?.located(format!("/v1/orders/{}", command.id)))
 }
 
-/// What one line, the total and the payment of an order take.
+/// As long as one line, the total and the payment of an order.
 const PADDING: &str = "................................................................\
     ................................................................\
     ................................................................\

@@ -1,4 +1,4 @@
-//! What anybody may look at: log time, products, sales, stock.
+//! What anyone may read: log time, products, sales, stock.
 
 use firstcome_domain::id::{ProductId, SaleId};
 use firstcome_domain::product::Product;
@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 use super::routes::Routes;
 use crate::access::{Caller, Permission};
 use crate::budget::Budget;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, PageRequest};
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
 use crate::query::wrong;
 use crate::resource::product::ProductBody;
-use crate::resource::sale::{Facts, SaleBody, phase, stock};
+use crate::resource::sale::{SaleBody, SaleContext, phase, stock};
 use crate::resource::stock::StockBody;
 use crate::resource::words::PHASES;
 use crate::rfc3339;
@@ -33,18 +33,21 @@ const READ: Spec = Spec {
 const TIME: Spec = Spec {
     path: "/v1/time",
     operation: "get_time",
-    summary: "Log time, for countdowns.",
+    summary: "Returns log time, for countdowns.",
     success: Success::One(schema_of::<TimeBody>()),
     ..READ
 };
 const PRODUCTS: Spec = Spec {
     path: "/v1/products",
     operation: "list_products",
-    summary: "Products, newest first; discontinued ones only when asked for.",
+    summary: "Lists products, newest first; discontinued ones only with `status=discontinued`.",
     reads: Reads::Local,
     query: &[
-        parameter("status", "`available`, `out_of_stock` or `discontinued`."),
-        parameter("q", "Part of the name, in any case."),
+        parameter(
+            "status",
+            "Only products with this status: `available`, `out_of_stock` or `discontinued`.",
+        ),
+        parameter("q", "Only products whose name contains this text, ignoring case."),
     ],
     success: Success::List(schema_of::<ProductBody>()),
     ..READ
@@ -52,25 +55,25 @@ const PRODUCTS: Spec = Spec {
 const PRODUCT: Spec = Spec {
     path: "/v1/products/{id}",
     operation: "get_product",
-    summary: "One product with live stock and its open and coming sales.",
+    summary: "Returns a product with its current stock and its open and upcoming sales.",
     success: Success::One(schema_of::<ProductBody>()),
     ..READ
 };
 const PRODUCT_STOCK: Spec = Spec {
     path: "/v1/products/{id}/stock",
     operation: "get_product_stock",
-    summary: "Where the units of a product's general stock stand.",
+    summary: "Returns the general stock of a product.",
     success: Success::One(schema_of::<StockBody>()),
     ..READ
 };
 const SALES: Spec = Spec {
     path: "/v1/sales",
     operation: "list_sales",
-    summary: "Sales, newest first.",
+    summary: "Lists sales, newest first.",
     reads: Reads::Local,
     query: &[parameter(
         "state",
-        "`scheduled`, `open`, `closed`, `sold_out`, `paused` or `discontinued`.",
+        "Only sales in this state: `scheduled`, `open`, `closed`, `sold_out`, `paused` or `discontinued`.",
     )],
     success: Success::List(schema_of::<SaleBody>()),
     ..READ
@@ -78,14 +81,14 @@ const SALES: Spec = Spec {
 const SALE: Spec = Spec {
     path: "/v1/sales/{id}",
     operation: "get_sale",
-    summary: "One sale with its window, phase and stock.",
+    summary: "Returns a sale with its opening times, state and stock.",
     success: Success::One(schema_of::<SaleBody>()),
     ..READ
 };
 const SALE_STOCK: Spec = Spec {
     path: "/v1/sales/{id}/stock",
     operation: "get_sale_stock",
-    summary: "Where the units of a sale stand, as its disclosure allows.",
+    summary: "Returns the stock of a sale, as far as it is disclosed.",
     success: Success::One(schema_of::<StockBody>()),
     ..READ
 };
@@ -102,7 +105,7 @@ pub(super) fn register(routes: Routes) -> Routes {
         .with(&SALE_STOCK, sale_stock)
 }
 
-/// Pages may come short when a filter drops rows; a list asks this often before it gives up.
+/// A filter may leave a page short, so a list reads up to this many pages to fill one.
 const ROUNDS_MAX: usize = 16;
 
 /// Log time.
@@ -122,7 +125,7 @@ async fn time(call: Call) -> Result<Answer, Problem> {
     call.shown(&TimeBody { object: "time", now, revision: read.revision.get() }, read.revision)
 }
 
-/// Asks for pages until `limit` rows are found or there are no more.
+/// Reads pages until `limit` rows are found, there are no more, or `ROUNDS_MAX` is reached.
 fn fill<T, K: Copy>(
     mut after: Option<K>,
     limit: usize,
@@ -156,13 +159,10 @@ async fn products(call: Call) -> Result<Answer, Problem> {
     let status = call.query.word("status", &words)?;
     let part = call.query.get("q").map(str::to_lowercase);
     if part.as_ref().is_some_and(|part| part.chars().count() > 100) {
-        return Err(wrong("q", "too_long", "100 characters at most"));
+        return Err(wrong("q", "too_long", "must have at most 100 characters"));
     }
-    let limit = call.query.limit()?;
-    let list = ListName::new("products")
-        .filter("status", call.query.get("status"))
-        .filter("q", call.query.get("q"));
-    let after: Option<ProductId> = call.after(&list)?;
+    let PageRequest { list, after, limit, .. } =
+        call.page_of(ListName::new("products"), &["status", "q"])?;
     let read = call.read(|view| {
         let page = fill(after, limit, |after, limit| {
             view.products(after, limit, |product| wanted(view, product, status, part.as_deref()))
@@ -196,7 +196,7 @@ fn wanted(
     }
 }
 
-/// Every product and sale has its pool; one that is missing would show as empty.
+/// Every product and sale has a pool. A missing one is a bug, and shown as empty.
 fn pool_of(view: &ReadView<'_>, id: PoolId) -> Pool {
     view.pool(id).unwrap_or_else(|| {
         tracing::error!(pool = ?id, "a pool row is missing");
@@ -234,9 +234,8 @@ async fn product_stock(call: Call) -> Result<Answer, Problem> {
 
 async fn sales(call: Call) -> Result<Answer, Problem> {
     let state = call.query.word("state", &PHASES)?;
-    let limit = call.query.limit()?;
-    let list = ListName::new("sales").filter("state", call.query.get("state"));
-    let after: Option<SaleId> = call.after(&list)?;
+    let PageRequest { list, after, limit, .. } =
+        call.page_of(ListName::new("sales"), &["state"])?;
     let (now, staff) = (call.now(), is_staff(&call));
     let read = call.read(|view| {
         let page = fill(after, limit, |after, limit| {
@@ -281,11 +280,11 @@ fn show<R>(
     sale: &Sale,
     now: Millis,
     staff: bool,
-    as_: impl FnOnce(&Facts<'_>) -> R,
+    as_: impl FnOnce(&SaleContext<'_>) -> R,
 ) -> R {
     let pool = pool_of(view, PoolId::Sale(sale.id));
     let discontinued = view.product(sale.product).is_some_and(|product| product.discontinued);
-    as_(&Facts { sale, pool: &pool, discontinued, now, staff })
+    as_(&SaleContext { sale, pool: &pool, discontinued, now, staff })
 }
 
 fn is_staff(call: &Call) -> bool {

@@ -1,4 +1,4 @@
-//! The cluster: status for anybody, changes for admins. No secrets are shown.
+//! The cluster: status for anyone, changes for admins. No secrets are shown.
 
 use firstcome_domain::value::Revision;
 use firstcome_raft::ClusterStatus;
@@ -26,22 +26,22 @@ const READ: Spec = Spec {
 const STATUS: Spec = Spec {
     path: "/v1/cluster",
     operation: "get_cluster",
-    summary: "The cluster; `?consistency=local` also answers without a leader.",
+    summary: "Returns the status of the cluster. `?consistency=local` works without a leader.",
     success: Success::One(schema_of::<ClusterBody>()),
     ..READ
 };
 const MEMBERS: Spec = Spec {
     path: "/v1/cluster/members",
     operation: "list_members",
-    summary: "All members, by id, on one page.",
+    summary: "Lists all members by ID, on one page.",
     success: Success::List(schema_of::<MemberBody>()),
     ..READ
 };
 const HASH: Spec = Spec {
     path: "/v1/cluster/hash",
     operation: "get_hash",
-    summary: "State hashes of all members at one revision.",
-    query: &[parameter("revision", "The revision; the last one applied here if left out.")],
+    summary: "Returns the state hash of every member at one revision.",
+    query: &[parameter("revision", "The revision; default: the last one this node has applied.")],
     reads: Reads::None,
     success: Success::One(schema_of::<HashBody>()),
     ..READ
@@ -50,7 +50,7 @@ const CHANGE: Spec = Spec {
     tag: "cluster",
     permission: Permission::ClusterAdmin,
     budget: Budget::Unbounded,
-    // Membership and leadership are not rows: repeating them is harmless without a key.
+    // Membership and leadership are not rows, and repeating a change is harmless without a key.
     key: KeyRule::Unused,
     body_optional: true,
     codes: &[Code::ClusterChangeRejected, Code::NoQuorum, Code::NodeDraining],
@@ -59,7 +59,7 @@ const CHANGE: Spec = Spec {
 const ADD: Spec = Spec {
     path: "/v1/cluster/members",
     operation: "add_member",
-    summary: "Adds a waiting node as a learner.",
+    summary: "Adds a node that is waiting to join, as a learner.",
     body: Some(schema_of::<NewMember>()),
     body_optional: false,
     success: Success::One(schema_of::<MemberChangeBody>()),
@@ -69,14 +69,14 @@ const REMOVE: Spec = Spec {
     verb: Verb::Delete,
     path: "/v1/cluster/members/{id}",
     operation: "remove_member",
-    summary: "Removes a member; its id is never used again.",
+    summary: "Removes a member. Its ID is never used again.",
     status: 204,
     ..CHANGE
 };
 const PROMOTE: Spec = Spec {
     path: "/v1/cluster/members/{id}/promotions",
     operation: "promote_member",
-    summary: "Makes a learner in sync a voter.",
+    summary: "Makes a learner that is in sync a voter.",
     body: Some(schema_of::<EmptyBody>()),
     success: Success::One(schema_of::<MemberChangeBody>()),
     ..CHANGE
@@ -84,7 +84,7 @@ const PROMOTE: Spec = Spec {
 const TRANSFER: Spec = Spec {
     path: "/v1/cluster/leader-transfers",
     operation: "transfer_leader",
-    summary: "Hands leadership over and waits for it.",
+    summary: "Transfers leadership and waits until the new leader is known.",
     body: Some(schema_of::<Transfer>()),
     success: Success::One(schema_of::<LeaderTransferBody>()),
     ..CHANGE
@@ -92,7 +92,7 @@ const TRANSFER: Spec = Spec {
 const SNAPSHOT: Spec = Spec {
     path: "/v1/cluster/snapshots",
     operation: "take_snapshot",
-    summary: "Moves this node's snapshot mark now and purges what retention allows.",
+    summary: "Takes a snapshot of this node now and compacts its log as far as retention allows.",
     body: Some(schema_of::<EmptyBody>()),
     success: Success::One(schema_of::<SnapshotBody>()),
     ..CHANGE
@@ -132,7 +132,7 @@ struct MembersBody {
 async fn members(call: Call) -> Result<Answer, Problem> {
     let _limit = call.query.limit()?;
     if call.query.get("cursor").is_some() {
-        return Err(Problem::new(Code::CursorInvalid)); // No page has a next one.
+        return Err(Problem::new(Code::CursorInvalid)); // There is only one page.
     }
     let cluster = cluster(&call).await?;
     let data = cluster.members.iter().map(MemberBody::of).collect();
@@ -146,16 +146,16 @@ async fn hash(call: Call) -> Result<Answer, Problem> {
     call.shown(&HashBody::of(revision, nodes), revision)
 }
 
-/// A node that waits to be added.
+/// A node that is waiting to join.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMember {
     /// Unique in the cluster.
     #[schema(max_length = 64)]
     name: String,
-    /// Where its REST API is reached, `host:port`.
+    /// Address of its REST API, `host:port`.
     api: String,
-    /// Where its peer protocol is reached, `host:port`.
+    /// Address of its peer protocol, `host:port`.
     peer: String,
 }
 
@@ -167,7 +167,7 @@ struct MemberChangeBody {
     #[schema(example = "member")]
     object: &'static str,
     id: u64,
-    /// `learner` once added, `voter` once promoted.
+    /// `learner` after it was added, `voter` after its promotion.
     role: &'static str,
 }
 
@@ -198,16 +198,16 @@ async fn promote(call: Call) -> Result<Answer, Problem> {
     Ok(answer.located("/v1/cluster/members".to_owned()))
 }
 
-/// Who leads next.
+/// The next leader.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Transfer {
-    /// Id of a voter in sync; the most advanced one if left out.
+    /// ID of a voter that is in sync; default: the most advanced one.
     #[serde(default)]
     to: Option<u64>,
 }
 
-/// Who leads now.
+/// The current leader.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LeaderTransfer)]
 struct LeaderTransferBody {
@@ -224,7 +224,7 @@ async fn transfer(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::json(call.route, &body)?.located("/v1/cluster".to_owned()))
 }
 
-/// Where the mark is now.
+/// The snapshot.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Snapshot)]
 struct SnapshotBody {

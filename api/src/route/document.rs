@@ -1,4 +1,4 @@
-//! The OpenAPI document, a viewer for it, and the paragraphs about codes; all from the binary.
+//! The OpenAPI document, a viewer for it, and the page of error codes; all served from the binary.
 
 use std::sync::OnceLock;
 
@@ -22,35 +22,35 @@ const OPEN: Spec = Spec {
 const OPENAPI: Spec = Spec {
     path: "/openapi.json",
     operation: "openapi",
-    summary: "This document.",
+    summary: "Returns this document.",
     success: Success::Media("application/json"),
     ..OPEN
 };
 const VIEWER: Spec = Spec {
     path: "/docs",
     operation: "viewer",
-    summary: "A page that shows this document.",
+    summary: "Shows this document as a web page.",
     success: Success::Media("text/html"),
     ..OPEN
 };
 const SCRIPT: Spec = Spec {
     path: "/docs/viewer.js",
     operation: "viewer_script",
-    summary: "The script of the page.",
+    summary: "The script of the web page.",
     success: Success::Media("text/javascript"),
     ..OPEN
 };
 const STYLE: Spec = Spec {
     path: "/docs/viewer.css",
     operation: "viewer_style",
-    summary: "The style of the page.",
+    summary: "The style sheet of the web page.",
     success: Success::Media("text/css"),
     ..OPEN
 };
 const ERRORS: Spec = Spec {
     path: "/docs/errors",
     operation: "error_codes",
-    summary: "What each code means, whether the request ran, and what to do.",
+    summary: "Explains each error code: what happened, whether the request ran, and what to do.",
     success: Success::Media("text/markdown"),
     ..OPEN
 };

@@ -1,4 +1,4 @@
-//! Health and counters, for whoever keeps the node running. No token is looked at.
+//! Health and counters, for monitoring. Tokens are ignored.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,14 +20,14 @@ const OPEN: Spec = Spec {
 const LIVE: Spec = Spec {
     path: "/livez",
     operation: "live",
-    summary: "The process serves requests; also without a majority.",
+    summary: "Whether the process serves requests, with or without a quorum.",
     success: Success::One(schema_of::<HealthBody>()),
     ..OPEN
 };
 const READY: Spec = Spec {
     path: "/readyz",
     operation: "ready",
-    summary: "The node can take its share; otherwise 503 lists what it waits for.",
+    summary: "Whether the node is ready for traffic; otherwise 503 lists what it is waiting for.",
     success: Success::One(schema_of::<HealthBody>()),
     codes: &[Code::NotReady],
     ..OPEN
@@ -35,7 +35,7 @@ const READY: Spec = Spec {
 const METRICS: Spec = Spec {
     path: "/metrics",
     operation: "metrics",
-    summary: "Counters as Prometheus text.",
+    summary: "Returns metrics as Prometheus text.",
     success: Success::Media("text/plain"),
     ..OPEN
 };
@@ -45,7 +45,7 @@ pub(super) fn register(routes: Routes) -> Routes {
     routes.with(&LIVE, live).with(&READY, ready).with(&METRICS, metrics)
 }
 
-/// All is well.
+/// The node is healthy.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Health)]
 struct HealthBody {

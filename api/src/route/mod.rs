@@ -1,5 +1,5 @@
-//! The list of all routes. A route exists only here, with its [`Spec`]: the permission it needs
-//! and what it answers, and so what the OpenAPI document says about it.
+//! The list of all routes, each with its [`Spec`]: what it requires, what it responds with, and so
+//! what the OpenAPI document says about it.
 
 mod admin_event;
 mod admin_ledger;
@@ -59,13 +59,13 @@ mod tests {
     use crate::spec::{KeyRule, Verb};
 
     #[test]
-    fn ref05_every_route_declares_its_sender() {
+    fn every_route_declares_its_sender() {
         for spec in specs() {
             let open = spec.permission.is_public();
             let write = spec.verb != Verb::Get;
             assert!(
                 !(open && write),
-                "{} {} changes without a caller",
+                "{} {} changes state without a caller",
                 spec.verb.as_str(),
                 spec.path
             );
@@ -76,7 +76,29 @@ mod tests {
     }
 
     #[test]
-    fn operations_and_addresses_are_unique() {
+    fn permissions_md_has_every_route_with_its_permission_and_no_other() {
+        let (_, table) = include_str!("../../../docs/permissions.md")
+            .split_once("| route | permission |\n")
+            .expect("a table of routes");
+        let rows = table.lines().skip(1).take_while(|line| !line.is_empty());
+        let documented: Vec<String> = rows.map(str::to_owned).collect();
+        let specs = specs();
+        let coded = specs.iter().filter(|spec| !spec.hidden).map(|spec| {
+            let (verb, permission) = (spec.verb.as_str(), spec.permission.as_str());
+            format!("| `{verb} {}` | `{permission}` |", spec.path)
+        });
+        let (coded, unique): (BTreeSet<String>, BTreeSet<String>) =
+            (coded.collect(), documented.iter().cloned().collect());
+        assert_eq!(unique, coded);
+        assert_eq!(unique.len(), documented.len(), "a route is listed twice");
+        let used: BTreeSet<_> = specs.iter().map(|spec| spec.permission.as_str()).collect();
+        let all: BTreeSet<_> =
+            Permission::ALL.iter().map(|permission| permission.as_str()).collect();
+        assert_eq!(used, all);
+    }
+
+    #[test]
+    fn operations_and_paths_are_unique() {
         let specs = specs();
         let operations: BTreeSet<_> = specs.iter().map(|spec| spec.operation).collect();
         let addresses: BTreeSet<_> =
@@ -87,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_units_or_money_demands_a_key() {
+    fn routes_that_move_stock_or_money_require_a_key() {
         for spec in specs() {
             let moves = ["orders", "cancellations", "returns", "return-receipts"]
                 .into_iter()

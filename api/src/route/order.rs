@@ -1,4 +1,4 @@
-//! Orders of the caller. Another's order and no order give the same 404.
+//! The caller's orders. Another customer's order gives the same 404 as no order.
 
 use firstcome_domain::command::{OrderCancel, OrderConfirm, OrderCreate, OrderReturn, WantedLine};
 use firstcome_domain::id::OrderId;
@@ -7,7 +7,7 @@ use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{LINE_QUANTITY_MAX, LINES_MAX, Sealed};
 use firstcome_domain::{Action, Done, Outcome, View as _};
 use firstcome_raft::Reply;
-use firstcome_storage::query::{OrderFilter, OrderPlace};
+use firstcome_storage::query::OrderFilter;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,21 +15,21 @@ use uuid::Uuid;
 use super::routes::Routes;
 use crate::body::EmptyBody;
 use crate::budget::Budget;
-use crate::call::{Answer, Call, unexpected};
+use crate::call::{Answer, Call, PageRequest, unexpected};
 use crate::fields::{Fields, MoneyBody};
 use crate::paging::ListName;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::resource::order::OrderBody;
 use crate::seal::{Address, open_address, seal_address};
-use crate::spec::{KeyRule, ORDER, Spec, Success, parameter, schema_of};
+use crate::spec::{KeyRule, Spec, Success, parameter, schema_of};
 
 /// `POST /v1/orders`: the hot path.
 pub(crate) const CREATE: Spec = Spec {
     path: "/v1/orders",
     operation: "create_order",
     tag: "orders",
-    summary: "Sets units aside for the caller until pay_by, all lines or nothing.",
+    summary: "Places an order: holds its units until `pay_by`, all lines or none.",
     budget: Budget::Purchase,
     key: KeyRule::Required,
     body: Some(schema_of::<NewOrder>()),
@@ -55,8 +55,9 @@ const LIST: Spec = Spec {
     path: "/v1/orders",
     operation: "list_orders",
     tag: "orders",
-    summary: "The caller's orders by ticket, newest first unless asked otherwise.",
-    query: &[parameter("status", "Only orders in this status."), ORDER],
+    summary: "Lists the caller's orders by ticket, newest first by default.",
+    query: &[parameter("status", "Only orders in this status.")],
+    sortable: true,
     success: Success::List(schema_of::<OrderBody>()),
     ..Spec::GET
 };
@@ -64,7 +65,7 @@ const GET: Spec = Spec {
     path: "/v1/orders/{id}",
     operation: "get_order",
     tag: "orders",
-    summary: "One order of the caller, with its address.",
+    summary: "Returns one of the caller's orders, with its address.",
     success: Success::One(schema_of::<OrderBody>()),
     ..Spec::GET
 };
@@ -78,7 +79,7 @@ const STEP: Spec = Spec {
 const CANCEL: Spec = Spec {
     path: "/v1/orders/{id}/cancellations",
     operation: "cancel_order",
-    summary: "Calls an unpaid or paid order off.",
+    summary: "Cancels an unpaid or paid order.",
     key: KeyRule::Required,
     codes: &[Code::NotCancelable, Code::PaymentInProgress],
     ..STEP
@@ -86,7 +87,7 @@ const CANCEL: Spec = Spec {
 const RETURN: Spec = Spec {
     path: "/v1/orders/{id}/returns",
     operation: "return_order",
-    summary: "Sends a delivered order back.",
+    summary: "Requests the return of a delivered order.",
     key: KeyRule::Required,
     codes: &[Code::NotReturnable],
     ..STEP
@@ -94,7 +95,7 @@ const RETURN: Spec = Spec {
 const RECEIVE: Spec = Spec {
     path: "/v1/orders/{id}/receptions",
     operation: "confirm_order",
-    summary: "Keeps a delivered order for good.",
+    summary: "Confirms a delivered order; it can no longer be returned.",
     codes: &[Code::WrongStatus],
     ..STEP
 };
@@ -110,20 +111,20 @@ pub(super) fn register(routes: Routes) -> Routes {
         .with(&RECEIVE, |call: Call| step(call, |id| Action::OrderConfirm(OrderConfirm { id })))
 }
 
-/// What is wanted, and where it goes.
+/// The lines to order, and the delivery address.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewOrder {
-    /// 1 to 20 lines, all or nothing; lines on one target are summed.
+    /// 1 to 20 lines, ordered together or not at all. Lines with the same target are added up.
     #[schema(min_items = 1, max_items = 20)]
     lines: Vec<NewLine>,
-    /// A saved address; or send `address`.
+    /// A saved address, instead of `address`.
     #[serde(default)]
     address_id: Option<String>,
-    /// Needed unless every product is marked `no_shipping`.
+    /// Required unless every product has `no_shipping`.
     #[serde(default)]
     address: Option<Address>,
-    /// The total the buyer saw; another total is refused with `price_changed`.
+    /// The total the buyer saw. If it differs, the order is refused with `price_changed`.
     #[serde(default)]
     expected_total: Option<MoneyBody>,
 }
@@ -132,10 +133,10 @@ pub(crate) struct NewOrder {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewLine {
-    /// `sal_...`; either this or `product_id`.
+    /// `sal_...`; send either this or `product_id`.
     #[serde(default)]
     sale_id: Option<String>,
-    /// `prd_...`, for general stock.
+    /// `prd_...`, to order from general stock.
     #[serde(default)]
     product_id: Option<String>,
     #[schema(minimum = 1, maximum = 100)]
@@ -143,15 +144,15 @@ struct NewLine {
 }
 
 impl NewLine {
-    /// The wanted line; `None` when its target cannot exist.
+    /// The line of the command; `None` if its target cannot exist.
     fn wanted(&self, at: usize, fields: &mut Fields) -> Option<WantedLine> {
         let right = (1..=LINE_QUANTITY_MAX).contains(&self.quantity);
-        fields.check(right, &format!("/lines/{at}/quantity"), "out_of_range", "1 to 100");
+        fields.check(right, &format!("/lines/{at}/quantity"), "out_of_range", "must be 1 to 100");
         let target = match (&self.sale_id, &self.product_id) {
             (Some(id), None) => id.parse().map(PoolId::Sale).ok(),
             (None, Some(id)) => id.parse().map(PoolId::Product).ok(),
             _ => {
-                let detail = "name either sale_id or product_id";
+                let detail = "must have either sale_id or product_id";
                 fields.wrong(format!("/lines/{at}"), "invalid", detail);
                 None
             }
@@ -161,24 +162,24 @@ impl NewLine {
 }
 
 impl NewOrder {
-    /// Checks everything that needs no rows; seals the address for its owner.
+    /// Checks everything that needs no rows, and seals the address for its owner.
     pub(super) fn into_command(self, call: &Call) -> Result<OrderCreate, Problem> {
         let mut fields = Fields::default();
         let some = (1..=LINES_MAX).contains(&self.lines.len());
-        fields.check(some, "/lines", "out_of_range", "1 to 20 lines");
+        fields.check(some, "/lines", "out_of_range", "must have 1 to 20 lines");
         let wanted = self.lines.iter().enumerate();
         let wanted: Vec<_> = wanted.map(|(at, line)| line.wanted(at, &mut fields)).collect();
         let both = self.address.is_some() && self.address_id.is_some();
-        fields.check(!both, "/address_id", "invalid", "send address or address_id, not both");
+        fields.check(!both, "/address_id", "invalid", "must not be sent with address");
         let address = self.address.map(|address| address.clean("/address", &mut fields));
         let expected_total =
             self.expected_total.and_then(|total| fields.total("/expected_total", &total));
         fields.finish()?;
-        // Saved addresses do not exist yet: an id names nothing.
+        // There are no saved addresses yet.
         if self.address_id.is_some() {
             return Err(Problem::new(Code::NotFound).detail("There is no such address."));
         }
-        // Likewise a target that is no id of its kind.
+        // Text that is not an id of its kind names no target either.
         let lines = wanted.into_iter().collect::<Option<Vec<_>>>();
         let lines = lines.ok_or_else(|| {
             Problem::new(Code::NotFound).detail("There is no such sale or product.")
@@ -219,13 +220,8 @@ pub(super) fn status_of(query: &Query) -> Result<Option<Status>, Problem> {
 async fn list(call: Call) -> Result<Answer, Problem> {
     let customer = call.caller()?.id;
     let status = status_of(&call.query)?;
-    let limit = call.query.limit()?;
-    let list = ListName::new("orders")
-        .filter("customer", Some(&customer.to_string()))
-        .filter("status", call.query.get("status"))
-        .filter("order", call.query.get("order"));
-    let direction = call.query.direction()?;
-    let after: Option<OrderPlace> = call.after(&list)?;
+    let list = ListName::new("orders").filter("customer", Some(&customer.to_string()));
+    let PageRequest { list, direction, after, limit } = call.page_of(list, &["status"])?;
     let filter = OrderFilter { customer: Some(customer), status, ..OrderFilter::default() };
     let read = call.read(|view| view.orders(filter, direction, after, limit)).await?;
     let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
@@ -239,7 +235,7 @@ async fn get(call: Call) -> Result<Answer, Problem> {
     let address = order.address.as_ref().map(|sealed| {
         let address = open_address(&call.app.keys, owner, sealed);
         address.ok_or_else(|| {
-            tracing::error!(order = %id, "an address does not open: is a master key version missing?");
+            tracing::error!(order = %id, "cannot open an address: is a version of the master key missing?");
             Problem::new(Code::Internal)
         })
     });

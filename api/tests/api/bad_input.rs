@@ -1,4 +1,4 @@
-//! What a client can get wrong, one test each.
+//! Client errors, one test each.
 
 use firstcome_domain::Role;
 use serde_json::json;
@@ -98,7 +98,7 @@ async fn malformed_token_is_401() {
 }
 
 #[tokio::test]
-async fn ref02_sale_commands_need_operator() {
+async fn sale_commands_need_operator() {
     let site = Site::start().await;
     let sale = site.sale(1, 1).await;
     let path = format!("/v1/admin/sales/{}/pauses", sale["id"].as_str().unwrap());
@@ -112,7 +112,7 @@ async fn ref02_sale_commands_need_operator() {
 }
 
 #[tokio::test]
-async fn ref03_identity_headers_are_ignored() {
+async fn identity_headers_are_ignored() {
     let site = Site::start().await;
     let admin = "usr_00000000000000000000000001";
     for name in ["x-authenticated-user", "x-authenticated-role", "x-user-id", "x-forwarded-user"] {
@@ -140,12 +140,12 @@ async fn wrong_role_is_403_on_every_staff_area() {
 }
 
 #[tokio::test]
-async fn ref01_other_users_rows_are_not_found() {
+async fn other_users_rows_are_not_found() {
     let site = Site::start().await;
     let sale = site.sale(2, 1).await;
     let order = site.order(1, "k", &sale, 1).send().await.is(201);
     let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
-    // Staff are customers here too: others' orders are reached under /v1/admin only.
+    // Staff act as customers here: they reach other customers' orders only under /v1/admin.
     for stranger in [site.customer(2), site.admin()] {
         site.get(&path).token(&stranger).send().await.is_problem(404, "not_found");
         for step in ["cancellations", "returns", "receptions"] {
@@ -181,7 +181,7 @@ async fn reused_idempotency_key_is_422() {
     let sale = site.sale(5, 5).await;
     site.order(1, "same", &sale, 1).send().await.is(201);
     site.order(1, "same", &sale, 2).send().await.is_problem(422, "idempotency_key_reused");
-    // Another caller's key is another key.
+    // The same key of another caller is a different key.
     site.order(2, "same", &sale, 2).send().await.is(201);
 }
 
@@ -261,7 +261,7 @@ async fn sale_after_its_window_is_closed() {
         let sale = reply.json();
         site.order(1, "k", &sale, 1).send().await.is_problem(409, "sale_closed");
     } else {
-        // A window that is already over may be refused at once.
+        // A sale that would already be over may be refused at once.
         assert_eq!(reply.status, 422);
         let sale = site.sale_of(&product, json!({})).await;
         let path = format!("/v1/admin/sales/{}/closures", sale["id"].as_str().unwrap());
@@ -301,7 +301,7 @@ async fn ids_of_other_kinds_are_not_found() {
 }
 
 #[tokio::test]
-async fn ref46_malformed_input_is_a_client_error() {
+async fn malformed_input_is_a_client_error() {
     let site = Site::start().await;
     let token = site.operator();
     for body in [

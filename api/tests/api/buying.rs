@@ -1,4 +1,4 @@
-//! Buying: what a customer sees of sales, orders and lost races.
+//! Buying: what customers see of sales, orders and sold-out stock.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ async fn a_purchase_has_the_documented_shape() {
 }
 
 #[tokio::test]
-async fn ref35_same_key_same_outcome() {
+async fn same_key_same_outcome() {
     let site = Site::start().await;
     let sale = site.sale(1, 1).await;
     let first = site.order(1, "k", &sale, 1).send().await;
@@ -62,7 +62,7 @@ async fn a_refusal_is_replayed_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn ref41_lost_race_is_sold_out() {
+async fn lost_race_is_sold_out() {
     let site = Site::start().await;
     let sale = site.sale(3, 1).await;
     let asks = (0..12_u128).map(|user| site.order(100 + user, "k", &sale, 1).send());
@@ -79,7 +79,7 @@ async fn ref41_lost_race_is_sold_out() {
 }
 
 #[tokio::test]
-async fn ref39_refusal_is_never_success_or_crash() {
+async fn refusal_is_never_success_or_crash() {
     let site = Site::start().await;
     let sale = site.sale(2, 1).await;
     let order = site.order(1, "a", &sale, 1).send().await.is(201);
@@ -126,7 +126,7 @@ async fn a_settlement_takes_a_key_but_needs_none() {
 }
 
 #[tokio::test]
-async fn ref40_failure_never_looks_sold_out() {
+async fn failure_never_looks_sold_out() {
     let site = Site::start().await;
     let missing = json!({ "id": "sal_00000000000000000000000001" });
     site.order(1, "k", &missing, 1).send().await.is_problem(404, "not_found");
@@ -140,7 +140,7 @@ async fn ref40_failure_never_looks_sold_out() {
 }
 
 #[tokio::test]
-async fn ref38_reads_show_window_and_phase() {
+async fn reads_show_window_and_phase() {
     let site = Site::start().await;
     let product = site.product("T-shirt", 10).await;
     let (opens_at, closes_at) = (site.instant(3_600_000), site.instant(7_200_000));

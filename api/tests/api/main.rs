@@ -1,5 +1,5 @@
-//! The HTTP side as a client sees it: a real one-node cluster in a temporary directory, the real
-//! router, a real loopback socket.
+//! The API as a client sees it: a real one-node cluster in a temporary directory, the real router,
+//! and a real loopback socket.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
 

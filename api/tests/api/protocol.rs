@@ -120,7 +120,7 @@ async fn documents_are_served_from_the_binary() {
 }
 
 #[tokio::test]
-async fn the_ceiling_route_proposes_nothing() {
+async fn the_noop_route_proposes_nothing() {
     let site = Site::start().await;
     let sale = site.sale(5, 5).await;
     let body = json!({ "lines": [{ "sale_id": sale["id"], "quantity": 1 }] });
@@ -156,7 +156,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn ref57_no_secret_in_output() {
+async fn no_secret_in_output() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -192,7 +192,7 @@ async fn ref57_no_secret_in_output() {
 }
 
 #[tokio::test]
-async fn a_body_that_no_route_wants_leaves_the_connection_usable() {
+async fn an_unread_body_leaves_the_connection_usable() {
     let site = Site::start().await;
     let body = "x".repeat(1 << 20);
     for (line, status) in [("POST /v1/nothing", 404), ("PUT /v1/orders", 405), ("GET /livez", 200)]
@@ -208,7 +208,7 @@ async fn a_body_that_no_route_wants_leaves_the_connection_usable() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_too_long_gets_a_document() {
+async fn a_uri_that_is_too_long_gets_a_problem_document() {
     let site = Site::start().await;
     for length in [9_000, 20_000, 60_000] {
         let reply = site.get(&format!("/v1/products?q={}", "a".repeat(length))).send().await;

@@ -1,4 +1,4 @@
-//! Without a majority: writes are refused fast and honestly, local reads go on.
+//! Without a quorum, writes fail fast with a true `executed`, and local reads still work.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ async fn without_a_majority_writes_are_503_and_local_reads_answer() {
     site.led().await;
     let sale = site.sale(5, 5).await;
     two.shutdown().await;
-    // The first refusal may have to wait for the deadline of a commit that was on its way.
+    // The first failure may have to wait for the timeout of an in-flight commit.
     let lost = tokio::time::timeout(Duration::from_secs(30), async {
         while site.node.linearize().await.is_ok() {
             tokio::task::yield_now().await;

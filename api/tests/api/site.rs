@@ -1,4 +1,4 @@
-//! One node with its HTTP side, and a client that sees bytes.
+//! A node that serves the API, and a client that sees every byte.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Site {
     _dir: TempDir,
 }
 
-/// An answer, whole.
+/// A whole response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -37,7 +37,7 @@ impl Reply {
             .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// Checks everything that each problem document promises.
+    /// Checks what every problem document promises, and returns it.
     #[track_caller]
     pub(crate) fn is_problem(&self, status: u16, code: &str) -> Value {
         let json = self.json();
@@ -61,7 +61,7 @@ impl Reply {
     }
 }
 
-/// A request that is being put together.
+/// A request under construction.
 pub(crate) struct Ask<'s> {
     site: &'s Site,
     method: &'static str,
@@ -154,10 +154,10 @@ impl Site {
                 tokio::task::yield_now().await;
             }
         });
-        led.await.expect("somebody leads");
+        led.await.expect("a leader is elected");
     }
 
-    /// Sends bytes, reads until the node closes.
+    /// Sends bytes and reads until the node closes the connection.
     pub(crate) async fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
@@ -203,7 +203,7 @@ impl Site {
         format!("{date}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
     }
 
-    /// A product that needs no address.
+    /// A product that can be ordered without an address.
     pub(crate) async fn product(&self, name: &str, stock: u64) -> Value {
         let price = json!({ "amount": 15000, "currency": "KRW" });
         let body = json!({ "name": name, "price": price, "stock": stock, "no_shipping": true });
@@ -211,7 +211,7 @@ impl Site {
         ask.send().await.is(201)
     }
 
-    /// An open sale of a fresh product.
+    /// An open sale of a new product.
     pub(crate) async fn sale(&self, units: u64, limit: u32) -> Value {
         let product = self.product("T-shirt", units).await;
         self.sale_of(&product, json!({ "units": units, "per_customer_limit": limit })).await

@@ -1,4 +1,4 @@
-//! Staff: products, sales, units, orders of everybody, records, settings.
+//! Staff: products, sales, stock, all orders, ledger, events, settings.
 
 use serde_json::json;
 
