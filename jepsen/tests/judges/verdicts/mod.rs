@@ -1,0 +1,110 @@
+//! The checkers, one change at a time: a run in which everything is right, one thing changed in it,
+//! and the verdict that must follow, with the facts that its notes must name.
+//!
+//! Facts are ids, nodes, revisions and counts. How a note is worded is free.
+
+mod coverage;
+mod fixture;
+mod nodes;
+mod once;
+mod sessions;
+mod stock;
+mod wgl;
+mod witness;
+
+use firstcome_jepsen::judge::check::{CHECKERS, RunMetadata, Verdict};
+use serde_json::{Value, json};
+
+use Verdict::{False, True, Unknown};
+use fixture::{Run, stock as accounts};
+
+/// What is changed, the verdict, and the facts that one note names; `!` begins what it must not
+/// name. A true finding without facts has no notes at all.
+type Case = (fn(&mut Run), Verdict, &'static [&'static str]);
+
+/// Judges every case with this checker.
+#[track_caller]
+fn check(checker: &str, cases: &[Case]) {
+    for (at, (change, verdict, facts)) in cases.iter().enumerate() {
+        let mut run = Run::right();
+        change(&mut run);
+        let finding = run.finding(checker);
+        let place = format!("case {at} of {checker}, {facts:?}: {finding:?}");
+        assert_eq!(finding.verdict, *verdict, "{place}");
+        if *verdict == True && facts.is_empty() {
+            assert!(finding.notes.is_empty(), "{place}");
+            continue;
+        }
+        let names = |note: &String, fact: &&str| match fact.strip_prefix('!') {
+            Some(other) => !note.contains(other),
+            None => note.contains(*fact),
+        };
+        let names_all = |note: &String| facts.iter().all(|fact| names(note, fact));
+        assert!(finding.notes.iter().any(names_all), "{place}");
+    }
+}
+
+#[test]
+fn what_is_right_is_called_right_by_every_judge() {
+    let run = Run::right();
+    for checker in CHECKERS.iter().filter(|c| c.name != "coverage") {
+        let finding = run.finding(checker.name);
+        assert_eq!(finding.verdict, True, "{finding:?}");
+        assert!(finding.looked_at > 0, "{finding:?}");
+    }
+}
+
+#[test]
+fn a_judge_is_asked_about_what_it_knows() {
+    let asked = |workload: &str| -> Vec<&str> {
+        let test = RunMetadata { workload: workload.into(), ..RunMetadata::default() };
+        CHECKERS.iter().filter(|c| (c.applies)(&test)).map(|c| c.name).collect()
+    };
+    let always =
+        ["witness", "wgl", "once", "convergence", "recovery", "contract", "log_scan", "coverage"];
+    let sells = ["oversell", "undersell", "conservation"];
+    for (workload, more) in [
+        ("register", &[][..]),
+        ("flash_sale", &sells),
+        ("order_set", &["oversell", "undersell", "conservation", "set_full"]),
+        ("cold_start", &["oversell", "undersell", "conservation", "set_full"]),
+        ("sessions", &["oversell", "undersell", "conservation", "session"]),
+    ] {
+        let mut expected: Vec<&str> = always.iter().chain(more).copied().collect();
+        let mut found = asked(workload);
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{workload}");
+    }
+    // Their holds end, so nothing of them can be searched.
+    for workload in ["conservation", "deadline"] {
+        assert!(!asked(workload).contains(&"wgl"), "{workload}");
+    }
+}
+
+#[test]
+fn the_first_error_has_the_moment_in_which_it_was_asked() {
+    let mut run = Run::right();
+    // A read at the same revision, before it, is not what was decided there.
+    run.lines[2]["f"] = json!("stock");
+    run.lines[3]["f"] = json!("stock");
+    run.lines[3]["value"] = accounts(2, [2, 0, 0, 0]);
+    run.lines[3]["rev"] = json!(12);
+    run.each_dump(|dump| {
+        dump.orders[0].customer = "usr_b".into();
+        dump.ledger.as_mut().unwrap()[0].quantity = 1;
+    });
+    let finding = run.finding("conservation");
+    assert_eq!(finding.verdict, False);
+    let asked = run.lines.iter().find(|line| line["key"] == "k-2").unwrap();
+    assert_eq!(json!(finding.first_at), asked["t"], "{finding:?}");
+}
+
+#[test]
+fn an_operation_that_nobody_knows_is_refused() {
+    let mut run = Run::right();
+    run.keyed(90, "time", "", Value::Null, json!({"now": "2026-01-01T00:00:00.000Z"}), 30);
+    run.evidence();
+    run.keyed(90, "dance", "", Value::Null, Value::Null, 30);
+    assert!(run.read().is_err());
+}
