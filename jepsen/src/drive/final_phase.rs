@@ -1,5 +1,5 @@
-//! How a run ends once everything is healed: what is open is brought to an end, every sale is sold
-//! out to fresh buyers, and every node is dumped.
+//! The end of a run on a healed cluster: open requests are completed, every sale is sold out to
+//! fresh buyers, and every node is dumped.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,10 +20,10 @@ use crate::record::rows::{edit_row, event_row, ledger_row, order_row, product_ro
 use crate::record::run_event::SOLD_OUT_PHASE;
 use crate::seed::Seed;
 
-/// Longest sell-out; nodes that answer need a fraction of it.
+/// Time limit of the sell-out; a working cluster needs a fraction of it.
 const SELL_OUT_LIMIT: Duration = Duration::from_mins(5);
 
-/// Settles what is unpaid, then lets fresh buyers have every unit that is left of every sale.
+/// Settles every unpaid order, then lets fresh buyers buy every unit that is left of every sale.
 pub fn sell_out(
     live: &LiveRun,
     admin: &mut AdminClient,
@@ -52,7 +52,7 @@ pub fn sell_out(
                 bail!("the stock of {} cannot be read", sale.id);
             };
             let left = stock.get("available").and_then(Value::as_u64).unwrap_or(0);
-            // One more than is left of the last unit: the refusal is part of the phase.
+            // Asks for at least one unit even if none is left: the refusal is part of the phase.
             let order = invocation::order(customer, &key(), &sale.id, left.clamp(1, sale.limit));
             let reply = client_loop.until_known(&order);
             if let Some(order) = reply.text("order") {
@@ -66,9 +66,9 @@ pub fn sell_out(
     Ok(())
 }
 
-/// Writes what every node shows in the end; an error names the nodes that show nothing. Of a run
-/// that went on with older data (`baseline` is its last revision) only the rows of its own sales
-/// and events are asked for.
+/// Writes what every node shows at the end; an error names the nodes that show nothing. If the run
+/// continued with older data (`baseline` is its last revision), only the rows of its own sales and
+/// events are read.
 pub fn dump(
     live: &LiveRun,
     admin: &mut AdminClient,
@@ -79,7 +79,7 @@ pub fn dump(
 ) -> anyhow::Result<()> {
     let place = dir.join("dump");
     fs::create_dir_all(&place)?;
-    // Any node that answers will do: one that does not must not hide what the others show.
+    // Any node that answers will do, so that one broken node does not hide what the others show.
     let mut asked = live.nodes.iter().map(|(_, api)| admin.hashes(*api, live.nodes.len()));
     let reply = asked.find_map(Result::ok).context("no node tells its hash")?;
     let mut silent = Vec::new();

@@ -10,7 +10,7 @@ use crate::drive::cluster::process::Cluster;
 use crate::record::inspect::Inspected;
 use crate::record::json_file::write_json;
 
-/// Looks into every data directory of a run whose nodes have stopped.
+/// Inspects every data directory of a run whose nodes have stopped.
 pub fn inspect(cluster: &Cluster, dir: &Path) -> anyhow::Result<Vec<Inspected>> {
     let mut found = Vec::new();
     let data = dir.join("data");

@@ -1,4 +1,4 @@
-//! Going on where an earlier run ended: a soak is many runs over one set of data directories.
+//! Continues where an earlier run ended: a soak is many runs on the same data directories.
 //!
 //! The new run has ports of its own. Members know each other by the addresses of the first run, so
 //! every node is told what to dial instead.
@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 
 use crate::record::inspect;
 
-/// Gives a prepared run the key and the data directories of an earlier one, which loses them.
+/// Moves the key and the data directories of an earlier run into a prepared one.
 pub fn take_over(previous: &Path, dir: &Path) -> anyhow::Result<()> {
     let data = previous.join("data");
     ensure!(data.is_dir(), "{} has no data directories to go on with", previous.display());
@@ -26,11 +26,11 @@ pub fn take_over(previous: &Path, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// For so long after a run its paid orders are not shipped and its receipts kept.
+/// For this long after a run its paid orders are not shipped and its receipts are kept.
 const SAME_FOR: Duration = Duration::from_hours(23);
 
-/// What of the state that the nodes of an earlier run were stopped with is not there any more; they
-/// tell a revision and their hashes at it.
+/// Compares the state after the start with the state at the end of the earlier run; returns what is
+/// missing. The nodes now report a revision and their hashes at it.
 pub fn missing_state(
     previous: &Path,
     (revision, hashes): &(u64, BTreeMap<String, String>),
@@ -46,7 +46,7 @@ pub fn missing_state(
             "{node} was stopped at revision {was}, all are at {revision} now"
         )]);
     }
-    // Nobody has asked for anything since, and after a sell-out nothing ends by itself for a day.
+    // No request was sent since, and after a sell-out nothing expires for a day.
     let place = previous.join("inspect.json");
     let age = fs::metadata(&place)?.modified()?.elapsed().unwrap_or_default();
     if age > SAME_FOR {
@@ -60,7 +60,7 @@ pub fn missing_state(
     Ok(others.map(reply).collect())
 }
 
-/// What to dial for each node listed in a configuration.
+/// What to dial for each node of a configuration.
 fn dial(config: &str) -> String {
     let mut pairs = String::new();
     for line in config.lines() {
@@ -70,7 +70,7 @@ fn dial(config: &str) -> String {
         };
         if let (Some(name), Some(peer)) = (field("{ name"), field("peer")) {
             let comma = if pairs.is_empty() { "" } else { ", " };
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             _ = write!(pairs, "{comma}{name} = \"{peer}\"");
         }
     }

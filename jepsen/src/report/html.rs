@@ -1,4 +1,4 @@
-//! The page itself: plain HTML with its style and drawings inside.
+//! The page: plain HTML with its style and its charts inside.
 
 use crate::judge::check::wgl::{OperationText, StuckObject};
 use crate::judge::check::{Evidence, Finding, Judgement, Verdict};
@@ -8,11 +8,11 @@ use super::{plot, summary, timeline};
 
 const STYLE: &str = include_str!("style.css");
 
-/// What goes into a page.
+/// The contents of a page.
 pub(super) struct Contents<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) judgement: &'a Judgement,
-    /// When the first wrong thing was asked, where that is known.
+    /// When the first wrong thing was requested, if known.
     pub(super) first_error: Option<u64>,
     pub(super) stuck: Vec<StuckObject>,
     /// What the nodes logged around the first error.
@@ -43,7 +43,7 @@ pub(super) fn page(contents: &Contents<'_>) -> String {
     )
 }
 
-/// Makes text harmless inside of HTML.
+/// Escapes text for HTML.
 pub(super) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -58,12 +58,12 @@ pub(super) fn escape(text: &str) -> String {
     safe
 }
 
-/// An instant of the run in seconds.
+/// A time of the run, in seconds.
 pub(super) fn seconds(ns: u64) -> String {
     format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1_000)
 }
 
-/// A number in groups of three.
+/// A number with its digits in groups of three.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -384,7 +384,7 @@ fn excerpt(contents: &Contents<'_>, at: u64) -> String {
     )
 }
 
-/// Level and message of a JSON line, with its other fields; other lines as they are.
+/// Level, message and other fields of a JSON line; other lines unchanged.
 fn shortened(text: &str) -> String {
     let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_str(text) else {
         return text.to_owned();

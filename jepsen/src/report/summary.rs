@@ -1,5 +1,5 @@
-//! What a report says in words: the verdict in one sentence, what each checker means, what was
-//! claimed, what was asked and what was not looked at.
+//! The words of a report: the verdict in one sentence, the meaning of each checker, the claims,
+//! what was requested, and what was not tested.
 
 use std::collections::BTreeMap;
 
@@ -100,7 +100,7 @@ pub fn unit(checker: &str) -> &'static str {
     }
 }
 
-/// The verdict in plain words.
+/// The verdict in one sentence.
 pub(super) fn sentence(evidence: &Evidence, judgement: &Judgement, error: Option<u64>) -> String {
     let named = |verdict: Verdict| -> Vec<&str> {
         let of = judgement.findings.iter().filter(|finding| finding.verdict == verdict);
@@ -136,7 +136,7 @@ pub(super) fn sentence(evidence: &Evidence, judgement: &Judgement, error: Option
     }
 }
 
-/// What follows from the verdict for the reader.
+/// What the verdict means for the reader.
 pub(super) const fn consequence(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::True => {
@@ -166,7 +166,7 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// The worst word on a claim among the checkers that were asked.
+/// The worst verdict of the checkers for a claim.
 pub(super) fn word_on<'a>(
     judgement: &'a Judgement,
     checkers: &[&str],
@@ -177,7 +177,7 @@ pub(super) fn word_on<'a>(
     Some((worst, asked.iter().map(|finding| finding.checker.as_str()).collect()))
 }
 
-/// How often each operation was asked and how it ended.
+/// How often each operation was requested, and how it ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Counts {
     pub(super) asked: u64,
@@ -213,7 +213,7 @@ pub(super) fn operations(evidence: &Evidence) -> (BTreeMap<&str, Counts>, BTreeM
     (counts, refusals)
 }
 
-/// Faults by kind: how many were begun, and how many are known to have taken effect.
+/// Faults by kind: how many began, and how many took effect.
 pub(super) fn faults(evidence: &Evidence) -> BTreeMap<String, (u64, u64)> {
     let mut counted: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for band in bands(evidence) {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     /// One node was killed, a member was added as a step, clocks were set forward, and one fault
-    /// was left out.
+    /// was skipped.
     fn evidence() -> Evidence {
         let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions/valid/whole_life");
         let mut evidence = Evidence::read(&place).unwrap();

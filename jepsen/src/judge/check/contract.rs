@@ -1,4 +1,4 @@
-//! Every answer is one the contract allows; the client marks those that are not.
+//! Every response is one that the contract allows. The recorder marks those that are not.
 
 use super::{Evidence, Finding};
 use crate::record::classify::BREACH;

@@ -1,5 +1,5 @@
-//! Same state everywhere: nodes at one revision have one hash and show the same rows; what they
-//! leave on disk has the hash they told, and its rows keep every invariant.
+//! All nodes hold the same state: nodes at one revision report the same hash and the same rows, and
+//! the files they leave behind have that hash and keep every invariant.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// The files of the stopped nodes against each other and against what the nodes told.
+/// Compares the files of the stopped nodes with each other and with the reported hashes.
 fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     let online = evidence.dumps.iter().filter_map(|dump| {
         Some((dump.revision, (format!("{} online", dump.node), dump.hash.clone()?)))
@@ -79,7 +79,7 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     }
 }
 
-/// Whether the nemesis spoilt the files that this node has now.
+/// Whether the nemesis damaged the files that this node has now.
 fn is_spoilt(evidence: &Evidence, node: &str) -> bool {
     injected(&evidence.history.faults)
         .any(|fault| fault.is(&["flip"]) && fault.is_on(node) && !fault.ended_in_a_replacement())

@@ -1,6 +1,6 @@
-//! No node says what no healthy node says: a panic, a broken invariant, corrupt data.
+//! No node logs what a healthy node never logs: a panic, a broken invariant, corrupt data.
 //!
-//! A fault of that kind that the nemesis put on that node is let off: a node that was given a
+//! A line is allowed if the nemesis injected a fault of that kind into that node: a node with a
 //! flipped bit should say that its file is corrupt.
 
 use super::injected::{Injected, injected};
@@ -26,7 +26,7 @@ pub fn check(evidence: &Evidence) -> Finding {
             }
         }
     }
-    // A simulation has no logs of its own.
+    // A simulation has no log files.
     let is_live = !evidence.metadata.binary.is_empty();
     if is_live && evidence.logs.logs == 0 {
         finding.unsure("the run has no node logs");
@@ -37,7 +37,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// Whether the nemesis asked for it, on this node and just then.
+/// Whether the nemesis caused this line, on this node and at this time.
 fn explains(fault: &Injected<'_>, line: &Line, at: Option<u64>) -> bool {
     let text = line.text.to_ascii_lowercase();
     let words: &[&str] = if text.contains("bug: failpoint") || text.contains("panic") {

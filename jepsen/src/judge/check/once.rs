@@ -1,4 +1,4 @@
-//! Exactly once: one key has one effect and one answer, and a `fail` has none.
+//! Exactly once: one key has one effect and one answer, and a `fail` has no effect.
 
 use std::collections::BTreeMap;
 
@@ -66,8 +66,8 @@ fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
     }
 }
 
-/// Who is told that a key was used otherwise is right if somebody may have used it otherwise by then,
-/// whether or not that was answered.
+/// A key may be refused as used with another body only if somebody may have used it so by then,
+/// answered or not.
 fn refused_as_used(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
     for refused in attempts.iter().filter(|attempt| is_reuse(attempt)) {
         let used_otherwise = attempts.iter().any(|other| {
@@ -83,7 +83,7 @@ fn refused_as_used(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
     }
 }
 
-/// Two keys never share an order.
+/// No order answers two different keys.
 fn one_order_each(operations: &[Operation], finding: &mut Finding) {
     let mut seen: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     for operation in operations {
@@ -95,7 +95,7 @@ fn one_order_each(operations: &[Operation], finding: &mut Finding) {
     }
 }
 
-/// Once is not never: an order that was answered is shown in the end.
+/// Once is not never: an order that was acknowledged is shown at the end.
 fn nothing_lost(evidence: &Evidence, finding: &mut Finding) {
     if evidence.dumps.is_empty() {
         return;
@@ -111,7 +111,7 @@ fn nothing_lost(evidence: &Evidence, finding: &mut Finding) {
     }
 }
 
-/// Whatever happened was asked for, by a request that was not told `executed: "no"`.
+/// Everything that happened was requested, and not by a request that was told `executed: "no"`.
 fn nothing_unasked(evidence: &Evidence, finding: &mut Finding) {
     for row in &evidence.effects.orphans {
         let denied = denied(&evidence.operations, |operation| {

@@ -1,4 +1,4 @@
-//! No oversell (S1, S5, S6): counted from reads and dumps, without the model.
+//! Nothing is oversold: counted from reads and dumps, without the model.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +51,7 @@ fn balanced(sale: &str, read: &Accounts, at: Option<u64>, place: &str, finding: 
     }
 }
 
-/// No customer ends with more of a sale than its limit.
+/// No customer ends up with more units of a sale than its limit.
 fn limits(evidence: &Evidence, finding: &mut Finding) {
     let mut limits: BTreeMap<&str, u64> = BTreeMap::new();
     for operation in &evidence.operations {

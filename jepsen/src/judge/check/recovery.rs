@@ -1,12 +1,13 @@
-//! It comes back: after the last fault every node serves again within 30 s, without help. A node
-//! that ended though no fault explains it, or that ended badly when asked to stop, needed help.
+//! The cluster recovers: after the last fault every node serves again within 30 s, without help. A
+//! node that ended for no known reason, or with an error when asked to stop, counts as not
+//! recovered.
 
 use std::time::Duration;
 
 use super::{Evidence, Finding};
 use crate::record::run_event::{NODE_EXITED, NOT_RECOVERED, RECOVERED, STILL_OPEN, UNEXPECTED};
 
-/// After the last fault so long, for a leader and then for every node to serve.
+/// The time limit after the last fault: first for a leader, then for every node to serve.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Judges the run.

@@ -1,8 +1,8 @@
-//! Sessions: one process sees what it did, never less than it saw, and what it asks for by
-//! `Min-Revision`.
+//! Sessions: a process sees its own writes, never goes back in time, and gets at least the
+//! `Min-Revision` it asks for.
 //!
-//! A process is a session. Its revision is the highest that it was told. Replays and early refusals
-//! are left out: they are allowed to carry an older one.
+//! A process is a session. Its revision is the highest one it was told. Replays and early refusals
+//! are left out, because they may carry an older revision.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,12 @@ use crate::record::invocation::MIN_REVISION;
 #[derive(Default)]
 struct Session<'a> {
     revision: u64,
-    /// How far it brought each of its orders.
+    /// The furthest known status of each of its orders.
     orders: BTreeMap<&'a str, usize>,
 }
 
-/// The way of an order; a read may not show it further back than its own session brought it.
+/// The statuses of an order in sequence. A read must not show an earlier one than its own session
+/// reached.
 const WAY: [&str; 8] = [
     "payment_pending",
     "paid",
@@ -72,7 +73,7 @@ pub fn check(evidence: &Evidence) -> Finding {
 }
 
 impl<'a> Session<'a> {
-    /// Learns from an answer; says what of its own it does not show.
+    /// Learns from a response; returns what it fails to show of the session's own writes.
     fn take(
         &mut self,
         attempt: &'a Attempt,

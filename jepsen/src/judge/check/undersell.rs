@@ -1,4 +1,5 @@
-//! No undersell (S7): nobody is told `sold_out` while units are there, and a sell-out sells all.
+//! Nothing is undersold: nobody is told `sold_out` while units are left, and a sell-out sells every
+//! unit.
 
 use super::{Evidence, Finding, effects};
 use crate::judge::model::stock::{Answer, Call};
@@ -44,7 +45,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// After the sell-out phase `sold = stocked - scrapped` on every node.
+/// After the sell-out phase, `sold = stocked - scrapped` on every node.
 fn all_sold(evidence: &Evidence, finding: &mut Finding) {
     for dump in &evidence.dumps {
         for (sale, accounts) in &dump.pools {

@@ -1,13 +1,13 @@
-//! The second opinion: is there any order at all, sale by sale and product by product, in which
-//! every answer is right?
+//! The second opinion: is there any order at all, for each sale and each product, in which every
+//! answer is right?
 //!
-//! Revisions are not trusted, so a wrong label cannot mislead it: the search does not look at them,
-//! and an object that is too hard for it is accepted in the order of its labels only if every
-//! answer and every instant fits. Where the witness fails, this
-//! tells a wrong result from a wrong label. It looks at one object at a time: an answer that hangs
-//! on others is left out, and so are reads that may be older than their call (early refusals and
-//! local ones). Objects that are too large for a search, or whose units move without a request
-//! about them, are skipped and counted.
+//! The search ignores revisions, so a wrong revision cannot mislead it. Where the witness fails, it
+//! tells a wrong result from a wrong revision. An object that is too hard to search is accepted
+//! only if the order of its revisions fits every answer and every time.
+//!
+//! It looks at one object at a time. Answers that depend on other objects are left out, and so are
+//! reads that may be older than their call (early refusals and local reads). Objects that are too
+//! large, or whose units move without a request, are skipped and counted.
 
 mod object;
 pub mod search;
@@ -23,52 +23,52 @@ use search::{Outcome, Sequential as _, Span, Stuck, search};
 
 /// The most operations of one object.
 const OPERATIONS_MAX: usize = 400;
-/// The most that were open at once.
+/// The most concurrent operations of one object.
 const CONCURRENT_MAX: usize = 12;
 const BUSY: &str = "more than 12 open at once";
-/// As many lost answers are too many: each doubles the search.
+/// Gives up when at least this many responses were lost: each one doubles the search.
 const LOST_MAX: usize = 10;
-/// Tries for one object; an easy one needs about three for each operation.
+/// Steps for one object. An easy one needs about three per operation.
 const STEPS_MAX: u64 = 5_000;
-/// Tries for a whole run, so that judging ends.
+/// Steps for a whole run, so that judging ends.
 const STEPS_ALL: u64 = 300_000;
-/// Events by which units come back without a request.
+/// Events that release units without a request.
 const UNASKED: &[&str] = &["order.expired", "order.payment_failed"];
-/// How much of the prefix is told.
+/// How much of the prefix is shown.
 const TAIL: usize = 12;
 
 type Spans<S> = Vec<SpanOf<S>>;
 type SpanOf<S> = Span<Asked<S>, <S as crate::judge::model::Specification>::Answer>;
 
-/// A sale or product without any right order, for a reader.
+/// A sale or product without any valid order, as shown in a report.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StuckObject {
     /// Its id.
     pub pool: String,
     /// How many operations the longest prefix has.
     pub placed: usize,
-    /// The end of the longest prefix, in its order.
+    /// The end of the longest prefix, in order.
     pub prefix: Vec<OperationText>,
-    /// What was open then and cannot come next.
+    /// The operations that were open then, none of which can come next.
     pub window: Vec<OperationText>,
 }
 
 /// One operation of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OperationText {
-    /// When it was asked, ns.
+    /// When it was called, in nanoseconds.
     pub called: u64,
-    /// When it was answered, ns.
+    /// When it returned, in nanoseconds.
     pub returned: Option<u64>,
     /// What was asked.
     pub call: String,
     /// What was answered.
     pub answer: String,
-    /// The state of the model after it; in the window: what the model would have answered.
+    /// The state of the model after it; in the window, what the model would have answered.
     pub model: String,
 }
 
-/// What the searches of a run cost and could not do.
+/// What the searches of a run cost, and what they skipped.
 #[derive(Default)]
 struct Effort {
     steps: u64,
@@ -85,7 +85,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     judge(products(evidence), &mut effort, &mut finding);
     if finding.looked_at == 0 {
         let note = "nothing was small and quiet enough to be searched";
-        // Seven nodes have more clients than a search can tell apart.
+        // Seven nodes have more concurrent clients than a search can handle.
         let only_busy = effort.skipped.keys().all(|why| *why == BUSY) && !effort.skipped.is_empty();
         if only_busy { finding.tell(note) } else { finding.unsure(note) }
     }
@@ -121,7 +121,7 @@ fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &
         let searched = search(&Object::<S>::new(id), &spans, steps_max);
         effort.steps += searched.steps;
         match searched.outcome {
-            // Of its creation alone there is nothing to be said.
+            // A creation alone shows nothing.
             Outcome::Linearizable(_) if spans.len() < 2 => {}
             Outcome::Linearizable(_) => finding.look(),
             Outcome::GaveUp if is_right(&Object::new(id), &spans, &labelled(&spans)) => {
@@ -145,7 +145,7 @@ fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &
     }
 }
 
-/// What has a label, in the order of the labels.
+/// The operations with a known revision, in the order of the revisions.
 fn labelled<S: Searchable>(spans: &Spans<S>) -> Vec<usize> {
     let mut order: Vec<(u64, bool, u64, usize)> = Vec::with_capacity(spans.len());
     for (at, span) in spans.iter().enumerate() {
@@ -156,7 +156,7 @@ fn labelled<S: Searchable>(spans: &Spans<S>) -> Vec<usize> {
     order.into_iter().map(|(.., at)| at).collect()
 }
 
-/// Whether this order of all answered and some lost operations is a right one.
+/// Whether this order of all answered and some lost operations is valid.
 fn is_right<S: Searchable>(object: &Object<S>, spans: &Spans<S>, order: &[usize]) -> bool {
     let answered = |span: &SpanOf<S>| span.returned.is_some();
     let placed: BTreeSet<usize> = order.iter().copied().collect();
@@ -183,7 +183,7 @@ fn is_right<S: Searchable>(object: &Object<S>, spans: &Spans<S>, order: &[usize]
     is_whole && keeps_time && answers_fit()
 }
 
-/// Where the witness fails: was the result wrong, or only the label?
+/// Where the witness fails, says whether the result is wrong or only the revision.
 pub(super) fn tell_label_from_result(judgement: &mut Judgement) {
     let word = |name: &str| {
         judgement.findings.iter().find(|finding| finding.checker == name).map(|f| f.verdict)
@@ -204,7 +204,7 @@ pub(super) fn tell_label_from_result(judgement: &mut Judgement) {
     }
 }
 
-/// Every object that has no right order, with the end of the longest prefix and the state of the
+/// Every object without a valid order, with the end of the longest prefix and the state of the
 /// model after each step of it.
 pub fn stuck(evidence: &Evidence) -> Vec<StuckObject> {
     let mut found = stuck_of(sales(evidence));
@@ -253,12 +253,12 @@ fn operation_text<S: Searchable>(span: &SpanOf<S>, model: String) -> OperationTe
     }
 }
 
-/// The operations of every object, or why they are not searched.
+/// The operations of every object, or the reason why they are not searched.
 type Objects<'a, S> = BTreeMap<&'a str, Result<Spans<S>, &'static str>>;
 
 fn sales(evidence: &Evidence) -> Objects<'_, stock::Model> {
     let mut sales = objects(&evidence.operations, &evidence.effects.resolved);
-    // A product that is judged as a register has no stock to be judged.
+    // A product that is judged as a register has no stock to judge.
     let edited: BTreeSet<&str> =
         evidence.edits.operations.iter().filter_map(|o| object_of::<register::Model>(o)).collect();
     sales.retain(|id, _| !edited.contains(id));
@@ -295,7 +295,7 @@ fn objects<'a, S: Searchable>(
     found.into_iter().map(judged).collect()
 }
 
-/// What an operation is about; a new object is named by its answer.
+/// What an operation is about. A new object is named by the answer that created it.
 fn object_of<S: Searchable>(operation: &OperationOf<S>) -> Option<&str> {
     let created = operation.decided().and_then(|(_, answer)| S::created(answer));
     created.or(operation.pool.as_deref())
@@ -348,7 +348,7 @@ fn concurrent<C, A>(spans: &[Span<C, A>]) -> usize {
     most
 }
 
-/// Sales whose units came back without a request.
+/// Sales whose units were released without a request.
 fn restless(evidence: &Evidence) -> BTreeSet<&str> {
     let orders = &evidence.effects.orders;
     let events = evidence.effects.events.iter().flatten();
@@ -388,8 +388,8 @@ mod tests {
         spans
     }
 
-    /// Reads of the first price beside changes of it whose answers were lost: what did not happen
-    /// explains them all, and a search tries what may have happened first.
+    /// Reads of the first price beside price changes whose responses were lost. That none of them
+    /// happened explains everything, but a search first tries those that may have happened.
     fn puzzle(product: &str) -> Spans<Model> {
         let created = Answer::Created { product: product.into(), version: 1 };
         let mut spans = vec![asked(Call::Create { price: 1 }, Some(created), (0, Some(1)))];

@@ -7,15 +7,15 @@ use crate::drive::cluster::network::Backend;
 use crate::drive::nemesis::Nemesis;
 use crate::seed::Seed;
 
-/// Clients have begun by then.
+/// The clients have started by then.
 pub(super) const FIRST_MS: (u64, u64) = (2_500, 3_500);
-/// From the begin of one fault to that of the next.
+/// Time from the start of one fault to the start of the next.
 const GAP_MS: (u64, u64) = (5_000, 8_000);
-/// After the last fault is healed.
+/// Time after the last fault is healed.
 pub(super) const CALM_MS: u64 = 1_500;
-/// Between the end of a fault and the begin of the next of its track.
+/// Time from the end of a fault to the start of the next one on its track.
 const BREATH_MS: u64 = 1_500;
-/// So many seconds of a run per mode that it must have seen.
+/// A run must show one mode for every this many seconds.
 const SECONDS_PER_MODE: usize = 10;
 
 /// All modes of a nemesis.
@@ -70,7 +70,7 @@ pub fn draw(request: &PlanRequest) -> DrawnPlan {
         track(request, &kinds, seed, &mut drawn);
     }
     if let (Nemesis::Chaos, Some(why)) = (request.nemesis, &request.capabilities.no_network) {
-        // Asked for by name, so not something that chaos just does without.
+        // The network was asked for by name, so chaos must not silently do without it.
         drawn.missing.push(format!("partition and link: {why}"));
     }
     if request.advances {
@@ -84,7 +84,7 @@ pub fn draw(request: &PlanRequest) -> DrawnPlan {
     drawn
 }
 
-/// One fault after another, through all modes again and again.
+/// One fault after another, cycling through all modes.
 fn track(request: &PlanRequest, kinds: &[Nemesis], mut seed: Seed, drawn: &mut DrawnPlan) {
     let in_chaos = request.nemesis == Nemesis::Chaos;
     let mut able: Vec<(Nemesis, Vec<&'static str>)> = Vec::new();
@@ -93,7 +93,7 @@ fn track(request: &PlanRequest, kinds: &[Nemesis], mut seed: Seed, drawn: &mut D
         for mode in modes(kind, request.nodes, network) {
             match request.capabilities.lacks(kind, mode, in_chaos) {
                 None => can.push(mode),
-                // Chaos is all that can be broken here, not all that could be.
+                // Chaos covers what can be broken here, not everything.
                 Some(needed) if in_chaos => {
                     drawn.without.push(format!("{}/{mode}, which needs {needed}", kind.name()));
                 }
@@ -103,7 +103,7 @@ fn track(request: &PlanRequest, kinds: &[Nemesis], mut seed: Seed, drawn: &mut D
             }
         }
         if !can.is_empty() {
-            // The leader's turn comes first; where to go on is drawn.
+            // The mode of the leader comes first; the order of the others is drawn.
             let turn = usize::try_from(seed.below(can.len() as u64)).unwrap_or(0);
             let others = can.get_mut(1..).unwrap_or_default();
             others.rotate_left(turn.min(others.len()));
@@ -121,7 +121,7 @@ fn track(request: &PlanRequest, kinds: &[Nemesis], mut seed: Seed, drawn: &mut D
         if at_ms + planned.lasts_ms + CALM_MS > request.seconds * 1_000 {
             return;
         }
-        // A disk is not destroyed while another one is lost: chaos cannot promise that one is.
+        // A disk is not destroyed while another one is lost, so chaos cannot promise this fault.
         let may_be_left_out = in_chaos && modes.as_slice() == ["bit_flip"];
         if turn < all.min(floor.max(1)) && !may_be_left_out {
             let kind = kind.name();
@@ -135,7 +135,7 @@ fn track(request: &PlanRequest, kinds: &[Nemesis], mut seed: Seed, drawn: &mut D
     }
 }
 
-/// Steps of time between the faults, so that holds end within the run.
+/// Sets the clocks forward between the faults, so that holds expire within the run.
 fn advances(request: &PlanRequest, mut seed: Seed, faults: &mut Vec<PlannedFault>) {
     let mut at_ms = seed.between(4_000, 6_000);
     while at_ms + CALM_MS + 1_000 < request.seconds * 1_000 {

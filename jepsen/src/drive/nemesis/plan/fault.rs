@@ -6,23 +6,23 @@ use super::Target;
 use crate::drive::cluster::network::{CutMode, Shape};
 use crate::drive::nemesis::Nemesis;
 
-/// Who does not hear whom.
+/// Which nodes are cut off from which.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
-    /// One node and the others.
+    /// One node from the others.
     One,
-    /// A split, with the leader in the smaller part.
+    /// Two parts, with the leader in the smaller one.
     Split,
-    /// The leader and the others.
+    /// The leader from the others.
     LeaderAlone,
-    /// Each node hears a majority, and no two the same.
+    /// Each node can talk to a majority, and no two to the same one.
     Ring,
     /// Two parts that share one node.
     Bridge,
-    /// The leader is not heard, but hears.
+    /// Nothing from the leader arrives; the leader still receives.
     LeaderMute,
-    /// The leader does not hear, but is heard.
+    /// Nothing reaches the leader; it can still send.
     LeaderDeaf,
 }
 
@@ -30,13 +30,13 @@ pub enum Cut {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiskFault {
-    /// No room.
+    /// The disk is full.
     Full,
-    /// Every call takes longer.
+    /// Every call is slow.
     Slow,
     /// Calls fail.
     Eio,
-    /// A bit of a stopped node's file is another.
+    /// A bit of a stopped node's file is flipped.
     BitFlip,
 }
 
@@ -54,29 +54,29 @@ pub enum FailpointAction {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClockError {
-    /// By a fixed time.
+    /// By a fixed offset.
     Jump,
-    /// By more and more.
+    /// By a growing offset.
     Drift,
-    /// Back and forth.
+    /// Alternating between wrong and right.
     Strobe,
 }
 
-/// What becomes of the members.
+/// How the members change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MembershipChange {
     /// Two spares become voters, and leave again.
     Grow,
-    /// The leader is removed, and comes back as somebody new.
+    /// The leader is removed, and comes back as a new member.
     RemoveLeader,
-    /// A node loses its disk, and comes back as somebody new.
+    /// A node loses its disk, and comes back as a new member.
     Replace,
-    /// Another voter leads.
+    /// Leadership is transferred to another voter.
     Transfer,
 }
 
-/// What is broken, with all its parameters.
+/// A fault with all its parameters.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
@@ -89,60 +89,60 @@ pub enum Fault {
         /// `short`, `lease` or `long`.
         mode: String,
     },
-    /// SIGKILL of all.
+    /// SIGKILL of all nodes.
     Cold,
     /// Power loss.
     Power,
-    /// Nodes that do not hear each other.
+    /// A network partition.
     Partition {
-        /// Who.
+        /// Which nodes are cut off.
         cut: Cut,
-        /// By what means.
+        /// How the links are cut.
         how: CutMode,
     },
-    /// Links that are worse than they were.
+    /// Degraded links.
     Link {
         /// `delay`, `narrow`, `stall` or `loss`.
         mode: String,
-        /// How.
+        /// The degradation.
         shape: Shape,
     },
     /// A bad disk.
     Disk {
-        /// How.
+        /// What is wrong with it.
         mode: DiskFault,
     },
-    /// Something happens at a point of the product.
+    /// A failpoint.
     Failpoint {
-        /// The point.
+        /// Its name.
         name: String,
-        /// What happens.
+        /// What happens there.
         action: FailpointAction,
         /// How long a sleep is.
         ms: u64,
     },
     /// A wrong clock.
     Clock {
-        /// How.
+        /// How it is wrong.
         mode: ClockError,
-        /// By how much.
+        /// The offset.
         offset_ms: i64,
-        /// How much faster it runs.
+        /// The drift.
         drift_ppm: i64,
     },
-    /// All clocks move forward together, for good.
+    /// All clocks are set forward together, until the end of the run.
     Advance {
         /// By how much.
         ms: i64,
     },
-    /// Members come and go.
+    /// A membership change.
     Membership {
-        /// How.
+        /// Which one.
         step: MembershipChange,
     },
-    /// From one binary to the other, node by node.
+    /// A rolling restart from one binary to the other.
     Upgrade {
-        /// The leader changes its binary before the others.
+        /// Whether the leader is restarted first.
         leader_first: bool,
     },
 }
@@ -154,11 +154,11 @@ pub struct PlannedFault {
     pub at_ms: u64,
     /// For how long.
     pub lasts_ms: u64,
-    /// Whom it hits.
+    /// Which nodes it hits.
     pub target: Target,
-    /// The place to begin with, when the leader is not meant or not known.
+    /// The index of the first node, if the target is not the leader or no leader is known.
     pub node: usize,
-    /// What it is.
+    /// The fault.
     pub fault: Fault,
 }
 
@@ -220,7 +220,7 @@ impl PlannedFault {
         }
     }
 
-    /// Whether its nodes can bear no other fault of their process or disk meanwhile.
+    /// Whether its nodes can have no other process or disk fault at the same time.
     pub const fn holds_nodes(&self) -> bool {
         !matches!(
             self.fault,
@@ -232,7 +232,7 @@ impl PlannedFault {
         )
     }
 
-    /// Whether a disk is lost for good by it.
+    /// Whether a disk is lost.
     pub const fn destroys(&self) -> bool {
         matches!(
             self.fault,

@@ -26,29 +26,29 @@ pub use self::target::Target;
 /// What a plan is drawn for.
 #[derive(Clone, Debug)]
 pub struct PlanRequest {
-    /// What is broken.
+    /// The kind of faults.
     pub nemesis: Nemesis,
-    /// The workload needs time to pass: holds must end.
+    /// The workload needs its holds to expire.
     pub advances: bool,
     /// How long the clients run.
     pub seconds: u64,
-    /// How many nodes the cluster begins with.
+    /// How many nodes form the cluster.
     pub nodes: usize,
     /// What can be broken.
     pub capabilities: Capabilities,
-    /// Where all randomness comes from.
+    /// Source of all randomness.
     pub seed: Seed,
 }
 
-/// A plan, and what must be seen of it.
+/// A plan, and what must be observed of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DrawnPlan {
-    /// By time.
+    /// In order of time.
     pub faults: Vec<PlannedFault>,
-    /// `kill/leader`, or in chaos `kill`: each must take effect once.
+    /// `kill/leader`, or in chaos `kill`: each must take effect at least once.
     pub required: Vec<String>,
-    /// What belongs to the nemesis and cannot be carried out here, with what it needs.
+    /// Modes of the nemesis that cannot be carried out here, and what they need.
     pub missing: Vec<String>,
-    /// What chaos does without here, with what it needs.
+    /// Modes that chaos leaves out here, and what they need.
     pub without: Vec<String>,
 }

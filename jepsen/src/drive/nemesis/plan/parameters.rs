@@ -8,7 +8,7 @@ use crate::drive::cluster::network::{CutMode, Shape};
 use crate::drive::nemesis::Nemesis;
 use crate::seed::Seed;
 
-/// Points of the product that a run passes by itself or can be brought to pass.
+/// Failpoints that a run passes by itself or can be made to pass.
 const POINTS: &[&str] = &[
     "log_append_before",
     "apply_commit_after",
@@ -32,7 +32,7 @@ pub(super) fn draw_fault(
     request: &PlanRequest,
     seed: &mut Seed,
 ) -> PlannedFault {
-    // Power fails where it failed before: what a node received and did not sync, it must lose.
+    // Power fails on the same node as before, so that it loses what it received and did not sync.
     let mut place = if kind == Nemesis::Power { request.seed.clone() } else { seed.clone() };
     seed.draw();
     let node = usize::try_from(place.below(request.nodes.max(1) as u64)).unwrap_or(0);
@@ -42,7 +42,7 @@ pub(super) fn draw_fault(
         Nemesis::None | Nemesis::Chaos | Nemesis::Kill => (named, (500, 2_500), Fault::Kill),
         Nemesis::Stop => (named, (300, 1_500), Fault::Stop),
         Nemesis::Cold => (Target::All, (100, 900), Fault::Cold),
-        // Long enough to come back to a snapshot.
+        // Long enough for the node to need a snapshot.
         Nemesis::Power if named != Target::All => (named, (2_000, 3_500), Fault::Power),
         Nemesis::Power => (named, (300, 2_000), Fault::Power),
         Nemesis::Pause => {
@@ -66,7 +66,7 @@ pub(super) fn draw_fault(
             };
             let ways = [CutMode::Blackhole, CutMode::Refuse, CutMode::Reset];
             let way = usize::try_from(seed.below(3)).unwrap_or(0);
-            // Only a blackhole can be deaf on one side.
+            // Only a blackhole can cut one direction.
             let how = if mode == "one_way" { CutMode::Blackhole } else { ways[way % ways.len()] };
             (target, (2_000, 4_500), Fault::Partition { cut, how })
         }
@@ -84,7 +84,7 @@ pub(super) fn draw_fault(
             (target, (2_500, 4_000), Fault::Disk { mode: spoiled })
         }
         Nemesis::Failpoint => {
-            // In chaos nobody helps a node to a snapshot or to new members just now.
+            // In chaos the failpoint cannot cause a snapshot or a membership change.
             let by_itself = |name: &&str| {
                 request.nemesis != Nemesis::Chaos
                     || !(name.starts_with("snapshot") || name.starts_with("membership"))
@@ -127,8 +127,8 @@ fn shape(mode: &str, seed: &mut Seed) -> Shape {
 
 fn clock_error(mode: &str, request: &PlanRequest, seed: &mut Seed) -> Fault {
     let far = i64::try_from(seed.between(5_000, 60_000)).unwrap_or(60_000);
-    // Tokens of the run are not valid yet on a clock that the library has put back: only the
-    // control socket moves log time alone.
+    // With libfaketime, the tokens of the run would not be valid yet on a clock that was set back.
+    // Only the control socket moves log time alone.
     let back = request.capabilities.fault_build && seed.below(2) == 0;
     let offset_ms = if back { -far } else { far };
     match mode {

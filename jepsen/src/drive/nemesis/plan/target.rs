@@ -1,16 +1,16 @@
-//! Which nodes a fault hits, named before the run knows who leads.
+//! Which nodes a fault hits, decided before it is known which node leads.
 
 use serde::{Deserialize, Serialize};
 
-/// Which nodes are meant, once the run knows who leads.
+/// The target of a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// Any one.
+    /// Any one node.
     One,
-    /// As many as may be lost.
+    /// As many nodes as may fail.
     Minority,
-    /// One more than may be lost.
+    /// One node more than may fail.
     Majority,
     /// The leader.
     Leader,
@@ -21,7 +21,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The word in plans and histories.
+    /// The name in plans and histories.
     pub const fn name(self) -> &'static str {
         match self {
             Self::One => "one",
@@ -45,7 +45,7 @@ impl Target {
         all.into_iter().find(|target| target.name() == word)
     }
 
-    /// The nodes, by place, beginning with `node` or the leader.
+    /// The indexes of the nodes, starting with `node` or the leader.
     pub fn resolve(self, nodes: &[usize], leader: Option<usize>, node: usize) -> Vec<usize> {
         let count = nodes.len();
         let minority = count.saturating_sub(1) / 2;

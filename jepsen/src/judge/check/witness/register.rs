@@ -1,6 +1,6 @@
-//! The front for products: every version and price of every dump must be the model's.
+//! The witness for products: the version and price in every dump must be the model's.
 //!
-//! Lost answers are placed by the versions they made, see [`crate::judge::check::product_edits`].
+//! Lost responses are placed by the versions they made, see [`crate::judge::check::product_edits`].
 
 use super::{entries, replayed};
 use crate::judge::check::{Evidence, Finding};
