@@ -30,7 +30,7 @@ const USAGE: u8 = 64;
     name = "jepsen",
     version,
     after_help = "Exit codes: 0 true, 1 false, 2 unknown, 3 the harness failed, 64 usage.\n\
-                  A first run: jepsen run, then open the report it names."
+                  To start: run `jepsen run`, then open the report it names."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -49,11 +49,11 @@ enum Verb {
     #[command(after_help = "Examples:\n  \
         jepsen run                                         30 s of flash_sale under kill\n  \
         jepsen run --nemesis none --seconds 10 --keep      keep the data directories\n\n\
-        The run directory holds all that is judged, and report.html for people.")]
+        The run directory holds everything the verdict is based on, and report.html.")]
     Run(Run),
     /// Judges recorded runs again, and rewrites their results.json and report.html.
     #[command(after_help = "Example:\n  jepsen check jepsen/store/*-kill-*\n\n\
-        The verdict is a function of the directory: the same every time.")]
+        The verdict depends only on the directory, so it is the same every time.")]
     Check {
         /// Run directories.
         #[arg(required = true)]
@@ -80,14 +80,14 @@ enum Verb {
         jepsen matrix --seconds 60\n  \
         jepsen matrix --workloads flash_sale --nemeses none,kill --times 3 --seconds 20\n  \
         jepsen matrix --alternate='--nodes 3' --alternate='--nodes 5'    in turn\n\n\
-        What follows `--` is given to every `jepsen run`. The table is also written to\n\
-        matrix-<utc>.json in the store, after every run.")]
+        Arguments after `--` go to every `jepsen run`. After every run the table is also written\n\
+        to matrix-<utc>.json in the store.")]
     Matrix(Matrix),
     /// Runs one workload for a long time, in segments that each continue with the data of the last.
     #[command(
         after_help = "Example:\n  jepsen soak --minutes 30 --nemesis chaos --fault-binary FIRSTCOME\n\n\
-        What follows `--` is given to every `jepsen run`. It ends at the first segment that is\n\
-        false or fails; soak-<utc>.json in the store tells of every segment."
+        Arguments after `--` go to every `jepsen run`. The soak ends at the first segment that is\n\
+        false or fails; soak-<utc>.json in the store lists all segments."
     )]
     Soak(SoakArguments),
 }
@@ -407,7 +407,7 @@ fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
     for finding in &judgement.findings {
         writeln!(
             out,
-            "{:<12} {:<8} looked at {} {}",
+            "{:<12} {:<8} checked {} {}",
             finding.checker,
             run_verdict(finding.verdict).text(),
             finding.looked_at,

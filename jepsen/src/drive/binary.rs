@@ -13,7 +13,7 @@ pub const BUILD_FAULT: &str = "cargo build --release --features fault --target-d
 pub fn ensure_built(path: &Path, option: &str, build: &str) -> anyhow::Result<()> {
     ensure!(
         path.is_file(),
-        "{} is not there; build it with `{build}`, or name another with {option}",
+        "{} does not exist; build it with `{build}`, or name another one with {option}",
         path.display()
     );
     Ok(())

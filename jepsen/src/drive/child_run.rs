@@ -108,7 +108,7 @@ pub fn run(arguments: &[String], seconds: u64, store: &Path) -> anyhow::Result<F
     let mut last_lines: Vec<String> = lines.map(str::to_owned).collect();
     last_lines = last_lines.split_off(last_lines.len().saturating_sub(SAID_LINES));
     if status.is_none() {
-        last_lines.push("it did not end in time and was killed".to_owned());
+        last_lines.push("it did not end in time, and was killed".to_owned());
     }
     Ok(FinishedRun {
         verdict,

@@ -32,7 +32,10 @@ pub fn sell_out(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let in_time = || {
-        ensure!(began.elapsed() < SELL_OUT_LIMIT, "it took longer than {SELL_OUT_LIMIT:?}");
+        ensure!(
+            began.elapsed() < SELL_OUT_LIMIT,
+            "the sell-out took longer than {SELL_OUT_LIMIT:?}"
+        );
         Ok(())
     };
     let mut client_loop = ClientLoop::new(live, Seed::new(1), None);
@@ -81,7 +84,7 @@ pub fn dump(
     fs::create_dir_all(&place)?;
     // Any node that answers will do, so that one broken node does not hide what the others show.
     let mut asked = live.nodes.iter().map(|(_, api)| admin.hashes(*api, live.nodes.len()));
-    let reply = asked.find_map(Result::ok).context("no node tells its hash")?;
+    let reply = asked.find_map(Result::ok).context("no node reports its hash")?;
     let mut silent = Vec::new();
     for (name, api) in &live.nodes {
         match shown(admin, (name, *api), sales, products, &reply, baseline) {

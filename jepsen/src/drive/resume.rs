@@ -16,7 +16,7 @@ use crate::record::inspect;
 /// Moves the key and the data directories of an earlier run into a prepared one.
 pub fn take_over(previous: &Path, dir: &Path) -> anyhow::Result<()> {
     let data = previous.join("data");
-    ensure!(data.is_dir(), "{} has no data directories to go on with", previous.display());
+    ensure!(data.is_dir(), "{} has no data directories to continue with", previous.display());
     fs::copy(previous.join("master.key"), dir.join("master.key"))
         .with_context(|| format!("{} has no master key", previous.display()))?;
     fs::rename(&data, dir.join("data")).context("cannot move the data directories")?;
@@ -43,7 +43,7 @@ pub fn missing_state(
     if *revision < was {
         let node = &last.node;
         return Ok(vec![format!(
-            "{node} was stopped at revision {was}, all are at {revision} now"
+            "{node} was stopped at revision {was}, but all nodes are at {revision} now"
         )]);
     }
     // No request was sent since, and after a sell-out nothing expires for a day.
@@ -55,7 +55,7 @@ pub fn missing_state(
     let differs = |hash: &&String| last.stored.as_ref().is_some_and(|stored| stored != *hash);
     let others = hashes.iter().filter(|(_, hash)| differs(hash));
     let reply = |(node, hash): (&String, &String)| {
-        format!("{node} has the hash {hash}; {} was stopped with another", last.node)
+        format!("{node} has hash {hash}, but {} was stopped with another one", last.node)
     };
     Ok(others.map(reply).collect())
 }
@@ -108,7 +108,9 @@ mod tests {
             "a new leader begins with an entry of its own"
         );
         assert!(
-            missing_state(39, "ab").concat().contains("stopped at revision 40, all are at 39 now")
+            missing_state(39, "ab")
+                .concat()
+                .contains("stopped at revision 40, but all nodes are at 39 now")
         );
         assert_eq!(missing_state(43, "ac").len(), 2);
     }

@@ -78,7 +78,7 @@ pub fn run(soak: &Soak, out: &mut impl Write) -> anyhow::Result<(Soaked, PathBuf
         soaked.segments.push(ran);
         write_json(&place, &soaked)?;
         if !goes_on {
-            writeln!(out, "stopped: its data directories are as it left them")?;
+            writeln!(out, "stopped; its data directories are kept as they are")?;
             break;
         }
     }

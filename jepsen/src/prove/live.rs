@@ -67,7 +67,7 @@ fn place(ran: &FinishedRun) -> String {
 fn tell(number: u64, ran: &FinishedRun, what: &str) {
     let mut out = io::stdout().lock();
     // The terminal may be gone; then there is nobody to tell.
-    _ = writeln!(out, "    run {number}: {what}; it is {} ({})", ran.verdict.text(), place(ran));
+    _ = writeln!(out, "    run {number}: {what}; verdict {} ({})", ran.verdict.text(), place(ran));
     for line in &ran.output {
         _ = writeln!(out, "      {line}");
     }

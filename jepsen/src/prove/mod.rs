@@ -124,7 +124,7 @@ pub fn run(options: &Options) -> anyhow::Result<Verdict> {
 /// The rows to run.
 fn chosen(options: &Options) -> anyhow::Result<Vec<Row>> {
     for bug in &options.only {
-        ensure!(ROWS.iter().any(|row| row.bug == bug), "no row is about {bug:?}");
+        ensure!(ROWS.iter().any(|row| row.bug == bug), "no row is about the bug {bug:?}");
     }
     let takes_no_cluster = |row: &Row| is_test(row) || row.catcher == Catcher::Recorded;
     let wanted = |row: &Row| {
@@ -181,7 +181,7 @@ fn build(options: &Options) -> anyhow::Result<Binaries> {
     command.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
     command.args(["--features", "firstcome/fault", "--target-dir"]).arg(&options.target_dir);
     command.current_dir(&options.top).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let built = command.output().context("cargo does not start")?;
+    let built = command.output().context("cannot start cargo")?;
     ensure!(built.status.success(), "the fault build failed: {}", built.status);
     let binaries = binaries(&String::from_utf8_lossy(&built.stdout));
     ensure!(!binaries.is_empty(), "cargo named no test binary");
@@ -266,7 +266,7 @@ fn test(
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     command.env("FIRSTCOME_FAULT_BUG", bug).env("RUST_BACKTRACE", "0");
     command.env("PROPTEST_RNG_SEED", PROPERTY_SEED).env_remove("PROPTEST_CASES");
-    let child = command.spawn().with_context(|| format!("{} does not start", binary.display()))?;
+    let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
     Ok(match finish(child)? {
         Some(said) => judge(name, &said),
         None => TestResult::Nothing(format!("no end within {} s", LIMIT.as_secs())),
@@ -304,7 +304,9 @@ fn judge(name: &str, said: &str) -> TestResult {
     let failed = has(&format!("test {name} ... FAILED")) && has("test result: FAILED. 0 passed; 1");
     if !failed {
         let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing");
-        return TestResult::Nothing(format!("the harness reports no failure of it, but: {last}"));
+        return TestResult::Nothing(format!(
+            "the test harness does not report its failure; its last line is: {last}"
+        ));
     }
     // The last panic ended the test; a property test has others on its way.
     let panics: Vec<&str> = said.split("panicked at ").skip(1).collect();

@@ -44,7 +44,7 @@ fn run(sim: &Path, bug: &str, seed: u64) -> anyhow::Result<String> {
     command.args(["run", "--short", "--bug", bug, "--seed", &seed.to_string(), "--store"]);
     command.arg(&store).env_remove("FIRSTCOME_FAULT_BUG");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let child = command.spawn().with_context(|| format!("{} does not start", sim.display()))?;
+    let child = command.spawn().with_context(|| format!("cannot start {}", sim.display()))?;
     Ok(finish(child)?.unwrap_or_default())
 }
 
@@ -56,7 +56,7 @@ fn judge(said: &str, seed: u64, checks: &str) -> TestResult {
     }
     let Some(violation) = last.strip_prefix(SAID) else {
         return TestResult::Nothing(format!(
-            "seed {seed}: it names no violation, but ends with: {last}"
+            "seed {seed}: names no violation; its last line is: {last}"
         ));
     };
     let short: String = violation.chars().take(300).collect();
@@ -64,7 +64,7 @@ fn judge(said: &str, seed: u64, checks: &str) -> TestResult {
     if checks.split(" or ").any(named) {
         TestResult::Failed(format!("seed {seed}: {short}"))
     } else {
-        TestResult::Nothing(format!("seed {seed}: another check spoke first: {short}"))
+        TestResult::Nothing(format!("seed {seed}: another check failed first: {short}"))
     }
 }
 

@@ -230,14 +230,14 @@ impl Pairing {
                 self.faults.push(event);
                 Ok(())
             }
-            (Process::Named(name), _) => bail!("{name} may only say info"),
+            (Process::Named(name), _) => bail!("{name} may only write info"),
             (&Process::Client(p), Kind::Invoke) => self.invoke(p, event),
             (&Process::Client(p), _) => self.complete(p, event),
         }
     }
 
     fn invoke(&mut self, p: u64, event: Event) -> anyhow::Result<()> {
-        ensure!(!self.retired.contains(&p), "process {p} asks again after info");
+        ensure!(!self.retired.contains(&p), "process {p} sends a request after info");
         ensure!(!self.open.contains_key(&p), "process {p} has an open operation");
         self.open.insert(p, self.attempts.len());
         self.attempts.push(Attempt {
@@ -256,11 +256,11 @@ impl Pairing {
 
     fn complete(&mut self, p: u64, event: Event) -> anyhow::Result<()> {
         let Some(attempt) = self.open.remove(&p).and_then(|at| self.attempts.get_mut(at)) else {
-            bail!("process {p} was answered without asking");
+            bail!("process {p} got an answer without a request");
         };
         ensure!(
             attempt.f == event.f && attempt.key == event.key,
-            "process {p} asked for {} and was answered for {}",
+            "process {p} requested {} and got an answer to {}",
             attempt.f,
             event.f
         );
@@ -333,7 +333,7 @@ mod tests {
     fn broken_lines_are_refused_with_their_number() {
         refused(&["{"], "line 2: not an event");
         refused(&[r#"{"i":2,"t":1,"p":1,"type":"invoke","f":"x"}"#], "line 2: i is 2, expected 1");
-        refused(&[r#"{"i":1,"t":1,"p":1,"type":"ok","f":"x","rev":1}"#], "line 2: process 1 was");
+        refused(&[r#"{"i":1,"t":1,"p":1,"type":"ok","f":"x","rev":1}"#], "line 2: process 1 got");
         let invocation = r#"{"i":1,"t":5,"p":1,"type":"invoke","f":"x"}"#;
         refused(
             &[invocation, r#"{"i":2,"t":6,"p":1,"type":"invoke","f":"x"}"#],
@@ -349,6 +349,6 @@ mod tests {
         );
         let lost = r#"{"i":2,"t":6,"p":1,"type":"info","f":"x"}"#;
         let again = r#"{"i":3,"t":7,"p":1,"type":"invoke","f":"x"}"#;
-        refused(&[invocation, lost, again], "line 4: process 1 asks again after info");
+        refused(&[invocation, lost, again], "line 4: process 1 sends");
     }
 }

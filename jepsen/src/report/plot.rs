@@ -24,7 +24,7 @@ const PHASES: &[(&str, &str)] = &[
     ("sell_out_failed", "sell-out failed"),
     ("dump_failed", "dump failed"),
     (STILL_OPEN, "requests without an outcome"),
-    (NODE_EXITED, "ended, and no fault explains it"),
+    (NODE_EXITED, "exited for no known reason"),
     (UNEXPECTED, "no fault explains it"),
 ];
 

@@ -127,7 +127,7 @@ pub(super) fn words(attempt: &Attempt) -> String {
             format!("ok {value} at revision {rev}{mark}")
         }
         End::Fail => "did not run".to_owned(),
-        End::Info { value } => format!("nobody knows: {value}"),
+        End::Info { value } => format!("outcome unknown: {value}"),
     };
     let key = attempt.key.as_deref().unwrap_or_default();
     format!(

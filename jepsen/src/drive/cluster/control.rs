@@ -24,7 +24,7 @@ pub fn send(socket: &Path, request: &Value) -> anyhow::Result<Value> {
     BufReader::new(stream).read_line(&mut line)?;
     let answer: Value = serde_json::from_str(&line).context("the control socket was closed")?;
     if let Some(error) = answer.get("error") {
-        bail!("the node does not do {request}: {error}");
+        bail!("the node refused {request}: {error}");
     }
     Ok(answer)
 }

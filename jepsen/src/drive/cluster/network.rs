@@ -136,11 +136,11 @@ impl Network for Direct {
     }
 
     fn cut(&mut self, _: usize, _: usize, _: CutMode) -> anyhow::Result<()> {
-        bail!("nothing stands between these nodes, so nothing can be cut")
+        bail!("these nodes are connected directly, so no link can be cut")
     }
 
     fn shape(&mut self, _: usize, _: usize, _: Shape) -> anyhow::Result<()> {
-        bail!("nothing stands between these nodes, so nothing can be held up")
+        bail!("these nodes are connected directly, so no link can be degraded")
     }
 
     fn heal_all(&mut self) -> anyhow::Result<()> {

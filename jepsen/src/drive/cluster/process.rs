@@ -367,7 +367,7 @@ impl Cluster {
     /// Removes all files of a stopped node: it next starts as a new node.
     pub fn wipe(&mut self, at: usize) -> anyhow::Result<()> {
         let node = self.node_mut(at)?;
-        ensure!(node.child.is_none(), "{} runs; its files are not touched", node.name);
+        ensure!(node.child.is_none(), "{} is running, so its files are not touched", node.name);
         if node.disk.is_none() && node.data_dir.exists() {
             fs::remove_dir_all(&node.data_dir)?;
         } else if node.disk.is_some() {

@@ -110,8 +110,9 @@ impl FaultInjector for FaultyDisk {
                 let goes_on = may_end && outlives(context, at)?;
                 if goes_on && wrong > 0 && self.file == "log" {
                     let name = &context.cluster.node(at)?.name;
-                    context
-                        .finding(&format!("{name} goes on though {wrong} calls on its log failed"));
+                    context.finding(&format!(
+                        "{name} kept running although {wrong} calls on its log failed"
+                    ));
                 }
             }
             context.forbid_exit(at, "disk")?;
@@ -228,7 +229,9 @@ fn compare(context: &FaultContext<'_>, at: usize) -> anyhow::Result<bool> {
         };
         if let (Some(own), Some(theirs)) = (hash(name), hash(&other.name)) {
             if own != theirs {
-                context.finding(&format!("{name} serves a damaged state: {own}, not {theirs}"));
+                context.finding(&format!(
+                    "{name} serves a damaged state: hash {own} instead of {theirs}"
+                ));
             }
             return Ok(own == theirs);
         }

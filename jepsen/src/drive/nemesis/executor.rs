@@ -88,7 +88,7 @@ fn run_plan(
                 begin(number, planned, context, open);
             } else {
                 let said = json!({"phase": "begin", "number": number, "mode": planned.mode(),
-                    "left_out": "no time was left for it"});
+                    "left_out": "there was no time left for it"});
                 context.live.record_event(planned.kind().name(), said);
             }
         }
@@ -158,10 +158,10 @@ fn obstacle(
     open: &[ActiveFault],
 ) -> Option<&'static str> {
     if nodes.is_empty() {
-        return Some("its nodes bear another fault");
+        return Some("its nodes already have a fault");
     }
     let one_is_lost = one_is_away || open.iter().any(|fault| fault.planned.destroys());
-    (planned.destroys() && one_is_lost).then_some("another disk is lost, or may be")
+    (planned.destroys() && one_is_lost).then_some("another disk is or may be lost")
 }
 
 fn end(mut fault: ActiveFault, context: &mut FaultContext<'_>) {
@@ -286,10 +286,10 @@ mod tests {
             (planned(Fault::Membership { step: MembershipChange::Replace }), planned(Fault::Kill));
         assert_eq!(obstacle(&replace, &[0], false, &[]), None);
         assert_eq!(obstacle(&replace, &[0], false, &[at_work(&kill)]), None);
-        let lost = Some("another disk is lost, or may be");
+        let lost = Some("another disk is or may be lost");
         assert_eq!(obstacle(&replace, &[0], true, &[]), lost);
         assert_eq!(obstacle(&replace, &[0], false, &[at_work(&replace)]), lost);
         assert_eq!(obstacle(&kill, &[0], true, &[at_work(&replace)]), None);
-        assert_eq!(obstacle(&kill, &[], false, &[]), Some("its nodes bear another fault"));
+        assert_eq!(obstacle(&kill, &[], false, &[]), Some("its nodes already have a fault"));
     }
 }

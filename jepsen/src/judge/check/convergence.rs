@@ -24,7 +24,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     let hashed = evidence.dumps.iter().filter(|dump| dump.hash.is_some()).count();
     if hashed < evidence.metadata.nodes || by_revision.len() > 1 {
         finding.unsure(format!(
-            "{hashed} of {} nodes told a hash, at {} revisions",
+            "{hashed} of {} nodes reported a hash, at {} revisions",
             evidence.metadata.nodes,
             by_revision.len()
         ));
@@ -42,7 +42,7 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     for inspected in &evidence.inspected {
         let node = &inspected.node;
         if is_spoilt(evidence, node) {
-            finding.tell(format!("{node} was given corrupt files: not compared"));
+            finding.tell(format!("{node} was given corrupt files, so it is not compared"));
             continue;
         }
         if let Some(why) = &inspected.wrong {
@@ -58,7 +58,7 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
         finding.look();
         if stored != recomputed {
             finding.wrong(format!(
-                "revision {revision}: {node} keeps hash {stored}, its rows have {recomputed}"
+                "revision {revision}: {node} stores the hash {stored}, but its rows have {recomputed}"
             ));
         }
         let own = (format!("{node} on disk"), recomputed.clone());
@@ -72,7 +72,7 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     let is_live = !evidence.metadata.binary.is_empty();
     if is_live && evidence.inspected.len() < evidence.metadata.nodes {
         finding.unsure(format!(
-            "{} of {} data directories were looked at after the stop",
+            "{} of {} data directories were inspected after the stop",
             evidence.inspected.len(),
             evidence.metadata.nodes
         ));

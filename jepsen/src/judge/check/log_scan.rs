@@ -11,12 +11,12 @@ use crate::record::node_log::{Line, SHOWN_CHARS};
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("log_scan");
     finding.looked_at = evidence.logs.lines;
-    let mut let_off = 0_u64;
+    let mut explained_lines = 0_u64;
     for line in &evidence.logs.alarms {
         let at = line.at_ms.and_then(|ms| evidence.metadata.since_start(ms));
         let explained = injected(&evidence.history.faults).any(|fault| explains(&fault, line, at));
         if explained {
-            let_off += 1;
+            explained_lines += 1;
         } else {
             let text: String = line.text.chars().take(SHOWN_CHARS).collect();
             let note = format!("{} line {}: {text}", line.node, line.number);
@@ -31,8 +31,8 @@ pub fn check(evidence: &Evidence) -> Finding {
     if is_live && evidence.logs.logs == 0 {
         finding.unsure("the run has no node logs");
     }
-    if let_off > 0 {
-        finding.tell(format!("{let_off} lines tell of faults that were injected"));
+    if explained_lines > 0 {
+        finding.tell(format!("{explained_lines} lines are explained by injected faults"));
     }
     finding
 }

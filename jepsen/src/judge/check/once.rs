@@ -53,11 +53,12 @@ fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
     refused_as_used(key, attempts, finding);
     let Some((given, at, answer, _)) = first else { return };
     if decided_now > 1 {
-        finding.wrong(format!("{key}: {decided_now} answers say that they were the first"));
+        finding.wrong(format!("{key}: {decided_now} answers claim to be the first"));
     }
     for attempt in attempts {
         if is_reuse(attempt) && attempt.asked == given.asked {
-            finding.wrong(format!("{key}: answered {answer}, and refused as used otherwise"));
+            finding
+                .wrong(format!("{key}: answered {answer}, and refused as used with another body"));
         }
         let early = matches!(attempt.end, End::Ok { early: true, .. });
         if early && attempt.called > at.saturating_add(EARLY_AGE_NS) {
@@ -77,7 +78,7 @@ fn refused_as_used(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
             is_other && is_before && !matches!(other.end, End::Fail) && !is_reuse(other)
         });
         if !used_otherwise {
-            let note = format!("{key}: refused as used otherwise, but nobody used it otherwise");
+            let note = format!("{key}: refused as used with another body, but nobody used it so");
             finding.wrong_at(refused.called, note);
         }
     }
@@ -105,7 +106,7 @@ fn nothing_lost(evidence: &Evidence, finding: &mut Finding) {
             && !evidence.effects.orders.contains_key(order)
         {
             let key = operation.key.as_deref().unwrap_or("an order without a key");
-            let note = format!("{key}: answered {order}, which no node shows in the end");
+            let note = format!("{key}: acknowledged {order}, which no node shows at the end");
             finding.wrong_at(operation.called, note);
         }
     }
@@ -137,8 +138,8 @@ fn nothing_unasked(evidence: &Evidence, finding: &mut Finding) {
 fn denied(operations: &[Operation], about: impl Fn(&Operation) -> bool) -> &'static str {
     let told_no = operations.iter().any(|o| o.ended == Ended::Never && about(o));
     if told_no {
-        "a request answered `executed: no` took effect"
+        "a request that was answered with `executed: no` took effect"
     } else {
-        "no request of its own explains it, so one took effect twice or nobody asked"
+        "no request explains it, so one took effect twice or nobody sent one"
     }
 }

@@ -24,7 +24,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         }
     }
     for sale in &untold {
-        finding.unsure(format!("{sale}: no node tells when all of its units came back"));
+        finding.unsure(format!("{sale}: no node shows when all of its units were released"));
     }
     for operation in &evidence.operations {
         if let Ended::Decided { rev, answer: Answer::Stock(read), .. } = &operation.ended {
@@ -67,7 +67,7 @@ fn limits(evidence: &Evidence, finding: &mut Finding) {
     }
     for ((sale, customer), units) in used {
         if limits.get(sale).is_some_and(|limit| units > *limit) {
-            finding.wrong(format!("{customer} has {units} units of {sale}, over its limit"));
+            finding.wrong(format!("{customer} has {units} units of {sale}, more than its limit"));
         }
     }
 }

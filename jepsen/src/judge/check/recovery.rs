@@ -21,7 +21,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         if fault.f == NODE_EXITED && unexplained {
             finding.wrong_at(
                 fault.t,
-                format!("a node ended, and no fault explains it: {}", fault.value),
+                format!("a node exited, and no fault explains it: {}", fault.value),
             );
         } else if fault.f == UNEXPECTED {
             finding.wrong_at(fault.t, format!("no fault explains it: {}", fault.value));
@@ -29,13 +29,13 @@ pub fn check(evidence: &Evidence) -> Finding {
     }
     if let Some(open) = said(STILL_OPEN) {
         let since = open.value.as_str().unwrap_or_default();
-        finding.unsure(format!("some requests had no outcome {since} on a healed cluster"));
+        finding.unsure(format!("some requests still had no outcome {since} on a healed cluster"));
     }
     if let Some(fault) = said(NOT_RECOVERED) {
         let note = format!("not every node served within 30 s: {}", fault.value);
         finding.wrong_at(fault.t, note);
     } else if said(RECOVERED).is_none() {
-        finding.unsure("the run does not say whether the cluster came back");
+        finding.unsure("the run does not say whether the cluster recovered");
     }
     finding
 }

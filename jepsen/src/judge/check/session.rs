@@ -67,7 +67,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         session.revision = session.revision.max(*rev);
     }
     if since == 0 {
-        finding.unsure("no read named the revision it wants");
+        finding.unsure("no read named a minimum revision");
     }
     finding
 }
@@ -87,9 +87,9 @@ impl<'a> Session<'a> {
         if attempt.f == "look" {
             let known = known.filter(|_| whole)?;
             return match shown {
-                None => Some(format!("{order} of its own is not there: {value}")),
+                None => Some(format!("its own {order} is missing: {value}")),
                 Some(shown) if shown < known => {
-                    Some(format!("{order} of its own is shown as {value}"))
+                    Some(format!("its own {order} is shown as {value}"))
                 }
                 Some(_) => None,
             };

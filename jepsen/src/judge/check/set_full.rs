@@ -73,8 +73,8 @@ fn held(sale: &str, id: &str, since: u64, lists: &[List<'_>], finding: &mut Find
     finding.wrong_at(
         called,
         format!(
-            "{what}: {id} of {sale} was there at {since} ns, the list called at {called} ns is \
-             without it"
+            "{what}: {id} of {sale} was there at {since} ns, but not in the list requested at \
+             {called} ns"
         ),
     );
 }
@@ -100,7 +100,7 @@ fn nothing_invented(
         for id in lists.iter().flat_map(|list| &list.ids) {
             let known = added.contains_key(&(*sale, *id)) || explained.contains(id);
             if !known && seen.insert(*id) {
-                finding.wrong(format!("{id} of {sale} is listed, and nobody added it"));
+                finding.wrong(format!("{id} of {sale} is listed, but nobody added it"));
             }
         }
     }

@@ -15,7 +15,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     }
     let (taken, untold) = effects::taken(&evidence.operations, &evidence.effects);
     for sale in &untold {
-        finding.unsure(format!("{sale}: no node tells when all of its units came back"));
+        finding.unsure(format!("{sale}: no node shows when all of its units were released"));
     }
     for operation in evidence.operations.iter().filter(|operation| !operation.early) {
         let (Call::Order { quantity, .. }, Ended::Decided { rev, answer, .. }, Some(sale)) =
@@ -33,7 +33,9 @@ pub fn check(evidence: &Evidence) -> Finding {
         if left >= *quantity {
             finding.wrong_at(
                 operation.called,
-                format!("revision {rev}: {sale} refused {quantity} as sold out with {left} left"),
+                format!(
+                    "revision {rev}: {sale} refused {quantity} as sold out while {left} were left"
+                ),
             );
         }
     }
@@ -52,7 +54,7 @@ fn all_sold(evidence: &Evidence, finding: &mut Finding) {
             finding.look();
             if accounts.sold + accounts.scrapped != accounts.stocked {
                 finding.wrong(format!(
-                    "{}: {sale} is not sold to the unit after the sell-out: {accounts:?}",
+                    "{}: {sale} is not completely sold after the sell-out: {accounts:?}",
                     dump.node
                 ));
             }

@@ -25,7 +25,7 @@ use search::{Outcome, Sequential as _, Span, Stuck, search};
 const OPERATIONS_MAX: usize = 400;
 /// The most concurrent operations of one object.
 const CONCURRENT_MAX: usize = 12;
-const BUSY: &str = "more than 12 open at once";
+const BUSY: &str = "more than 12 concurrent operations";
 /// Gives up when at least this many responses were lost: each one doubles the search.
 const LOST_MAX: usize = 10;
 /// Steps for one object. An easy one needs about three per operation.
@@ -84,21 +84,21 @@ pub fn check(evidence: &Evidence) -> Finding {
     judge(sales(evidence), &mut effort, &mut finding);
     judge(products(evidence), &mut effort, &mut finding);
     if finding.looked_at == 0 {
-        let note = "nothing was small and quiet enough to be searched";
+        let note = "nothing was small enough to search";
         // Seven nodes have more concurrent clients than a search can handle.
         let only_busy = effort.skipped.keys().all(|why| *why == BUSY) && !effort.skipped.is_empty();
         if only_busy { finding.tell(note) } else { finding.unsure(note) }
     }
     if effort.given_up > 0 {
         finding.unsure(format!(
-            "{} sales or products were given up: too many sequences to try",
+            "gave up on {} sales or products: too many sequences to try",
             effort.given_up
         ));
     }
     if effort.labelled > 0 {
         finding.tell(format!(
-            "{} sales or products had too many sequences to try; of these only the one that \
-             their revisions give was checked, and it is right",
+            "{} sales or products had too many sequences to try; for these only the order of \
+             their revisions was checked, and it is valid",
             effort.labelled
         ));
     }
@@ -134,7 +134,7 @@ fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &
                 let first = stuck.window.iter().filter_map(|at| Some(spans.get(*at)?.called)).min();
                 let note = format!(
                     "{id}: no order of its {} operations explains the answers; after {} of them \
-                     none of {} open ones can come next",
+                     none of {} open ones can be next",
                     spans.len(),
                     stuck.prefix.len(),
                     stuck.window.len()
@@ -193,8 +193,8 @@ pub(super) fn tell_label_from_result(judgement: &mut Judgement) {
     }
     let note = match word("wgl") {
         Some(Verdict::True) => {
-            "every sale searched has a right order: what the witness found is \
-             a wrong revision, or lies outside of the sales searched"
+            "every sale searched has a valid order: what the witness found is \
+             a wrong revision, or outside of the sales searched"
         }
         Some(Verdict::False) => "the witness fails too: results are wrong, not only revisions",
         _ => return,
@@ -248,7 +248,7 @@ fn operation_text<S: Searchable>(span: &SpanOf<S>, model: String) -> OperationTe
         called: span.called,
         returned: span.returned,
         call: format!("{:?}", span.call.call),
-        answer: span.answer.as_ref().map_or_else(|| "nobody knows".into(), |a| format!("{a:?}")),
+        answer: span.answer.as_ref().map_or_else(|| "unknown".into(), |a| format!("{a:?}")),
         model,
     }
 }
@@ -264,7 +264,7 @@ fn sales(evidence: &Evidence) -> Objects<'_, stock::Model> {
     sales.retain(|id, _| !edited.contains(id));
     for id in restless(evidence) {
         if let Some(spans) = sales.get_mut(id).filter(|spans| spans.is_ok()) {
-            *spans = Err("units came back without a request");
+            *spans = Err("units were released without a request");
         }
     }
     sales
@@ -320,11 +320,11 @@ fn span<S: Searchable>(
 
 fn too_hard<S: Searchable>(spans: &Spans<S>) -> Option<&'static str> {
     if !spans.iter().any(|span| S::creates(&span.call.call)) {
-        Some("they share units with a product, or nobody was told of their creation")
+        Some("they share units with a product, or nobody saw their creation")
     } else if spans.len() > OPERATIONS_MAX {
         Some("more than 400 operations")
     } else if spans.iter().filter(|span| span.returned.is_none()).count() >= LOST_MAX {
-        Some("10 or more lost answers")
+        Some("10 or more lost responses")
     } else if concurrent(spans) > CONCURRENT_MAX {
         Some(BUSY)
     } else {

@@ -16,12 +16,12 @@ const FLOORS: &[FloorCase] = &[
     (|run| lasts(run, "order_set", "none", 10), "sales sold out", Some((0, 1))),
     (
         |run| lasts(run, "order_set", "none", 0),
-        "requests at once on one sale or product",
+        "concurrent requests on one sale or product",
         Some((1, 3)),
     ),
     (|run| lasts(run, "order_set", "none", 0), "decided operations", None),
-    (|run| open_at_once(run, 2), "requests at once on one sale or product", Some((2, 3))),
-    (|run| open_at_once(run, 3), "requests at once on one sale or product", None),
+    (|run| open_at_once(run, 2), "concurrent requests on one sale or product", Some((2, 3))),
+    (|run| open_at_once(run, 3), "concurrent requests on one sale or product", None),
     // The cells that gate a change.
     (|run| lasts(run, "flash_sale", "none", 30), "decided operations", Some((12, 4000))),
     (|run| lasts(run, "flash_sale", "none", 30), "sales sold out", Some((0, 25))),

@@ -137,7 +137,7 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
     }
     floor("sales sold out", sold_out.len() as u64, edges, finding);
     let hot = concurrency(&evidence.operations).max(concurrency(&evidence.edits.operations));
-    floor("requests at once on one sale or product", hot, floors.concurrency, finding);
+    floor("concurrent requests on one sale or product", hot, floors.concurrency, finding);
     began_empty(evidence, finding);
     began_healthy(evidence, floors.decided, finding);
 }

@@ -63,7 +63,7 @@ impl Searchable for register::Model {
     }
 
     fn unseen(_: usize) -> register::Answer {
-        register::Answer::Refused("nobody was told".into())
+        register::Answer::Refused("unseen".into())
     }
 
     fn show(&self, id: &str) -> String {

@@ -63,7 +63,7 @@ struct Entry<'a, S: Specification> {
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("witness");
     if evidence.dumps.is_empty() {
-        finding.unsure("no node was dumped, so lost answers cannot be placed");
+        finding.unsure("no node was dumped, so lost responses cannot be placed");
         return finding;
     }
     stock::check(evidence, &mut finding);

@@ -49,7 +49,7 @@ fn unplaced(evidence: &Evidence) -> Option<String> {
     };
     let end = lost(|operation| operation.call.enters().is_some());
     if end.is_some() && evidence.effects.events.is_none() {
-        return Some("answers about orders were lost and no node lists its events".into());
+        return Some("responses about orders were lost, and no node lists its events".into());
     }
     let traceless = lost(|operation| {
         matches!(
@@ -60,7 +60,7 @@ fn unplaced(evidence: &Evidence) -> Option<String> {
                 | Call::Close
         )
     })?;
-    Some(format!("nobody knows what became of {:?} on {:?}", traceless.call, traceless.pool))
+    Some(format!("the outcome of {:?} on {:?} is unknown", traceless.call, traceless.pool))
 }
 
 /// Every order of the model is on the node with the same status, no other order is there, and the
@@ -80,7 +80,7 @@ fn compare_dump(model: &Model, dump: &Dump, finding: &mut Finding) {
         }
     }
     if finding.notes.is_empty() && known < rows.len() {
-        finding.wrong(format!("{node} shows {} orders nobody made", rows.len() - known));
+        finding.wrong(format!("{node} shows {} orders that nobody placed", rows.len() - known));
     }
     for (pool, accounts) in model.pools() {
         let product = || dump.products.get(pool).map(|row| &row.accounts);
@@ -147,7 +147,7 @@ fn ended_when_needed(evidence: &Evidence, finding: &mut Finding) {
         let overdue = of_sale.get(sale).into_iter().flatten().filter(is_over).count();
         if (1..=ENDED_AT_ONCE).contains(&overdue) {
             let note = format!(
-                "revision {rev}: {sale} was sold out at {now} or later, though {overdue} of its \
+                "revision {rev}: {sale} was sold out at {now} or later, although {overdue} of its \
                  orders were overdue"
             );
             finding.wrong_at(operation.called, note);
@@ -169,7 +169,7 @@ fn in_time<'a>(events: impl Iterator<Item = &'a EventRow>, finding: &mut Finding
             && at >= *by
         {
             finding.wrong(format!(
-                "revision {}: {} of {} at {at}, but its time was over at {by}",
+                "revision {}: {} of {} at {at}, but it was due at {by}",
                 event.revision, event.name, event.order
             ));
         }
