@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::body::Body;
-use firstcome_jepsen::record::invocation::{Invocation, Reply};
-use firstcome_jepsen::record::http::{Lost, Request, Response};
-use firstcome_jepsen::record::recorder::Recorder;
 use firstcome_jepsen::drive::workload::{Route, Step, Workload, home};
+use firstcome_jepsen::record::http::{Lost, Request, Response};
+use firstcome_jepsen::record::invocation::{Invocation, Reply};
+use firstcome_jepsen::record::recorder::Recorder;
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use serde_json::Value;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use firstcome_jepsen::record::invocation::{self, Customer, Reply};
-use firstcome_jepsen::record::http::Request;
-use firstcome_jepsen::record::rows::{edit_row, event_row, ledger_row, order_row, product_row};
-use firstcome_jepsen::record::dump::Dump;
-use firstcome_jepsen::record::json_file::write_json;
 use firstcome_jepsen::drive::workload::Sale;
+use firstcome_jepsen::record::dump::Dump;
+use firstcome_jepsen::record::http::Request;
+use firstcome_jepsen::record::invocation::{self, Customer, Reply};
+use firstcome_jepsen::record::json_file::write_json;
+use firstcome_jepsen::record::rows::{edit_row, event_row, ledger_row, order_row, product_row};
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -89,7 +89,8 @@ pub async fn dump(
         for sale in sales {
             let request = Request::get(format!("/v1/sales/{}/stock", sale.id), staff);
             let body = client.insist(at, &request).await?;
-            let read = invocation::accounts(&body).with_context(|| format!("no accounts in {body}"))?;
+            let read =
+                invocation::accounts(&body).with_context(|| format!("no accounts in {body}"))?;
             pools.insert(sale.id.clone(), serde_json::from_value(read)?);
         }
         let mut goods = BTreeMap::new();

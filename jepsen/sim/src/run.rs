@@ -11,13 +11,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use firstcome_api::{Keys, MasterKey};
 use firstcome_domain::{Role, UserId};
+use firstcome_jepsen::drive::workload::{self, WorkloadConfig};
+use firstcome_jepsen::judge::check::{Evidence, RunMetadata, Verdict, judge};
 use firstcome_jepsen::record::invocation::Customer;
+use firstcome_jepsen::record::json_file::write_json;
+use firstcome_jepsen::record::recorder::Recorder;
 use firstcome_jepsen::record::run_event::RECOVERED;
 use firstcome_jepsen::record::run_event::SOLD_OUT_PHASE;
-use firstcome_jepsen::judge::check::{Evidence, RunMetadata, Verdict, judge};
-use firstcome_jepsen::record::recorder::Recorder;
-use firstcome_jepsen::record::json_file::write_json;
-use firstcome_jepsen::drive::workload::{self, WorkloadConfig};
 use firstcome_raft::StartError;
 use firstcome_storage::disk::sim::Policy;
 use firstcome_storage::inspect::Inspection;
@@ -197,7 +197,8 @@ impl Run {
         let (product, opens_at) = self.job("the shop is set up", CLOSE_LIMIT, async move {
             closing::set_up(&mut first, &for_staff).await
         })?;
-        let setting = WorkloadConfig { seed, nodes, customers, staff: staff.clone(), product, opens_at };
+        let setting =
+            WorkloadConfig { seed, nodes, customers, staff: staff.clone(), product, opens_at };
         let workload = self.config.workload.workload(setting);
         let clients = workload.clients();
         *stage.workload.lock() = Some(workload);
@@ -218,11 +219,11 @@ impl Run {
         self.cluster.disks_lie.store(lying_disks, Ordering::Relaxed);
         self.chaos()?;
         self.nemesis.heal(&mut self.cluster);
-        stage.recorder.say("heal", Value::Null);
+        stage.recorder.record_event("heal", Value::Null);
         let healed = self.cluster.axis.now();
         self.until("the healed cluster is ready", RECOVERY_LIMIT, Self::is_ready)?;
         let took = (self.cluster.axis.now() - healed) / 1_000_000;
-        stage.recorder.say(RECOVERED, json!({"ms": took.to_string()}));
+        stage.recorder.record_event(RECOVERED, json!({"ms": took.to_string()}));
         self.until("the operator is done", CLOSE_LIMIT, |run| !Operator::is_needed(&run.office))?;
         self.office.closed.store(true, Ordering::Relaxed);
         self.until("every member is ready", RECOVERY_LIMIT, Self::is_ready)?;
@@ -262,7 +263,7 @@ impl Run {
             }
             Ok(())
         })?;
-        stage.recorder.say(SOLD_OUT_PHASE, Value::Null);
+        stage.recorder.record_event(SOLD_OUT_PHASE, Value::Null);
         let (mut last, to) = (client(20_002), dir.to_owned());
         self.job("every node is dumped", CLOSE_LIMIT, async move {
             closing::dump(&mut last, &staff, nodes, &sales, &products, &to).await

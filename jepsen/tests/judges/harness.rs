@@ -1,4 +1,4 @@
-//! The harness fails when it should: what is broken, silent or a lie is never passed as true.
+//! The harness fails when it should: a broken run, idle faults or a lie never count as true.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ fn recorded(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions").join(name)
 }
 
-/// A copy of a recorded run whose history may be spoilt.
+/// A copy of a recorded run with a changed history.
 fn copied(name: &str, spoil: impl Fn(String) -> String) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     let from = recorded(name);

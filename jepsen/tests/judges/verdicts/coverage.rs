@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Unknown;
 use super::fixture::*;
 
-/// What is changed, the name of a floor, and what was seen and wanted if it was not reached.
+/// What is changed, the name of a floor, and the numbers seen and wanted if it is not reached.
 type FloorCase = (fn(&mut Run), &'static str, Option<(u64, u64)>);
 
 const FLOORS: &[FloorCase] = &[
@@ -22,7 +22,7 @@ const FLOORS: &[FloorCase] = &[
     (|run| lasts(run, "order_set", "none", 0), "decided operations", None),
     (|run| open_at_once(run, 2), "concurrent requests on one sale or product", Some((2, 3))),
     (|run| open_at_once(run, 3), "concurrent requests on one sale or product", None),
-    // The cells that gate a change.
+    // The runs that gate a change.
     (|run| lasts(run, "flash_sale", "none", 30), "decided operations", Some((12, 4000))),
     (|run| lasts(run, "flash_sale", "none", 30), "sales sold out", Some((0, 25))),
     (|run| lasts(run, "flash_sale", "disk", 30), "decided operations", Some((12, 1200))),
@@ -110,7 +110,7 @@ const FLOORS: &[FloorCase] = &[
         "answers before the first fault",
         None,
     ),
-    // It was answered in the moment of the fault.
+    // It was answered at the time of the fault.
     (
         |run| {
             run.keyed(20, "stock", "", Value::Null, stock(2, [0, 0, 1, 1]), 30);
@@ -122,13 +122,13 @@ const FLOORS: &[FloorCase] = &[
     ),
 ];
 
-/// What is changed, and how many orders are older than the run then.
+/// What is changed, and how many orders are then older than the run.
 type OlderCase = (fn(&mut Run), u64);
 
 const OLDER: &[OlderCase] = &[
     (|run| run.each_dump(|dump| dump.orders[0].revision = 9), 1),
     (|run| run.each_dump(|dump| dump.orders[0].revision = 10), 0),
-    (|run| run.unsay("sale"), 2),
+    (|run| run.remove_lines("sale"), 2),
 ];
 
 fn lasts(run: &mut Run, workload: &str, nemesis: &str, seconds: u64) {
@@ -137,10 +137,10 @@ fn lasts(run: &mut Run, workload: &str, nemesis: &str, seconds: u64) {
     run.metadata.seconds = seconds;
 }
 
-/// A run of 10 s with a first fault at this instant.
+/// A run of 10 s with its first fault at this time.
 fn killed_at(run: &mut Run, ms: u64) {
     lasts(run, "order_set", "kill", 10);
-    run.unsay(SOLD_OUT_PHASE);
+    run.remove_lines(SOLD_OUT_PHASE);
     run.record_event("kill", json!({"mode": "one"}));
     run.last()["t"] = json!(ms * MS);
 }
@@ -149,7 +149,7 @@ fn numbers(text: &str) -> Vec<u64> {
     text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
-/// What was seen and wanted, if the finding says that this floor was not reached.
+/// The numbers seen and wanted, if the finding says that this floor was not reached.
 fn shortfall(finding: &Finding, floor: &str) -> Option<(u64, u64)> {
     let start = format!("{floor}: ");
     let rest = finding.notes.iter().find_map(|note| note.strip_prefix(&start))?;
@@ -162,7 +162,7 @@ fn shortfall(finding: &Finding, floor: &str) -> Option<(u64, u64)> {
 #[test]
 fn a_floor_that_is_not_reached_leaves_the_run_unknown() {
     for (at, (change, floor, expected)) in FLOORS.iter().enumerate() {
-        let mut run = Run::right();
+        let mut run = Run::correct();
         change(&mut run);
         let finding = run.finding("coverage");
         assert_eq!(shortfall(&finding, floor), *expected, "{at}: {floor}: {finding:?}");
@@ -173,7 +173,7 @@ fn a_floor_that_is_not_reached_leaves_the_run_unknown() {
 #[test]
 fn orders_older_than_the_run_leave_it_unknown() {
     for (at, (change, expected)) in OLDER.iter().enumerate() {
-        let mut run = Run::right();
+        let mut run = Run::correct();
         change(&mut run);
         let finding = run.finding("coverage");
         let told = finding.notes.iter().find(|note| note.ends_with("before the run began"));
@@ -185,7 +185,7 @@ fn orders_older_than_the_run_leave_it_unknown() {
 
 #[test]
 fn a_workload_without_floors_shows_nothing() {
-    let mut run = Run::right();
+    let mut run = Run::correct();
     lasts(&mut run, "unheard", "none", 0);
     assert_eq!(run.finding("coverage").verdict, Unknown);
 }

@@ -1,4 +1,4 @@
-//! A small run in which everything is right, and ways to change one thing in it.
+//! A small correct run, and ways to change one thing in it.
 
 use firstcome_jepsen::judge::check::{CHECKERS, Evidence, Finding, RunMetadata};
 use firstcome_jepsen::record::dump::{Dump, EditRow, EventRow, LedgerRow};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 pub(super) const MS: u64 = 1_000_000;
 
-/// What is known of a run.
+/// The parts of a run.
 pub(super) struct Run {
     pub(super) metadata: RunMetadata,
     pub(super) lines: Vec<Value>,
@@ -20,8 +20,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// A sale of two units: one paid, the other paid and scrapped when it came back. All was seen.
-    pub(super) fn right() -> Self {
+    /// A sale of two units: one is paid, the other is paid, returned and scrapped.
+    pub(super) fn correct() -> Self {
         let dumps = ["n1", "n2", "n3"].map(|node| {
             serde_json::from_value(json!({
                 "node": node,
@@ -104,7 +104,7 @@ impl Run {
         (self.lines.len() as u64 + 1) * MS
     }
 
-    /// A process asks and is answered; nobody else asks meanwhile.
+    /// One request with its answer, while no other request is open.
     pub(super) fn keyed(
         &mut self,
         p: u64,
@@ -139,18 +139,18 @@ impl Run {
         self.lines.push(line);
     }
 
-    /// The last line.
+    /// The last line of the history.
     pub(super) fn last(&mut self) -> &mut Value {
         self.lines.last_mut().unwrap()
     }
 
-    /// The answer to the last question of this kind.
+    /// The answer to the last request of this kind.
     pub(super) fn told(&mut self, f: &str) -> &mut Value {
         self.lines.iter_mut().rev().find(|line| line["f"] == f && line["type"] == "ok").unwrap()
     }
 
-    /// Leaves out what was said of this.
-    pub(super) fn unsay(&mut self, f: &str) {
+    /// Removes all lines of this operation or event.
+    pub(super) fn remove_lines(&mut self, f: &str) {
         self.lines.retain(|line| line["f"] != f);
     }
 
@@ -184,11 +184,11 @@ impl Run {
     /// One more request, of which only this was seen.
     pub(super) fn last_answer_is(&mut self, seen: Value) {
         self.keyed(50, "stock", "", Value::Null, seen, 0);
-        self.is_lost();
+        self.lose_last_response();
     }
 
-    /// The last answer is none.
-    pub(super) fn is_lost(&mut self) {
+    /// The last response is lost.
+    pub(super) fn lose_last_response(&mut self) {
         self.last()["type"] = json!("info");
         self.last().as_object_mut().unwrap().remove("rev");
     }
@@ -232,35 +232,35 @@ pub(super) fn ledger_row(revision: u64, from: &str, to: &str, order: Option<&str
     serde_json::from_value(moved(revision, from, to, 1, order)).unwrap()
 }
 
-/// Nobody asked for this order.
-pub(super) fn unasked_order(run: &mut Run) {
+/// An order that nobody requested.
+pub(super) fn add_unrequested_order(run: &mut Run) {
     run.each_dump(|dump| {
         let row = order_row("ord_x", "usr_x", "canceled", 30);
         dump.orders.push(serde_json::from_value(row).unwrap());
     });
 }
 
-/// Nobody canceled this order.
-pub(super) fn unasked_event(run: &mut Run) {
+/// A cancellation that nobody requested.
+pub(super) fn add_unrequested_event(run: &mut Run) {
     run.each_dump(|dump| {
         let row: EventRow = serde_json::from_value(event(30, "order.canceled", "ord_a")).unwrap();
         dump.events.as_mut().unwrap().push(row);
     });
 }
 
-/// The last answer was `executed: no`.
-pub(super) fn fails(run: &mut Run) {
+/// The last request is answered with `executed: no`.
+pub(super) fn fail_last_request(run: &mut Run) {
     run.last()["type"] = json!("fail");
     run.last().as_object_mut().unwrap().remove("rev");
 }
 
-/// A fresh customer is told at this revision that so many are not there.
+/// A new customer is refused this many units at this revision.
 pub(super) fn sold_out_at(run: &mut Run, revision: u64, quantity: u64) {
     let asked = json!({"customer": "usr_c", "qty": quantity});
     run.keyed(20, "order", "k-20", asked, json!({"refused": "sold_out"}), revision);
 }
 
-/// So many requests for one answer, each called before any was answered.
+/// This many requests at once, each called before any of them returns.
 pub(super) fn open_at_once(run: &mut Run, count: u64) {
     let at = run.lines.len();
     for p in 0..count {
@@ -283,7 +283,7 @@ pub(super) fn product(run: &mut Run) {
     shows(run, 1, 1);
 }
 
-/// A product of price 1 is read at this price.
+/// A product of price 1 is read with this price.
 pub(super) fn priced(run: &mut Run, price: u64) {
     product(run);
     run.keyed(61, "read", "", Value::Null, json!({"price": price, "version": 1}), 32);
@@ -293,7 +293,7 @@ pub(super) fn priced(run: &mut Run, price: u64) {
 }
 
 /// A product has a version that no request explains.
-pub(super) fn made_by_nobody(run: &mut Run) {
+pub(super) fn add_unexplained_version(run: &mut Run) {
     product(run);
     run.each_dump(|dump| {
         let edit = |revision| EditRow { revision, product: "prd_1".into() };
@@ -301,20 +301,20 @@ pub(super) fn made_by_nobody(run: &mut Run) {
     });
 }
 
-/// The answer to a change of this product from this version to this price is lost; the nodes show
-/// `prd_1` in version 2 at the price of 2.
+/// The response to a change of this product, from this version to this price, is lost; the nodes
+/// show `prd_1` in version 2 at price 2.
 pub(super) fn changed(run: &mut Run, product: &str, version: u64, price: u64) {
-    made_by_nobody(run);
+    add_unexplained_version(run);
     let asked = json!({"version": version, "price": price});
     run.keyed(70, "price", "k-70", asked, json!({"error": "reset"}), 0);
-    run.is_lost();
+    run.lose_last_response();
     for line in run.lines.iter_mut().rev().take(2) {
         line["pool"] = json!(product);
     }
     shows(run, 2, 2);
 }
 
-/// Every node shows the product so.
+/// Every node shows the product like this.
 pub(super) fn shows(run: &mut Run, price: u64, version: u64) {
     run.each_dump(|dump| {
         let row = json!({"price": price, "version": version, "accounts": stock(0, [0; 4])});

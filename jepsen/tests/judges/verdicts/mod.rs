@@ -1,7 +1,7 @@
-//! The checkers, one change at a time: a run in which everything is right, one thing changed in it,
-//! and the verdict that must follow, with the facts that its notes must name.
+//! The checkers, one change at a time: a correct run, one thing changed in it, the verdict that
+//! must follow, and the facts that one of its notes must name.
 //!
-//! Facts are ids, nodes, revisions and counts. How a note is worded is free.
+//! Facts are ids, nodes, revisions and counts. The wording of a note is free.
 
 mod coverage;
 mod fixture;
@@ -18,15 +18,15 @@ use serde_json::{Value, json};
 use Verdict::{False, True, Unknown};
 use fixture::{Run, stock as accounts};
 
-/// What is changed, the verdict, and the facts that one note names; `!` begins what it must not
-/// name. A true finding without facts has no notes at all.
+/// What is changed, the verdict, and the facts that one note names. A fact that starts with `!`
+/// must not be named. A true finding without facts has no notes at all.
 type Case = (fn(&mut Run), Verdict, &'static [&'static str]);
 
-/// Judges every case with this checker.
+/// Checks every case with this checker.
 #[track_caller]
 fn check(checker: &str, cases: &[Case]) {
     for (at, (change, verdict, facts)) in cases.iter().enumerate() {
-        let mut run = Run::right();
+        let mut run = Run::correct();
         change(&mut run);
         let finding = run.finding(checker);
         let place = format!("case {at} of {checker}, {facts:?}: {finding:?}");
@@ -45,8 +45,8 @@ fn check(checker: &str, cases: &[Case]) {
 }
 
 #[test]
-fn what_is_right_is_called_right_by_every_judge() {
-    let run = Run::right();
+fn a_correct_run_is_true_for_every_checker() {
+    let run = Run::correct();
     for checker in CHECKERS.iter().filter(|c| c.name != "coverage") {
         let finding = run.finding(checker.name);
         assert_eq!(finding.verdict, True, "{finding:?}");
@@ -55,7 +55,7 @@ fn what_is_right_is_called_right_by_every_judge() {
 }
 
 #[test]
-fn a_judge_is_asked_about_what_it_knows() {
+fn a_checker_applies_only_to_runs_it_can_judge() {
     let asked = |workload: &str| -> Vec<&str> {
         let test = RunMetadata { workload: workload.into(), ..RunMetadata::default() };
         CHECKERS.iter().filter(|c| (c.applies)(&test)).map(|c| c.name).collect()
@@ -76,16 +76,16 @@ fn a_judge_is_asked_about_what_it_knows() {
         found.sort_unstable();
         assert_eq!(found, expected, "{workload}");
     }
-    // Their holds end, so nothing of them can be searched.
+    // Their holds expire, so they cannot be searched.
     for workload in ["conservation", "deadline"] {
         assert!(!asked(workload).contains(&"wgl"), "{workload}");
     }
 }
 
 #[test]
-fn the_first_error_has_the_moment_in_which_it_was_asked() {
-    let mut run = Run::right();
-    // A read at the same revision, before it, is not what was decided there.
+fn the_first_error_has_the_time_of_its_request() {
+    let mut run = Run::correct();
+    // A read at the same revision, before it, is not the decision.
     run.lines[2]["f"] = json!("stock");
     run.lines[3]["f"] = json!("stock");
     run.lines[3]["value"] = accounts(2, [2, 0, 0, 0]);
@@ -101,8 +101,8 @@ fn the_first_error_has_the_moment_in_which_it_was_asked() {
 }
 
 #[test]
-fn an_operation_that_nobody_knows_is_refused() {
-    let mut run = Run::right();
+fn an_unknown_operation_is_rejected() {
+    let mut run = Run::correct();
     run.keyed(90, "time", "", Value::Null, json!({"now": "2026-01-01T00:00:00.000Z"}), 30);
     run.evidence();
     run.keyed(90, "dance", "", Value::Null, Value::Null, 30);

@@ -62,7 +62,7 @@ const CONVERGENCE: &[Case] = &[
 ];
 
 const RECOVERY: &[Case] = &[
-    (|run| run.unsay(RECOVERED), Unknown, &[]),
+    (|run| run.remove_lines(RECOVERED), Unknown, &[]),
     (|run| run.record_event(NOT_RECOVERED, json!("n2")), False, &["n2"]),
     (|run| run.record_event(UNEXPECTED, json!("n2")), False, &["n2"]),
     (|run| run.record_event(NODE_EXITED, json!({"code": 1})), False, &["code"]),
@@ -129,7 +129,7 @@ const LOG_SCAN: &[Case] = &[
         False,
         &["n1", "7", "a Panic"],
     ),
-    // A line of 5 s before the words of the nemesis, and one of earlier.
+    // One line that is exactly 5 s older than the event of its fault, and one that is older still.
     (|run| panics(run, "bug: failpoint log.append"), True, &["1"]),
     (|run| panics(run, "bug: index out of bounds"), False, &["bug: index out of bounds"]),
     (|run| damaged_before(run, 5_000), True, &["1"]),
@@ -144,13 +144,13 @@ fn alarm(node: &str, text: &str, at_ms: Option<u64>) -> Line {
     Line { node: node.into(), number: 7, at_ms, text: text.into() }
 }
 
-/// A node says this while it is asked to panic at a failpoint.
+/// A node logs this while a failpoint makes it panic.
 fn panics(run: &mut Run, said: &str) {
     run.record_event("failpoint", json!({"mode": "panic", "node": "n1"}));
     run.logs.alarms.push(alarm("n1", said, None));
 }
 
-/// A bit is flipped 10 s into the run, on a node that said so this much earlier.
+/// A bit is flipped 10 s into the run, on a node that logged damage this much earlier.
 fn damaged_before(run: &mut Run, ms: u64) {
     run.record_event("disk", json!({"mode": "flip", "node": "n1"}));
     run.last()["t"] = json!(10_000 * MS);
@@ -158,7 +158,7 @@ fn damaged_before(run: &mut Run, ms: u64) {
     run.logs.alarms.push(alarm("n1", "is damaged", Some(at)));
 }
 
-/// The same, which lasted until 20 s into the run; the node said so at this instant.
+/// The same with a fault that lasts until 20 s into the run; the node logged damage at this time.
 fn damaged_at(run: &mut Run, ms: u64) {
     for (phase, at) in [("begin", 10_000), ("end", 20_000)] {
         run.record_event(

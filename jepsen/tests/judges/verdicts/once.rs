@@ -1,4 +1,4 @@
-//! One key, one effect, one answer; nothing happens that nobody asked for.
+//! One key has one effect and one answer, and nothing happens that nobody requested.
 
 use serde_json::{Value, json};
 
@@ -54,11 +54,11 @@ const ONCE: &[Case] = &[
         True,
         &[],
     ),
-    // The answer to the other body was lost.
+    // The response to the other body was lost.
     (
         |run| {
             run.keyed(20, "order", "k-9", buys("usr_c"), Value::Null, 0);
-            run.is_lost();
+            run.lose_last_response();
             refused_as_used(run, json!({"customer": "usr_c", "qty": 2}));
         },
         True,
@@ -67,7 +67,7 @@ const ONCE: &[Case] = &[
     (
         |run| {
             run.keyed(20, "order", "k-9", buys("usr_c"), Value::Null, 0);
-            run.is_lost();
+            run.lose_last_response();
             refused_as_used(run, buys("usr_c"));
         },
         False,
@@ -77,7 +77,7 @@ const ONCE: &[Case] = &[
     (
         |run| {
             run.keyed(20, "order", "k-9", buys("usr_d"), Value::Null, 0);
-            fails(run);
+            fail_last_request(run);
             refused_as_used(run, buys("usr_c"));
         },
         False,
@@ -87,58 +87,58 @@ const ONCE: &[Case] = &[
         |run| {
             refused_as_used(run, buys("usr_c"));
             run.keyed(22, "order", "k-9", buys("usr_d"), Value::Null, 0);
-            run.is_lost();
+            run.lose_last_response();
         },
         False,
         &["k-9"],
     ),
-    // Its first copy was answered at 4 ms.
+    // The first copy was answered at 4 ms.
     (|run| refused_early(run, 204 * MS), True, &[]),
     (|run| refused_early(run, 204 * MS + 1), False, &["k-1"]),
     (|run| run.each_dump(|dump| drop(dump.orders.remove(0))), False, &["k-1", "ord_a"]),
     (|run| run.dumps.clear(), True, &[]),
-    (unasked_order, False, &["ord_x", "usr_x", "sal_1", "!executed: no"]),
+    (add_unrequested_order, False, &["ord_x", "usr_x", "sal_1", "!executed: no"]),
     (
         |run| {
-            unasked_order(run);
+            add_unrequested_order(run);
             denied(run, "sal_1", buys("usr_x"));
         },
         False,
         &["ord_x", "executed: no"],
     ),
-    // Somebody else was told no, or on another sale.
+    // The refused requests were of another customer, or about another sale.
     (
         |run| {
-            unasked_order(run);
+            add_unrequested_order(run);
             denied(run, "sal_1", buys("usr_y"));
             denied(run, "sal_2", buys("usr_x"));
         },
         False,
         &["ord_x", "usr_x", "sal_1", "!executed: no"],
     ),
-    (unasked_event, False, &["order.canceled", "ord_a", "30", "!executed: no"]),
+    (add_unrequested_event, False, &["order.canceled", "ord_a", "30", "!executed: no"]),
     (
         |run| {
-            unasked_event(run);
+            add_unrequested_event(run);
             run.keyed(21, "cancel", "k-21", json!({"order": "ord_a"}), Value::Null, 0);
-            fails(run);
+            fail_last_request(run);
         },
         False,
         &["order.canceled", "ord_a", "30", "executed: no"],
     ),
-    // What failed was about another order, or only a look.
+    // The failed requests were about another order, or only reads.
     (
         |run| {
-            unasked_event(run);
+            add_unrequested_event(run);
             run.keyed(21, "cancel", "k-21", json!({"order": "ord_b"}), Value::Null, 0);
-            fails(run);
+            fail_last_request(run);
             run.keyed(22, "look", "", json!({"order": "ord_a"}), Value::Null, 0);
-            fails(run);
+            fail_last_request(run);
         },
         False,
         &["order.canceled", "ord_a", "30", "!executed: no"],
     ),
-    (made_by_nobody, False, &["2", "prd_1"]),
+    (add_unexplained_version, False, &["2", "prd_1"]),
     (|run| changed(run, "prd_1", 1, 2), True, &[]),
     (|run| changed(run, "prd_2", 1, 2), False, &["2", "prd_1"]),
     (|run| changed(run, "prd_1", 2, 2), False, &["2", "prd_1"]),
@@ -151,23 +151,23 @@ const ONCE: &[Case] = &[
         False,
         &["2", "prd_1"],
     ),
-    // A product whose creation nobody was told of is not judged.
+    // A product whose creation nobody saw is not judged.
     (
         |run| {
-            made_by_nobody(run);
-            run.unsay("product");
+            add_unexplained_version(run);
+            run.remove_lines("product");
         },
         True,
         &[],
     ),
 ];
 
-/// A key that is not used by anybody else is refused as used otherwise.
+/// A key is refused as used with another body.
 fn refused_as_used(run: &mut Run, asked: Value) {
     run.keyed(21, "order", "k-9", asked, json!({"refused": "idempotency_key_reused"}), 30);
 }
 
-/// The key of the first order is refused from a read, by a copy that was called then.
+/// The key of the first order is refused from a read, by a copy sent at this time.
 fn refused_early(run: &mut Run, called: u64) {
     run.keyed(20, "order", "k-1", buys("usr_a"), json!({"refused": "sold_out"}), 19);
     run.last()["early"] = json!(true);
@@ -179,7 +179,7 @@ fn refused_early(run: &mut Run, called: u64) {
 fn denied(run: &mut Run, pool: &str, asked: Value) {
     let p = 30 + run.lines.len() as u64;
     run.keyed(p, "order", &format!("k-{p}"), asked, Value::Null, 0);
-    fails(run);
+    fail_last_request(run);
     for line in run.lines.iter_mut().rev().take(2) {
         line["pool"] = json!(pool);
     }

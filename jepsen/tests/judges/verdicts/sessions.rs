@@ -6,14 +6,14 @@ use super::fixture::*;
 use super::{Case, False, True, Unknown, check};
 
 const SESSION: &[Case] = &[
-    (|run| run.unsay("look"), Unknown, &[]),
+    (|run| run.remove_lines("look"), Unknown, &[]),
     (|run| run.told("look")["rev"] = json!(19), False, &["20", "19"]),
     (
         |run| run.keyed(4, "stock", "", Value::Null, stock(2, [0, 0, 1, 1]), 19),
         False,
         &["19", "20"],
     ),
-    // Another process has another session.
+    // Another process is another session.
     (|run| run.keyed(5, "stock", "", Value::Null, stock(2, [0, 0, 1, 1]), 19), True, &[]),
     // A local read may show less.
     (
@@ -56,7 +56,7 @@ const SESSION: &[Case] = &[
 ];
 
 const SET_FULL: &[Case] = &[
-    (|run| run.unsay("orders"), Unknown, &[]),
+    (|run| run.remove_lines("orders"), Unknown, &[]),
     (
         |run| {
             let rows = run.told("orders")["value"]["orders"].as_array_mut().unwrap();
@@ -87,7 +87,7 @@ const SET_FULL: &[Case] = &[
         &["lost", "ord_b", "sal_1"],
     ),
     (|run| list(run, &["ord_a", "ord_b", "ord_x"]), False, &["ord_x", "sal_1"]),
-    // Asked before its order was answered.
+    // Requested before the order was acknowledged.
     (
         |run| {
             list(run, &["ord_a"]);

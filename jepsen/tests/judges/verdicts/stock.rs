@@ -27,7 +27,7 @@ const OVERSELL: &[Case] = &[
         &["sal_1", "2 of 1", "21"],
     ),
     (|run| half_bought(run, "payment_pending", "held"), True, &[]),
-    // Units that came back do not count.
+    // Released units do not count.
     (
         |run| {
             run.each_dump(|dump| dump.orders[1].customer = "usr_a".into());
@@ -47,7 +47,7 @@ const OVERSELL: &[Case] = &[
 
 const UNDERSELL: &[Case] = &[
     (|run| run.dumps.clear(), Unknown, &[]),
-    (|run| run.unsay(SOLD_OUT_PHASE), Unknown, &[]),
+    (|run| run.remove_lines(SOLD_OUT_PHASE), Unknown, &[]),
     (
         |run| run.each_dump(|dump| dump.events.as_mut().unwrap().retain(|e| e.order != "ord_b")),
         Unknown,
@@ -110,7 +110,7 @@ const CONSERVATION: &[Case] = &[
         False,
         &["available", "sal_1", "0", "1"],
     ),
-    // What a sale that is over hands back is no longer the order's.
+    // What a closed sale hands back no longer belongs to the order.
     (
         |run| {
             let ledger = run.dumps[0].ledger.as_mut().unwrap();
@@ -140,7 +140,7 @@ const CONSERVATION: &[Case] = &[
     ),
 ];
 
-/// A third unit, which a third order has in this status and this account.
+/// Adds a third unit, in an order with this status and in this account.
 fn half_bought(run: &mut Run, status: &str, account: &str) {
     run.each_dump(|dump| {
         let row = order_row("ord_c", "usr_c", status, 21);

@@ -10,7 +10,7 @@ const WGL: &[Case] = &[
     (|run| open_at_once(run, 13), True, &["1", "12"]),
     (|run| reads(run, 400 - 12), True, &[]),
     (|run| reads(run, 401 - 12), Unknown, &["1", "400"]),
-    // What a customer has elsewhere is no matter of this sale.
+    // What a customer does elsewhere does not matter to this sale.
     (
         |run| {
             let told = json!({"refused": "too_many_pending_orders"});
@@ -21,7 +21,7 @@ const WGL: &[Case] = &[
     ),
     (|run| lost_answers(run, 9), True, &[]),
     (|run| lost_answers(run, 10), Unknown, &["1", "10"]),
-    (|run| run.unsay("sale"), Unknown, &["1"]),
+    (|run| run.remove_lines("sale"), Unknown, &["1"]),
     (|run| run.told("stock")["value"] = stock(2, [1, 0, 1, 0]), False, &["sal_1"]),
     (puzzled, True, &["1"]),
     (
@@ -36,7 +36,7 @@ const WGL: &[Case] = &[
     (
         |run| {
             priced(run, 1);
-            run.unsay("product");
+            run.remove_lines("product");
         },
         True,
         &["1"],
@@ -55,17 +55,17 @@ fn lost_answers(run: &mut Run, count: usize) {
         let p = 100 + n as u64;
         let customer = format!("usr_{p}");
         run.keyed(p, "order", &format!("k-{p}"), buys(&customer), json!({"error": "reset"}), 0);
-        run.is_lost();
+        run.lose_last_response();
     }
 }
 
-/// Reads of a price beside changes whose answers were lost: too many orders to try.
+/// Reads of a price beside changes whose responses were lost: too many orders to try.
 fn puzzled(run: &mut Run) {
     product(run);
     for n in 0..9 {
         let asked = json!({"version": 1, "price": 50 + n});
         run.keyed(200 + n, "price", "", asked, json!({"error": "reset"}), 0);
-        run.is_lost();
+        run.lose_last_response();
     }
     for _ in 0..300 {
         run.keyed(61, "read", "", Value::Null, json!({"price": 1, "version": 1}), 32);

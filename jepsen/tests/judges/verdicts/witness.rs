@@ -13,7 +13,7 @@ const WITNESS: &[Case] = &[
         &["n2", "ord_a", "canceled", "paid"],
     ),
     (|run| drop(run.dumps[1].orders.remove(0)), False, &["n2", "ord_a", "paid"]),
-    (unasked_order, False, &["n1", "1"]),
+    (add_unrequested_order, False, &["n1", "1"]),
     (|run| run.dumps[1].pools.clear(), False, &["n2", "sal_1"]),
     (
         |run| {
@@ -23,7 +23,8 @@ const WITNESS: &[Case] = &[
         False,
         &["n2", "prd_1"],
     ),
-    // What was told not to have happened does not count, and its retry came too late for that.
+    // A first attempt that did not run does not count, so its retry comes too late; one with a lost
+    // response does.
     (|run| bought_after(run, "fail"), False, &["11", "12"]),
     (|run| bought_after(run, "info"), True, &[]),
     (|run| run.dumps[1].pools.get_mut("sal_1").unwrap().available += 1, False, &["n2", "sal_1"]),
@@ -31,12 +32,12 @@ const WITNESS: &[Case] = &[
     (|run| run.told("stock")["rev"] = json!(17), False, &["17", "Stock", "sal_1"]),
     (|run| adjusted(run, "info"), Unknown, &["Adjust"]),
     (|run| adjusted(run, "fail"), True, &[]),
-    // Nobody lists what became of orders.
+    // No node lists the events.
     (|run| run.each_dump(|dump| dump.events = None), True, &[]),
     (
         |run| {
             run.keyed(20, "cancel", "k-20", json!({"order": "ord_a"}), Value::Null, 0);
-            run.is_lost();
+            run.lose_last_response();
         },
         True,
         &[],
@@ -44,7 +45,7 @@ const WITNESS: &[Case] = &[
     (
         |run| {
             run.keyed(20, "cancel", "k-20", json!({"order": "ord_a"}), Value::Null, 0);
-            run.is_lost();
+            run.lose_last_response();
             run.each_dump(|dump| dump.events = None);
         },
         Unknown,
@@ -62,7 +63,7 @@ const WITNESS: &[Case] = &[
         False,
         &["12", "sal_2", "2026-01-01T01:00:00.000Z", "1"],
     ),
-    // Its own entry ended the hold.
+    // The entry that refused it also expired the hold.
     (
         |run| {
             refused_at(run, "2026-01-01T01:00:00.000Z");
@@ -74,7 +75,7 @@ const WITNESS: &[Case] = &[
         &[],
     ),
     (|run| changed(run, "prd_1", 1, 2), True, &[]),
-    // No answer was lost, so nobody needs the events.
+    // No response was lost, so the events are not needed.
     (|run| priced(run, 1), True, &[]),
     (|run| priced(run, 2), False, &["price: 1, version: 1"]),
     (
@@ -95,7 +96,8 @@ const WITNESS: &[Case] = &[
     ),
 ];
 
-/// The first attempt of the first order ended so; the answer to its retry came after the second.
+/// The first attempt of the first order ended like this; its retry was answered after the second
+/// order.
 fn bought_after(run: &mut Run, ended: &str) {
     let at = run.lines.iter().position(|line| line["key"] == "k-1").unwrap();
     let (asks, mut ends) = (run.lines[at].clone(), run.lines[at + 1].clone());
@@ -115,10 +117,10 @@ fn bought_after(run: &mut Run, ended: &str) {
     }
 }
 
-/// A sale of one unit is sold out at this instant of log time, while an order of it is unpaid that
-/// was to be paid within the hour; later the order is paid.
+/// A sale of one unit is sold out at this log time, while an order of it is unpaid and due within
+/// the hour. The order is paid later.
 fn refused_at(run: &mut Run, at: &str) {
-    *run = Run { lines: Vec::new(), ..Run::right() };
+    *run = Run { lines: Vec::new(), ..Run::correct() };
     run.keyed(1, "sale", "k-0", json!({"units": 1, "limit": 1}), json!({"sale": "sal_2"}), 10);
     run.keyed(2, "order", "k-1", buys("usr_a"), ordered("ord_a"), 11);
     run.keyed(3, "order", "k-2", buys("usr_b"), json!({"refused": "sold_out"}), 12);
@@ -142,14 +144,14 @@ fn refused_at(run: &mut Run, at: &str) {
     });
 }
 
-/// A correction of stock that ended so.
+/// A stock correction that ended like this.
 fn adjusted(run: &mut Run, ended: &str) {
     run.keyed(20, "adjust", "k-20", json!({"delta": 1, "scrap": false}), Value::Null, 0);
-    fails(run);
+    fail_last_request(run);
     run.last()["type"] = json!(ended);
 }
 
-/// The first order was paid at this instant; it was to be paid within the hour.
+/// The first order was paid at this time; it was due within the hour.
 fn paid_at(run: &mut Run, at: &str) {
     run.each_dump(|dump| {
         let events = dump.events.as_mut().unwrap();
