@@ -346,7 +346,7 @@ fn export(dir: &Path) -> anyhow::Result<RunVerdict> {
 }
 
 /// Checks that the binaries exist, before the first of many runs fails for the lack of them.
-fn look_at(every: &SharedArguments) -> anyhow::Result<Vec<String>> {
+fn check_binaries(every: &SharedArguments) -> anyhow::Result<Vec<String>> {
     binary::ensure_built(&every.binary, "--binary", binary::BUILD)?;
     if let Some(binary) = &every.fault_binary {
         binary::ensure_built(binary, "--fault-binary", binary::BUILD_FAULT)?;
@@ -366,7 +366,7 @@ fn start_matrix(matrix: Matrix) -> anyhow::Result<RunVerdict> {
     } else {
         nemeses
     };
-    let further = look_at(&every)?;
+    let further = check_binaries(&every)?;
     let grid = Grid {
         workloads: workloads.iter().map(|workload| workload.name().to_owned()).collect(),
         nemeses: nemeses.iter().map(|nemesis| nemesis.name().to_owned()).collect(),
@@ -389,7 +389,7 @@ fn start_soak(soak: SoakArguments) -> anyhow::Result<RunVerdict> {
     let own = ["--workload", workload.name(), "--nemesis", nemesis.name(), "--nodes"];
     let mut further: Vec<String> = own.map(str::to_owned).into();
     further.push(nodes.to_string());
-    further.extend(look_at(&every)?);
+    further.extend(check_binaries(&every)?);
     let fault_binary = every.fault_binary.iter().map(|path| path.to_string_lossy().into_owned());
     further.extend(fault_binary.flat_map(|path| ["--fault-binary".to_owned(), path]));
     let seconds = (minutes * 60).div_ceil(segments).max(8);
@@ -410,7 +410,7 @@ fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
             "{:<12} {:<8} checked {} {}",
             finding.checker,
             run_verdict(finding.verdict).text(),
-            finding.looked_at,
+            finding.checked,
             report::unit(&finding.checker)
         )?;
         for note in &finding.notes {

@@ -143,15 +143,15 @@ impl AdminClient {
             let body = self.get(api, "/v1/cluster/hash")?;
             let revision = body.get("revision").and_then(Value::as_u64).context("no revision")?;
             let rows = body.get("nodes").and_then(Value::as_array).context("no nodes")?;
-            let reply: BTreeMap<String, String> = rows
+            let hashes: BTreeMap<String, String> = rows
                 .iter()
                 .filter_map(|node| {
                     let text = |name: &str| node.get(name)?.as_str().map(str::to_owned);
                     Some((text("name")?, text("hash")?))
                 })
                 .collect();
-            if reply.len() >= nodes || began.elapsed() >= PATIENCE {
-                return Ok((revision, reply));
+            if hashes.len() >= nodes || began.elapsed() >= PATIENCE {
+                return Ok((revision, hashes));
             }
             thread::sleep(PAUSE);
         }

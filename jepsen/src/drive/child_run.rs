@@ -14,7 +14,7 @@ use crate::record::run_metadata;
 
 /// A run takes its seconds, the calm, and at most this long for starting, closing and judging.
 const OVERHEAD_MAX: Duration = Duration::from_mins(15);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_EVERY: Duration = Duration::from_millis(100);
 /// How many lines of a run's output are kept for the table.
 const SAID_LINES: usize = 12;
 
@@ -126,7 +126,7 @@ fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<ExitStatus>
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_EVERY);
     }
     Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status()?;
     child.wait()?;

@@ -84,10 +84,10 @@ pub fn dump(
     fs::create_dir_all(&place)?;
     // Any node that answers will do, so that one broken node does not hide what the others show.
     let mut asked = live.nodes.iter().map(|(_, api)| admin.hashes(*api, live.nodes.len()));
-    let reply = asked.find_map(Result::ok).context("no node reports its hash")?;
+    let hashes = asked.find_map(Result::ok).context("no node reports its hash")?;
     let mut silent = Vec::new();
     for (name, api) in &live.nodes {
-        match shown(admin, (name, *api), sales, products, &reply, baseline) {
+        match node_dump(admin, (name, *api), sales, products, &hashes, baseline) {
             Ok(dump) => write_json(&place.join(format!("{name}.json")), &dump)?,
             Err(error) => silent.push(format!("{name}: {error:#}")),
         }
@@ -97,7 +97,7 @@ pub fn dump(
 }
 
 /// What one node shows. A sale or product that it does not know is left out.
-fn shown(
+fn node_dump(
     admin: &mut AdminClient,
     (name, api): (&str, SocketAddr),
     sales: &[Sale],
@@ -113,11 +113,11 @@ fn shown(
         let read = invocation::accounts(&body).with_context(|| format!("no accounts in {body}"))?;
         pools.insert(sale.id.clone(), serde_json::from_value(read)?);
     }
-    let mut goods = BTreeMap::new();
+    let mut product_rows = BTreeMap::new();
     for product in products {
         let Some(body) = admin.find(api, &format!("/v1/products/{product}"))? else { continue };
         let row = product_row(&body).with_context(|| format!("no product in {body}"))?;
-        goods.insert(product.clone(), row);
+        product_rows.insert(product.clone(), row);
     }
     let mut orders = Vec::new();
     let mut ledger = Some(Vec::new());
@@ -147,6 +147,6 @@ fn shown(
         edits: events.iter().flatten().filter_map(edit_row).collect(),
         events: events.map(|rows| rows.iter().filter_map(event_row).collect()),
         ledger: ledger.map(|rows| rows.iter().filter_map(ledger_row).collect()),
-        products: goods,
+        products: product_rows,
     })
 }

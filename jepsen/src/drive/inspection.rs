@@ -17,14 +17,14 @@ pub fn inspect(cluster: &Cluster, dir: &Path) -> anyhow::Result<Vec<Inspected>> 
     for entry in fs::read_dir(&data).with_context(|| format!("cannot list {}", data.display()))? {
         let path = entry?.path();
         let node = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        found.push(look(cluster, &node, &path.to_string_lossy()));
+        found.push(inspect_node(cluster, &node, &path.to_string_lossy()));
     }
     found.sort_by(|a, b| a.node.cmp(&b.node));
     write_json(&dir.join("inspect.json"), &found)?;
     Ok(found)
 }
 
-fn look(cluster: &Cluster, node: &str, data_dir: &str) -> Inspected {
+fn inspect_node(cluster: &Cluster, node: &str, data_dir: &str) -> Inspected {
     let mut inspected = Inspected { node: node.to_owned(), ..Inspected::default() };
     let read = cluster
         .run(&["inspect", "hash", "--json", "--data-dir", data_dir])

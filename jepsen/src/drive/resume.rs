@@ -14,7 +14,7 @@ use anyhow::{Context, ensure};
 use crate::record::inspect;
 
 /// Moves the key and the data directories of an earlier run into a prepared one.
-pub fn take_over(previous: &Path, dir: &Path) -> anyhow::Result<()> {
+pub fn take_data(previous: &Path, dir: &Path) -> anyhow::Result<()> {
     let data = previous.join("data");
     ensure!(data.is_dir(), "{} has no data directories to continue with", previous.display());
     fs::copy(previous.join("master.key"), dir.join("master.key"))
@@ -54,10 +54,10 @@ pub fn missing_state(
     }
     let differs = |hash: &&String| last.stored.as_ref().is_some_and(|stored| stored != *hash);
     let others = hashes.iter().filter(|(_, hash)| differs(hash));
-    let reply = |(node, hash): (&String, &String)| {
+    let describe = |(node, hash): (&String, &String)| {
         format!("{node} has hash {hash}, but {} was stopped with another one", last.node)
     };
-    Ok(others.map(reply).collect())
+    Ok(others.map(describe).collect())
 }
 
 /// What to dial for each node of a configuration.
@@ -122,10 +122,10 @@ mod tests {
         fs::write(old.path().join("master.key"), "k").unwrap();
         fs::write(old.path().join("history.jsonl"), "h").unwrap();
         fs::write(new.path().join("cluster.toml"), CONFIG).unwrap();
-        take_over(old.path(), new.path()).unwrap();
+        take_data(old.path(), new.path()).unwrap();
         assert!(new.path().join("data/n1").is_dir() && !old.path().join("data").exists());
         assert!(old.path().join("history.jsonl").exists());
-        let again = take_over(old.path(), new.path()).unwrap_err();
+        let again = take_data(old.path(), new.path()).unwrap_err();
         assert!(format!("{again:#}").contains("no data directories"), "{again:#}");
     }
 }

@@ -89,7 +89,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         &dir,
     )?;
     if let Some(previous) = &plan.previous {
-        resume::take_over(previous, &dir)?;
+        resume::take_data(previous, &dir)?;
     }
     let drawn = nemesis::plan::draw(&nemesis::plan::PlanRequest {
         nemesis: plan.nemesis,
@@ -100,9 +100,10 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         seed: Seed::of(plan.seed, 1_000),
     });
     let faults = drawn.faults;
-    let mut test = describe(plan, &cluster, binary_sha256)?;
-    (test.required, test.missing, test.without) = (drawn.required, drawn.missing, drawn.without);
-    write_json(&dir.join("test.json"), &test)?;
+    let mut metadata = describe(plan, &cluster, binary_sha256)?;
+    (metadata.required, metadata.missing, metadata.without) =
+        (drawn.required, drawn.missing, drawn.without);
+    write_json(&dir.join("test.json"), &metadata)?;
     write_json(&dir.join("plan.json"), &faults)?;
     let staff = cluster.run(&["token", "--role", "admin", "--ttl", "7200"])?.trim().to_owned();
     let mut customers = customers(&cluster, plan.nodes)?;
@@ -113,7 +114,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let api = nodes.first().context("no node")?.1;
     let history = BufWriter::new(File::create(dir.join("history.jsonl"))?);
     let recorder = Recorder::new(history, &name_of(&dir))?;
-    test.started_unix_ms = run_metadata::unix_ms()?;
+    metadata.started_unix_ms = run_metadata::unix_ms()?;
     let live = LiveRun { recorder, nodes, staff: staff.clone(), done: AtomicBool::new(false) };
     for at in 0..plan.nodes {
         cluster.start(at)?;
@@ -123,28 +124,29 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         // machine.
         ensure!(plan.previous.is_some(), "the cluster did not start: {error:#}");
         live.record_event(NOT_RECOVERED, json!(format!("{error:#}")));
-        return conclude(plan, cluster, &live, dir);
+        return stop_and_judge(plan, cluster, &live, dir);
     }
     let mut admin = AdminClient::new(staff.clone());
     if let Some(previous) = &plan.previous {
-        let reply = admin.hashes(api, plan.nodes)?;
-        for lost in resume::missing_state(previous, &reply)? {
+        let state = admin.hashes(api, plan.nodes)?;
+        for lost in resume::missing_state(previous, &state)? {
             live.record_event(UNEXPECTED, json!({"what": lost}));
         }
-        test.baseline = reply.0;
+        metadata.baseline = state.0;
     }
     let (product, opens_at) = admin.set_up(api)?;
-    write_json(&dir.join("test.json"), &test)?;
-    let setting =
+    write_json(&dir.join("test.json"), &metadata)?;
+    let config =
         WorkloadConfig { seed: plan.seed, nodes: plan.nodes, customers, staff, product, opens_at };
-    let workload = Mutex::new(plan.workload.workload(setting));
+    let workload = Mutex::new(plan.workload.workload(config));
 
-    let recovered = chaos(plan, &faults, &mut cluster, (&live, &mut admin), &workload, &dir);
+    let recovered =
+        run_clients_and_faults(plan, &faults, &mut cluster, (&live, &mut admin), &workload, &dir);
     live.recorder.close()?;
     let recovered = recovered?;
     if recovered {
         thread::sleep(Duration::from_secs(plan.calm_seconds));
-        if !close(plan, &live, &workload) {
+        if !complete_open_requests(plan, &live, &workload) {
             live.record_event(STILL_OPEN, json!(format!("after {:?}", close_limit(plan))));
         }
     }
@@ -153,22 +155,23 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         if let Err(error) = final_phase::sell_out(&live, &mut admin, &workload.sales(), &fresh) {
             live.record_event("sell_out_failed", json!(format!("{error:#}")));
         }
-        if let Err(error) = serve(&cluster, &mut admin, &name_of(&dir), "sell-out") {
+        if let Err(error) = check_serves(&cluster, &mut admin, &name_of(&dir), "sell-out") {
             live.record_event(UNEXPECTED, json!({"what": format!("after the sell-out {error:#}")}));
         }
     }
     // Also of a broken cluster: what the other nodes show may help.
     let (sales, products) = (workload.sales(), workload.products());
-    if let Err(error) = final_phase::dump(&live, &mut admin, &sales, &products, &dir, test.baseline)
+    if let Err(error) =
+        final_phase::dump(&live, &mut admin, &sales, &products, &dir, metadata.baseline)
     {
         live.record_event("dump_failed", json!(format!("{error:#}")));
     }
-    conclude(plan, cluster, &live, dir)
+    stop_and_judge(plan, cluster, &live, dir)
 }
 
 /// Stops the nodes and judges. They have not been touched since they were healed, so an exit or an
 /// unclean stop counts as an error.
-fn conclude(
+fn stop_and_judge(
     plan: &Plan,
     mut cluster: Cluster,
     live: &LiveRun,
@@ -266,7 +269,7 @@ fn customer(token: &str) -> anyhow::Result<Customer> {
 
 /// Runs clients and nemesis side by side until the time is up and everything is healed; returns
 /// whether every node serves again.
-fn chaos(
+fn run_clients_and_faults(
     plan: &Plan,
     faults: &[nemesis::plan::PlannedFault],
     cluster: &mut Cluster,
@@ -284,34 +287,43 @@ fn chaos(
         }
         let end = Duration::from_secs(plan.seconds);
         let carried_out = nemesis::executor::execute(faults, end, cluster, live, dir);
-        let served = carried_out.map(|()| served(cluster, admin, &name_of(dir)));
-        if served.is_ok() {
+        let recovered = carried_out.map(|()| wait_until_served(cluster, admin, &name_of(dir)));
+        if recovered.is_ok() {
             thread::sleep(end.saturating_sub(started.elapsed()));
         }
         live.done.store(true, Ordering::Relaxed);
-        match &served {
+        match &recovered {
             Ok(Ok(took)) => {
                 live.record_event(RECOVERED, json!({"ms": took.as_millis().to_string()}));
             }
             Ok(Err(error)) => live.record_event(NOT_RECOVERED, json!(format!("{error:#}"))),
             Err(_) => {}
         }
-        Ok(served?.is_ok())
+        Ok(recovered?.is_ok())
     })
 }
 
 /// Waits until every node serves; returns how long that took.
-fn served(cluster: &mut Cluster, admin: &mut AdminClient, run: &str) -> anyhow::Result<Duration> {
+fn wait_until_served(
+    cluster: &mut Cluster,
+    admin: &mut AdminClient,
+    run: &str,
+) -> anyhow::Result<Duration> {
     let healed = Instant::now();
     cluster.wait_ready(recovery::LIMIT)?;
-    serve(cluster, admin, run, "heal")?;
+    check_serves(cluster, admin, run, "heal")?;
     let took = healed.elapsed();
     ensure!(took < recovery::LIMIT, "it took {took:?}");
     Ok(took)
 }
 
 /// Every node accepts a write and reads it back.
-fn serve(cluster: &Cluster, admin: &mut AdminClient, run: &str, after: &str) -> anyhow::Result<()> {
+fn check_serves(
+    cluster: &Cluster,
+    admin: &mut AdminClient,
+    run: &str,
+    after: &str,
+) -> anyhow::Result<()> {
     for node in cluster.founders() {
         admin
             .product(node.api, &format!("{run}-{after}-{}", node.name), 1)
@@ -326,7 +338,11 @@ fn close_limit(plan: &Plan) -> Duration {
 }
 
 /// Lets every client complete its open requests; returns whether all did so in time.
-fn close(plan: &Plan, live: &LiveRun, workload: &Mutex<Box<dyn Workload>>) -> bool {
+fn complete_open_requests(
+    plan: &Plan,
+    live: &LiveRun,
+    workload: &Mutex<Box<dyn Workload>>,
+) -> bool {
     let clients = {
         let mut workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
         workload.close();

@@ -30,7 +30,7 @@ use table::{Catcher, Layer, NOT_PROVED, ROWS, Row};
 /// Time limit of a test.
 const LIMIT: Duration = Duration::from_mins(2);
 /// How often a running test is checked.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_EVERY: Duration = Duration::from_millis(10);
 /// Seed of the property tests: any number, as long as it stays the same.
 const PROPERTY_SEED: &str = "1";
 /// The packages to build: all with tests that rows name, and the one with the feature.
@@ -289,7 +289,7 @@ fn finish(mut child: Child) -> io::Result<Option<String>> {
             child.wait()?;
             break;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_EVERY);
     }
     let said = reader.join().map_err(|_| io::Error::other("the reader panicked"))??;
     Ok(in_time.then(|| String::from_utf8_lossy(&said).into_owned()))

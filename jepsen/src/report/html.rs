@@ -121,7 +121,7 @@ fn checkers(contents: &Contents<'_>) -> String {
              </td></tr>",
             escape(&finding.checker),
             badge(finding.verdict),
-            format_args!("{} {}", number(finding.looked_at), summary::unit(&finding.checker)),
+            format_args!("{} {}", number(finding.checked), summary::unit(&finding.checker)),
             summary::meaning(&finding.checker),
             notes(finding)
         );

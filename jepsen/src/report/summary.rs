@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn what_did_not_happen_was_not_tested() {
         let mut judgement = judged(Verdict::True, &["coverage"]);
-        judgement.findings[0].tell("kinds of faults without effect: failpoint");
+        judgement.findings[0].note("kinds of faults without effect: failpoint");
         let list = not_tested(&evidence(), &judgement).concat();
         for part in [
             "In this run, kinds of faults without effect: failpoint.",

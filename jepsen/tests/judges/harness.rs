@@ -93,7 +93,7 @@ fn the_second_opinion_tells_a_wrong_label_from_a_wrong_result() {
 fn units_that_come_back_without_a_request_are_not_searched() {
     let place = recorded("valid/expired_in_the_entry_of_the_next_order");
     let found = finding(&place, "wgl");
-    assert_eq!((found.verdict, found.looked_at), (Verdict::Unknown, 0), "{found:?}");
+    assert_eq!((found.verdict, found.checked), (Verdict::Unknown, 0), "{found:?}");
     assert!(found.notes.iter().any(|note| note.contains("without a request")), "{found:?}");
 }
 

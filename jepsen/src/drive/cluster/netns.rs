@@ -157,8 +157,8 @@ fn sh(words: &[&str]) -> anyhow::Result<String> {
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run {program}"))?;
-    let reported = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`{}`: {}", words.join(" "), reported.trim());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`{}`: {}", words.join(" "), stderr.trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -22,7 +22,7 @@ use crate::drive::http_client::HttpClient;
 use crate::record::http::{Request, Response};
 
 /// How often a condition is checked while waiting for it.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_EVERY: Duration = Duration::from_millis(50);
 /// A node that is asked to stop hands over leadership, finishes its requests and saves a
 /// checkpoint.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -314,7 +314,7 @@ impl Cluster {
             if let Some(status) = child.try_wait()? {
                 return Ok(Some(code(status)));
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_EVERY);
         }
         child.kill()?;
         child.wait()?;
@@ -421,7 +421,7 @@ impl Cluster {
             }
             let Some(first) = late.first() else { return Ok(()) };
             ensure!(started.elapsed() < limit, "not ready after {limit:?}: {first}");
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_EVERY);
         }
     }
 

@@ -25,8 +25,8 @@ impl Tmpfs {
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", SIZE, "firstcome-jepsen"]).arg(place);
         let output = command.stdin(Stdio::null()).output().context("there is no mount")?;
-        let reported = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "cannot mount a tmpfs: {}", reported.trim());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "cannot mount a tmpfs: {}", stderr.trim());
         Ok(Self { place: place.to_owned() })
     }
 

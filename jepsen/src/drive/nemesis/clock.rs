@@ -68,7 +68,7 @@ impl WrongClocks {
         Self { nodes, lie, offset_ms, drift_ppm, turns: 0, largest_ms: 0 }
     }
 
-    fn look(&mut self, context: &FaultContext<'_>) {
+    fn sample(&mut self, context: &FaultContext<'_>) {
         for &at in &self.nodes {
             let offset = context.metric(at, "clock_offset_ms").unwrap_or(0);
             if offset.abs() > self.largest_ms.abs() {
@@ -87,7 +87,7 @@ impl FaultInjector for WrongClocks {
     }
 
     fn watch(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<()> {
-        self.look(context);
+        self.sample(context);
         self.turns += 1;
         if self.lie == ClockError::Strobe {
             // Wrong for longer than a node takes to notice, then right again.
@@ -100,7 +100,7 @@ impl FaultInjector for WrongClocks {
     }
 
     fn end(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Outcome> {
-        self.look(context);
+        self.sample(context);
         for &at in &self.nodes {
             set(context, at, 0, 0)?;
         }

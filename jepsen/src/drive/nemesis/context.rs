@@ -17,7 +17,7 @@ use crate::record::http::Request;
 use crate::record::run_event::{NODE_EXITED, UNEXPECTED};
 
 /// How often a condition is checked.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_EVERY: Duration = Duration::from_millis(50);
 /// A membership change is one commit; after this time it is requested again, or given up.
 const VERB_LIMIT: Duration = Duration::from_secs(2);
 /// Without a leader for this long nothing can be changed: other faults must end first.
@@ -176,7 +176,7 @@ impl<'a> FaultContext<'a> {
             if Instant::now() >= until {
                 return Ok(false);
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_EVERY);
         }
     }
 

@@ -103,10 +103,10 @@ impl FaultInjector for FaultyDisk {
                 // ended needs no switching off, and one that does not answer may be about to end.
                 _ = context.cluster.control(at, &json!({"do": "disk", "action": "off"}));
                 let before = self.before.get(place).copied().unwrap_or(0);
-                let reported = fired(context, at, "disk", self.name());
-                let wrong = reported.map_or(0, |reported| reported.saturating_sub(before));
+                let count = fired(context, at, "disk", self.name());
+                let wrong = count.map_or(0, |count| count.saturating_sub(before));
                 late += wrong;
-                let may_end = self.mode != DiskFault::Slow && (reported.is_none() || wrong > 0);
+                let may_end = self.mode != DiskFault::Slow && (count.is_none() || wrong > 0);
                 let goes_on = may_end && outlives(context, at)?;
                 if goes_on && wrong > 0 && self.file == "log" {
                     let name = &context.cluster.node(at)?.name;

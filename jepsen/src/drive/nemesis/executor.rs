@@ -34,7 +34,7 @@ struct ActiveFault {
     nodes: Vec<usize>,
     until: Instant,
     injector: Box<dyn FaultInjector>,
-    troubles: Vec<String>,
+    errors: Vec<String>,
 }
 
 /// Executes the plan within this time and undoes every fault.
@@ -96,7 +96,7 @@ fn run_plan(
             watched = Instant::now();
             for fault in open.iter_mut() {
                 if let Err(error) = fault.injector.watch(context) {
-                    fault.troubles.push(format!("{error:#}"));
+                    fault.errors.push(format!("{error:#}"));
                 }
             }
         }
@@ -132,7 +132,7 @@ fn begin(
     let injector = injector(planned, &nodes);
     let until = Instant::now() + Duration::from_millis(planned.lasts_ms);
     let planned = planned.clone();
-    let mut fault = ActiveFault { number, planned, nodes, until, injector, troubles: vec![] };
+    let mut fault = ActiveFault { number, planned, nodes, until, injector, errors: vec![] };
     let begun = fault.injector.begin(context);
     match begun {
         Ok(Value::Null) => {}
@@ -140,7 +140,7 @@ fn begin(
             &format!("{kind}_begun"),
             json!({"number": number, "mode": fault.planned.mode(), "done": done}),
         ),
-        Err(error) => fault.troubles.push(format!("{error:#}")),
+        Err(error) => fault.errors.push(format!("{error:#}")),
     }
     // A fault that was slow to begin still lasts as long as planned, unless its end time matters.
     if !matches!(fault.planned.fault, Fault::Pause { .. }) {
@@ -166,16 +166,16 @@ fn obstacle(
 
 fn end(mut fault: ActiveFault, context: &mut FaultContext<'_>) {
     let outcome = fault.injector.end(context).unwrap_or_else(|error| {
-        fault.troubles.push(format!("{error:#}"));
+        fault.errors.push(format!("{error:#}"));
         Outcome::default()
     });
     let names = context.names(&fault.nodes);
     let mut said = json!({"phase": "end", "number": fault.number, "mode": fault.planned.mode(),
         "nodes": names, "took_effect": outcome.took_effect, "seen": outcome.seen});
     if let Some(said) = said.as_object_mut()
-        && !fault.troubles.is_empty()
+        && !fault.errors.is_empty()
     {
-        said.insert("troubles".to_owned(), json!(fault.troubles));
+        said.insert("troubles".to_owned(), json!(fault.errors));
     }
     context.live.record_event(fault.planned.kind().name(), said);
 }
@@ -244,8 +244,8 @@ mod tests {
         let planned = PlannedFault { at_ms: 0, lasts_ms: 1, target: Target::One, node: 0, fault };
         let outcome = injector(&planned, &[0]).end(&mut context).unwrap();
         assert!(outcome.took_effect, "{outcome:?}");
-        let reported = said(&live, dir.path());
-        assert!(reported.contains(r#""explained":true"#), "{reported}");
+        let history = said(&live, dir.path());
+        assert!(history.contains(r#""explained":true"#), "{history}");
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
             nodes: vec![1],
             until: Instant::now(),
             injector: Box::new(Harmless),
-            troubles: Vec::new(),
+            errors: Vec::new(),
         };
         let (replace, kill) =
             (planned(Fault::Membership { step: MembershipChange::Replace }), planned(Fault::Kill));

@@ -67,7 +67,7 @@ impl Failpoint {
         context.metric(leader, "raft_purged_index").is_some_and(|purged| purged > self.applied)
     }
 
-    fn look(&mut self, context: &FaultContext<'_>) {
+    fn sample(&mut self, context: &FaultContext<'_>) {
         for &at in &self.nodes {
             self.fired = self.fired.max(fired(context, at, "failpoints", &self.name).unwrap_or(0));
         }
@@ -109,23 +109,21 @@ impl FaultInjector for Failpoint {
                 self.arm(context, at)?;
             }
         }
-        self.look(context);
+        self.sample(context);
         Ok(())
     }
 
     fn end(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Outcome> {
         context.check_exits()?;
-        self.look(context);
+        self.sample(context);
         let mut codes = Vec::new();
         for &at in &self.nodes {
             let off = json!({"do": "failpoint", "name": self.name, "action": "off"});
             // A node that has ended needs no switching off, and one that passed the point is about
             // to end.
             _ = context.cluster.control(at, &off);
-            let reported = fired(context, at, "failpoints", &self.name);
-            if matches!(self.act, FailpointAction::Panic)
-                && reported.is_none_or(|reported| reported > 0)
-            {
+            let count = fired(context, at, "failpoints", &self.name);
+            if matches!(self.act, FailpointAction::Panic) && count.is_none_or(|count| count > 0) {
                 outlives(context, at)?;
             }
             context.forbid_exit(at, "failpoint")?;

@@ -15,7 +15,7 @@ const SIGNAL_LIMIT: Duration = Duration::from_secs(2);
 /// Time limit for a node to end when it has a reason to.
 const END_LIMIT: Duration = Duration::from_secs(2);
 /// How often it is checked meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// Kills nodes.
 pub(super) struct KilledNodes {
@@ -169,7 +169,7 @@ pub(super) fn outlives(context: &mut FaultContext<'_>, at: usize) -> anyhow::Res
         if Instant::now() >= until {
             return Ok(true);
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_EVERY);
     }
     Ok(false)
 }

@@ -19,7 +19,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         }
     }
     if evidence.dumps.is_empty() {
-        finding.unsure("no node was dumped");
+        finding.unknown("no node was dumped");
     }
     let closed: BTreeSet<&str> = evidence
         .operations
@@ -35,7 +35,7 @@ pub fn check(evidence: &Evidence) -> Finding {
 
 /// Every unit is in exactly one account. A negative account would not parse as a number at all.
 fn adds_up(place: &str, read: &Accounts, at: Option<u64>, finding: &mut Finding) {
-    finding.look();
+    finding.count();
     if read.available + read.held + read.sold + read.scrapped != read.stocked {
         finding.wrong_at(at, format!("{place} does not add up: {read:?}"));
     }
@@ -58,7 +58,7 @@ fn check_dump(evidence: &Evidence, dump: &Dump, closed: &BTreeSet<&str>, finding
         rebuilt(evidence, node, ledger, &pools, finding);
         left_once(node, ledger, finding);
     } else {
-        finding.unsure(format!("{node} does not list its ledger"));
+        finding.unknown(format!("{node} does not list its ledger"));
     }
 }
 
@@ -81,7 +81,7 @@ fn held_and_sold(dump: &Dump, finding: &mut Finding) {
         }
     }
     for (pool, accounts) in &dump.pools {
-        finding.look();
+        finding.count();
         let (held, sold) = sums.get(pool.as_str()).copied().unwrap_or_default();
         if (accounts.held, accounts.sold) != (held, sold) {
             finding.wrong(format!(
@@ -117,7 +117,7 @@ fn rebuilt(
         }
     }
     for (pool, accounts) in pools {
-        finding.look();
+        finding.count();
         let sum = |account| sums.get(&(*pool, account)).copied().unwrap_or(0);
         let given = [
             ("available", accounts.available),

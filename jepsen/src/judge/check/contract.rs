@@ -8,7 +8,7 @@ use crate::record::history::End;
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("contract");
     for attempt in &evidence.history.attempts {
-        finding.look();
+        finding.count();
         if let End::Info { value } = &attempt.end
             && let Some(breach) = value.get(BREACH)
         {

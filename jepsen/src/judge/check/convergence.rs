@@ -17,13 +17,13 @@ pub fn check(evidence: &Evidence) -> Finding {
     for (revision, dumps) in &by_revision {
         let Some((first, others)) = dumps.split_first() else { continue };
         for other in others {
-            finding.look();
+            finding.count();
             compare(*revision, first, other, &mut finding);
         }
     }
     let hashed = evidence.dumps.iter().filter(|dump| dump.hash.is_some()).count();
     if hashed < evidence.metadata.nodes || by_revision.len() > 1 {
-        finding.unsure(format!(
+        finding.unknown(format!(
             "{hashed} of {} nodes reported a hash, at {} revisions",
             evidence.metadata.nodes,
             by_revision.len()
@@ -42,7 +42,7 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     for inspected in &evidence.inspected {
         let node = &inspected.node;
         if is_spoilt(evidence, node) {
-            finding.tell(format!("{node} was given corrupt files, so it is not compared"));
+            finding.note(format!("{node} was given corrupt files, so it is not compared"));
             continue;
         }
         if let Some(why) = &inspected.wrong {
@@ -52,10 +52,10 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
             (inspected.revision, &inspected.stored, &inspected.recomputed)
         else {
             let why = inspected.unread.as_deref().unwrap_or("no hash");
-            finding.unsure(format!("{node} on disk: {why}"));
+            finding.unknown(format!("{node} on disk: {why}"));
             continue;
         };
-        finding.look();
+        finding.count();
         if stored != recomputed {
             finding.wrong(format!(
                 "revision {revision}: {node} stores the hash {stored}, but its rows have {recomputed}"
@@ -71,7 +71,7 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     }
     let is_live = !evidence.metadata.binary.is_empty();
     if is_live && evidence.inspected.len() < evidence.metadata.nodes {
-        finding.unsure(format!(
+        finding.unknown(format!(
             "{} of {} data directories were inspected after the stop",
             evidence.inspected.len(),
             evidence.metadata.nodes

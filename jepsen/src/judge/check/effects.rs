@@ -21,9 +21,9 @@ pub struct Effects {
     /// Writes that took effect although their response was lost.
     pub resolved: Vec<Resolved>,
     /// Orders that no request explains.
-    pub orphans: Vec<OrderRow>,
+    pub unexplained_orders: Vec<OrderRow>,
     /// Order events that need a request, and that no request explains.
-    pub unasked: Vec<EventRow>,
+    pub unexplained_events: Vec<EventRow>,
     /// Every movement of units of every node; `None` when no node could list them.
     pub ledger: Option<BTreeSet<LedgerRow>>,
 }
@@ -84,7 +84,7 @@ impl Effects {
                         pay_by: pay_by.remove(row.id.as_str()),
                     },
                 }),
-                None => self.orphans.push(row.clone()),
+                None => self.unexplained_orders.push(row.clone()),
             }
         }
     }
@@ -110,7 +110,7 @@ impl Effects {
         }
         for event in events {
             let word = event.name.strip_prefix("order.").unwrap_or_default();
-            if !ASKED_FOR.contains(&word)
+            if !REQUESTED.contains(&word)
                 || answered.contains(&(event.revision, event.order.as_str()))
             {
                 continue;
@@ -121,7 +121,7 @@ impl Effects {
                     revision: event.revision,
                     answer: Answer::Status(word.into()),
                 }),
-                None => self.unasked.push(event.clone()),
+                None => self.unexplained_events.push(event.clone()),
             }
         }
     }
@@ -129,7 +129,7 @@ impl Effects {
 
 /// Statuses that an order enters only by request. The timers that move a parcel on take a day,
 /// which is longer than any run.
-const ASKED_FOR: [&str; 6] =
+const REQUESTED: [&str; 6] =
     ["paid", "canceled", "shipping", "delivered", "return_requested", "returned"];
 
 /// The units of one sale, revision by revision: how many there were, and how many of them were held

@@ -10,7 +10,7 @@ use crate::record::node_log::{Line, SHOWN_CHARS};
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("log_scan");
-    finding.looked_at = evidence.logs.lines;
+    finding.checked = evidence.logs.lines;
     let mut explained_lines = 0_u64;
     for line in &evidence.logs.alarms {
         let at = line.at_ms.and_then(|ms| evidence.metadata.since_start(ms));
@@ -29,10 +29,10 @@ pub fn check(evidence: &Evidence) -> Finding {
     // A simulation has no log files.
     let is_live = !evidence.metadata.binary.is_empty();
     if is_live && evidence.logs.logs == 0 {
-        finding.unsure("the run has no node logs");
+        finding.unknown("the run has no node logs");
     }
     if explained_lines > 0 {
-        finding.tell(format!("{explained_lines} lines are explained by injected faults"));
+        finding.note(format!("{explained_lines} lines are explained by injected faults"));
     }
     finding
 }

@@ -64,7 +64,8 @@ pub struct Finding {
     /// Its verdict.
     pub verdict: Verdict,
     /// How many things it checked.
-    pub looked_at: u64,
+    #[serde(rename = "looked_at")]
+    pub checked: u64,
     /// What it found; the first ten notes.
     pub notes: Vec<String>,
     /// When the first wrong thing was requested, in nanoseconds since the run began, if known.
@@ -78,20 +79,20 @@ impl Finding {
         Self {
             checker: checker.into(),
             verdict: Verdict::True,
-            looked_at: 0,
+            checked: 0,
             notes: Vec::new(),
             first_at: None,
         }
     }
 
     /// Counts one more thing as checked.
-    pub fn look(&mut self) {
-        self.looked_at += 1;
+    pub fn count(&mut self) {
+        self.checked += 1;
     }
 
     /// Something is wrong.
     pub fn wrong(&mut self, note: impl Into<String>) {
-        self.note(Verdict::False, note.into());
+        self.add(Verdict::False, note.into());
     }
 
     /// Something is wrong with a request made at this time, if the time is known.
@@ -101,16 +102,16 @@ impl Finding {
     }
 
     /// Something worth knowing that does not change the verdict.
-    pub fn tell(&mut self, note: impl Into<String>) {
-        self.note(Verdict::True, note.into());
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.add(Verdict::True, note.into());
     }
 
     /// Something could not be decided.
-    pub fn unsure(&mut self, note: impl Into<String>) {
-        self.note(Verdict::Unknown, note.into());
+    pub fn unknown(&mut self, note: impl Into<String>) {
+        self.add(Verdict::Unknown, note.into());
     }
 
-    fn note(&mut self, verdict: Verdict, note: String) {
+    fn add(&mut self, verdict: Verdict, note: String) {
         self.verdict = self.verdict.max(verdict);
         if self.notes.len() < NOTES_MAX {
             self.notes.push(note);
@@ -261,7 +262,7 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     let findings: Vec<Finding> = asked.map(|checker| (checker.check)(evidence)).collect();
     let verdict = findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Unknown);
     let mut judgement = Judgement { verdict, findings };
-    wgl::tell_label_from_result(&mut judgement);
+    wgl::explain_false_witness(&mut judgement);
     judgement
 }
 
@@ -273,10 +274,10 @@ mod tests {
     fn false_beats_unknown_beats_true() {
         let mut finding = Finding::new("x");
         assert_eq!(finding.verdict, Verdict::True);
-        finding.unsure("a");
+        finding.unknown("a");
         assert_eq!(finding.verdict, Verdict::Unknown);
         finding.wrong("b");
-        finding.unsure("c");
+        finding.unknown("c");
         assert_eq!(finding.verdict, Verdict::False);
     }
 
@@ -284,12 +285,12 @@ mod tests {
     fn a_finding_counts_everything_and_writes_out_ten() {
         let mut finding = Finding::new("x");
         for at in [7, 5, 6] {
-            finding.look();
+            finding.count();
             finding.wrong_at(at, "one");
         }
-        assert_eq!((finding.looked_at, finding.first_at), (3, Some(5)));
+        assert_eq!((finding.checked, finding.first_at), (3, Some(5)));
         for _ in 0..NOTES_MAX {
-            finding.tell("another");
+            finding.note("another");
         }
         assert_eq!(finding.notes.len(), NOTES_MAX);
     }

@@ -16,7 +16,7 @@ pub fn check(evidence: &Evidence) -> Finding {
             by_key.entry(key).or_default().push(attempt);
         }
     }
-    finding.looked_at = by_key.len() as u64;
+    finding.checked = by_key.len() as u64;
     for (key, attempts) in &by_key {
         one_answer(key, attempts, &mut finding);
     }
@@ -114,14 +114,14 @@ fn nothing_lost(evidence: &Evidence, finding: &mut Finding) {
 
 /// Everything that happened was requested, and not by a request that was told `executed: "no"`.
 fn nothing_unasked(evidence: &Evidence, finding: &mut Finding) {
-    for row in &evidence.effects.orphans {
+    for row in &evidence.effects.unexplained_orders {
         let denied = denied(&evidence.operations, |operation| {
             operation.pool.as_ref() == Some(&row.pool)
                 && matches!(&operation.call, Call::Order { customer, .. } if *customer == row.customer)
         });
         finding.wrong(format!("{} of {} on {}: {denied}", row.id, row.customer, row.pool));
     }
-    for event in &evidence.effects.unasked {
+    for event in &evidence.effects.unexplained_events {
         let denied = denied(&evidence.operations, |operation| {
             operation.call.order() == Some(&event.order) && !operation.call.is_read()
         });
@@ -130,7 +130,7 @@ fn nothing_unasked(evidence: &Evidence, finding: &mut Finding) {
             event.name, event.order, event.revision
         ));
     }
-    for (product, version) in &evidence.edits.orphans {
+    for (product, version) in &evidence.edits.unexplained_versions {
         finding.wrong(format!("nobody made version {version} of {product}"));
     }
 }

@@ -10,12 +10,12 @@ use crate::judge::operation::Ended;
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("oversell");
     if evidence.dumps.is_empty() {
-        finding.unsure("no node was dumped");
+        finding.unknown("no node was dumped");
         return finding;
     }
     let (taken, untold) = effects::taken(&evidence.operations, &evidence.effects);
     for (sale, taken) in &taken {
-        finding.look();
+        finding.count();
         if let Some((revision, units, sum)) = taken.overdrawn()
             && !untold.contains(sale)
         {
@@ -24,7 +24,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         }
     }
     for sale in &untold {
-        finding.unsure(format!("{sale}: no node shows when all of its units were released"));
+        finding.unknown(format!("{sale}: no node shows when all of its units were released"));
     }
     for operation in &evidence.operations {
         if let Ended::Decided { rev, answer: Answer::Stock(read), .. } = &operation.ended {
@@ -42,7 +42,7 @@ pub fn check(evidence: &Evidence) -> Finding {
 }
 
 fn balanced(sale: &str, read: &Accounts, at: Option<u64>, place: &str, finding: &mut Finding) {
-    finding.look();
+    finding.count();
     let sum = read.available + read.held + read.sold + read.scrapped;
     if read.held + read.sold + read.scrapped > read.stocked {
         finding.wrong_at(at, format!("{place}: {sale} is oversold: {read:?}"));

@@ -21,7 +21,7 @@ pub struct ProductEdits {
     /// Changes that took effect although their response was lost.
     pub resolved: Vec<Resolved<Answer>>,
     /// Versions that no request explains: (product, version).
-    pub orphans: Vec<(String, u64)>,
+    pub unexplained_versions: Vec<(String, u64)>,
 }
 
 /// What responses and dumps say, by product and version.
@@ -36,14 +36,14 @@ impl ProductEdits {
     /// Reads a history and matches the dumps to it.
     pub fn of(history: &History, dumps: &[Dump]) -> anyhow::Result<Self> {
         let operations = operation::collapse::<Model>(history)?;
-        let mut edits = Self { operations, resolved: Vec::new(), orphans: Vec::new() };
+        let mut edits = Self { operations, resolved: Vec::new(), unexplained_versions: Vec::new() };
         edits.resolve(dumps);
         Ok(edits)
     }
 
     fn resolve(&mut self, dumps: &[Dump]) {
         let Known { authored, prices } = self.known(dumps);
-        let (mut resolved, mut orphans) = (Vec::new(), Vec::new());
+        let (mut resolved, mut unexplained_versions) = (Vec::new(), Vec::new());
         for (product, made) in versions(dumps) {
             // Other products, and our own while nobody knows their id, are not judged.
             if !authored.contains(&(product, 1)) {
@@ -67,12 +67,12 @@ impl ProductEdits {
                         let answer = Answer::Value { price, version };
                         resolved.push(Resolved { operation, revision, answer });
                     }
-                    None => orphans.push((product.to_owned(), version)),
+                    None => unexplained_versions.push((product.to_owned(), version)),
                 }
             }
         }
         self.resolved = resolved;
-        self.orphans = orphans;
+        self.unexplained_versions = unexplained_versions;
     }
 
     fn known<'a>(&'a self, dumps: &'a [Dump]) -> Known<'a> {

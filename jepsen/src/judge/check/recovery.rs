@@ -15,7 +15,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("recovery");
     let faults = &evidence.history.faults;
     let said = |name: &str| faults.iter().find(|fault| fault.f == name);
-    finding.looked_at = evidence.metadata.nodes as u64;
+    finding.checked = evidence.metadata.nodes as u64;
     for fault in faults {
         let unexplained = fault.value.get("explained").is_none_or(|explained| explained != true);
         if fault.f == NODE_EXITED && unexplained {
@@ -29,13 +29,13 @@ pub fn check(evidence: &Evidence) -> Finding {
     }
     if let Some(open) = said(STILL_OPEN) {
         let since = open.value.as_str().unwrap_or_default();
-        finding.unsure(format!("some requests still had no outcome {since} on a healed cluster"));
+        finding.unknown(format!("some requests still had no outcome {since} on a healed cluster"));
     }
     if let Some(fault) = said(NOT_RECOVERED) {
         let note = format!("not every node served within 30 s: {}", fault.value);
         finding.wrong_at(fault.t, note);
     } else if said(RECOVERED).is_none() {
-        finding.unsure("the run does not say whether the cluster recovered");
+        finding.unknown("the run does not say whether the cluster recovered");
     }
     finding
 }

@@ -21,7 +21,7 @@ struct Session<'a> {
 
 /// The statuses of an order in sequence. A read must not show an earlier one than its own session
 /// reached.
-const WAY: [&str; 8] = [
+const STATUS_ORDER: [&str; 8] = [
     "payment_pending",
     "paid",
     "shipping",
@@ -41,7 +41,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         let End::Ok { replayed: false, early: false, rev, value, .. } = &attempt.end else {
             continue;
         };
-        finding.look();
+        finding.count();
         let session = sessions.entry(attempt.process).or_default();
         let min = attempt.asked.get(MIN_REVISION).and_then(serde_json::Value::as_u64);
         since += u64::from(min.is_some());
@@ -67,7 +67,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         session.revision = session.revision.max(*rev);
     }
     if since == 0 {
-        finding.unsure("no read named a minimum revision");
+        finding.unknown("no read named a minimum revision");
     }
     finding
 }
@@ -82,7 +82,8 @@ impl<'a> Session<'a> {
     ) -> Option<String> {
         let text = |value: &'a serde_json::Value, name: &str| value.get(name)?.as_str();
         let order = text(&attempt.asked, "order").or_else(|| text(value, "order"))?;
-        let shown = text(value, "status").and_then(|word| WAY.iter().position(|way| *way == word));
+        let shown =
+            text(value, "status").and_then(|word| STATUS_ORDER.iter().position(|way| *way == word));
         let known = self.orders.get(order).copied();
         if attempt.f == "look" {
             let known = known.filter(|_| whole)?;

@@ -42,9 +42,9 @@ pub fn check(evidence: &Evidence) -> Finding {
             _ => {}
         }
     }
-    finding.looked_at = lists.values().map(|lists| lists.len() as u64).sum();
-    if finding.looked_at == 0 {
-        finding.unsure("no list was answered");
+    finding.checked = lists.values().map(|lists| lists.len() as u64).sum();
+    if finding.checked == 0 {
+        finding.unknown("no list was answered");
     }
     nothing_invented(evidence, &lists, &added, &mut finding);
     for (sale, lists) in &mut lists {

@@ -25,7 +25,7 @@ use search::{Outcome, Sequential as _, Span, Stuck, search};
 const OPERATIONS_MAX: usize = 400;
 /// The most concurrent operations of one object.
 const CONCURRENT_MAX: usize = 12;
-const BUSY: &str = "more than 12 concurrent operations";
+const TOO_CONCURRENT: &str = "more than 12 concurrent operations";
 /// Gives up when at least this many responses were lost: each one doubles the search.
 const LOST_MAX: usize = 10;
 /// Steps for one object. An easy one needs about three per operation.
@@ -33,7 +33,7 @@ const STEPS_MAX: u64 = 5_000;
 /// Steps for a whole run, so that judging ends.
 const STEPS_ALL: u64 = 300_000;
 /// Events that release units without a request.
-const UNASKED: &[&str] = &["order.expired", "order.payment_failed"];
+const RELEASE_EVENTS: &[&str] = &["order.expired", "order.payment_failed"];
 /// How much of the prefix is shown.
 const TAIL: usize = 12;
 
@@ -73,7 +73,7 @@ pub struct OperationText {
 struct Effort {
     steps: u64,
     given_up: u64,
-    labelled: u64,
+    by_revision: u64,
     skipped: BTreeMap<&'static str, u64>,
 }
 
@@ -83,27 +83,28 @@ pub fn check(evidence: &Evidence) -> Finding {
     let mut effort = Effort::default();
     judge(sales(evidence), &mut effort, &mut finding);
     judge(products(evidence), &mut effort, &mut finding);
-    if finding.looked_at == 0 {
+    if finding.checked == 0 {
         let note = "nothing was small enough to search";
         // Seven nodes have more concurrent clients than a search can handle.
-        let only_busy = effort.skipped.keys().all(|why| *why == BUSY) && !effort.skipped.is_empty();
-        if only_busy { finding.tell(note) } else { finding.unsure(note) }
+        let only_busy =
+            effort.skipped.keys().all(|why| *why == TOO_CONCURRENT) && !effort.skipped.is_empty();
+        if only_busy { finding.note(note) } else { finding.unknown(note) }
     }
     if effort.given_up > 0 {
-        finding.unsure(format!(
+        finding.unknown(format!(
             "gave up on {} sales or products: too many sequences to try",
             effort.given_up
         ));
     }
-    if effort.labelled > 0 {
-        finding.tell(format!(
+    if effort.by_revision > 0 {
+        finding.note(format!(
             "{} sales or products had too many sequences to try; for these only the order of \
              their revisions was checked, and it is valid",
-            effort.labelled
+            effort.by_revision
         ));
     }
     for (why, count) in effort.skipped {
-        finding.tell(format!("{count} sales or products skipped: {why}"));
+        finding.note(format!("{count} sales or products skipped: {why}"));
     }
     finding
 }
@@ -123,14 +124,14 @@ fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &
         match searched.outcome {
             // A creation alone shows nothing.
             Outcome::Linearizable(_) if spans.len() < 2 => {}
-            Outcome::Linearizable(_) => finding.look(),
-            Outcome::GaveUp if is_right(&Object::new(id), &spans, &labelled(&spans)) => {
-                finding.look();
-                effort.labelled += 1;
+            Outcome::Linearizable(_) => finding.count(),
+            Outcome::GaveUp if is_right(&Object::new(id), &spans, &by_revision(&spans)) => {
+                finding.count();
+                effort.by_revision += 1;
             }
             Outcome::GaveUp => effort.given_up += 1,
             Outcome::Stuck(stuck) => {
-                finding.look();
+                finding.count();
                 let first = stuck.window.iter().filter_map(|at| Some(spans.get(*at)?.called)).min();
                 let note = format!(
                     "{id}: no order of its {} operations explains the answers; after {} of them \
@@ -146,7 +147,7 @@ fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &
 }
 
 /// The operations with a known revision, in the order of the revisions.
-fn labelled<S: Searchable>(spans: &Spans<S>) -> Vec<usize> {
+fn by_revision<S: Searchable>(spans: &Spans<S>) -> Vec<usize> {
     let mut order: Vec<(u64, bool, u64, usize)> = Vec::with_capacity(spans.len());
     for (at, span) in spans.iter().enumerate() {
         let read = S::is_read(&span.call.call);
@@ -184,7 +185,7 @@ fn is_right<S: Searchable>(object: &Object<S>, spans: &Spans<S>, order: &[usize]
 }
 
 /// Where the witness fails, says whether the result is wrong or only the revision.
-pub(super) fn tell_label_from_result(judgement: &mut Judgement) {
+pub(super) fn explain_false_witness(judgement: &mut Judgement) {
     let word = |name: &str| {
         judgement.findings.iter().find(|finding| finding.checker == name).map(|f| f.verdict)
     };
@@ -200,7 +201,7 @@ pub(super) fn tell_label_from_result(judgement: &mut Judgement) {
         _ => return,
     };
     if let Some(finding) = judgement.findings.iter_mut().find(|f| f.checker == "wgl") {
-        finding.tell(note);
+        finding.note(note);
     }
 }
 
@@ -262,7 +263,7 @@ fn sales(evidence: &Evidence) -> Objects<'_, stock::Model> {
     let edited: BTreeSet<&str> =
         evidence.edits.operations.iter().filter_map(|o| object_of::<register::Model>(o)).collect();
     sales.retain(|id, _| !edited.contains(id));
-    for id in restless(evidence) {
+    for id in with_unrequested_releases(evidence) {
         if let Some(spans) = sales.get_mut(id).filter(|spans| spans.is_ok()) {
             *spans = Err("units were released without a request");
         }
@@ -309,7 +310,7 @@ fn span<S: Searchable>(
     let (answer, returned) = match &operation.ended {
         _ if operation.early || operation.local => return None,
         Ended::Never => return None,
-        Ended::Decided { answer, .. } if S::is_of_elsewhere(answer) => return None,
+        Ended::Decided { answer, .. } if S::depends_on_other_sales(answer) => return None,
         Ended::Decided { at, answer, .. } => (Some(answer.clone()), Some(*at)),
         Ended::Unknown => (lost.map(|(_, answer)| answer.clone()), None),
     };
@@ -326,7 +327,7 @@ fn too_hard<S: Searchable>(spans: &Spans<S>) -> Option<&'static str> {
     } else if spans.iter().filter(|span| span.returned.is_none()).count() >= LOST_MAX {
         Some("10 or more lost responses")
     } else if concurrent(spans) > CONCURRENT_MAX {
-        Some(BUSY)
+        Some(TOO_CONCURRENT)
     } else {
         None
     }
@@ -349,11 +350,11 @@ fn concurrent<C, A>(spans: &[Span<C, A>]) -> usize {
 }
 
 /// Sales whose units were released without a request.
-fn restless(evidence: &Evidence) -> BTreeSet<&str> {
+fn with_unrequested_releases(evidence: &Evidence) -> BTreeSet<&str> {
     let orders = &evidence.effects.orders;
     let events = evidence.effects.events.iter().flatten();
     let by_event = events
-        .filter(|event| UNASKED.contains(&event.name.as_str()))
+        .filter(|event| RELEASE_EVENTS.contains(&event.name.as_str()))
         .filter_map(|event| orders.get(&event.order));
     let by_row = orders.values().filter(|row| row.status == "expired");
     by_event.chain(by_row).map(|row| row.pool.as_str()).collect()
@@ -414,19 +415,23 @@ mod tests {
             (effort, finding)
         };
         let (effort, finding) = judged(vec![Ok(life()), Err("too large"), Err("too large")]);
-        assert_eq!((finding.looked_at, effort.skipped["too large"]), (1, 2));
+        assert_eq!((finding.checked, effort.skipped["too large"]), (1, 2));
         let alone = search(&Object::<Model>::new("prd_1"), &life(), STEPS_MAX).steps;
         assert!(alone > 0 && effort.steps == alone, "{alone} steps, not {}", effort.steps);
         let (effort, finding) = judged(["prd_1", "prd_2", "prd_3"].map(puzzle).map(Ok).to_vec());
-        assert_eq!((finding.looked_at, effort.labelled, effort.given_up), (3, 3, 0));
+        assert_eq!((finding.checked, effort.by_revision, effort.given_up), (3, 3, 0));
         assert_eq!(effort.steps, 3 * STEPS_MAX);
         let mut spent = Effort { steps: STEPS_ALL, ..Effort::default() };
         judge([("prd_1", Ok(life()))].into(), &mut spent, &mut Finding::new("wgl"));
-        assert_eq!((spent.labelled, spent.steps), (1, STEPS_ALL), "nothing is left to search with");
+        assert_eq!(
+            (spent.by_revision, spent.steps),
+            (1, STEPS_ALL),
+            "nothing is left to search with"
+        );
         let (mut one, mut two) = (puzzle("prd_1"), puzzle("prd_2"));
         (one[0].call.revision, two[0].call.revision) = (Some(999), Some(999));
         let (effort, finding) = judged(vec![Ok(one), Ok(two)]);
-        assert_eq!((finding.looked_at, effort.labelled, effort.given_up), (0, 0, 2));
+        assert_eq!((finding.checked, effort.by_revision, effort.given_up), (0, 0, 2));
         assert_eq!(finding.verdict, Verdict::True, "who judges the run says that it is unsure");
     }
 
@@ -436,7 +441,7 @@ mod tests {
             let finding = |checker: &str, verdict| Finding { verdict, ..Finding::new(checker) };
             let findings = vec![finding("witness", witness), finding("wgl", wgl)];
             let mut judgement = Judgement { verdict: Verdict::False, findings };
-            tell_label_from_result(&mut judgement);
+            explain_false_witness(&mut judgement);
             judgement.findings[1].notes.concat()
         };
         assert!(given(Verdict::False, Verdict::True).contains("a wrong revision"));
@@ -461,7 +466,7 @@ mod tests {
 
     #[test]
     fn labels_order_writes_before_the_reads_of_their_state() {
-        assert_eq!(labelled(&life()), [0, 2, 1]);
+        assert_eq!(by_revision(&life()), [0, 2, 1]);
     }
 
     #[test]

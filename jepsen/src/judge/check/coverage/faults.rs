@@ -20,7 +20,7 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
 
 fn judge(test: &RunMetadata, faults: &[Event], finding: &mut Finding) {
     for missing in &test.missing {
-        finding.unsure(format!("did not run: {missing}"));
+        finding.unknown(format!("did not run: {missing}"));
     }
     if test.nemesis == "none" {
         return;
@@ -45,7 +45,7 @@ fn judge(test: &RunMetadata, faults: &[Event], finding: &mut Finding) {
         let what = format!("kinds of faults that took effect (without {})", none.join(", "));
         floor(&what, kinds as u64, wanted as u64, finding);
         if !none.is_empty() && kinds >= wanted {
-            finding.tell(format!("kinds of faults without effect: {}", none.join(", ")));
+            finding.note(format!("kinds of faults without effect: {}", none.join(", ")));
         }
         return;
     }

@@ -110,7 +110,7 @@ const FLOORS: &[Floors] = &[
 /// Judges what the clients did.
 pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
     let Some(floors) = FLOORS.iter().find(|f| f.workload == evidence.metadata.workload) else {
-        finding.unsure(format!("{} has no floors", evidence.metadata.workload));
+        finding.unknown(format!("{} has no floors", evidence.metadata.workload));
         return;
     };
     let decided = decided(evidence);
@@ -123,7 +123,7 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
     let all = (evidence.operations.iter().filter(|o| o.decided().is_some()).count()
         + evidence.edits.operations.iter().filter(|o| o.decided().is_some()).count())
         as u64;
-    finding.looked_at = all;
+    finding.checked = all;
     let wanted = |per_ten_seconds| evidence.metadata.seconds * per_ten_seconds / 10;
     let (mut least, mut edges) = (wanted(floors.decided), wanted(floors.sold_out));
     if gates(evidence) {
@@ -196,7 +196,7 @@ fn began_empty(evidence: &Evidence, finding: &mut Finding) {
         evidence.effects.orders.values().filter(|row| first.is_none_or(|f| row.revision < f));
     let older = older.count();
     if older > 0 {
-        finding.unsure(format!("{older} orders were there before the run began"));
+        finding.unknown(format!("{older} orders were there before the run began"));
     }
 }
 

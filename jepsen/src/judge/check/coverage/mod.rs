@@ -18,6 +18,6 @@ pub fn check(evidence: &Evidence) -> Finding {
 
 fn floor(what: &str, seen: u64, wanted: u64, finding: &mut Finding) {
     if seen < wanted {
-        finding.unsure(format!("{what}: {seen}, below the floor of {wanted}"));
+        finding.unknown(format!("{what}: {seen}, below the floor of {wanted}"));
     }
 }

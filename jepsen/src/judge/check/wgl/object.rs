@@ -13,7 +13,7 @@ pub(super) trait Searchable: Specification + Eq + Hash {
     /// The object that this answer created.
     fn created(answer: &Self::Answer) -> Option<&str>;
     /// Whether this depends on what the customer does elsewhere.
-    fn is_of_elsewhere(answer: &Self::Answer) -> bool;
+    fn depends_on_other_sales(answer: &Self::Answer) -> bool;
     /// An answer that nobody received, with ids that nobody knows.
     fn unseen(at: usize) -> Self::Answer;
     /// The state of one object, as text.
@@ -33,7 +33,7 @@ impl Searchable for stock::Model {
         }
     }
 
-    fn is_of_elsewhere(answer: &stock::Answer) -> bool {
+    fn depends_on_other_sales(answer: &stock::Answer) -> bool {
         answer.refused() == Some("too_many_pending_orders")
     }
 
@@ -58,7 +58,7 @@ impl Searchable for register::Model {
         if let register::Answer::Created { product, .. } = answer { Some(product) } else { None }
     }
 
-    fn is_of_elsewhere(_: &register::Answer) -> bool {
+    fn depends_on_other_sales(_: &register::Answer) -> bool {
         false
     }
 

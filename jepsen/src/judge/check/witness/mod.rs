@@ -63,7 +63,7 @@ struct Entry<'a, S: Specification> {
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("witness");
     if evidence.dumps.is_empty() {
-        finding.unsure("no node was dumped, so lost responses cannot be placed");
+        finding.unknown("no node was dumped, so lost responses cannot be placed");
         return finding;
     }
     stock::check(evidence, &mut finding);
@@ -104,7 +104,7 @@ fn entries<'a, S: Specification>(
 /// Steps 4 and 5; returns the final state if the replay got that far.
 fn replayed<S: Specification>(mut entries: Vec<Entry<'_, S>>, finding: &mut Finding) -> Option<S> {
     entries.sort_by_key(|entry| (entry.revision, entry.rank));
-    finding.looked_at += entries.len() as u64;
+    finding.checked += entries.len() as u64;
     one_write_each(&entries, finding);
     let state = replay(&entries, finding);
     real_time(&entries, finding);
@@ -215,7 +215,7 @@ mod tests {
     fn judged<S: Specification>(operations: &[OperationOf<S>]) -> Finding {
         let mut finding = Finding::new("witness");
         replayed::<S>(entries::<S>(operations, &[]), &mut finding);
-        assert_eq!(finding.looked_at, operations.len() as u64, "{finding:?}");
+        assert_eq!(finding.checked, operations.len() as u64, "{finding:?}");
         finding
     }
 

@@ -11,7 +11,7 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
     let edits = &evidence.edits;
     let lost = edits.operations.iter().any(|operation| operation.ended == Ended::Unknown);
     if lost && evidence.dumps.iter().all(|dump| dump.edits.is_empty()) {
-        finding.unsure("responses about products were lost, and no node lists its events");
+        finding.unknown("responses about products were lost, and no node lists its events");
         return;
     }
     let entries = entries::<Model>(&edits.operations, &edits.resolved);

@@ -16,7 +16,7 @@ use crate::record::dump::{Dump, EventRow};
 
 pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
     if let Some(why) = unplaced(evidence) {
-        finding.unsure(why);
+        finding.unknown(why);
         return;
     }
     let mut entries = entries::<Model>(&evidence.operations, &evidence.effects.resolved);
