@@ -30,7 +30,7 @@ const USAGE: u8 = 64;
     name = "jepsen",
     version,
     after_help = "Exit codes: 0 true, 1 false, 2 unknown, 3 the harness failed, 64 usage.\n\
-                  A first run: jepsen run, then open the report it names."
+                  To start: run `jepsen run`, then open the report it names."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -39,62 +39,62 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Arms one seeded bug after the other, and wants the tests and checkers to notice each.
+    /// Arms one seeded bug at a time and checks that the tests and checkers notice it.
     #[command(after_help = "Examples:\n  \
         jepsen prove --quick                               tests and recorded histories\n  \
         jepsen prove --layer l4 --fault-binary FIRSTCOME   real nodes\n\n\
         A fault build: cargo build --release --features fault --target-dir target/fault")]
     Prove(Prove),
-    /// Starts nodes, lets clients ask and faults happen, and judges the run.
+    /// Starts a cluster, runs clients and faults against it, and judges the run.
     #[command(after_help = "Examples:\n  \
         jepsen run                                         30 s of flash_sale under kill\n  \
         jepsen run --nemesis none --seconds 10 --keep      keep the data directories\n\n\
-        The run directory holds all that is judged, and report.html for people.")]
+        The run directory holds everything the verdict is based on, and report.html.")]
     Run(Run),
-    /// Judges recorded runs again, and writes their results.json and report.html anew.
+    /// Judges recorded runs again, and rewrites their results.json and report.html.
     #[command(after_help = "Example:\n  jepsen check jepsen/store/*-kill-*\n\n\
-        The verdict is a function of the directory: the same every time.")]
+        The verdict depends only on the directory, so it is the same every time.")]
     Check {
         /// Run directories.
         #[arg(required = true)]
         dirs: Vec<PathBuf>,
-        /// Only prints: nothing is written into the directories.
+        /// Only prints; writes nothing into the directories.
         #[arg(long)]
         no_write: bool,
     },
-    /// Writes report.html of a recorded run, and says where it is.
+    /// Writes report.html of a recorded run and prints its path.
     Report {
         /// The run directory.
         dir: PathBuf,
     },
     /// Prints the history of a recorded run for other checkers.
     History {
-        /// As EDN, one map a line, as Jepsen writes them; the only format so far.
+        /// As EDN, one map per line, as Jepsen writes them; the only format so far.
         #[arg(long, required = true)]
         edn: bool,
         /// The run directory.
         dir: PathBuf,
     },
-    /// Runs every workload under every nemesis, one run after another, and counts the verdicts.
+    /// Runs every workload under every nemesis, one run at a time, and counts the verdicts.
     #[command(after_help = "Examples:\n  \
         jepsen matrix --seconds 60\n  \
         jepsen matrix --workloads flash_sale --nemeses none,kill --times 3 --seconds 20\n  \
         jepsen matrix --alternate='--nodes 3' --alternate='--nodes 5'    in turn\n\n\
-        What follows `--` is given to every `jepsen run`. The table is also written to\n\
-        matrix-<utc>.json in the store, after every run.")]
+        Arguments after `--` go to every `jepsen run`. After every run the table is also written\n\
+        to matrix-<utc>.json in the store.")]
     Matrix(Matrix),
-    /// Runs one workload for long, in segments that go on with the data of the last.
+    /// Runs one workload for a long time, in segments that each continue with the data of the last.
     #[command(
         after_help = "Example:\n  jepsen soak --minutes 30 --nemesis chaos --fault-binary FIRSTCOME\n\n\
-        What follows `--` is given to every `jepsen run`. It ends at the first segment that is\n\
-        false or fails; soak-<utc>.json in the store tells of every segment."
+        Arguments after `--` go to every `jepsen run`. The soak ends at the first segment that is\n\
+        false or fails; soak-<utc>.json in the store lists all segments."
     )]
     Soak(SoakArguments),
 }
 
 #[derive(Args, Debug)]
 struct Prove {
-    /// Only what takes no cluster: tests of the rules and of storage, and recorded histories.
+    /// Only what needs no cluster: tests of the rules and of storage, and recorded histories.
     #[arg(long)]
     quick: bool,
     /// Only rows of this bug; may be repeated.
@@ -103,28 +103,28 @@ struct Prove {
     /// Only rows of this layer.
     #[arg(long, value_enum)]
     layer: Option<prove::table::Layer>,
-    /// A fault build of the product; without it nothing is proved on real nodes.
+    /// A fault build of the product; without it the rows on real nodes are not run.
     #[arg(long)]
     fault_binary: Option<PathBuf>,
-    /// The simulation; without it nothing is proved in it.
+    /// The simulation; without it its rows are not run.
     #[arg(long, default_value = "jepsen/sim/target/debug/sim")]
     sim: PathBuf,
-    /// How long the clients of a run on real nodes ask.
+    /// How many seconds the clients run in each run on real nodes.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(8..=3600))]
     seconds: u64,
-    /// The seed of the first of these runs; each next one has the next seed.
+    /// Seed of the first of these runs; every further run takes the next seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where these runs go.
+    /// Directory for these runs.
     #[arg(long, default_value = "jepsen/store/prove")]
     store: PathBuf,
-    /// Where the fault build of the tests goes.
+    /// Target directory of the fault build of the tests.
     #[arg(long, default_value = "target/fault")]
     target_dir: PathBuf,
-    /// Where the table goes.
+    /// File for the table, as JSON.
     #[arg(long, default_value = "jepsen/store/prove.json")]
     out: PathBuf,
-    /// Where the table goes as Markdown.
+    /// File for the table, as Markdown.
     #[arg(long)]
     markdown: Option<PathBuf>,
 }
@@ -134,32 +134,32 @@ struct Run {
     /// What the clients do.
     #[arg(long, value_enum, default_value_t = workload::Kind::FlashSale)]
     workload: workload::Kind,
-    /// What is broken meanwhile.
+    /// Which faults are injected.
     #[arg(long, value_enum, default_value_t = Nemesis::Kill)]
     nemesis: Nemesis,
-    /// How many nodes.
+    /// Number of nodes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
     nodes: u8,
-    /// How long the clients ask; at least 8, so that a fault fits.
+    /// How many seconds the clients run; at least 8, so that a fault fits.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(8..=3600))]
     seconds: u64,
-    /// How many seconds nothing is asked after the last fault.
+    /// Seconds without any request after the last fault.
     #[arg(long, value_name = "SECONDS", default_value_t = 10,
         value_parser = clap::value_parser!(u64).range(0..=600))]
     calm: u64,
     /// The product's binary.
     #[arg(long, default_value = "target/release/firstcome")]
     binary: PathBuf,
-    /// Where run directories go.
+    /// Directory for run directories.
     #[arg(long, default_value = "jepsen/store")]
     store: PathBuf,
-    /// Where all randomness comes from.
+    /// Seed of all randomness.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Keeps the data directories even if the run is true.
+    /// Keeps the data directories even if the verdict is true.
     #[arg(long)]
     keep: bool,
-    /// Goes on with the data directories of this run, which must have been kept.
+    /// Continues with the data directories of this run, which must have been kept.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -168,21 +168,21 @@ struct Run {
 
 #[derive(Args, Debug)]
 struct Matrix {
-    /// Workloads, separated by commas; all of them unless given.
+    /// Workloads, separated by commas; default: all.
     #[arg(long, value_enum, value_delimiter = ',')]
     workloads: Vec<workload::Kind>,
-    /// Nemeses, separated by commas; all but `none` unless given.
+    /// Nemeses, separated by commas; default: all but `none`.
     #[arg(long, value_enum, value_delimiter = ',')]
     nemeses: Vec<Nemesis>,
-    /// How often each cell is run.
+    /// How often each combination is run.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     times: u64,
-    /// Arguments of `jepsen run` that are given in turn; may be repeated.
+    /// Arguments of `jepsen run` that are used in turn; may be repeated.
     #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
     alternate: Vec<String>,
     #[command(flatten)]
     every: SharedArguments,
-    /// How long the clients of each run ask.
+    /// How many seconds the clients of each run run.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(8..=3600))]
     seconds: u64,
 }
@@ -192,16 +192,16 @@ struct SoakArguments {
     /// What the clients do.
     #[arg(long, value_enum, default_value_t = workload::Kind::FlashSale)]
     workload: workload::Kind,
-    /// What is broken meanwhile.
+    /// Which faults are injected.
     #[arg(long, value_enum, default_value_t = Nemesis::Kill)]
     nemesis: Nemesis,
-    /// How long the clients ask, all segments together.
+    /// How many minutes the clients run, all segments together.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
-    /// How many segments; each ends with a sell-out, a stop and a verdict.
+    /// Number of segments; each ends with a sell-out, a shutdown and a verdict.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=200))]
     segments: u64,
-    /// How many nodes.
+    /// Number of nodes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=9))]
     nodes: u8,
     #[command(flatten)]
@@ -214,17 +214,17 @@ struct SharedArguments {
     /// The product's binary.
     #[arg(long, default_value = "target/release/firstcome")]
     binary: PathBuf,
-    /// The fault build: for all runs of a soak; of a matrix for power, disk, failpoint and clock,
-    /// and for workloads whose holds end.
+    /// The fault build. A soak uses it for all runs; a matrix for power, disk, failpoint and clock,
+    /// and for workloads whose holds must expire.
     #[arg(long)]
     fault_binary: Option<PathBuf>,
-    /// Where run directories go.
+    /// Directory for run directories.
     #[arg(long, default_value = "jepsen/store")]
     store: PathBuf,
-    /// The seed of the first run; each next one has the next seed.
+    /// Seed of the first run; every further run takes the next seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many seconds nothing is asked after the last fault of each run.
+    /// Seconds without any request after the last fault of each run.
     #[arg(long, value_name = "SECONDS", default_value_t = 10,
         value_parser = clap::value_parser!(u64).range(0..=600))]
     calm: u64,
@@ -239,7 +239,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             let wrong = error.use_stderr();
-            // Nobody is left to tell when the terminal is gone.
+            // The terminal may be gone; then there is nobody to tell.
             _ = error.print();
             return if wrong { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
@@ -345,8 +345,8 @@ fn export(dir: &Path) -> anyhow::Result<RunVerdict> {
     Ok(RunVerdict::True)
 }
 
-/// Says what is missing before the first of many runs fails over it.
-fn look_at(every: &SharedArguments) -> anyhow::Result<Vec<String>> {
+/// Checks that the binaries exist, before the first of many runs fails for the lack of them.
+fn check_binaries(every: &SharedArguments) -> anyhow::Result<Vec<String>> {
     binary::ensure_built(&every.binary, "--binary", binary::BUILD)?;
     if let Some(binary) = &every.fault_binary {
         binary::ensure_built(binary, "--fault-binary", binary::BUILD_FAULT)?;
@@ -366,7 +366,7 @@ fn start_matrix(matrix: Matrix) -> anyhow::Result<RunVerdict> {
     } else {
         nemeses
     };
-    let further = look_at(&every)?;
+    let further = check_binaries(&every)?;
     let grid = Grid {
         workloads: workloads.iter().map(|workload| workload.name().to_owned()).collect(),
         nemeses: nemeses.iter().map(|nemesis| nemesis.name().to_owned()).collect(),
@@ -389,7 +389,7 @@ fn start_soak(soak: SoakArguments) -> anyhow::Result<RunVerdict> {
     let own = ["--workload", workload.name(), "--nemesis", nemesis.name(), "--nodes"];
     let mut further: Vec<String> = own.map(str::to_owned).into();
     further.push(nodes.to_string());
-    further.extend(look_at(&every)?);
+    further.extend(check_binaries(&every)?);
     let fault_binary = every.fault_binary.iter().map(|path| path.to_string_lossy().into_owned());
     further.extend(fault_binary.flat_map(|path| ["--fault-binary".to_owned(), path]));
     let seconds = (minutes * 60).div_ceil(segments).max(8);
@@ -407,10 +407,10 @@ fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
     for finding in &judgement.findings {
         writeln!(
             out,
-            "{:<12} {:<8} looked at {} {}",
+            "{:<12} {:<8} checked {} {}",
             finding.checker,
             run_verdict(finding.verdict).text(),
-            finding.looked_at,
+            finding.checked,
             report::unit(&finding.checker)
         )?;
         for note in &finding.notes {
@@ -428,7 +428,7 @@ fn print(dir: &Path, judgement: &Judgement) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// The words of a shell line; only plain text and single quotes are used.
+    /// The words of a shell line, for plain text and single quotes.
     fn words(line: &str) -> Vec<String> {
         let (mut words, mut quoted) = (vec![String::new()], false);
         for c in line.chars() {

@@ -1,4 +1,4 @@
-//! Randomness from one printed seed: splitmix64, so that a plan can be drawn again.
+//! Randomness from one printed seed: splitmix64, so that a plan can be repeated.
 
 /// A small generator; not for secrets.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ impl Seed {
         Self(seed)
     }
 
-    /// A generator for one process of the run, independent of how far the others have drawn.
+    /// A generator for one process of the run, independent of how much the others have drawn.
     pub const fn of(seed: u64, process: u64) -> Self {
         Self(seed ^ process.wrapping_mul(0xA24B_AED4_963E_E407))
     }
@@ -24,8 +24,8 @@ impl Seed {
         z ^ (z >> 31)
     }
 
-    /// Draws from `0..below`; 0 when `below` is 0. The bias of the remainder is far below what a
-    /// plan could notice.
+    /// Draws from `0..below`; 0 if `below` is 0. The bias of the remainder is far too small to
+    /// matter.
     pub const fn below(&mut self, below: u64) -> u64 {
         if below == 0 { 0 } else { self.draw() % below }
     }

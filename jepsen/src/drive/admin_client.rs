@@ -1,4 +1,5 @@
-//! The desk: staff's own requests before and after a run, outside the history.
+//! The admin client: staff's own requests before and after a run, which are not part of the
+//! history.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,14 +12,14 @@ use serde_json::{Value, json};
 use crate::drive::http_client::HttpClient;
 use crate::record::http::Request;
 
-/// General stock that the sales are cut from.
+/// General stock that the sales are taken from.
 const STOCK: u64 = 1_000_000;
-/// How long a request is sent again while the cluster settles.
+/// How long a request is retried while the cluster settles.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The pause between two sends.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Staff at one node.
+/// An HTTP client with a staff token.
 #[derive(Debug)]
 pub struct AdminClient {
     client: HttpClient,
@@ -26,12 +27,12 @@ pub struct AdminClient {
 }
 
 impl AdminClient {
-    /// Staff with its token.
+    /// A client with this token.
     pub const fn new(staff: String) -> Self {
         Self { client: HttpClient::new(Duration::from_secs(10)), staff }
     }
 
-    /// A read that must be answered, sooner or later.
+    /// Reads until the node answers, or the time is up.
     pub fn get(&mut self, api: SocketAddr, path: &str) -> anyhow::Result<Value> {
         let (began, mut last) = (Instant::now(), String::new());
         while began.elapsed() < PATIENCE {
@@ -45,7 +46,7 @@ impl AdminClient {
         bail!("GET {path} at {api}: {last}")
     }
 
-    /// A read of what may not be there: then it is known at once that it is not.
+    /// Reads something that may not exist: `None` as soon as the node says so.
     pub fn find(&mut self, api: SocketAddr, path: &str) -> anyhow::Result<Option<Value>> {
         match self.client.send(api, &Request::get(path, &self.staff)) {
             Ok(answer) if answer.status == 404 => Ok(None),
@@ -53,7 +54,7 @@ impl AdminClient {
         }
     }
 
-    /// A write that must be done, sooner or later; one key, so it is done once.
+    /// Writes until the write is done, or the time is up; with one key, so that it is done once.
     pub fn post(
         &mut self,
         api: SocketAddr,
@@ -95,12 +96,12 @@ impl AdminClient {
         }
     }
 
-    /// All events past a revision.
+    /// All events after a revision.
     pub fn events(&mut self, api: SocketAddr, after: u64) -> anyhow::Result<Vec<Value>> {
         let mut rows: Vec<Value> = Vec::new();
         let mut place = if after == 0 { String::new() } else { format!("&after={after}") };
         loop {
-            // `after` and a cursor exclude each other, so every page starts at a place.
+            // `after` and a cursor exclude each other, so every page starts at a revision.
             let page = self.get(api, &format!("/v1/admin/events?limit=100{place}"))?;
             let data = page.get("data").and_then(Value::as_array).context("a list without data")?;
             rows.extend(data.iter().cloned());
@@ -114,14 +115,14 @@ impl AdminClient {
         }
     }
 
-    /// Creates the product; answers its id and an instant at which its sales have opened.
+    /// Creates the product; returns its id and a time at which its sales are open.
     pub fn set_up(&mut self, api: SocketAddr) -> anyhow::Result<(String, String)> {
         let time = self.get(api, "/v1/time")?;
         let now = time.get("now").and_then(Value::as_str).context("no now in /v1/time")?;
         Ok((self.product(api, "set-up", STOCK)?, now.to_owned()))
     }
 
-    /// Creates a product; answers its id.
+    /// Creates a product; returns its id.
     pub fn product(&mut self, api: SocketAddr, key: &str, stock: u64) -> anyhow::Result<String> {
         let body = json!({"name": "jepsen", "price": {"amount": 1000, "currency": "KRW"},
             "stock": stock, "no_shipping": true});
@@ -130,7 +131,7 @@ impl AdminClient {
         Ok(id.context("a product without id")?.to_owned())
     }
 
-    /// The state hash of every one of `nodes` members at one revision, once all tell it.
+    /// The state hash of every one of `nodes` members at one revision, once all of them report it.
     pub fn hashes(
         &mut self,
         api: SocketAddr,
@@ -142,15 +143,15 @@ impl AdminClient {
             let body = self.get(api, "/v1/cluster/hash")?;
             let revision = body.get("revision").and_then(Value::as_u64).context("no revision")?;
             let rows = body.get("nodes").and_then(Value::as_array).context("no nodes")?;
-            let reply: BTreeMap<String, String> = rows
+            let hashes: BTreeMap<String, String> = rows
                 .iter()
                 .filter_map(|node| {
                     let text = |name: &str| node.get(name)?.as_str().map(str::to_owned);
                     Some((text("name")?, text("hash")?))
                 })
                 .collect();
-            if reply.len() >= nodes || began.elapsed() >= PATIENCE {
-                return Ok((revision, reply));
+            if hashes.len() >= nodes || began.elapsed() >= PATIENCE {
+                return Ok((revision, hashes));
             }
             thread::sleep(PAUSE);
         }

@@ -6,14 +6,14 @@ use anyhow::ensure;
 
 /// How the product is built.
 pub const BUILD: &str = "cargo build --release";
-/// How its fault build is made, beside the plain one.
+/// How its fault build is built, beside the plain one.
 pub const BUILD_FAULT: &str = "cargo build --release --features fault --target-dir target/fault";
 
-/// Says how to get a file that a command line names, if it is not there.
+/// If a file that the command line names is missing, says how to build it.
 pub fn ensure_built(path: &Path, option: &str, build: &str) -> anyhow::Result<()> {
     ensure!(
         path.is_file(),
-        "{} is not there; build it with `{build}`, or name another with {option}",
+        "{} does not exist; build it with `{build}`, or name another one with {option}",
         path.display()
     );
     Ok(())

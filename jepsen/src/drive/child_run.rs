@@ -1,4 +1,4 @@
-//! One run as a process of its own: what goes wrong in it ends it alone, and is counted.
+//! One run in a process of its own: if the harness crashes, that is one failed run in a table.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -12,31 +12,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::run_metadata;
 
-/// A run takes its seconds, the calm, and at most this for starting, closing and judging.
+/// A run takes its seconds, the calm, and at most this long for starting, closing and judging.
 const OVERHEAD_MAX: Duration = Duration::from_mins(15);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How much of what a run said is kept for the table.
+const POLL_EVERY: Duration = Duration::from_millis(100);
+/// How many lines of a run's output are kept for the table.
 const SAID_LINES: usize = 12;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunVerdict {
-    /// Nothing was found against it.
+    /// Nothing wrong was found.
     True,
     /// Not enough was seen.
     Unknown,
-    /// The harness failed: nothing can be said.
+    /// The harness failed, so nothing is known.
     HarnessFailed,
-    /// It was seen to be wrong.
+    /// Something wrong was seen.
     False,
 }
 
 impl RunVerdict {
-    /// All of them, as the columns of a table.
+    /// All results, in the order of the columns of a table.
     pub const ALL: [Self; 4] = [Self::True, Self::False, Self::Unknown, Self::HarnessFailed];
 
-    /// For tables.
+    /// As shown in tables.
     pub const fn text(self) -> &'static str {
         match self {
             Self::True => "true",
@@ -46,7 +46,7 @@ impl RunVerdict {
         }
     }
 
-    /// The exit code that says the same.
+    /// The exit code for this result.
     pub const fn code(self) -> u8 {
         match self {
             Self::True => 0,
@@ -56,7 +56,7 @@ impl RunVerdict {
         }
     }
 
-    /// What an exit status says.
+    /// The result that an exit status stands for.
     pub fn of(status: ExitStatus) -> Self {
         match status.code() {
             Some(0) => Self::True,
@@ -70,21 +70,21 @@ impl RunVerdict {
 /// One finished run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FinishedRun {
-    /// What came of it.
+    /// Its result.
     #[serde(rename = "word")]
     pub verdict: RunVerdict,
     /// Its directory, if it got that far.
     pub dir: Option<String>,
-    /// How long it took, with all that is around it.
+    /// How long it took in total.
     pub took_seconds: u64,
     /// The arguments of `jepsen run`.
     pub arguments: Vec<String>,
-    /// Of a run that is not true: what it said in the end.
+    /// The last lines it printed, unless its verdict is true.
     #[serde(rename = "said")]
     pub output: Vec<String>,
 }
 
-/// Runs `jepsen run` with these arguments to its end; what it prints is kept beside the store.
+/// Runs `jepsen run` with these arguments. Its output is kept beside the store while it runs.
 pub fn run(arguments: &[String], seconds: u64, store: &Path) -> anyhow::Result<FinishedRun> {
     fs::create_dir_all(store).with_context(|| format!("cannot create {}", store.display()))?;
     let place = store.join(format!("{}.out", run_metadata::utc_now()?));
@@ -96,7 +96,7 @@ pub fn run(arguments: &[String], seconds: u64, store: &Path) -> anyhow::Result<F
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
         .stderr(out)
-        // A group of its own: its nodes can be ended with it.
+        // In a process group of its own, so that its nodes can be killed with it.
         .process_group(0)
         .spawn()
         .context("cannot start jepsen")?;
@@ -108,7 +108,7 @@ pub fn run(arguments: &[String], seconds: u64, store: &Path) -> anyhow::Result<F
     let mut last_lines: Vec<String> = lines.map(str::to_owned).collect();
     last_lines = last_lines.split_off(last_lines.len().saturating_sub(SAID_LINES));
     if status.is_none() {
-        last_lines.push("it did not end in time and was killed".to_owned());
+        last_lines.push("it did not end in time, and was killed".to_owned());
     }
     Ok(FinishedRun {
         verdict,
@@ -119,21 +119,21 @@ pub fn run(arguments: &[String], seconds: u64, store: &Path) -> anyhow::Result<F
     })
 }
 
-/// `None`: it had to be killed.
+/// Waits for the end; `None` if it had to be killed.
 fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<ExitStatus>> {
     let until = Instant::now() + limit;
     while Instant::now() < until {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_EVERY);
     }
     Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status()?;
     child.wait()?;
     Ok(None)
 }
 
-/// The run directory, from the last line of a run: `verdict: true (DIR)`.
+/// The run directory, from the last line of the output: `verdict: true (DIR)`.
 fn directory(said: &str) -> Option<PathBuf> {
     let line = said.lines().rev().find(|line| line.starts_with("verdict: "))?;
     let (_, rest) = line.split_once('(')?;

@@ -1,4 +1,4 @@
-//! One process after another, asking live nodes one thing after another.
+//! Client loops: each sends one request after another to live nodes, as its workload says.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,42 +12,42 @@ use crate::record::invocation::{Invocation, Reply};
 use crate::record::recorder::Recorder;
 use crate::seed::Seed;
 
-/// How long a client waits for an answer; a commit's own deadline (3 s) is longer, so that slow
-/// commits are seen as lost answers.
+/// How long a client waits for a response. The deadline of a commit (3 s) is longer, so slow
+/// commits show up as lost responses.
 pub const CLIENT_DEADLINE: Duration = Duration::from_secs(2);
 /// A pause after a refused connection, so that a dead node does not fill the history.
 const FAIL_PAUSE: Duration = Duration::from_millis(50);
 /// How often one key is sent before its client gives up.
 const SENDS_MAX: usize = 20;
 
-/// What all processes of a live run share.
+/// What all clients and the nemesis of a live run share.
 #[derive(Debug)]
 pub struct LiveRun {
     /// The history.
     pub recorder: Recorder,
     /// Names and REST addresses of the nodes the run starts with.
     pub nodes: Vec<(String, SocketAddr)>,
-    /// Staff's token.
+    /// The staff token.
     pub staff: String,
-    /// Ends the faults: what is left of the plan is skipped.
+    /// Ends the faults: the rest of the plan is skipped.
     pub done: AtomicBool,
 }
 
 impl LiveRun {
-    /// What the nemesis or the harness has to say.
+    /// Records an event of the nemesis or the harness.
     pub fn record_event(&self, f: &str, value: serde_json::Value) {
         self.recorder.record_event(f, value);
     }
 }
 
-/// A client of live nodes.
+/// One client of live nodes.
 #[derive(Debug)]
 pub struct ClientLoop<'a> {
     live: &'a LiveRun,
     client: HttpClient,
     seed: Seed,
     process: u64,
-    /// The node it is pinned to; `None`: roams.
+    /// The node it is pinned to; `None` if it roams.
     home: Option<usize>,
     last: usize,
 }
@@ -71,7 +71,7 @@ impl<'a> ClientLoop<'a> {
         }
     }
 
-    /// Asks once.
+    /// Sends a request once.
     pub fn invoke(&mut self, invocation: &Invocation, at: Route) -> Reply {
         self.last = self.place(at);
         let Some((node, address)) = self.live.nodes.get(self.last) else { return Reply::Never };
@@ -120,7 +120,7 @@ impl<'a> ClientLoop<'a> {
     }
 }
 
-/// A teller for each client of a workload.
+/// A client loop for each client of a workload.
 pub fn client_loops(live: &LiveRun, clients: usize, seed: u64) -> Vec<ClientLoop<'_>> {
     let client_loop = |client| {
         let seed = Seed::of(seed, 2_000 + client as u64);

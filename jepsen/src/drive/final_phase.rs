@@ -1,5 +1,5 @@
-//! How a run ends once everything is healed: what is open is brought to an end, every sale is sold
-//! out to fresh buyers, and every node is dumped.
+//! The end of a run on a healed cluster: open requests are completed, every sale is sold out to
+//! fresh buyers, and every node is dumped.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,10 +20,10 @@ use crate::record::rows::{edit_row, event_row, ledger_row, order_row, product_ro
 use crate::record::run_event::SOLD_OUT_PHASE;
 use crate::seed::Seed;
 
-/// Longest sell-out; nodes that answer need a fraction of it.
+/// Time limit of the sell-out; a working cluster needs a fraction of it.
 const SELL_OUT_LIMIT: Duration = Duration::from_mins(5);
 
-/// Settles what is unpaid, then lets fresh buyers have every unit that is left of every sale.
+/// Settles every unpaid order, then lets fresh buyers buy every unit that is left of every sale.
 pub fn sell_out(
     live: &LiveRun,
     admin: &mut AdminClient,
@@ -32,7 +32,10 @@ pub fn sell_out(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let in_time = || {
-        ensure!(began.elapsed() < SELL_OUT_LIMIT, "it took longer than {SELL_OUT_LIMIT:?}");
+        ensure!(
+            began.elapsed() < SELL_OUT_LIMIT,
+            "the sell-out took longer than {SELL_OUT_LIMIT:?}"
+        );
         Ok(())
     };
     let mut client_loop = ClientLoop::new(live, Seed::new(1), None);
@@ -52,7 +55,7 @@ pub fn sell_out(
                 bail!("the stock of {} cannot be read", sale.id);
             };
             let left = stock.get("available").and_then(Value::as_u64).unwrap_or(0);
-            // One more than is left of the last unit: the refusal is part of the phase.
+            // Asks for at least one unit even if none is left: the refusal is part of the phase.
             let order = invocation::order(customer, &key(), &sale.id, left.clamp(1, sale.limit));
             let reply = client_loop.until_known(&order);
             if let Some(order) = reply.text("order") {
@@ -66,9 +69,9 @@ pub fn sell_out(
     Ok(())
 }
 
-/// Writes what every node shows in the end; an error names the nodes that show nothing. Of a run
-/// that went on with older data (`baseline` is its last revision) only the rows of its own sales
-/// and events are asked for.
+/// Writes what every node shows at the end; an error names the nodes that show nothing. If the run
+/// continued with older data (`baseline` is its last revision), only the rows of its own sales and
+/// events are read.
 pub fn dump(
     live: &LiveRun,
     admin: &mut AdminClient,
@@ -79,12 +82,12 @@ pub fn dump(
 ) -> anyhow::Result<()> {
     let place = dir.join("dump");
     fs::create_dir_all(&place)?;
-    // Any node that answers will do: one that does not must not hide what the others show.
+    // Any node that answers will do, so that one broken node does not hide what the others show.
     let mut asked = live.nodes.iter().map(|(_, api)| admin.hashes(*api, live.nodes.len()));
-    let reply = asked.find_map(Result::ok).context("no node tells its hash")?;
+    let hashes = asked.find_map(Result::ok).context("no node reports its hash")?;
     let mut silent = Vec::new();
     for (name, api) in &live.nodes {
-        match shown(admin, (name, *api), sales, products, &reply, baseline) {
+        match node_dump(admin, (name, *api), sales, products, &hashes, baseline) {
             Ok(dump) => write_json(&place.join(format!("{name}.json")), &dump)?,
             Err(error) => silent.push(format!("{name}: {error:#}")),
         }
@@ -94,7 +97,7 @@ pub fn dump(
 }
 
 /// What one node shows. A sale or product that it does not know is left out.
-fn shown(
+fn node_dump(
     admin: &mut AdminClient,
     (name, api): (&str, SocketAddr),
     sales: &[Sale],
@@ -110,11 +113,11 @@ fn shown(
         let read = invocation::accounts(&body).with_context(|| format!("no accounts in {body}"))?;
         pools.insert(sale.id.clone(), serde_json::from_value(read)?);
     }
-    let mut goods = BTreeMap::new();
+    let mut product_rows = BTreeMap::new();
     for product in products {
         let Some(body) = admin.find(api, &format!("/v1/products/{product}"))? else { continue };
         let row = product_row(&body).with_context(|| format!("no product in {body}"))?;
-        goods.insert(product.clone(), row);
+        product_rows.insert(product.clone(), row);
     }
     let mut orders = Vec::new();
     let mut ledger = Some(Vec::new());
@@ -144,6 +147,6 @@ fn shown(
         edits: events.iter().flatten().filter_map(edit_row).collect(),
         events: events.map(|rows| rows.iter().filter_map(event_row).collect()),
         ledger: ledger.map(|rows| rows.iter().filter_map(ledger_row).collect()),
-        products: goods,
+        products: product_rows,
     })
 }

@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::record::http::{Lost, Request, Response};
 
-/// Largest answer that is read: a page of a hundred orders is far below.
+/// Largest response that is accepted. A page of a hundred orders is far smaller.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 
-/// One process's connections.
+/// The connections of one process.
 #[derive(Debug)]
 pub struct HttpClient {
     deadline: Duration,
@@ -28,7 +28,7 @@ impl HttpClient {
         Self { deadline, open: BTreeMap::new() }
     }
 
-    /// Sends once; answers what came back.
+    /// Sends a request once; returns the response.
     pub fn send(&mut self, to: SocketAddr, request: &Request) -> Result<Response, Lost> {
         let until = Instant::now() + self.deadline;
         let mut stream = match self.open.remove(&to) {
@@ -50,7 +50,7 @@ impl HttpClient {
     }
 }
 
-/// Whether a kept connection is still good: silent, and not closed by the other side.
+/// Whether a kept connection can be reused: no bytes waiting, and not closed by the other side.
 fn is_idle(stream: &TcpStream) -> bool {
     let mut byte = [0];
     if stream.set_nonblocking(true).is_err() {

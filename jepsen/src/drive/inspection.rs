@@ -10,21 +10,21 @@ use crate::drive::cluster::process::Cluster;
 use crate::record::inspect::Inspected;
 use crate::record::json_file::write_json;
 
-/// Looks into every data directory of a run whose nodes have stopped.
+/// Inspects every data directory of a run whose nodes have stopped.
 pub fn inspect(cluster: &Cluster, dir: &Path) -> anyhow::Result<Vec<Inspected>> {
     let mut found = Vec::new();
     let data = dir.join("data");
     for entry in fs::read_dir(&data).with_context(|| format!("cannot list {}", data.display()))? {
         let path = entry?.path();
         let node = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        found.push(look(cluster, &node, &path.to_string_lossy()));
+        found.push(inspect_node(cluster, &node, &path.to_string_lossy()));
     }
     found.sort_by(|a, b| a.node.cmp(&b.node));
     write_json(&dir.join("inspect.json"), &found)?;
     Ok(found)
 }
 
-fn look(cluster: &Cluster, node: &str, data_dir: &str) -> Inspected {
+fn inspect_node(cluster: &Cluster, node: &str, data_dir: &str) -> Inspected {
     let mut inspected = Inspected { node: node.to_owned(), ..Inspected::default() };
     let read = cluster
         .run(&["inspect", "hash", "--json", "--data-dir", data_dir])

@@ -1,7 +1,7 @@
-//! Many short, different runs: every workload under every nemesis, one after another.
+//! Many short, different runs: every workload under every nemesis.
 //!
-//! Each run is a process of its own, so a harness that fails is a count in the table, not the end
-//! of it. `matrix-<utc>.json` is written again after every run: what was seen is not lost.
+//! Each run is a process of its own, so a crash of the harness is one failed run in the table.
+//! `matrix-<utc>.json` is rewritten after every run, so nothing is lost.
 
 use std::fmt::Write as _;
 use std::io;
@@ -19,23 +19,23 @@ use crate::record::run_metadata;
 /// What to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grid {
-    /// Words of the workloads.
+    /// Names of the workloads.
     pub workloads: Vec<String>,
-    /// Words of the nemeses.
+    /// Names of the nemeses.
     pub nemeses: Vec<String>,
-    /// How often each cell is run.
+    /// How often each combination is run.
     pub times: u64,
-    /// How long the clients of a run ask.
+    /// How many seconds the clients of a run run.
     pub seconds: u64,
-    /// The seed of the first run; each next one has the next seed.
+    /// Seed of the first run; every further run takes the next seed.
     pub seed: u64,
-    /// Where run directories go.
+    /// Directory for run directories.
     pub store: PathBuf,
     /// Further arguments of every run.
     pub further: Vec<String>,
-    /// Further arguments given in turn, one of these to each run.
+    /// Further arguments used in turn, one of them per run.
     pub alternate: Vec<String>,
-    /// The fault build, for cells that need it; all others break the plain binary.
+    /// The fault build, for runs that need it; all others use the plain binary.
     pub fault_binary: Option<PathBuf>,
 }
 
@@ -46,30 +46,30 @@ pub struct Cell {
     pub workload: String,
     /// The nemesis.
     pub nemesis: String,
-    /// What came of each run.
+    /// The result of each run.
     pub runs: Vec<FinishedRun>,
 }
 
 /// `matrix-<utc>.json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Matrix {
-    /// When it was begun.
+    /// When it started.
     pub started: String,
-    /// The commit it was begun at.
+    /// The commit it ran at.
     pub commit: String,
-    /// On what.
+    /// The machine.
     pub machine: String,
     /// Every cell so far.
     pub cells: Vec<Cell>,
 }
 
 impl Matrix {
-    /// Runs that ended with this word.
+    /// How many runs ended with this result.
     pub fn count(&self, verdict: RunVerdict) -> usize {
         self.cells.iter().map(|cell| cell.count(verdict)).sum()
     }
 
-    /// The worst of all runs; nothing was shown if there was none.
+    /// The worst result of all runs; unknown if there were none.
     pub fn worst(&self) -> RunVerdict {
         let verdicts = self.cells.iter().flat_map(|cell| &cell.runs).map(|ran| ran.verdict);
         verdicts.max().unwrap_or(RunVerdict::Unknown)
@@ -82,7 +82,7 @@ impl Cell {
     }
 }
 
-/// The arguments of every run, in order, with the place of its cell.
+/// The arguments of every run, in order, with the index of its cell.
 fn plan(grid: &Grid) -> Vec<(usize, Vec<String>)> {
     let mut runs = Vec::new();
     let cells = || grid.workloads.iter().flat_map(|w| grid.nemeses.iter().map(move |n| (w, n)));
@@ -106,7 +106,7 @@ fn plan(grid: &Grid) -> Vec<(usize, Vec<String>)> {
         .into();
         arguments.extend(grid.further.iter().cloned());
         if !grid.alternate.is_empty() {
-            // Along rows, columns and times, so that no nemesis keeps to one of them.
+            // Shifted by row, column and round, so that no nemesis always gets the same one.
             let round = usize::try_from(at).unwrap_or(0) / count.max(1);
             let columns = grid.nemeses.len().max(1);
             let turn = (cell / columns + cell % columns + round) % grid.alternate.len();
@@ -123,7 +123,7 @@ fn plan(grid: &Grid) -> Vec<(usize, Vec<String>)> {
     runs
 }
 
-/// Runs the whole grid; answers what came of it and where that is written.
+/// Runs the whole grid; returns the results and the file they were written to.
 pub fn run(grid: &Grid, out: &mut impl io::Write) -> anyhow::Result<(Matrix, PathBuf)> {
     let started = run_metadata::utc_now()?;
     let place = grid.store.join(format!("matrix-{started}.json"));
@@ -177,7 +177,7 @@ pub fn table(matrix: &Matrix) -> String {
     text
 }
 
-/// Reads a matrix that was written before.
+/// Reads the file of an earlier matrix.
 pub fn read(place: &Path) -> anyhow::Result<Matrix> {
     Ok(serde_json::from_str(&std::fs::read_to_string(place)?)?)
 }
@@ -227,7 +227,8 @@ mod tests {
         assert!(text[7].contains("--workload b --nemesis y") && text[7].contains("--seed 17"));
     }
 
-    /// Story: two networks and eight nemeses; no cell ever cut links of the second (issue 3).
+    /// Story: with two networks and eight nemeses, `partition` always ran over proxies and `link`
+    /// always over namespaces.
     #[test]
     fn every_nemesis_meets_every_alternative() {
         let networks = ["proxy", "netns"];

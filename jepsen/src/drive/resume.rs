@@ -1,4 +1,4 @@
-//! Going on where an earlier run ended: a soak is many runs over one set of data directories.
+//! Continues where an earlier run ended: a soak is many runs on the same data directories.
 //!
 //! The new run has ports of its own. Members know each other by the addresses of the first run, so
 //! every node is told what to dial instead.
@@ -13,10 +13,10 @@ use anyhow::{Context, ensure};
 
 use crate::record::inspect;
 
-/// Gives a prepared run the key and the data directories of an earlier one, which loses them.
-pub fn take_over(previous: &Path, dir: &Path) -> anyhow::Result<()> {
+/// Moves the key and the data directories of an earlier run into a prepared one.
+pub fn take_data(previous: &Path, dir: &Path) -> anyhow::Result<()> {
     let data = previous.join("data");
-    ensure!(data.is_dir(), "{} has no data directories to go on with", previous.display());
+    ensure!(data.is_dir(), "{} has no data directories to continue with", previous.display());
     fs::copy(previous.join("master.key"), dir.join("master.key"))
         .with_context(|| format!("{} has no master key", previous.display()))?;
     fs::rename(&data, dir.join("data")).context("cannot move the data directories")?;
@@ -26,11 +26,11 @@ pub fn take_over(previous: &Path, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// For so long after a run its paid orders are not shipped and its receipts kept.
+/// For this long after a run its paid orders are not shipped and its receipts are kept.
 const SAME_FOR: Duration = Duration::from_hours(23);
 
-/// What of the state that the nodes of an earlier run were stopped with is not there any more; they
-/// tell a revision and their hashes at it.
+/// Compares the state after the start with the state at the end of the earlier run; returns what is
+/// missing. The nodes now report a revision and their hashes at it.
 pub fn missing_state(
     previous: &Path,
     (revision, hashes): &(u64, BTreeMap<String, String>),
@@ -43,10 +43,10 @@ pub fn missing_state(
     if *revision < was {
         let node = &last.node;
         return Ok(vec![format!(
-            "{node} was stopped at revision {was}, all are at {revision} now"
+            "{node} was stopped at revision {was}, but all nodes are at {revision} now"
         )]);
     }
-    // Nobody has asked for anything since, and after a sell-out nothing ends by itself for a day.
+    // No request was sent since, and after a sell-out nothing expires for a day.
     let place = previous.join("inspect.json");
     let age = fs::metadata(&place)?.modified()?.elapsed().unwrap_or_default();
     if age > SAME_FOR {
@@ -54,13 +54,13 @@ pub fn missing_state(
     }
     let differs = |hash: &&String| last.stored.as_ref().is_some_and(|stored| stored != *hash);
     let others = hashes.iter().filter(|(_, hash)| differs(hash));
-    let reply = |(node, hash): (&String, &String)| {
-        format!("{node} has the hash {hash}; {} was stopped with another", last.node)
+    let describe = |(node, hash): (&String, &String)| {
+        format!("{node} has hash {hash}, but {} was stopped with another one", last.node)
     };
-    Ok(others.map(reply).collect())
+    Ok(others.map(describe).collect())
 }
 
-/// What to dial for each node listed in a configuration.
+/// What to dial for each node of a configuration.
 fn dial(config: &str) -> String {
     let mut pairs = String::new();
     for line in config.lines() {
@@ -70,7 +70,7 @@ fn dial(config: &str) -> String {
         };
         if let (Some(name), Some(peer)) = (field("{ name"), field("peer")) {
             let comma = if pairs.is_empty() { "" } else { ", " };
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             _ = write!(pairs, "{comma}{name} = \"{peer}\"");
         }
     }
@@ -108,7 +108,9 @@ mod tests {
             "a new leader begins with an entry of its own"
         );
         assert!(
-            missing_state(39, "ab").concat().contains("stopped at revision 40, all are at 39 now")
+            missing_state(39, "ab")
+                .concat()
+                .contains("stopped at revision 40, but all nodes are at 39 now")
         );
         assert_eq!(missing_state(43, "ac").len(), 2);
     }
@@ -120,10 +122,10 @@ mod tests {
         fs::write(old.path().join("master.key"), "k").unwrap();
         fs::write(old.path().join("history.jsonl"), "h").unwrap();
         fs::write(new.path().join("cluster.toml"), CONFIG).unwrap();
-        take_over(old.path(), new.path()).unwrap();
+        take_data(old.path(), new.path()).unwrap();
         assert!(new.path().join("data/n1").is_dir() && !old.path().join("data").exists());
         assert!(old.path().join("history.jsonl").exists());
-        let again = take_over(old.path(), new.path()).unwrap_err();
+        let again = take_data(old.path(), new.path()).unwrap_err();
         assert!(format!("{again:#}").contains("no data directories"), "{again:#}");
     }
 }

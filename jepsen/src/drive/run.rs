@@ -1,5 +1,5 @@
-//! One run: real nodes, clients and a nemesis side by side; then heal, calm, close, dump, look into
-//! the files of the stopped nodes, and judge.
+//! One run: nodes, clients and a nemesis run side by side; then the cluster is healed, left alone,
+//! sold out, dumped, stopped, inspected and judged.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -33,46 +33,46 @@ use crate::record::run_metadata::{self, RunMetadata};
 use crate::report;
 use crate::seed::Seed;
 
-/// Customers of one client; lost answers use some up.
+/// Customers of one client; lost responses use some of them up.
 const CUSTOMERS: usize = 150;
-/// Fresh buyers of the sell-out phase; each may buy of every sale.
+/// Fresh buyers of the sell-out phase; each may buy from every sale.
 const FRESH: usize = 100;
-/// First election on a busy machine.
+/// Time limit of the first election on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// How long the clients may take at least to bring to an end what they began; of a long run, where
-/// each lists every sale, a tenth of it.
+/// The least time that clients get to complete their open requests; in a long run, where each lists
+/// every sale, they get a tenth of its length.
 const CLOSE_LIMIT: Duration = Duration::from_mins(1);
 
-/// What to run.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The product's binary.
     pub binary: PathBuf,
     /// What the clients do.
     pub workload: workload::Kind,
-    /// What is broken.
+    /// Which faults are injected.
     pub nemesis: Nemesis,
     /// How many nodes.
     pub nodes: usize,
     /// How long the clients run.
     pub seconds: u64,
-    /// How long nothing is asked between the last fault and the closing.
+    /// How long no request is sent between the last fault and the final phase.
     pub calm_seconds: u64,
-    /// Where all randomness comes from.
+    /// Source of all randomness.
     pub seed: u64,
-    /// Where run directories go.
+    /// Directory for run directories.
     pub store: PathBuf,
-    /// What the nemesis has to work with.
+    /// How faults are injected.
     pub options: nemesis::capabilities::FaultOptions,
-    /// Keeps the data directories of a run that is true, too.
+    /// Keeps the data directories even if the verdict is true.
     pub keep: bool,
-    /// Goes on with the data directories of this run, which lose them.
+    /// Continues with the data directories of this run, which are moved.
     pub previous: Option<PathBuf>,
-    /// The command line that asked for it, from its second word on.
+    /// The arguments of `jepsen`.
     pub arguments: Vec<String>,
 }
 
-/// Runs and judges; answers the run directory too.
+/// Runs and judges; returns the run directory too.
 pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let binary = plan.options.fault_binary.as_ref().unwrap_or(&plan.binary);
     match &plan.options.fault_binary {
@@ -89,7 +89,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         &dir,
     )?;
     if let Some(previous) = &plan.previous {
-        resume::take_over(previous, &dir)?;
+        resume::take_data(previous, &dir)?;
     }
     let drawn = nemesis::plan::draw(&nemesis::plan::PlanRequest {
         nemesis: plan.nemesis,
@@ -100,9 +100,10 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         seed: Seed::of(plan.seed, 1_000),
     });
     let faults = drawn.faults;
-    let mut test = describe(plan, &cluster, binary_sha256)?;
-    (test.required, test.missing, test.without) = (drawn.required, drawn.missing, drawn.without);
-    write_json(&dir.join("test.json"), &test)?;
+    let mut metadata = describe(plan, &cluster, binary_sha256)?;
+    (metadata.required, metadata.missing, metadata.without) =
+        (drawn.required, drawn.missing, drawn.without);
+    write_json(&dir.join("test.json"), &metadata)?;
     write_json(&dir.join("plan.json"), &faults)?;
     let staff = cluster.run(&["token", "--role", "admin", "--ttl", "7200"])?.trim().to_owned();
     let mut customers = customers(&cluster, plan.nodes)?;
@@ -113,37 +114,39 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     let api = nodes.first().context("no node")?.1;
     let history = BufWriter::new(File::create(dir.join("history.jsonl"))?);
     let recorder = Recorder::new(history, &name_of(&dir))?;
-    test.started_unix_ms = run_metadata::unix_ms()?;
+    metadata.started_unix_ms = run_metadata::unix_ms()?;
     let live = LiveRun { recorder, nodes, staff: staff.clone(), done: AtomicBool::new(false) };
     for at in 0..plan.nodes {
         cluster.start(at)?;
     }
     if let Err(error) = cluster.wait_ready(START_LIMIT) {
-        // Directories that the product wrote must do; a first start may fail by this machine.
+        // Data directories that the product wrote must work; a fresh start may fail because of this
+        // machine.
         ensure!(plan.previous.is_some(), "the cluster did not start: {error:#}");
         live.record_event(NOT_RECOVERED, json!(format!("{error:#}")));
-        return conclude(plan, cluster, &live, dir);
+        return stop_and_judge(plan, cluster, &live, dir);
     }
     let mut admin = AdminClient::new(staff.clone());
     if let Some(previous) = &plan.previous {
-        let reply = admin.hashes(api, plan.nodes)?;
-        for lost in resume::missing_state(previous, &reply)? {
+        let state = admin.hashes(api, plan.nodes)?;
+        for lost in resume::missing_state(previous, &state)? {
             live.record_event(UNEXPECTED, json!({"what": lost}));
         }
-        test.baseline = reply.0;
+        metadata.baseline = state.0;
     }
     let (product, opens_at) = admin.set_up(api)?;
-    write_json(&dir.join("test.json"), &test)?;
-    let setting =
+    write_json(&dir.join("test.json"), &metadata)?;
+    let config =
         WorkloadConfig { seed: plan.seed, nodes: plan.nodes, customers, staff, product, opens_at };
-    let workload = Mutex::new(plan.workload.workload(setting));
+    let workload = Mutex::new(plan.workload.workload(config));
 
-    let recovered = chaos(plan, &faults, &mut cluster, (&live, &mut admin), &workload, &dir);
+    let recovered =
+        run_clients_and_faults(plan, &faults, &mut cluster, (&live, &mut admin), &workload, &dir);
     live.recorder.close()?;
     let recovered = recovered?;
     if recovered {
         thread::sleep(Duration::from_secs(plan.calm_seconds));
-        if !close(plan, &live, &workload) {
+        if !complete_open_requests(plan, &live, &workload) {
             live.record_event(STILL_OPEN, json!(format!("after {:?}", close_limit(plan))));
         }
     }
@@ -152,22 +155,23 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         if let Err(error) = final_phase::sell_out(&live, &mut admin, &workload.sales(), &fresh) {
             live.record_event("sell_out_failed", json!(format!("{error:#}")));
         }
-        if let Err(error) = serve(&cluster, &mut admin, &name_of(&dir), "sell-out") {
+        if let Err(error) = check_serves(&cluster, &mut admin, &name_of(&dir), "sell-out") {
             live.record_event(UNEXPECTED, json!({"what": format!("after the sell-out {error:#}")}));
         }
     }
-    // Of a broken cluster, too: what the others still show may tell more.
+    // Also of a broken cluster: what the other nodes show may help.
     let (sales, products) = (workload.sales(), workload.products());
-    if let Err(error) = final_phase::dump(&live, &mut admin, &sales, &products, &dir, test.baseline)
+    if let Err(error) =
+        final_phase::dump(&live, &mut admin, &sales, &products, &dir, metadata.baseline)
     {
         live.record_event("dump_failed", json!(format!("{error:#}")));
     }
-    conclude(plan, cluster, &live, dir)
+    stop_and_judge(plan, cluster, &live, dir)
 }
 
-/// Stops the nodes and judges. Nobody has touched them since they were healed: whoever has ended,
-/// or does not end well, is a finding.
-fn conclude(
+/// Stops the nodes and judges. They have not been touched since they were healed, so an exit or an
+/// unclean stop counts as an error.
+fn stop_and_judge(
     plan: &Plan,
     mut cluster: Cluster,
     live: &LiveRun,
@@ -241,12 +245,12 @@ fn directory(plan: &Plan) -> anyhow::Result<PathBuf> {
     Ok(fs::canonicalize(dir)?)
 }
 
-/// The run's name: that of its directory.
+/// The name of the run is that of its directory.
 fn name_of(dir: &Path) -> String {
     dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Fresh customers with their tokens, made without a running node.
+/// Creates customers with their tokens; needs no running node.
 fn customers(cluster: &Cluster, nodes: usize) -> anyhow::Result<Vec<Customer>> {
     let buyers = nodes * workload::PINNED + workload::ROAMING;
     let count = (CUSTOMERS * buyers + FRESH).to_string();
@@ -255,7 +259,7 @@ fn customers(cluster: &Cluster, nodes: usize) -> anyhow::Result<Vec<Customer>> {
     printed.lines().map(str::trim).filter(|line| !line.is_empty()).map(customer).collect()
 }
 
-/// Reads whose token it is; the signature is the nodes' business.
+/// Reads the customer of a token. Checking the signature is up to the nodes.
 fn customer(token: &str) -> anyhow::Result<Customer> {
     let claims = token.split('.').nth(1).context("a token without claims")?;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
@@ -263,9 +267,9 @@ fn customer(token: &str) -> anyhow::Result<Customer> {
     Ok(Customer { id: id.to_owned(), token: token.to_owned() })
 }
 
-/// Clients and nemesis, side by side, until the time is over and everything is healed; answers
+/// Runs clients and nemesis side by side until the time is up and everything is healed; returns
 /// whether every node serves again.
-fn chaos(
+fn run_clients_and_faults(
     plan: &Plan,
     faults: &[nemesis::plan::PlannedFault],
     cluster: &mut Cluster,
@@ -283,34 +287,43 @@ fn chaos(
         }
         let end = Duration::from_secs(plan.seconds);
         let carried_out = nemesis::executor::execute(faults, end, cluster, live, dir);
-        let served = carried_out.map(|()| served(cluster, admin, &name_of(dir)));
-        if served.is_ok() {
+        let recovered = carried_out.map(|()| wait_until_served(cluster, admin, &name_of(dir)));
+        if recovered.is_ok() {
             thread::sleep(end.saturating_sub(started.elapsed()));
         }
         live.done.store(true, Ordering::Relaxed);
-        match &served {
+        match &recovered {
             Ok(Ok(took)) => {
                 live.record_event(RECOVERED, json!({"ms": took.as_millis().to_string()}));
             }
             Ok(Err(error)) => live.record_event(NOT_RECOVERED, json!(format!("{error:#}"))),
             Err(_) => {}
         }
-        Ok(served?.is_ok())
+        Ok(recovered?.is_ok())
     })
 }
 
-/// Waits until every node serves; answers how long that took.
-fn served(cluster: &mut Cluster, admin: &mut AdminClient, run: &str) -> anyhow::Result<Duration> {
+/// Waits until every node serves; returns how long that took.
+fn wait_until_served(
+    cluster: &mut Cluster,
+    admin: &mut AdminClient,
+    run: &str,
+) -> anyhow::Result<Duration> {
     let healed = Instant::now();
     cluster.wait_ready(recovery::LIMIT)?;
-    serve(cluster, admin, run, "heal")?;
+    check_serves(cluster, admin, run, "heal")?;
     let took = healed.elapsed();
     ensure!(took < recovery::LIMIT, "it took {took:?}");
     Ok(took)
 }
 
-/// Every node decides a write, and reads what it wrote.
-fn serve(cluster: &Cluster, admin: &mut AdminClient, run: &str, after: &str) -> anyhow::Result<()> {
+/// Every node accepts a write and reads it back.
+fn check_serves(
+    cluster: &Cluster,
+    admin: &mut AdminClient,
+    run: &str,
+    after: &str,
+) -> anyhow::Result<()> {
     for node in cluster.founders() {
         admin
             .product(node.api, &format!("{run}-{after}-{}", node.name), 1)
@@ -324,8 +337,12 @@ fn close_limit(plan: &Plan) -> Duration {
     CLOSE_LIMIT.max(Duration::from_secs(plan.seconds / 10))
 }
 
-/// Lets every client bring to an end what it began; answers whether all did in time.
-fn close(plan: &Plan, live: &LiveRun, workload: &Mutex<Box<dyn Workload>>) -> bool {
+/// Lets every client complete its open requests; returns whether all did so in time.
+fn complete_open_requests(
+    plan: &Plan,
+    live: &LiveRun,
+    workload: &Mutex<Box<dyn Workload>>,
+) -> bool {
     let clients = {
         let mut workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
         workload.close();

@@ -1,7 +1,7 @@
-//! A long run in segments: each goes on with the data directories of the last.
+//! A long run in segments, each of which continues with the data directories of the last.
 //!
-//! A segment is judged like any run, over what happened in it; so an error is found within minutes,
-//! and no history grows without end.
+//! Every segment is judged like any run, so an error is found within minutes and no history grows
+//! without bound.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,13 +15,13 @@ use crate::record::run_metadata;
 /// What to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Soak {
-    /// How many segments.
+    /// Number of segments.
     pub segments: u64,
-    /// How long the clients of each ask.
+    /// How many seconds the clients of each segment run.
     pub seconds: u64,
-    /// The seed of the first; each next one has the next seed.
+    /// Seed of the first segment; every further one takes the next seed.
     pub seed: u64,
-    /// Where run directories go.
+    /// Directory for run directories.
     pub store: PathBuf,
     /// Further arguments of every segment.
     pub further: Vec<String>,
@@ -30,20 +30,20 @@ pub struct Soak {
 /// `soak-<utc>.json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Soaked {
-    /// When it was begun.
+    /// When it started.
     pub started: String,
-    /// The commit it was begun at.
+    /// The commit it ran at.
     pub commit: String,
-    /// On what.
+    /// The machine.
     pub machine: String,
-    /// How many segments were wanted.
+    /// How many segments were planned.
     pub wanted: u64,
-    /// What came of each segment.
+    /// The result of each segment.
     pub segments: Vec<FinishedRun>,
 }
 
 impl Soaked {
-    /// The worst of all segments; those that were not run are unknown.
+    /// The worst result of all segments; unknown if some were not run.
     pub fn worst(&self) -> RunVerdict {
         let missing = (self.segments.len() as u64) < self.wanted;
         let verdicts = self.segments.iter().map(|ran| ran.verdict);
@@ -51,8 +51,8 @@ impl Soaked {
     }
 }
 
-/// Runs the segments until one is false or fails; answers what came of them and where that is
-/// written.
+/// Runs the segments until one is false or fails; returns the results and the file they were
+/// written to.
 pub fn run(soak: &Soak, out: &mut impl Write) -> anyhow::Result<(Soaked, PathBuf)> {
     let started = run_metadata::utc_now()?;
     let place = soak.store.join(format!("soak-{started}.json"));
@@ -78,7 +78,7 @@ pub fn run(soak: &Soak, out: &mut impl Write) -> anyhow::Result<(Soaked, PathBuf
         soaked.segments.push(ran);
         write_json(&place, &soaked)?;
         if !goes_on {
-            writeln!(out, "stopped: its data directories are as it left them")?;
+            writeln!(out, "stopped; its data directories are kept as they are")?;
             break;
         }
     }

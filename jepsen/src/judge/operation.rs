@@ -1,9 +1,9 @@
 //! Operations: attempts that share a key, seen as one request with one answer.
 //!
-//! An operation runs from its first call to its first definite answer. An early refusal stores no
-//! receipt, so it says nothing about its key: it stands beside the operation as a read.
+//! An operation lasts from its first call to its first definite answer. An early refusal stores no
+//! receipt and so says nothing about its key: it counts as a read beside the operation.
 //!
-//! A history is read once by each specification; each finds its own requests in it.
+//! Every specification reads the history once and picks its own requests.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub struct Operation<C = stock::Call, A = stock::Answer> {
     pub ended: Ended<A>,
     /// Whether this is an early refusal: a read of what an order would have been told.
     pub early: bool,
-    /// Whether this is a read of what its node had applied, however old.
+    /// Whether this is a local read: of whatever its node had applied, however old.
     pub local: bool,
 }
 
@@ -63,12 +63,12 @@ impl<C, A> Operation<C, A> {
     }
 }
 
-/// Whether an attempt is a read of what its node had applied.
+/// Whether an attempt is a local read.
 pub fn is_local(asked: &Value) -> bool {
     asked.get("local").is_some_and(|local| local == true)
 }
 
-/// Collapses the attempts of a history by key.
+/// Merges the attempts of a history by key.
 pub fn collapse<S: Specification>(history: &History) -> anyhow::Result<Vec<OperationOf<S>>> {
     let mut operations: Vec<OperationOf<S>> = Vec::new();
     let mut by_key: BTreeMap<&str, usize> = BTreeMap::new();
@@ -92,7 +92,7 @@ pub fn collapse<S: Specification>(history: &History) -> anyhow::Result<Vec<Opera
         let known = attempt.key.as_deref().and_then(|key| by_key.get(key).copied());
         match known.and_then(|at| operations.get_mut(at)) {
             Some(first) if !operation.early => {
-                // What is told not to have happened never will: its request does not count.
+                // An attempt that is known not to have run never will, so its call does not count.
                 if first.ended == Ended::Never {
                     first.called = operation.called;
                 }
@@ -125,7 +125,7 @@ pub fn is_reuse(attempt: &Attempt) -> bool {
     value.get("refused").is_some_and(|code| code == "idempotency_key_reused")
 }
 
-/// The first decision stands; doubt outlives a `fail` of another attempt.
+/// The first decision stands. Doubt about one attempt outlives a `fail` of another.
 fn merge<A>(first: &mut Ended<A>, next: Ended<A>) {
     let better = match (&*first, &next) {
         (Ended::Decided { at: old, .. }, Ended::Decided { at: new, .. }) => new < old,

@@ -1,4 +1,5 @@
-//! Every checker rejects its recorded invalid histories: a judge that nods at all is noticed.
+//! Every checker rejects its recorded invalid histories, so a checker that accepts everything is
+//! noticed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,9 +30,9 @@ pub(super) fn prove(top: &Path) -> Outcome {
     }
 }
 
-/// How many histories there are, and which of them the checker has nothing against.
+/// How many histories there are, and which of them the checker accepts.
 fn accepted(checker: &Checker, folder: &Path) -> anyhow::Result<(usize, Vec<PathBuf>)> {
-    // It never says false: a run that shows little is not wrong.
+    // Coverage never says false: a run that shows little is not wrong.
     let expected = if checker.name == "coverage" { Verdict::Unknown } else { Verdict::False };
     let entries = fs::read_dir(folder).with_context(|| {
         format!("cannot list {}: prove runs at the top of the repository", folder.display())

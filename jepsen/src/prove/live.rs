@@ -1,7 +1,7 @@
 //! Rows on real nodes: `jepsen run` with a bug in every node, until the named checker says false.
 //!
-//! Each run is a process of its own and another seed. Only the word of that checker in
-//! `results.json` counts: a run that fails, or that another checker calls false, does not.
+//! Each run is a process of its own with another seed. Only the verdict of that checker in
+//! `results.json` counts, not that of another checker or a failed run.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,9 +16,9 @@ use crate::drive::child_run::{self, FinishedRun};
 use crate::judge::check::{Finding, Judgement, Verdict};
 use crate::record::history::{self, Event};
 
-/// Runs that a bug may take to be noticed.
+/// How many runs may miss a bug.
 const RUNS_MAX: u64 = 3;
-/// Nothing of a row depends on calm after the faults.
+/// These rows do not depend on the calm after the faults.
 const CALM_SECONDS: &str = "3";
 
 /// Runs until the bug of this row is noticed.
@@ -63,11 +63,11 @@ fn place(ran: &FinishedRun) -> String {
     dir.map_or_else(|| "no directory".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// What became of a run that noticed nothing: whoever looks for the reason begins here.
+/// Prints the result of a run that noticed nothing, as a start for whoever looks into it.
 fn tell(number: u64, ran: &FinishedRun, what: &str) {
     let mut out = io::stdout().lock();
-    // Nobody is left to tell when the terminal is gone.
-    _ = writeln!(out, "    run {number}: {what}; it is {} ({})", ran.verdict.text(), place(ran));
+    // The terminal may be gone; then there is nobody to tell.
+    _ = writeln!(out, "    run {number}: {what}; verdict {} ({})", ran.verdict.text(), place(ran));
     for line in &ran.output {
         _ = writeln!(out, "      {line}");
     }
@@ -88,10 +88,10 @@ fn arguments(options: &Options, row: &Row, binary: &Path, seed: u64) -> Vec<Stri
     words.into_iter().map(str::to_owned).collect()
 }
 
-/// When the first wrong thing was asked, as far as that is known, and what was said about it.
+/// When the first wrong thing was requested, if known, and the note about it.
 type Noticed = Option<(Option<Duration>, String)>;
 
-/// What the checker said in the end; an error if it did not come to that.
+/// What the checker found; an error if the run was not judged.
 fn judged(ran: &FinishedRun, bug: &str, checker: &str) -> anyhow::Result<Noticed> {
     let dir = ran.dir.as_deref().map(Path::new).context("the run was not judged")?;
     let text = fs::read_to_string(dir.join("results.json")).context("there are no results")?;
@@ -111,8 +111,8 @@ fn noticed(judgement: &Judgement, checker: &str) -> Noticed {
     (finding.verdict == Verdict::False).then_some((at, said))
 }
 
-/// Faults that do nothing: the run must be unknown, by this checker, over faults, and although
-/// faults were claimed.
+/// Faults without effect: the run must be unknown, because of this checker and its count of faults,
+/// although faults were claimed.
 fn unmasked(judgement: &Judgement, checker: &str, faults: &[Event]) -> Noticed {
     let over_faults = |finding: &&Finding| {
         finding.checker == checker

@@ -1,9 +1,9 @@
-//! `jepsen prove`: the tests can fail.
+//! `jepsen prove`: shows that the tests can fail.
 //!
-//! A test that has never failed shows nothing. So each seeded bug of the product is armed, alone,
-//! and the test or checker that [`table::ROWS`] names must notice: by its own assertion, in its
-//! own words. A crash, an abort or a time limit does not count, and neither does a test that fails
-//! without the bug. One fault build serves all rows; inputs are fixed, so that a verdict repeats.
+//! A test that has never failed shows nothing. So each seeded bug of the product is armed, one at a
+//! time, and the test or checker that [`table::ROWS`] names must fail by its own assertion. A
+//! crash, an abort or a timeout does not count, and neither does a test that fails without the bug.
+//! One fault build serves all rows, and inputs are fixed, so a verdict can be repeated.
 
 mod canary;
 mod live;
@@ -27,55 +27,55 @@ use crate::drive::binary;
 use crate::judge::check::Verdict;
 use table::{Catcher, Layer, NOT_PROVED, ROWS, Row};
 
-/// A test that needs longer has not noticed anything.
+/// Time limit of a test.
 const LIMIT: Duration = Duration::from_mins(2);
-/// How often a running test is looked at.
-const LOOK: Duration = Duration::from_millis(10);
-/// Where property tests begin: any number, as long as it stays.
+/// How often a running test is checked.
+const POLL_EVERY: Duration = Duration::from_millis(10);
+/// Seed of the property tests: any number, as long as it stays the same.
 const PROPERTY_SEED: &str = "1";
-/// What is built: all packages with tests that rows name, and the one with the feature.
+/// The packages to build: all with tests that rows name, and the one with the feature.
 const PACKAGES: [&str; 4] =
     ["firstcome", "firstcome-domain", "firstcome-storage", "firstcome-raft"];
 
-/// Where things are.
+/// Options of `jepsen prove`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The repository.
     pub top: PathBuf,
-    /// Where the fault build goes.
+    /// Target directory of the fault build.
     pub target_dir: PathBuf,
-    /// Where the table goes, as JSON.
+    /// File for the table, as JSON.
     pub out: PathBuf,
-    /// The same table for people, as Markdown.
+    /// File for the table, as Markdown.
     pub markdown: Option<PathBuf>,
-    /// Only rows that take no cluster.
+    /// Only rows that need no cluster.
     pub quick: bool,
-    /// Only rows of these bugs; all unless one is named.
+    /// Only rows of these bugs; all if empty.
     pub only: Vec<String>,
     /// Only rows of this layer.
     pub layer: Option<Layer>,
     /// A fault build of the product, for real nodes.
     pub fault_binary: Option<PathBuf>,
-    /// How long the clients of a run on real nodes ask.
+    /// How many seconds the clients of a run on real nodes run.
     pub seconds: u64,
     /// The seed of the first of these runs.
     pub seed: u64,
-    /// Where they are recorded.
+    /// Directory for these runs.
     pub store: PathBuf,
-    /// The simulation; without it nothing is proved in it.
+    /// The simulation; without it its rows are not run.
     pub sim: PathBuf,
 }
 
-/// What became of one row.
+/// The result of one row.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Noticed, after so long, in these words.
+    /// Noticed, after this time, with this message.
     Caught(Duration, String),
     /// The test passed with the bug in it.
     Missed,
-    /// It fails without the bug, or ended in a way that says nothing.
+    /// It fails without the bug, or ended in a way that shows nothing.
     Worthless(String),
-    /// Something is missing here to run it.
+    /// Something needed for it is missing here.
     NotRun(String),
 }
 
@@ -98,7 +98,7 @@ impl Outcome {
     }
 }
 
-/// Arms one bug after the other; prints and writes the table.
+/// Arms one bug at a time; prints and writes the table.
 pub fn run(options: &Options) -> anyhow::Result<Verdict> {
     let began = Instant::now();
     let rows = chosen(options)?;
@@ -108,7 +108,7 @@ pub fn run(options: &Options) -> anyhow::Result<Verdict> {
     let binaries = if rows.iter().any(is_test) { build(options)? } else { Binaries::default() };
     let built = began.elapsed();
     let passing = controls(options, &binaries, &rows);
-    // Real nodes need the machine for themselves.
+    // Real nodes need the machine to themselves.
     let (live, others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_live);
     let outcomes =
         side_by_side(&others, |row| announce(row, prove(options, &binaries, &passing, row)));
@@ -121,10 +121,10 @@ pub fn run(options: &Options) -> anyhow::Result<Verdict> {
     Ok(verdict)
 }
 
-/// The rows that were asked for.
+/// The rows to run.
 fn chosen(options: &Options) -> anyhow::Result<Vec<Row>> {
     for bug in &options.only {
-        ensure!(ROWS.iter().any(|row| row.bug == bug), "no row is about {bug:?}");
+        ensure!(ROWS.iter().any(|row| row.bug == bug), "no row is about the bug {bug:?}");
     }
     let takes_no_cluster = |row: &Row| is_test(row) || row.catcher == Catcher::Recorded;
     let wanted = |row: &Row| {
@@ -135,10 +135,10 @@ fn chosen(options: &Options) -> anyhow::Result<Vec<Row>> {
     Ok(ROWS.iter().copied().filter(wanted).collect())
 }
 
-/// Says what became of a row as soon as that is known.
+/// Prints the result of a row as soon as it is known.
 fn announce(row: &Row, outcome: Outcome) -> Outcome {
     let mut out = io::stdout().lock();
-    // Nobody is left to tell when the terminal is gone; the table is written anyway.
+    // The terminal may be gone; the table is written anyway.
     _ = line(&mut out, row, &outcome);
     outcome
 }
@@ -181,14 +181,14 @@ fn build(options: &Options) -> anyhow::Result<Binaries> {
     command.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
     command.args(["--features", "firstcome/fault", "--target-dir"]).arg(&options.target_dir);
     command.current_dir(&options.top).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let built = command.output().context("cargo does not start")?;
+    let built = command.output().context("cannot start cargo")?;
     ensure!(built.status.success(), "the fault build failed: {}", built.status);
     let binaries = binaries(&String::from_utf8_lossy(&built.stdout));
     ensure!(!binaries.is_empty(), "cargo named no test binary");
     Ok(binaries)
 }
 
-/// What cargo says it has built, line by line.
+/// Parses the output of cargo, line by line.
 fn binaries(messages: &str) -> Binaries {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     messages
@@ -201,7 +201,7 @@ fn binaries(messages: &str) -> Binaries {
         .collect()
 }
 
-/// Runs every named test without a bug; answers what those say that do not pass.
+/// Runs every named test without a bug; returns the messages of those that do not pass.
 fn controls(options: &Options, binaries: &Binaries, rows: &[Row]) -> BTreeMap<String, String> {
     let mut unique: Vec<Row> = rows.iter().copied().filter(is_test).collect();
     unique.sort_by_key(|row| row.catcher.name());
@@ -240,11 +240,11 @@ fn prove(
     }
 }
 
-/// What one test said.
+/// The result of one test.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum TestResult {
     Passed,
-    /// It failed by an assertion of its own, with these words.
+    /// It failed by an assertion of its own, with this message.
     Failed(String),
     /// It ended in another way.
     Nothing(String),
@@ -266,14 +266,14 @@ fn test(
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     command.env("FIRSTCOME_FAULT_BUG", bug).env("RUST_BACKTRACE", "0");
     command.env("PROPTEST_RNG_SEED", PROPERTY_SEED).env_remove("PROPTEST_CASES");
-    let child = command.spawn().with_context(|| format!("{} does not start", binary.display()))?;
+    let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
     Ok(match finish(child)? {
         Some(said) => judge(name, &said),
         None => TestResult::Nothing(format!("no end within {} s", LIMIT.as_secs())),
     })
 }
 
-/// Waits for the end of a test; `None` when it took too long, and was ended.
+/// Waits for the end of a test; `None` if it took too long and was killed.
 fn finish(mut child: Child) -> io::Result<Option<String>> {
     let mut stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let reader = std::thread::spawn(move || {
@@ -289,13 +289,13 @@ fn finish(mut child: Child) -> io::Result<Option<String>> {
             child.wait()?;
             break;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_EVERY);
     }
     let said = reader.join().map_err(|_| io::Error::other("the reader panicked"))??;
     Ok(in_time.then(|| String::from_utf8_lossy(&said).into_owned()))
 }
 
-/// Reads what the harness printed about one test.
+/// Parses what the test harness printed about one test.
 fn judge(name: &str, said: &str) -> TestResult {
     let has = |text: &str| said.contains(text);
     if has(&format!("test {name} ... ok")) && has("test result: ok. 1 passed") {
@@ -304,9 +304,11 @@ fn judge(name: &str, said: &str) -> TestResult {
     let failed = has(&format!("test {name} ... FAILED")) && has("test result: FAILED. 0 passed; 1");
     if !failed {
         let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing");
-        return TestResult::Nothing(format!("the harness reports no failure of it, but: {last}"));
+        return TestResult::Nothing(format!(
+            "the test harness does not report its failure; its last line is: {last}"
+        ));
     }
-    // The last panic is the one that ended the test; a property test meets others on its way.
+    // The last panic ended the test; a property test has others on its way.
     let panics: Vec<&str> = said.split("panicked at ").skip(1).collect();
     let last = panics.last().copied().unwrap_or_default();
     let place = last.lines().next().unwrap_or_default().trim_end_matches(':');
@@ -319,7 +321,7 @@ fn judge(name: &str, said: &str) -> TestResult {
     }
 }
 
-/// Does as much at once as there are cores; answers in the order of the items.
+/// Works on as many items at once as there are cores; returns results in the order of the items.
 fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
@@ -424,7 +426,7 @@ fn markdown(proved: &[(Row, Outcome)]) -> String {
         };
         let (layer, catcher) = (row.layer.name(), row.catcher.name());
         let (bug, word) = (row.bug, outcome.name());
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         _ = writeln!(text, "| `{bug}` | {layer} | {catcher} | {time} | {word} |");
     }
     for (bug, layer, why) in NOT_PROVED {
@@ -453,7 +455,7 @@ mod tests {
         let own = judge(NAME, &said(failed, "domain/tests/rules/properties.rs:30:52"));
         let announce = "domain/tests/rules/properties.rs:30:52: assertion failed: replayed";
         assert_eq!(own, TestResult::Failed(announce.to_owned()));
-        // Aborted before the summary; a panic of the product; another test; none at all.
+        // Aborted before the summary; a panic of the product; another test; no test at all.
         for said in [
             said("", "domain/tests/rules/properties.rs:30:52"),
             said(failed, "domain/src/stock.rs:100:9"),

@@ -1,8 +1,8 @@
-//! Rows of L3: the simulation runs seed after seed with the bug armed, until one fails.
+//! Rows of the simulation (L3): runs seed after seed with the bug armed, until one fails.
 //!
-//! The last line of a run that fails says who noticed: `violation: <check>: <text>`. Only a check
-//! that the row names counts. A panic, a node that stops by itself and a time limit are named like
-//! checks in that line, but no row names them.
+//! The last line of a failed run names the check that noticed: `violation: <check>: <text>`. Only a
+//! check named by the row counts. A panic, a node that stops by itself and a timeout are reported
+//! in the same way, but no row names them.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,18 +13,18 @@ use anyhow::Context as _;
 use super::{Outcome, TestResult, finish};
 use crate::drive::binary;
 
-/// A bug that so many runs do not meet is missed.
+/// A bug that this many seeds do not notice is missed.
 const SEEDS: u64 = 100;
-/// What begins the line that says who noticed.
+/// Start of the line that names the check.
 const SAID: &str = "violation: ";
 
-/// Runs seed after seed; `checks` names who may notice, with " or " between.
+/// Runs seed after seed; `checks` names the checks that may notice, separated by " or ".
 pub(super) fn prove(sim: &Path, bug: &str, checks: &str) -> Outcome {
     if let Err(error) = binary::ensure_built(sim, "--sim", "cd jepsen/sim && cargo build") {
         return Outcome::NotRun(format!("{error:#}"));
     }
     let began = Instant::now();
-    // A bug may break something else first; such a seed shows nothing, and the next one may.
+    // A bug may break something else first. Such a seed shows nothing, but the next one may.
     let mut other = None;
     for seed in 1..=SEEDS {
         match run(sim, bug, seed).map(|said| judge(&said, seed, checks)) {
@@ -37,18 +37,18 @@ pub(super) fn prove(sim: &Path, bug: &str, checks: &str) -> Outcome {
     other.map_or(Outcome::Missed, Outcome::Worthless)
 }
 
-/// What one run printed; nothing when it took too long.
+/// The output of one run; empty if it took too long.
 fn run(sim: &Path, bug: &str, seed: u64) -> anyhow::Result<String> {
     let store = std::env::temp_dir().join(format!("firstcome-prove-{}", std::process::id()));
     let mut command = Command::new(sim);
     command.args(["run", "--short", "--bug", bug, "--seed", &seed.to_string(), "--store"]);
     command.arg(&store).env_remove("FIRSTCOME_FAULT_BUG");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let child = command.spawn().with_context(|| format!("{} does not start", sim.display()))?;
+    let child = command.spawn().with_context(|| format!("cannot start {}", sim.display()))?;
     Ok(finish(child)?.unwrap_or_default())
 }
 
-/// Whether a run failed, and by whose word.
+/// Whether a run failed, and by which check.
 fn judge(said: &str, seed: u64, checks: &str) -> TestResult {
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     if last.starts_with(&format!("seed {seed} held, ")) {
@@ -56,7 +56,7 @@ fn judge(said: &str, seed: u64, checks: &str) -> TestResult {
     }
     let Some(violation) = last.strip_prefix(SAID) else {
         return TestResult::Nothing(format!(
-            "seed {seed}: it names no violation, but ends with: {last}"
+            "seed {seed}: names no violation; its last line is: {last}"
         ));
     };
     let short: String = violation.chars().take(300).collect();
@@ -64,7 +64,7 @@ fn judge(said: &str, seed: u64, checks: &str) -> TestResult {
     if checks.split(" or ").any(named) {
         TestResult::Failed(format!("seed {seed}: {short}"))
     } else {
-        TestResult::Nothing(format!("seed {seed}: another check spoke first: {short}"))
+        TestResult::Nothing(format!("seed {seed}: another check failed first: {short}"))
     }
 }
 

@@ -1,25 +1,25 @@
-//! Which bug must be noticed by what: data, and nothing else.
+//! Which bug must be noticed by which test or checker: only data.
 //!
-//! A row of L1 or L2 names one test; `jepsen prove` runs it with the bug armed and wants to see it
-//! fail. A row of L3 or L4 names the checker that must say false, in the simulation or on real
-//! nodes. One bug may have rows on several layers: the lowest that can see it is the cheapest. Two
-//! rows prove the judges and not the product: [`CANARY`] and [`SILENT_NEMESIS`].
+//! A row of L1 or L2 names one test, which must fail with the bug armed. A row of L3 or L4 names
+//! the checker that must say false, in the simulation or on real nodes. A bug may have rows on
+//! several layers; the lowest one that can notice it is the cheapest. Two rows test the checkers
+//! and not the product: [`CANARY`] and [`SILENT_NEMESIS`].
 
 /// Where a bug is noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Layer {
-    /// The rules alone, in memory.
+    /// L1: the rules alone, in memory.
     L1,
-    /// One node's storage, on a disk that crashes.
+    /// L2: the storage of one node, on a disk that crashes.
     L2,
-    /// A whole cluster in one process, in virtual time.
+    /// L3: a whole cluster in one process, in virtual time.
     L3,
-    /// Real processes.
+    /// L4: real processes.
     L4,
 }
 
 impl Layer {
-    /// As tables print it.
+    /// The name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::L1 => "L1",
@@ -30,7 +30,7 @@ impl Layer {
     }
 }
 
-/// Who must notice.
+/// What must notice the bug.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Catcher {
     /// A test of a package, by its folder, its target and its name.
@@ -42,7 +42,7 @@ pub enum Catcher {
         /// Full name.
         name: &'static str,
     },
-    /// A check of the simulation, or several with " or " between.
+    /// A check of the simulation, or several separated by " or ".
     Simulation(&'static str),
     /// Every checker, on the invalid histories recorded for it.
     Recorded,
@@ -50,15 +50,15 @@ pub enum Catcher {
     Live {
         /// What clients do.
         workload: &'static str,
-        /// What is broken meanwhile.
+        /// Which faults are injected.
         nemesis: &'static str,
-        /// Who must say false.
+        /// Which checker must say false.
         checker: &'static str,
     },
 }
 
 impl Catcher {
-    /// As tables print it.
+    /// The name in tables.
     pub fn name(&self) -> String {
         match self {
             Self::Test { name, .. } => (*name).to_owned(),
@@ -74,11 +74,11 @@ impl Catcher {
 /// One bug on one layer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// As `FIRSTCOME_FAULT_BUG` names it.
+    /// The name for `FIRSTCOME_FAULT_BUG`.
     pub bug: &'static str,
-    /// Where.
+    /// The layer.
     pub layer: Layer,
-    /// Who.
+    /// What must notice it.
     pub catcher: Catcher,
 }
 
@@ -105,9 +105,9 @@ const fn live(
     Row { bug, layer: Layer::L4, catcher: Catcher::Live { workload, nemesis, checker } }
 }
 
-/// An answer that was falsified afterwards.
+/// A history with a falsified answer.
 pub const CANARY: &str = "canary";
-/// A nemesis that claims faults and carries none out.
+/// A nemesis that claims faults and injects none.
 pub const SILENT_NEMESIS: &str = "silent_nemesis";
 
 const MODEL: &str = "properties::decide_agrees_with_a_naive_model";
@@ -183,7 +183,7 @@ pub const ROWS: &[Row] = &[
     live(SILENT_NEMESIS, "flash_sale", "kill", "coverage"),
 ];
 
-/// Rows of the plan that nothing can prove: bug, layer and the reason.
+/// Planned rows that cannot be proved: bug, layer and the reason.
 pub const NOT_PROVED: &[(&str, Layer, &str)] = &[
     ("waiter_overtaken", Layer::L1, "there is no waiting list yet"),
     (
@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// The names are written twice, because this crate must not depend on what it proves.
+    /// The names are written twice because this crate must not depend on what it tests.
     #[test]
     fn every_seeded_bug_has_a_row_and_every_row_a_bug() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fault/src/lib.rs");

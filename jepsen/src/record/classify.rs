@@ -1,7 +1,7 @@
-//! The table by which a response, or the lack of one, becomes an event of the history.
+//! How a response, or the lack of one, becomes an event of the history.
 //!
-//! What counts is whether the first byte of a request was written: before it nothing can have
-//! happened, after it anything may have.
+//! What matters is whether the first byte of a request was sent. Before it nothing can have
+//! happened; after it anything may have.
 
 use serde_json::Value;
 
@@ -11,12 +11,12 @@ use super::http::{Lost, Response};
 /// The field of an event's value that marks a response outside the contract.
 pub const BREACH: &str = "breach";
 
-/// What an observation is written down as.
+/// The class of an observation.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Class {
     /// Answered or refused, at a revision.
     Ok {
-        /// `None`: done; else the code of the refusal.
+        /// The code of the refusal; `None` if the request was carried out.
         refused: Option<String>,
         /// The revision.
         rev: u64,
@@ -38,7 +38,7 @@ pub enum Class {
 /// Refusals that may come from a read.
 const EARLY: &[&str] = &["sold_out", "sale_closed"];
 
-/// Classifies what a client saw: a pure function, the table of the test plan.
+/// Classifies what a client saw. A pure function.
 pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {
     let doubt = |why: String| if is_write { Class::Info(why) } else { Class::Dropped(why) };
     let response = match seen {

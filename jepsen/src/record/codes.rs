@@ -1,6 +1,6 @@
-//! The codes of the REST contract, by status: an answer with another one keeps to no contract.
+//! The error codes of the REST contract, by status. A response with any other code breaks it.
 
-/// `docs/errors.md`, and what a later release answers by the same contract.
+/// The codes of `docs/errors.md`, and those of features to come.
 const CODES: &[(u16, &[&str])] = &[
     (402, &["payment_declined"]),
     (404, &["not_found"]),
@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    /// Codes of the contract that no page documents yet: the features behind them are to come.
+    /// Codes of the contract that are not documented yet, because their features do not exist.
     const UNDOCUMENTED: &[(u16, &str)] = &[(402, "payment_declined"), (429, "rate_limited")];
 
     #[test]

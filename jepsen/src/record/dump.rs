@@ -1,9 +1,8 @@
 //! The dump: what each node showed after the run, `dump/<node>.json`.
 //!
-//! The rows are the ones of the admin lists, with their names shortened: who ordered how much of
-//! what, what became of it, every event of orders and products with its revision, and every movement
-//! of units. It is the only source for what no client was told: writes whose answer was lost, and
-//! orders that expired.
+//! The rows come from the admin lists, with shortened names: the orders, every event of orders and
+//! products with its revision, and every movement of units. Only the dump shows what no client was
+//! told: writes whose response was lost, and orders that expired.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,20 +32,20 @@ pub struct Accounts {
 pub struct OrderRow {
     /// `ord_...`
     pub id: String,
-    /// Whose it is.
+    /// Its customer.
     pub customer: String,
     /// The sale.
     pub pool: String,
     /// Units.
     pub quantity: u64,
-    /// Where it ended up.
+    /// Its final status.
     pub status: String,
     /// The revision that placed it.
     pub revision: u64,
-    /// When it ends if unpaid, while it is unpaid; RFC 3339.
+    /// When it expires, while it is unpaid; RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pay_by: Option<String>,
-    /// Where its payment stands.
+    /// The status of its payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<String>,
 }
@@ -71,10 +70,10 @@ pub struct EventRow {
     /// Log time, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
-    /// The status it left.
+    /// The status before the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// When the order ends if unpaid, as announced when it was placed.
+    /// When the order expires if unpaid, as announced when it was placed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pay_by: Option<String>,
 }
@@ -90,7 +89,7 @@ pub struct LedgerRow {
     pub pool: String,
     /// `outside`, `available`, `held`, `sold`, `scrapped`.
     pub from: String,
-    /// Likewise.
+    /// One of the same.
     pub to: String,
     /// How many.
     pub quantity: u64,
@@ -126,7 +125,7 @@ pub struct Dump {
     pub node: String,
     /// The revision its hash was taken at.
     pub revision: u64,
-    /// Its state hash there, if it told.
+    /// Its state hash there, if it reported one.
     pub hash: Option<String>,
     /// All orders.
     pub orders: Vec<OrderRow>,
@@ -140,13 +139,13 @@ pub struct Dump {
     /// The products of the run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub products: BTreeMap<String, ProductRow>,
-    /// All changes of products, creation first.
+    /// All changes of products, including their creation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<EditRow>,
 }
 
 impl Dump {
-    /// Forgets the orders and events of earlier runs on the same data: those up to `revision`.
+    /// Drops rows of earlier runs on the same data: those up to `revision`.
     pub fn since(&mut self, revision: u64) {
         self.orders.retain(|row| row.revision > revision);
         if let Some(events) = &mut self.events {

@@ -1,10 +1,10 @@
-//! The history in EDN, for other checkers (Knossos, Elle): one map a line, as Jepsen writes them.
+//! The history in EDN, for other checkers (Knossos, Elle): one map per line, as Jepsen writes them.
 //!
 //! ```text
 //! {:index 1, :time 18, :process 7, :type :invoke, :f :order, :value {:customer "usr_7" :qty 1}, :pool "sal_3", :key "k-9", :node "n2"}
 //! ```
 //!
-//! Reads whose answer was dropped are `:fail`, as in the history itself: they had no effect.
+//! Reads without a response are `:fail`, as in the history itself: they had no effect.
 
 use std::io::{BufRead, Write};
 
@@ -87,12 +87,12 @@ fn is_word(name: &str) -> bool {
         && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-')
 }
 
-/// A keyword, whatever the name holds.
+/// Turns any name into a keyword.
 fn word(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect()
 }
 
-/// EDN knows the escapes of JSON that a JSON writer uses for what we write.
+/// EDN has the same escapes that a JSON writer uses.
 fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }

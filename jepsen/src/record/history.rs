@@ -1,4 +1,4 @@
-//! The history: one JSON object a line, what each process asked and what it was told.
+//! The history: one JSON object per line, with what each process asked and what it was told.
 //!
 //! ```text
 //! {"i":0,"type":"header","format":1,"run":"..."}
@@ -7,9 +7,10 @@
 //! {"i":3,"t":40,"p":"nemesis","type":"info","f":"kill","value":{...}}
 //! ```
 //!
-//! `i` is dense, `t` is nanoseconds since the run began, from one monotonic clock. A process has at
-//! most one open operation, and none after `info`: what it asked may still happen, so it and its
-//! customer are retired. Reading refuses whatever breaks this, with the number of the line.
+//! `i` counts lines without gaps; `t` is nanoseconds since the run began, from one monotonic clock.
+//! A process has at most one open operation, and none after `info`: its request may still take
+//! effect, so the process and its customer are retired. Reading rejects a file that breaks these
+//! rules, and names the line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Write};
@@ -21,28 +22,28 @@ use serde_json::Value;
 /// The only format so far.
 pub const FORMAT: u32 = 1;
 
-/// What a line says.
+/// The type of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A process asks.
+    /// A process sends a request.
     #[default]
     Invoke,
     /// It was answered.
     Ok,
-    /// It never takes effect.
+    /// The request never takes effect.
     Fail,
-    /// Nobody knows; or the nemesis speaks.
+    /// The outcome is unknown, or the line is from the nemesis.
     Info,
 }
 
-/// Who speaks.
+/// Who wrote a line.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Process {
     /// A client, by number.
     Client(u64),
-    /// The harness: `"nemesis"`.
+    /// The nemesis or the harness: `"nemesis"`.
     Named(String),
 }
 
@@ -56,16 +57,16 @@ impl Default for Process {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// Dense from 1.
+    /// Line number, from 1 without gaps.
     pub i: u64,
     /// Nanoseconds since the run began.
     pub t: u64,
-    /// Who speaks.
+    /// Who wrote it.
     pub p: Process,
-    /// What the line says.
+    /// Its type.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// The operation, as in `ask`: `sale`, `order`, `settle`, ...; or the fault.
+    /// The operation, as in [`super::invocation`] (`sale`, `order`, `settle`, ...), or the fault.
     pub f: String,
     /// The sale it is about.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -73,7 +74,7 @@ pub struct Event {
     /// Its idempotency key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<String>,
-    /// What was asked or answered.
+    /// The request or the answer.
     #[serde(default)]
     pub value: Value,
     /// The node it was sent to.
@@ -122,7 +123,7 @@ pub enum End {
         /// From a read.
         early: bool,
     },
-    /// Never takes effect, says the node.
+    /// The node promised that it never takes effect.
     Fail,
     /// Unknown, or never completed.
     Info {
@@ -148,20 +149,20 @@ pub struct Attempt {
     pub called: u64,
     /// The node it was sent to.
     pub node: Option<String>,
-    /// When it ended, in whatever way.
+    /// When it ended, in any way.
     pub ended: Option<u64>,
     /// How it ended.
     pub end: End,
 }
 
-/// A whole history, paired.
+/// A whole history, with every answer paired with its request.
 #[derive(Clone, PartialEq, Debug)]
 pub struct History {
     /// Name of the run.
     pub run: String,
-    /// Requests by the time they were made.
+    /// Requests, by the time they were sent.
     pub attempts: Vec<Attempt>,
-    /// What the nemesis said.
+    /// Lines of the nemesis and the harness.
     pub faults: Vec<Event>,
 }
 
@@ -181,8 +182,8 @@ pub fn write_event(out: &mut impl Write, event: &Event) -> anyhow::Result<()> {
 }
 
 impl Event {
-    /// Whether this, said by the nemesis, is about a fault: not one step of it, and not the clocks
-    /// that are set forward together so that holds end.
+    /// Whether this line of the nemesis is about a fault: not a step of one, and not clocks that
+    /// are set forward together so that holds expire.
     pub fn is_of_fault(&self) -> bool {
         let is = |name: &str, word: &str| self.value.get(name).is_some_and(|said| said == word);
         let is_advance = self.f == "clock" && is("mode", "advance");
@@ -190,7 +191,7 @@ impl Event {
     }
 }
 
-/// Reads and pairs a history; an error names the line.
+/// Reads a history and pairs its lines. An error names the line.
 pub fn read(input: impl BufRead) -> anyhow::Result<History> {
     let mut lines = input.lines().enumerate();
     let (_, first) = lines.next().context("line 1: the file is empty, expected a header")?;
@@ -229,14 +230,14 @@ impl Pairing {
                 self.faults.push(event);
                 Ok(())
             }
-            (Process::Named(name), _) => bail!("{name} may only say info"),
+            (Process::Named(name), _) => bail!("{name} may only write info"),
             (&Process::Client(p), Kind::Invoke) => self.invoke(p, event),
             (&Process::Client(p), _) => self.complete(p, event),
         }
     }
 
     fn invoke(&mut self, p: u64, event: Event) -> anyhow::Result<()> {
-        ensure!(!self.retired.contains(&p), "process {p} asks again after info");
+        ensure!(!self.retired.contains(&p), "process {p} sends a request after info");
         ensure!(!self.open.contains_key(&p), "process {p} has an open operation");
         self.open.insert(p, self.attempts.len());
         self.attempts.push(Attempt {
@@ -255,11 +256,11 @@ impl Pairing {
 
     fn complete(&mut self, p: u64, event: Event) -> anyhow::Result<()> {
         let Some(attempt) = self.open.remove(&p).and_then(|at| self.attempts.get_mut(at)) else {
-            bail!("process {p} was answered without asking");
+            bail!("process {p} got an answer without a request");
         };
         ensure!(
             attempt.f == event.f && attempt.key == event.key,
-            "process {p} asked for {} and was answered for {}",
+            "process {p} requested {} and got an answer to {}",
             attempt.f,
             event.f
         );
@@ -332,7 +333,7 @@ mod tests {
     fn broken_lines_are_refused_with_their_number() {
         refused(&["{"], "line 2: not an event");
         refused(&[r#"{"i":2,"t":1,"p":1,"type":"invoke","f":"x"}"#], "line 2: i is 2, expected 1");
-        refused(&[r#"{"i":1,"t":1,"p":1,"type":"ok","f":"x","rev":1}"#], "line 2: process 1 was");
+        refused(&[r#"{"i":1,"t":1,"p":1,"type":"ok","f":"x","rev":1}"#], "line 2: process 1 got");
         let invocation = r#"{"i":1,"t":5,"p":1,"type":"invoke","f":"x"}"#;
         refused(
             &[invocation, r#"{"i":2,"t":6,"p":1,"type":"invoke","f":"x"}"#],
@@ -348,6 +349,6 @@ mod tests {
         );
         let lost = r#"{"i":2,"t":6,"p":1,"type":"info","f":"x"}"#;
         let again = r#"{"i":3,"t":7,"p":1,"type":"invoke","f":"x"}"#;
-        refused(&[invocation, lost, again], "line 4: process 1 asks again after info");
+        refused(&[invocation, lost, again], "line 4: process 1 sends");
     }
 }

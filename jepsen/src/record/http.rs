@@ -20,7 +20,7 @@ pub struct Request {
     pub key: Option<String>,
     /// JSON body, if any.
     pub body: Option<Value>,
-    /// What else stands in its head: names in lower case, such as `if-match`.
+    /// Further headers: names in lower case, such as `if-match`.
     pub headers: Vec<(&'static str, String)>,
 }
 
@@ -58,7 +58,7 @@ impl Request {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Response {
     /// Status code.
@@ -69,11 +69,11 @@ pub struct Response {
     pub body: Option<Value>,
 }
 
-/// No answer.
+/// Why there is no response.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Lost {
     /// Nothing was sent.
     BeforeFirstByte(String),
-    /// Something was sent.
+    /// At least one byte was sent.
     AfterFirstByte(String),
 }

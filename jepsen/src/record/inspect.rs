@@ -1,4 +1,4 @@
-//! What `firstcome inspect` says of each data directory once its node has stopped: `inspect.json`.
+//! What `firstcome inspect` says of each data directory after its node has stopped: `inspect.json`.
 
 use std::fs;
 use std::path::Path;
@@ -6,24 +6,24 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-/// One stopped node, seen from its files alone.
+/// One stopped node, judged from its files alone.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Inspected {
     /// The node.
     pub node: String,
     /// The last revision it applied.
     pub revision: Option<u64>,
-    /// The hash it kept.
+    /// The stored hash.
     pub stored: Option<String>,
-    /// The hash of its rows, counted anew.
+    /// The hash recomputed from its rows.
     pub recomputed: Option<String>,
-    /// What does not hold, as `inspect check` says.
+    /// What `inspect check` found wrong.
     pub wrong: Option<String>,
-    /// Why it could not be looked at.
+    /// Why it could not be inspected.
     pub unread: Option<String>,
 }
 
-/// Reads `inspect.json`; a run without it has looked into nothing.
+/// Reads `inspect.json`; empty if the run has none.
 pub fn read(dir: &Path) -> anyhow::Result<Vec<Inspected>> {
     let place = dir.join("inspect.json");
     if !place.exists() {

@@ -1,18 +1,18 @@
-//! What a client may ask: the request, and how it is written down.
+//! What a client may ask for: the request, and how it is recorded.
 //!
-//! The value of an ask holds what the model needs to predict the answer and nothing else; the
-//! request holds what the node needs.
+//! The value of an invocation holds exactly what the model needs to predict the answer; the request
+//! holds what the node needs.
 
 use serde_json::{Value, json};
 
 use crate::record::http::Request;
 
-/// Reads log time: for clients that wait for a deadline; no specification is asked.
+/// Reads log time, for clients that wait for a deadline. No specification covers it.
 pub const TIME: &str = "time";
-/// The revision that a read must include at least.
+/// The minimum revision of a read.
 pub const MIN_REVISION: &str = "min";
 
-/// A buyer.
+/// A customer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Customer {
     /// `usr_...`
@@ -28,16 +28,16 @@ pub struct Invocation {
     pub f: &'static str,
     /// The sale or product it is about, where that is known.
     pub pool: Option<String>,
-    /// What is asked, as in the history.
+    /// The request as recorded in the history.
     pub value: Value,
-    /// The same, for the node.
+    /// The request as sent to the node.
     pub request: Request,
 }
 
-/// What came of an ask.
+/// What became of an invocation.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Reply {
-    /// Done, with the recorded value.
+    /// Carried out, with the recorded value.
     Done {
         /// The answer, shortened.
         value: Value,
@@ -50,12 +50,13 @@ pub enum Reply {
         code: String,
         /// At which revision.
         rev: u64,
-        /// From a read: an earlier copy of the request may still be decided otherwise.
+        /// The refusal came from a read: an earlier copy of the request may still be decided
+        /// otherwise.
         early: bool,
     },
-    /// Did not happen.
+    /// It did not happen.
     Never,
-    /// Nobody knows.
+    /// The outcome is unknown.
     Unknown,
 }
 
@@ -78,7 +79,7 @@ impl Reply {
         }
     }
 
-    /// Whether an order was refused because its sale has nothing left, or is not there at all.
+    /// Whether an order was refused because its sale has nothing left or does not exist.
     pub fn has_nothing_left(&self) -> bool {
         matches!(self.refused(), Some("sold_out" | "not_found"))
     }
@@ -91,7 +92,7 @@ impl Reply {
         }
     }
 
-    /// A number of the answer, if it was done and says so.
+    /// A number of the answer, if there is one.
     pub fn number(&self, name: &str) -> Option<u64> {
         match self {
             Self::Done { value, .. } => value.get(name).and_then(Value::as_u64),
@@ -99,7 +100,7 @@ impl Reply {
         }
     }
 
-    /// A text of the answer, if it was done and says so.
+    /// A text of the answer, if there is one.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self {
             Self::Done { value, .. } => value.get(name).and_then(Value::as_str),
@@ -134,12 +135,12 @@ pub struct NewSale {
     pub pay_within_seconds: u64,
 }
 
-/// How old a read may be.
+/// How fresh a read must be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Consistency {
-    /// It shows all that was acknowledged before.
+    /// It shows everything that was acknowledged before.
     Linearizable,
-    /// It shows what its node has applied, at least up to this revision.
+    /// It shows what its node has applied, and at least this revision.
     Since(u64),
 }
 
@@ -159,7 +160,7 @@ pub fn product(staff: &str, key: &str, new: NewProduct) -> Invocation {
     }
 }
 
-/// Anybody reads price and version of a product.
+/// Anyone reads the price and version of a product.
 pub fn read(product: &str) -> Invocation {
     Invocation {
         f: "read",
@@ -169,7 +170,7 @@ pub fn read(product: &str) -> Invocation {
     }
 }
 
-/// Staff changes the price of the version it saw.
+/// Staff changes the price, given the version that was seen.
 pub fn price(staff: &str, product: &str, version: u64, price: u64) -> Invocation {
     let path = format!("/v1/admin/products/{product}");
     Invocation {
@@ -211,7 +212,7 @@ pub fn order(customer: &Customer, key: &str, sale: &str, quantity: u64) -> Invoc
     }
 }
 
-/// A step of an order, by its customer or by staff.
+/// A step in the life of an order, by its customer or by staff.
 fn step(
     f: &'static str,
     path: String,
@@ -228,34 +229,34 @@ fn step(
     }
 }
 
-/// Staff took the money of an order.
+/// Staff records the payment of an order.
 pub fn settle(staff: &str, key: &str, sale: &str, order: &str) -> Invocation {
     step("settle", format!("/v1/admin/orders/{order}/settlements"), staff, key, sale, order)
 }
 
-/// Staff sent an order.
+/// Staff ships an order.
 pub fn ship(staff: &str, key: &str, sale: &str, order: &str) -> Invocation {
     step("ship", format!("/v1/admin/orders/{order}/shipments"), staff, key, sale, order)
 }
 
-/// Staff knows that an order arrived.
+/// Staff records that an order was delivered.
 pub fn deliver(staff: &str, key: &str, sale: &str, order: &str) -> Invocation {
     step("deliver", format!("/v1/admin/orders/{order}/deliveries"), staff, key, sale, order)
 }
 
-/// A customer calls an order off.
+/// A customer cancels an order.
 pub fn cancel(customer: &Customer, key: &str, sale: &str, order: &str) -> Invocation {
     let path = format!("/v1/orders/{order}/cancellations");
     step("cancel", path, &customer.token, key, sale, order)
 }
 
-/// A customer sends an order back.
+/// A customer returns an order.
 pub fn give_back(customer: &Customer, key: &str, sale: &str, order: &str) -> Invocation {
     let path = format!("/v1/orders/{order}/returns");
     step("return", path, &customer.token, key, sale, order)
 }
 
-/// Staff received what came back.
+/// Staff receives a returned order.
 pub fn receive(staff: &str, key: &str, sale: &str, order: &str, restock: bool) -> Invocation {
     let body = json!({"restock": restock});
     Invocation {
@@ -299,7 +300,7 @@ pub fn allot(staff: &str, key: &str, sale: &str, delta: i64, fresh: bool) -> Inv
     }
 }
 
-/// Staff ends a sale.
+/// Staff closes a sale.
 pub fn close(staff: &str, key: &str, sale: &str) -> Invocation {
     Invocation {
         f: "close",
@@ -335,7 +336,7 @@ pub fn look(customer: &Customer, sale: &str, order: &str) -> Invocation {
     }
 }
 
-/// Staff lists the orders of a sale; one page, so that it shows one revision.
+/// Staff lists the orders of a sale, in one page, so that it shows one revision.
 pub fn orders(staff: &str, sale: &str) -> Invocation {
     Invocation {
         f: "orders",
@@ -345,14 +346,14 @@ pub fn orders(staff: &str, sale: &str) -> Invocation {
     }
 }
 
-/// Anybody reads log time.
+/// Anyone reads log time.
 pub fn time() -> Invocation {
     let request = Request::get("/v1/time", "");
     Invocation { f: TIME, pool: None, value: Value::Null, request }
 }
 
 impl Invocation {
-    /// The same read, as fresh as this.
+    /// The same read with this consistency.
     #[must_use]
     pub fn as_fresh_as(mut self, fresh: Consistency) -> Self {
         let Consistency::Since(revision) = fresh else { return self };
@@ -368,7 +369,7 @@ impl Invocation {
     }
 }
 
-/// The part of an answer that the model predicts; `None` when it is not there.
+/// The part of an answer that the model predicts; `None` if it is missing.
 pub fn answer(f: &str, body: &Value) -> Option<Value> {
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let version = || body.get("version").and_then(Value::as_u64);
@@ -398,7 +399,7 @@ pub fn answer(f: &str, body: &Value) -> Option<Value> {
     })
 }
 
-/// The accounts of an exact stock answer.
+/// The accounts of a stock answer.
 pub fn accounts(body: &Value) -> Option<Value> {
     let number = |name: &str| body.get(name).and_then(Value::as_u64);
     Some(json!({

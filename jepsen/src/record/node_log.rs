@@ -1,7 +1,7 @@
-//! What the nodes logged: `n1.log`, `n2.log`, ... of a run directory.
+//! The node logs `n1.log`, `n2.log`, ... of a run directory.
 //!
-//! Lines are JSON objects with a time `ts`; what is not (a panic goes to stderr as text) belongs to
-//! the moment of the line before it.
+//! Lines are JSON objects with a time `ts`. Other lines (a panic goes to stderr as text) get the
+//! time of the line before them.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -11,11 +11,11 @@ use anyhow::Context;
 
 use super::timestamp;
 
-/// Words that no healthy node logs, in lower case; a thread that panicked says `bug: ...`.
+/// Words that a healthy node never logs, in lower case. A thread that panicked logs `bug: ...`.
 pub const ALARMS: &[&str] = &["panic", "\"bug: ", " bug: ", "invariant", "corrupt"];
 /// How many alarms of one run are kept.
 const ALARMS_MAX: usize = 1_000;
-/// A longer line is cut for the reader.
+/// Longer lines are cut for display.
 pub const SHOWN_CHARS: usize = 300;
 
 /// One line of a log.
@@ -23,9 +23,9 @@ pub const SHOWN_CHARS: usize = 300;
 pub struct Line {
     /// The node, by the name of its log.
     pub node: String,
-    /// Which line, from 1.
+    /// Its line number, from 1.
     pub number: u64,
-    /// When, in ms since 1970, if any line so far told.
+    /// Its time in ms since 1970, if any line so far had one.
     pub at_ms: Option<u64>,
     /// The line.
     pub text: String,
@@ -38,7 +38,7 @@ pub struct Scan {
     pub logs: u64,
     /// How many lines they have.
     pub lines: u64,
-    /// Those that should not be there.
+    /// Lines that should not be there.
     pub alarms: Vec<Line>,
 }
 
@@ -58,8 +58,8 @@ pub fn scan(dir: &Path) -> anyhow::Result<Scan> {
     Ok(scan)
 }
 
-/// At most `max` lines of each log from `from_ms` to `to_ms`, ms since 1970; runs of one message
-/// are told once.
+/// At most `max` lines of each log from `from_ms` to `to_ms`, in ms since 1970. A repeated message
+/// is shown once.
 pub fn between(dir: &Path, from_ms: u64, to_ms: u64, max: usize) -> anyhow::Result<Vec<Line>> {
     let mut found = Vec::new();
     for place in logs(dir)? {
@@ -105,7 +105,7 @@ fn each_line(place: &Path, mut take: impl FnMut(Line)) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The time of a JSON line, without reading all of it.
+/// The time of a JSON line, without parsing all of it.
 fn time_of(text: &str) -> Option<u64> {
     let (_, rest) = text.rsplit_once("\"ts\":\"")?;
     u64::try_from(timestamp::unix_ms(rest.split('"').next()?)?).ok()

@@ -1,8 +1,7 @@
 //! Writes the history of a run while it happens.
 //!
-//! `i` and `t` are given out under one lock, so both only grow. Time comes from the clock the
-//! recorder was made with: the machine's monotonic one for a live run, a virtual one for a
-//! simulation.
+//! `i` and `t` are assigned under one lock, so both only grow. The clock is the machine's monotonic
+//! one for a live run and a virtual one for a simulation.
 
 use std::fmt;
 use std::io::Write;
@@ -66,12 +65,12 @@ impl Recorder {
         (self.now)()
     }
 
-    /// A process number nobody used before.
+    /// A new process number.
     pub fn process(&self) -> u64 {
         self.next_process.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// What the nemesis or the harness has to say.
+    /// Records an event of the nemesis or the harness.
     pub fn record_event(&self, f: &str, value: Value) {
         self.write(Event {
             p: Process::Named("nemesis".into()),
@@ -82,7 +81,7 @@ impl Recorder {
         });
     }
 
-    /// A process asks a node. The answer is to be given to [`Self::complete`].
+    /// Records a request. Its outcome goes to [`Self::complete`].
     pub fn invoke(&self, process: u64, invocation: &Invocation, node: &str) -> Event {
         let event = Event {
             p: Process::Client(process),
@@ -98,8 +97,7 @@ impl Recorder {
         event
     }
 
-    /// Classifies what came back and writes it down; after [`Reply::Unknown`] of an event that was
-    /// written as `info` the process is retired.
+    /// Classifies the outcome and records it. If it is recorded as `info`, the process is retired.
     pub fn complete(
         &self,
         invoke: Event,
@@ -125,7 +123,7 @@ impl Recorder {
         }
     }
 
-    /// Writes out what is buffered; fails if any line could not be written.
+    /// Flushes the file; fails if any line could not be written.
     pub fn close(&self) -> anyhow::Result<()> {
         let mut lines = self.lines();
         lines.out.flush()?;
@@ -137,13 +135,13 @@ impl Recorder {
 /// How a request ended.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Completed {
-    /// What its client may think.
+    /// What its client may conclude.
     pub reply: Reply,
-    /// Whether its process may not ask again.
+    /// Whether its process must not be used again.
     pub retired: bool,
 }
 
-/// The event that completes `invoke`, and what its client may think.
+/// The event that completes `invoke`, and what its client may conclude.
 fn completion(invoke: Event, is_write: bool, class: Class, body: &Value) -> (Event, Reply) {
     match class {
         Class::Ok { refused, rev, replayed, early } => {
@@ -173,7 +171,7 @@ fn completion(invoke: Event, is_write: bool, class: Class, body: &Value) -> (Eve
             let no = body.get("executed").is_some_and(|executed| executed == "no");
             let reply = match body.get("code").and_then(Value::as_str).filter(|_| no) {
                 _ if !is_write => Reply::Never,
-                // Its client need not ask for ever; whether it is true is for the checkers.
+                // Lets the client move on; whether the claim is true is for the checkers.
                 Some(code) => Reply::Refused { code: code.to_owned(), rev: 0, early: false },
                 None => Reply::Unknown,
             };

@@ -1,4 +1,4 @@
-//! Turns what the REST API shows of orders, events, movements and products into the rows of a dump.
+//! Turns orders, events, movements and products of the REST API into rows of a dump.
 
 use anyhow::Context;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::dump::{EditRow, EventRow, LedgerRow, OrderRow, ProductRow};
 use super::invocation;
 
-/// An order of an admin list, shortened.
+/// An order of an admin list.
 pub fn order_row(row: &Value) -> anyhow::Result<OrderRow> {
     let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
     let line = row.get("lines").and_then(|lines| lines.get(0));

@@ -4,7 +4,7 @@
 pub const RECOVERED: &str = "recovered";
 /// Not every node served again in time.
 pub const NOT_RECOVERED: &str = "not_recovered";
-/// A node's process ended that nobody had stopped.
+/// A node's process ended although nobody had stopped it.
 pub const NODE_EXITED: &str = "fallen";
 /// A node did something that no fault explains.
 pub const UNEXPECTED: &str = "finding";

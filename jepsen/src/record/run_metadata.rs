@@ -1,4 +1,4 @@
-//! Where a run comes from: what was meant, with which binary, on which machine: `test.json`.
+//! How a run was set up, with which binary and on which machine: `test.json`.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -11,82 +11,82 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-/// What a run was meant to be.
+/// The setup of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RunMetadata {
     /// `flash_sale`.
     pub workload: String,
-    /// `kill` or `none`.
+    /// `kill`, `none`, ...
     pub nemesis: String,
     /// How long the clients ran.
     pub seconds: u64,
-    /// Where all randomness came from.
+    /// The source of all randomness.
     pub seed: u64,
     /// How many nodes.
     pub nodes: usize,
-    /// What lay between the nodes: `proxy`, `netns`, or `loopback` alone.
+    /// The network between the nodes: `proxy`, `netns` or plain `loopback`.
     #[serde(default)]
     pub network: String,
-    /// Faults that must have taken effect once: `kill/leader`.
+    /// Faults that must take effect at least once: `kill/leader`.
     #[serde(default)]
     pub required: Vec<String>,
-    /// Faults that belong to the nemesis and could not be carried out, with what they need.
+    /// Faults of the nemesis that could not be carried out, and what they need.
     #[serde(default)]
     pub missing: Vec<String>,
-    /// Faults that chaos did without, with what they need.
+    /// Faults that chaos left out, and what they need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
-    /// How long nothing was asked after the last fault.
+    /// How long no request was sent after the last fault.
     #[serde(default)]
     pub calm_seconds: u64,
     /// The product binary.
     #[serde(default)]
     pub binary: String,
-    /// What the binary calls itself.
+    /// The version the binary reports.
     #[serde(default)]
     pub version: String,
     /// SHA-256 of the binary.
     #[serde(default)]
     pub binary_sha256: String,
-    /// The commit checked out where the run was started, `-dirty` if files differ from it.
+    /// The commit checked out where the run was started, with `-dirty` if files differ from it.
     #[serde(default)]
     pub commit: String,
-    /// The version of the judge.
+    /// The version of the harness.
     #[serde(default)]
     pub jepsen: String,
     /// Cores, memory and kernel.
     #[serde(default)]
     pub machine: String,
-    /// What followed `jepsen` on its command line.
+    /// The arguments of `jepsen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<String>,
-    /// The seeded bug that every node ran with.
+    /// The seeded bug that was armed in every node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bug: Option<String>,
     /// When the history began, ms since 1970.
     #[serde(default)]
     pub started_unix_ms: u64,
-    /// The run whose data directories it went on with.
+    /// The earlier run whose data directories it continued with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
-    /// The last revision of those: rows up to it belong to earlier runs.
+    /// The last revision of that run: rows up to it belong to earlier runs.
     #[serde(default)]
     pub baseline: u64,
 }
 
 impl RunMetadata {
-    /// An instant of the wall clock as ns of the history.
+    /// Converts a wall-clock time to nanoseconds since the run began.
     pub fn since_start(&self, unix_ms: u64) -> Option<u64> {
         (self.started_unix_ms > 0)
             .then(|| unix_ms.saturating_sub(self.started_unix_ms).saturating_mul(1_000_000))
     }
 
-    /// An instant of the history in ms since 1970.
+    /// Converts nanoseconds since the run began to ms since 1970.
     pub fn unix_ms(&self, ns: u64) -> Option<u64> {
         (self.started_unix_ms > 0).then(|| self.started_unix_ms + ns / 1_000_000)
     }
 
-    /// The command that runs the same again, for a shell; nothing if it was not recorded.
+    /// The shell command that repeats the run, if it was recorded.
     pub fn command(&self) -> Option<String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+".contains(c);
         let quoted = |word: &String| {
@@ -114,7 +114,7 @@ pub fn sha256(path: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// The commit checked out here; empty where there is no git or no repository.
+/// The commit checked out here; empty without git or outside a repository.
 pub fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).stdin(Stdio::null()).output().ok()?;
@@ -144,7 +144,7 @@ pub fn unix_ms() -> anyhow::Result<u64> {
     Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
 }
 
-/// This instant as `20261122T214500Z`.
+/// The current time as `20261122T214500Z`.
 pub fn utc_now() -> anyhow::Result<String> {
     Ok(utc(unix_ms()? / 1_000))
 }
@@ -164,7 +164,7 @@ pub fn utc_text(unix_seconds: u64) -> String {
     )
 }
 
-/// An instant as `20261122T214500Z`.
+/// A time as `20261122T214500Z`.
 pub fn utc(unix_seconds: u64) -> String {
     let at = i64::try_from(unix_seconds).ok();
     let at = at.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());

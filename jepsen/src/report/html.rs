@@ -1,4 +1,4 @@
-//! The page itself: plain HTML with its style and drawings inside.
+//! The page: plain HTML with its style and its charts inside.
 
 use crate::judge::check::wgl::{OperationText, StuckObject};
 use crate::judge::check::{Evidence, Finding, Judgement, Verdict};
@@ -8,11 +8,11 @@ use super::{plot, summary, timeline};
 
 const STYLE: &str = include_str!("style.css");
 
-/// What goes into a page.
+/// The contents of a page.
 pub(super) struct Contents<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) judgement: &'a Judgement,
-    /// When the first wrong thing was asked, where that is known.
+    /// When the first wrong thing was requested, if known.
     pub(super) first_error: Option<u64>,
     pub(super) stuck: Vec<StuckObject>,
     /// What the nodes logged around the first error.
@@ -43,7 +43,7 @@ pub(super) fn page(contents: &Contents<'_>) -> String {
     )
 }
 
-/// Makes text harmless inside of HTML.
+/// Escapes text for HTML.
 pub(super) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -58,12 +58,12 @@ pub(super) fn escape(text: &str) -> String {
     safe
 }
 
-/// An instant of the run in seconds.
+/// A time of the run, in seconds.
 pub(super) fn seconds(ns: u64) -> String {
     format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1_000)
 }
 
-/// A number in groups of three.
+/// A number with its digits in groups of three.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -121,7 +121,7 @@ fn checkers(contents: &Contents<'_>) -> String {
              </td></tr>",
             escape(&finding.checker),
             badge(finding.verdict),
-            format_args!("{} {}", number(finding.looked_at), summary::unit(&finding.checker)),
+            format_args!("{} {}", number(finding.checked), summary::unit(&finding.checker)),
             summary::meaning(&finding.checker),
             notes(finding)
         );
@@ -130,8 +130,7 @@ fn checkers(contents: &Contents<'_>) -> String {
         "checkers",
         "Verdicts",
         &format!(
-            "<p class=small>False beats unknown beats true.</p><table><tr><th>verdict<th>checker<th class=count>looked at<th>what it looks \
-             for</tr>{rows}</table>"
+            "<p class=small>False beats unknown beats true.</p><table><tr><th>verdict<th>checker<th class=count>checked<th>what it checks</tr>{rows}</table>"
         ),
     )
 }
@@ -147,7 +146,7 @@ fn claims(contents: &Contents<'_>) -> String {
     for (name, claim, checkers) in summary::CLAIMS {
         let (shown, by) = match summary::word_on(contents.judgement, checkers) {
             Some((verdict, by)) => (badge(verdict), by.join(", ")),
-            None => ("<span class=\"badge none\">not asked</span>".to_owned(), String::new()),
+            None => ("<span class=\"badge none\">not checked</span>".to_owned(), String::new()),
         };
         rows += &format!(
             "<tr><td>{shown}</td><td><b>{name}.</b> {claim}</td><td class=by>{by}</td></tr>"
@@ -156,7 +155,7 @@ fn claims(contents: &Contents<'_>) -> String {
     section(
         "claims",
         "Claims under test",
-        &format!("<table><tr><th>seen<th>claim<th>looked at by</tr>{rows}</table>"),
+        &format!("<table><tr><th>verdict<th>claim<th>checked by</tr>{rows}</table>"),
     )
 }
 
@@ -192,10 +191,10 @@ fn drawings(contents: &Contents<'_>) -> String {
             "timeline",
             "Timeline of each process",
             &format!(
-                "<p class=small>{part}. A process ends with its first lost answer; scroll to the \
-                 right, and point at a bar to read it. p0, p1 and so on are clients, each with one \
-                 request at a time. A revision is the place in the log that an answer names. \
-                 Refused early: a node said no from a read, without a log entry, and that read may \
+                "<p class=small>{part}. A process ends with its first lost response. Scroll to the \
+                 right; hover over a bar for details. p0, p1 and so on are clients, each with one \
+                 request at a time. A revision is the log position that an answer names. \
+                 Refused early: a node refused from a read, without a log entry, and that read may \
                  be 200 ms old.</p>\
                  <p class=legend><span class=\"key done\"></span> done \
                  <span class=\"key refused\"></span> refused \
@@ -266,20 +265,20 @@ fn parameters(contents: &Contents<'_>) -> String {
         ("product", unknown(&test.version)),
         ("binary", unknown(&test.binary)),
         ("SHA-256 of the binary", unknown(&test.binary_sha256)),
-        ("commit of the judge's tree", unknown(&test.commit)),
-        ("judge", unknown(&test.jepsen)),
+        ("commit of the harness", unknown(&test.commit)),
+        ("harness", unknown(&test.jepsen)),
         ("machine", unknown(&test.machine)),
         ("seeded bug in every node", escape(test.bug.as_deref().unwrap_or("none"))),
-        ("went on with the data of", unknown(test.previous.as_deref().unwrap_or("no other run"))),
+        ("continued with the data of", unknown(test.previous.as_deref().unwrap_or("no other run"))),
     ];
     let rows = rows.map(|(name, value)| format!("<tr><th>{name}</th><td>{value}</td></tr>"));
     section(
         "parameters",
         "Parameters and versions",
         &format!(
-            "<table class=parameters>{}</table><p>The same load and the same faults again; their timing \
-             will differ:</p><pre>{}</pre>\
-             <p>Judge this run again, from the directory above this one:</p><pre>jepsen check {}</pre>",
+            "<table class=parameters>{}</table><p>To repeat the same load and faults (their timing \
+             will differ):</p><pre>{}</pre>\
+             <p>To judge this run again, from the parent directory:</p><pre>jepsen check {}</pre>",
             rows.concat(),
             escape(test.command().as_deref().unwrap_or("not recorded")),
             escape(&contents.evidence.history.run)
@@ -303,7 +302,7 @@ fn not_tested(contents: &Contents<'_>) -> String {
 fn first_error(contents: &Contents<'_>) -> String {
     let Some(at) = contents.first_error else { return String::new() };
     let mut body = format!(
-        "<p>The earliest moment that any checker calls wrong is {} into the run.</p>",
+        "<p>The first thing that a checker found wrong was requested {} into the run.</p>",
         seconds(at)
     );
     body += &around(contents, at);
@@ -348,8 +347,8 @@ fn window(stuck: &StuckObject) -> String {
     };
     format!(
         "<h3>Where the search got stuck: {}</h3>\
-         <p>{} operations fit into one order. Its end, with the state of the model after each \
-         step:</p><table class=mono>{}{}</table>\
+         <p>{} operations fit into one order. These are the last of them, with the state of the model \
+         after each:</p><table class=mono>{}{}</table>\
          <p>None of these can come next:</p><table class=mono>{}{}</table>",
         escape(&stuck.pool),
         number(stuck.placed as u64),
@@ -362,7 +361,8 @@ fn window(stuck: &StuckObject) -> String {
 
 fn excerpt(contents: &Contents<'_>, at: u64) -> String {
     if contents.excerpt.is_empty() {
-        return "<h3>Node logs</h3><p class=small>No log line within 2 s of it.</p>".to_owned();
+        return "<h3>Node logs</h3><p class=small>No node logged anything within 2 s of it.</p>"
+            .to_owned();
     }
     let mut rows = String::new();
     for line in &contents.excerpt {
@@ -384,7 +384,7 @@ fn excerpt(contents: &Contents<'_>, at: u64) -> String {
     )
 }
 
-/// Level and message of a JSON line, with its other fields; other lines as they are.
+/// Level, message and other fields of a JSON line; other lines unchanged.
 fn shortened(text: &str) -> String {
     let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_str(text) else {
         return text.to_owned();

@@ -1,8 +1,7 @@
-//! `report.html`: what a run shows, for people. One file, no network, no script needed.
+//! `report.html`: the results of a run, for people. One file, without network access or scripts.
 //!
-//! Everything here is drawn from the run directory and the judgement; nothing is judged here.
-//! Reading order: [`summary`] (what is said), [`plot`] and [`timeline`] (what is drawn), [`html`]
-//! (the page).
+//! Everything here comes from the run directory and the judgement; nothing is judged here. Reading
+//! order: [`summary`] (the words), [`plot`] and [`timeline`] (the charts), [`html`] (the page).
 
 #![expect(
     clippy::format_push_string,
@@ -25,12 +24,12 @@ use anyhow::Context;
 use crate::judge::check::{Evidence, Judgement, Verdict, wgl};
 use crate::record::node_log;
 
-/// Log lines are shown from this long before the first error until this long after it.
+/// Log lines are shown from this long before the first error to this long after it.
 const EXCERPT_MS: u64 = 2_000;
-/// Of each node so many lines.
+/// At most this many lines per node.
 const EXCERPT_LINES: usize = 40;
 
-/// Writes the report of a judged run; answers where it is.
+/// Writes the report of a judged run; returns its path.
 pub fn write(dir: &Path, evidence: &Evidence, judgement: &Judgement) -> anyhow::Result<PathBuf> {
     let first_error = judgement
         .findings

@@ -6,17 +6,17 @@ use crate::record::run_event::{NODE_EXITED, STILL_OPEN, UNEXPECTED};
 
 use super::html::{escape, seconds};
 
-/// Columns that the time of a run is cut into.
+/// Number of columns on the time axis.
 const COLUMNS: u64 = 120;
-/// Room left of the plot for its numbers.
+/// Space for numbers left of the plot.
 pub(super) const LEFT: f64 = 58.0;
-/// Width of every drawing.
+/// Width of every chart.
 pub(super) const WIDTH: f64 = 1_080.0;
 const HEIGHT: f64 = 190.0;
 const TOP: f64 = 20.0;
-/// Words by which a nemesis without phases ends what it began.
+/// Events that end a fault, in histories without phases.
 const ENDS: &[&str] = &["restart", "heal", "resume"];
-/// What the harness itself says.
+/// Events of the harness, and their labels.
 const PHASES: &[(&str, &str)] = &[
     ("recovered", "all nodes ready"),
     ("not_recovered", "not recovered"),
@@ -24,21 +24,21 @@ const PHASES: &[(&str, &str)] = &[
     ("sell_out_failed", "sell-out failed"),
     ("dump_failed", "dump failed"),
     (STILL_OPEN, "requests without an outcome"),
-    (NODE_EXITED, "ended, and no fault explains it"),
+    (NODE_EXITED, "exited for no known reason"),
     (UNEXPECTED, "no fault explains it"),
 ];
 
-/// A stretch of time in which something was broken.
+/// A period in which something was broken.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Band {
     pub(super) from: u64,
     pub(super) to: u64,
     /// The fault and its mode.
     pub(super) kind: String,
-    /// On which nodes.
+    /// The nodes it hit.
     pub(super) nodes: String,
     pub(super) took_effect: bool,
-    /// Whether something was broken; clocks set forward so that holds end are none.
+    /// Whether it is a fault: clocks set forward so that holds expire are not.
     pub(super) is_fault: bool,
 }
 
@@ -47,7 +47,7 @@ pub(super) const fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// Maps the time of a run to the width of a drawing.
+/// Maps the time of a run to the width of a chart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
     pub(super) from: u64,
@@ -61,7 +61,7 @@ impl Axis {
         LEFT + float(t.clamp(self.from, self.to) - self.from) / span * (self.width - LEFT)
     }
 
-    /// Full seconds to be marked: about ten of them.
+    /// Times to label: about ten.
     fn marks(&self) -> impl Iterator<Item = u64> {
         const SECOND: u64 = 1_000_000_000;
         let whole = self.to.saturating_sub(self.from) / SECOND;
@@ -94,8 +94,8 @@ pub(super) fn whole(evidence: &Evidence) -> Axis {
     Axis { from: 0, to: attempts.chain(faults).max().unwrap_or(1), width: WIDTH }
 }
 
-/// Bands of all faults, from their beginning to their end. A nemesis numbers its faults and tells
-/// both phases; without a number the end belongs to the fault on the same node.
+/// Bands of all faults, from start to end. A fault has a number and two phases; without a number
+/// the end belongs to the fault on the same node.
 pub(super) fn bands(evidence: &Evidence) -> Vec<Band> {
     let faults = &evidence.history.faults;
     let healed = faults.iter().find(|fault| fault.f == "recovered").map(|fault| fault.t);
@@ -142,12 +142,12 @@ fn took_effect(fault: &Event) -> bool {
     fault.value.get("took_effect").is_some_and(|took| took == true)
 }
 
-/// What tells one open fault from another.
+/// Tells one open fault from another.
 fn name(fault: &Event) -> String {
     fault.value.get("number").map_or_else(|| target(fault), ToString::to_string)
 }
 
-/// Whether the nemesis says that something is over.
+/// Whether this event ends a fault.
 fn is_end(fault: &Event) -> bool {
     let phase = fault.value.get("phase").and_then(|phase| phase.as_str());
     ENDS.contains(&fault.f.as_str()) || phase.is_some_and(|phase| phase == "end")
@@ -163,7 +163,7 @@ fn target(fault: &Event) -> String {
     names.collect::<Vec<_>>().join("+")
 }
 
-/// Bands behind a drawing; what did not take effect is hatched only by its outline.
+/// Bands behind a chart; a fault without effect has only an outline.
 pub(super) fn draw_bands(bands: &[Band], axis: &Axis, top: f64, bottom: f64) -> String {
     let mut out = String::new();
     for band in bands.iter().filter(|band| band.to >= axis.from && band.from <= axis.to) {
@@ -184,7 +184,7 @@ pub(super) fn draw_bands(bands: &[Band], axis: &Axis, top: f64, bottom: f64) -> 
     out
 }
 
-/// Marks what the harness said.
+/// Marks the events of the harness.
 fn phases(evidence: &Evidence, axis: &Axis, top: f64, bottom: f64) -> String {
     let mut out = String::new();
     for fault in &evidence.history.faults {
@@ -233,7 +233,7 @@ fn line(class: &str, points: &[Option<f64>], axis: &Axis, y: impl Fn(f64) -> f64
             Some(value) => {
                 let letter = if pen_down { 'L' } else { 'M' };
                 path += &format!("{letter}{:.1} {:.1}", middle(at, axis), y(*value));
-                // A lone point shows as a dot.
+                // A single point shows as a dot.
                 if !pen_down {
                     path += "h.1";
                 }
@@ -301,7 +301,7 @@ pub(super) fn latency(evidence: &Evidence, error: Option<u64>) -> String {
     frame(&body, "latency over time")
 }
 
-/// What requests a second ended how.
+/// The index of the line for this outcome.
 fn kind(attempt: &Attempt) -> usize {
     match &attempt.end {
         End::Ok { value, .. } if value.get("refused").is_some() => 1,
@@ -311,7 +311,7 @@ fn kind(attempt: &Attempt) -> usize {
     }
 }
 
-/// Requests a second, by how they ended.
+/// Requests per second, by outcome.
 pub(super) fn rate(evidence: &Evidence, error: Option<u64>) -> String {
     let axis = whole(evidence);
     let mut counts = [const { Vec::new() }; 4];

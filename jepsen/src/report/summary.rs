@@ -1,5 +1,5 @@
-//! What a report says in words: the verdict in one sentence, what each checker means, what was
-//! claimed, what was asked and what was not looked at.
+//! The words of a report: the verdict in one sentence, the meaning of each checker, the claims,
+//! what was requested, and what was not tested.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::plot::{bands, whole};
 pub(super) const CLAIMS: &[(&str, &str, &[&str])] = &[
     (
         "Linearizable",
-        "Every answered write and every default read behaves as if done at one instant between \
-         call and answer. Only early refusals may be older, by 200 ms at most.",
+        "Every acknowledged write and every default read takes effect at one instant between \
+         request and response. Only early refusals may be older, by 200 ms at most.",
         &["witness", "wgl", "session"],
     ),
     (
@@ -32,12 +32,12 @@ pub(super) const CLAIMS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "Durable",
-        "What was answered is still there after the faults.",
+        "Whatever was acknowledged is still there after the faults.",
         &["witness", "set_full", "once"],
     ),
     (
         "Honest answers",
-        "executed: no means that this request never takes effect; in doubt the answer is maybe.",
+        "A request answered with executed: no never takes effect; in doubt the answer is maybe.",
         &["once", "contract"],
     ),
     (
@@ -46,9 +46,9 @@ pub(super) const CLAIMS: &[(&str, &str, &[&str])] = &[
         &["convergence", "log_scan"],
     ),
     (
-        "It comes back",
-        "Within 30 s of the last fault every node serves reads and writes, without help; and no \
-         node does what no fault explains.",
+        "Recovers",
+        "Within 30 s of the last fault every node serves reads and writes without help, and no \
+         node does anything that no fault explains.",
         &["recovery"],
     ),
 ];
@@ -61,23 +61,29 @@ pub(super) fn meaning(checker: &str) -> &'static str {
              model, and checks that this order respects real time."
         }
         "wgl" => {
-            "Searches for any order, sale by sale and product by product, that explains the \
-             answers; does not trust revisions."
+            "Searches, for each sale and product, for any order of operations that explains the \
+             answers; ignores revisions."
         }
-        "once" => "One key, one effect, one answer; what was refused as not run did not run.",
+        "once" => {
+            "One key, one effect, one answer; a request answered with executed: no did not run."
+        }
         "oversell" => "Never more units held and sold than there are; no customer over the limit.",
-        "undersell" => "Nobody was told sold out while units were left; in the end all are sold.",
+        "undersell" => {
+            "Nobody was refused as sold out while units were left, and in the end every unit is sold."
+        }
         "conservation" => "The accounts of every read and of every node add up.",
-        "set_full" => "What was added and acknowledged is listed in the end, once.",
+        "set_full" => "Every acknowledged order is listed, exactly once.",
         "session" => "A client sees its own writes, and never goes back in time.",
-        "convergence" => "All nodes hold the same state: told by them, and read from their files.",
+        "convergence" => {
+            "All nodes hold the same state, as they report it and as read from their files."
+        }
         "recovery" => {
             "After the last fault every node served again in time, and nothing happened that no \
              fault explains: no node ended, served damaged state or would not join again."
         }
-        "contract" => "Every answer is one that the API promises.",
+        "contract" => "Every response is one that the API contract allows.",
         "log_scan" => "No node logged a panic, a broken invariant or corrupt data.",
-        "coverage" => "The run did enough, and its faults happened; if not, it shows little.",
+        "coverage" => "The run did enough and its faults took effect; otherwise it shows little.",
         _ => "",
     }
 }
@@ -100,7 +106,7 @@ pub fn unit(checker: &str) -> &'static str {
     }
 }
 
-/// The verdict in plain words.
+/// The verdict in one sentence.
 pub(super) fn sentence(evidence: &Evidence, judgement: &Judgement, error: Option<u64>) -> String {
     let named = |verdict: Verdict| -> Vec<&str> {
         let of = judgement.findings.iter().filter(|finding| finding.verdict == verdict);
@@ -109,20 +115,20 @@ pub(super) fn sentence(evidence: &Evidence, judgement: &Judgement, error: Option
     match judgement.verdict {
         Verdict::False => {
             let when = error.map_or_else(String::new, |at| {
-                format!(" The first error is dated {} into the run.", seconds(at))
+                format!(" The first error happened {} into the run.", seconds(at))
             });
             format!(
-                "The nodes broke a promise: {} found something that must not happen.{when}",
+                "The nodes broke a promise: {} found something that must never happen.{when}",
                 listed(&named(Verdict::False))
             )
         }
         Verdict::Unknown => format!(
             "Nothing wrong was seen, but this run does not show what it claims to: {} could not \
-             tell.",
+             decide.",
             listed(&named(Verdict::Unknown))
         ),
         Verdict::True => format!(
-            "Nothing wrong was seen in {} requests to {} nodes, {}. What was answered fits into \
+            "Nothing wrong was seen in {} requests to {} nodes, {}. All answers fit into \
              one order of events{}.",
             number(evidence.history.attempts.len() as u64),
             evidence.metadata.nodes,
@@ -136,16 +142,18 @@ pub(super) fn sentence(evidence: &Evidence, judgement: &Judgement, error: Option
     }
 }
 
-/// What follows from the verdict for the reader.
+/// What the verdict means for the reader.
 pub(super) const fn consequence(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::True => {
-            "This says what was not observed in this run, under these faults. It is no proof."
+            "This says what was not observed in this run, under these faults. It is not a proof."
         }
-        Verdict::Unknown => "Counted as unknown, not as true. The notes below say what is missing.",
+        Verdict::Unknown => {
+            "This run counts as unknown, not as true. The notes below say what is missing."
+        }
         Verdict::False => {
-            "This is a bug in the product or in the judge. Keep this directory: it holds all that \
-             is needed to judge it again."
+            "This is a bug in the product or in the judge. Keep this directory: it holds everything \
+             needed to judge the run again."
         }
     }
 }
@@ -160,13 +168,13 @@ fn under(evidence: &Evidence) -> String {
 
 fn listed(names: &[&str]) -> String {
     match names {
-        [] => "nobody".to_owned(),
+        [] => "no checker".to_owned(),
         [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 
-/// The worst word on a claim among the checkers that were asked.
+/// The worst verdict of the checkers for a claim.
 pub(super) fn word_on<'a>(
     judgement: &'a Judgement,
     checkers: &[&str],
@@ -177,7 +185,7 @@ pub(super) fn word_on<'a>(
     Some((worst, asked.iter().map(|finding| finding.checker.as_str()).collect()))
 }
 
-/// How often each operation was asked and how it ended.
+/// How often each operation was requested, and how it ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Counts {
     pub(super) asked: u64,
@@ -213,7 +221,7 @@ pub(super) fn operations(evidence: &Evidence) -> (BTreeMap<&str, Counts>, BTreeM
     (counts, refusals)
 }
 
-/// Faults by kind: how many were begun, and how many are known to have taken effect.
+/// Faults by kind: how many began, and how many took effect.
 pub(super) fn faults(evidence: &Evidence) -> BTreeMap<String, (u64, u64)> {
     let mut counted: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for band in bands(evidence) {
@@ -235,8 +243,8 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
         ),
         "Several machines: all nodes run on this one, over loopback or network namespaces.".into(),
         "Disks that lie about fsync, nodes that lie on purpose (Byzantine), months of age.".into(),
-        "A proxy that cuts a link leaves bytes in kernel buffers; a killed process loses none of \
-         its unsynced writes (only the fault build and the simulation do)."
+        "A proxy that cuts a link leaves bytes in kernel buffers, and a killed process does not lose \
+         unsynced writes (except in the fault build and the simulation)."
             .into(),
     ];
     let skipped = judgement.findings.iter().filter(|finding| finding.checker == "wgl");
@@ -245,9 +253,7 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
             list.push(format!("By the search for any order (wgl): {note}."));
         }
     }
-    list.extend(
-        evidence.metadata.without.iter().map(|fault| format!("Chaos did without {fault}.")),
-    );
+    list.extend(evidence.metadata.without.iter().map(|fault| format!("Chaos left out {fault}.")));
     let coverage = judgement.findings.iter().filter(|finding| finding.checker == "coverage");
     let idle =
         coverage.flat_map(|finding| &finding.notes).filter(|note| note.contains("without effect"));
@@ -255,7 +261,7 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
     if evidence.metadata.nemesis != "none" {
         let mut attempts = evidence.history.attempts.iter();
         if !attempts.any(|attempt| matches!(attempt.end, End::Info { .. })) {
-            list.push("Lost answers: every request was answered, in spite of the faults.".into());
+            list.push("Lost responses: every request was answered, despite the faults.".into());
         }
         let sent = |fault: &Event| fault.value.get("snapshots_sent").and_then(Value::as_u64);
         if evidence.history.faults.iter().find_map(sent) == Some(0) {
@@ -266,15 +272,15 @@ pub(super) fn not_tested(evidence: &Evidence, judgement: &Judgement) -> Vec<Stri
     let left_out = left_out.count();
     if left_out > 0 {
         list.push(format!(
-            "{left_out} of the planned faults, which the state of the cluster did not allow or \
-             for which no time was left."
+            "{left_out} of the planned faults: the state of the cluster did not allow them, or \
+             there was no time left."
         ));
     }
     if evidence.dumps.is_empty() {
         list.push("The final state: no node was dumped.".into());
     }
     if evidence.inspected.is_empty() {
-        list.push("The files of the stopped nodes: nobody looked into them.".into());
+        list.push("The files of the stopped nodes: they were not inspected.".into());
     }
     list
 }
@@ -292,7 +298,7 @@ mod tests {
     }
 
     /// One node was killed, a member was added as a step, clocks were set forward, and one fault
-    /// was left out.
+    /// was skipped.
     fn evidence() -> Evidence {
         let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions/valid/whole_life");
         let mut evidence = Evidence::read(&place).unwrap();
@@ -337,12 +343,12 @@ mod tests {
     #[test]
     fn what_did_not_happen_was_not_tested() {
         let mut judgement = judged(Verdict::True, &["coverage"]);
-        judgement.findings[0].tell("kinds of faults without effect: failpoint");
+        judgement.findings[0].note("kinds of faults without effect: failpoint");
         let list = not_tested(&evidence(), &judgement).concat();
         for part in [
             "In this run, kinds of faults without effect: failpoint.",
             "1 of the planned",
-            "Lost answers: every request was answered",
+            "Lost responses: every request was answered",
             "Snapshots between nodes: none was sent.",
         ] {
             assert!(list.contains(part), "{list}");
@@ -350,7 +356,7 @@ mod tests {
         let mut evidence = evidence();
         evidence.metadata.nemesis = "none".into();
         let list = not_tested(&evidence, &judgement).concat();
-        assert!(!list.contains("in spite of the faults"), "there were none: {list}");
+        assert!(!list.contains("despite the faults"), "there were none: {list}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What each process did: one row each, one bar for each request.
+//! What each process did: one row per process, one bar per request.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use crate::record::history::{Attempt, End};
 use super::html::{escape, seconds};
 use super::plot::{Axis, LEFT, bands, draw_bands, error_mark, float};
 
-/// More bars are no picture any more.
+/// More bars would not be readable.
 const OPERATIONS_MAX: usize = 10_000;
-/// Bars with a text of their own, those nearest to what matters.
+/// How many bars have a tooltip, those nearest to the point of interest.
 const TITLES_MAX: usize = 3_000;
 const ROW: f64 = 11.0;
 const TOP: f64 = 18.0;
-/// Wider than a page: it is scrolled.
+/// Wider than a page, so it scrolls.
 const WIDTH: f64 = 3_200.0;
-/// A bar that short would not be seen.
+/// A shorter bar would be invisible.
 const BAR_MIN: f64 = 0.7;
 
-/// The drawing, and in words which part of the run it shows.
+/// The chart, and a description of the part of the run it shows.
 pub(super) fn draw(evidence: &Evidence, first_error: Option<u64>) -> (String, String) {
     let attempts = &evidence.history.attempts;
     let shown = part(evidence, first_error);
@@ -58,7 +58,7 @@ pub(super) fn draw(evidence: &Evidence, first_error: Option<u64>) -> (String, St
     (drawing, words)
 }
 
-/// The requests around the first error, or else around the first fault.
+/// The requests around the first error, or around the first fault.
 fn part(evidence: &Evidence, first_error: Option<u64>) -> &[Attempt] {
     let attempts = &evidence.history.attempts;
     let middle = first_error.or_else(|| bands(evidence).first().map(|band| band.from)).unwrap_or(0);
@@ -82,7 +82,7 @@ const fn class(attempt: &Attempt, refused: bool) -> &'static str {
     }
 }
 
-/// The bars of one process: one path for each colour, and bars with a text where it matters.
+/// The bars of one process: one path per color, and bars with a tooltip near the point of interest.
 fn bars(own: &[&Attempt], axis: &Axis, y: f64, shown: usize, middle: u64, span: u64) -> String {
     let mut plain: BTreeMap<&str, String> = BTreeMap::new();
     let mut out = String::new();
@@ -113,7 +113,7 @@ fn bars(own: &[&Attempt], axis: &Axis, y: f64, shown: usize, middle: u64, span: 
     out
 }
 
-/// One request in one line.
+/// One request on one line.
 pub(super) fn words(attempt: &Attempt) -> String {
     let pool = attempt.pool.as_deref().unwrap_or_default();
     let node = attempt.node.as_deref().unwrap_or_default();
@@ -127,7 +127,7 @@ pub(super) fn words(attempt: &Attempt) -> String {
             format!("ok {value} at revision {rev}{mark}")
         }
         End::Fail => "did not run".to_owned(),
-        End::Info { value } => format!("nobody knows: {value}"),
+        End::Info { value } => format!("outcome unknown: {value}"),
     };
     let key = attempt.key.as_deref().unwrap_or_default();
     format!(

@@ -1,4 +1,4 @@
-//! The harness fails when it should: what is broken, silent or a lie is never passed as true.
+//! The harness fails when it should: a broken run, idle faults or a lie never count as true.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ fn recorded(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions").join(name)
 }
 
-/// A copy of a recorded run whose history may be spoilt.
+/// A copy of a recorded run with a changed history.
 fn copied(name: &str, spoil: impl Fn(String) -> String) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     let from = recorded(name);
@@ -93,7 +93,7 @@ fn the_second_opinion_tells_a_wrong_label_from_a_wrong_result() {
 fn units_that_come_back_without_a_request_are_not_searched() {
     let place = recorded("valid/expired_in_the_entry_of_the_next_order");
     let found = finding(&place, "wgl");
-    assert_eq!((found.verdict, found.looked_at), (Verdict::Unknown, 0), "{found:?}");
+    assert_eq!((found.verdict, found.checked), (Verdict::Unknown, 0), "{found:?}");
     assert!(found.notes.iter().any(|note| note.contains("without a request")), "{found:?}");
 }
 

@@ -6,6 +6,6 @@ mod harness;
 mod regressions;
 mod rehearsal;
 mod search;
-mod sentences;
 mod shop;
 mod tidy;
+mod verdicts;

@@ -1,4 +1,4 @@
-//! Recorded histories: what was right must stay right, what was wrong must stay caught.
+//! Recorded histories: valid ones stay valid, invalid ones stay caught.
 //!
 //! `regressions/valid/<name>` may not be called false by any checker, and the witness calls it
 //! true. `regressions/invalid/<checker>/<name>` is false by that checker (`coverage`: unknown).
@@ -46,7 +46,7 @@ fn every_checker_rejects_a_history() {
 }
 
 #[test]
-fn what_was_asked_wrongly_has_its_moment() {
+fn an_error_has_the_time_of_its_request() {
     for (name, what) in [
         ("conservation", "read_does_not_add_up"),
         ("oversell", "one_unit_twice"),
@@ -74,7 +74,7 @@ fn a_judged_directory_ends_with_the_code_of_its_verdict() {
     };
     let wrong = places("invalid/witness").remove(0);
     assert_eq!(code(&wrong), Some(1));
-    // Too small to have exercised anything: not false, and not true either.
+    // Too small to have exercised anything: neither false nor true.
     assert_eq!(code(&places("valid").remove(0)), Some(2));
     assert_eq!(code(Path::new("no-such-run")), Some(3));
     let usage = std::process::Command::new(env!("CARGO_BIN_EXE_jepsen")).arg("judge").output();

@@ -1,7 +1,7 @@
-//! Every workload at a shop that cannot fail, with answers that get lost: the recorded history is
-//! judged true, and false once one answer or row is falsified.
+//! Every workload against a shop that cannot fail, with lost responses. The recorded history is
+//! judged true, and false as soon as one answer or row is falsified.
 //!
-//! Time is virtual: clients, answers and late requests are events of one seeded schedule.
+//! Time is virtual: clients, responses and delayed requests are events of one seeded schedule.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use crate::shop::{Shop, instant};
 
 const MS: u64 = 1_000_000;
-/// How long the clients ask, in virtual seconds: more than a minute where holds are to end.
+/// How long the clients run, in virtual seconds: more than a minute where holds must expire.
 const fn length_s(kind: Kind) -> u64 {
     match kind {
         Kind::Conservation | Kind::Deadline => 64,
@@ -34,8 +34,8 @@ const fn length_s(kind: Kind) -> u64 {
     }
 }
 
-/// What a run is judged to have lasted: an answer of the schedule takes 60 ms, to keep the tests
-/// fast, so it does not do what is asked of a real one in the same time.
+/// The length of the run for the checkers. A response of the schedule takes 60 ms, to keep the
+/// tests fast, so the clients do not reach the floors of a real run of the same length.
 const fn judged_as_s(kind: Kind) -> u64 {
     match kind {
         Kind::Deadline => 10,
@@ -43,7 +43,7 @@ const fn judged_as_s(kind: Kind) -> u64 {
     }
 }
 
-/// What is written, for who reads it later.
+/// The recorded history, in memory.
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -58,17 +58,17 @@ impl Write for Page {
     }
 }
 
-/// How an attempt goes.
+/// What happens to an attempt.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Answered,
     /// Refused before it ran.
     Refused,
-    /// Done, and the answer was lost.
+    /// Carried out, and the response was lost.
     Lost,
-    /// Given up by its client, and done long afterwards.
+    /// Given up by its client, and carried out long afterwards.
     Late,
-    /// Never arrived.
+    /// It never arrived.
     Vanished,
 }
 
@@ -79,7 +79,7 @@ enum State {
     Gone,
 }
 
-/// One client: what it is at, and when that goes on.
+/// One client: its state, and when it continues.
 struct Client {
     process: u64,
     at: u64,
@@ -103,7 +103,7 @@ impl Rehearsal {
         self.seed.between(5 * MS, 50 * MS)
     }
 
-    /// Lets all clients go on until this time, or until all are done.
+    /// Runs all clients until this time, or until all are done.
     fn play(&mut self, workload: &mut dyn Workload, until: u64) {
         let start = self.clock.load(Ordering::Relaxed);
         let client = |_| Client { process: self.recorder.process(), at: start, state: State::Idle };
@@ -188,7 +188,7 @@ impl Rehearsal {
         self.recorder.complete(invoke, invocation, Ok(&seen)).reply
     }
 
-    /// Settles what is unpaid and sells what is left.
+    /// Settles every unpaid order and sells what is left.
     fn sell_out(&mut self, workload: &dyn Workload, fresh: &[Customer]) {
         let process = self.recorder.process();
         let mut keys = (0..).map(|n| format!("end-{n}"));
@@ -217,7 +217,7 @@ impl Rehearsal {
     }
 }
 
-/// A run: what was meant, what was written, what is shown.
+/// A recorded run.
 #[derive(Clone)]
 struct Run {
     metadata: RunMetadata,
@@ -236,7 +236,7 @@ impl Run {
         (checker.check)(&self.evidence())
     }
 
-    /// Falsifies the last line of the history that lets itself be.
+    /// Falsifies the last line of the history that `change` accepts.
     fn falsify(&mut self, change: impl Fn(&mut Value) -> Option<()>) {
         let text = String::from_utf8(std::mem::take(&mut self.page)).unwrap();
         let mut lines: Vec<Value> =
@@ -295,7 +295,7 @@ fn held_true(kind: Kind) {
     for seed in 1..3 {
         let run = rehearse(kind, seed);
         for finding in judge(&run.evidence()).findings {
-            // A search may be given up: so many requests are open at once.
+            // A search may give up because so many requests are concurrent.
             if finding.checker == "wgl" && finding.verdict == Verdict::Unknown {
                 continue;
             }
@@ -305,42 +305,42 @@ fn held_true(kind: Kind) {
 }
 
 #[test]
-fn flash_sale_at_a_right_shop_is_judged_true() {
+fn flash_sale_in_a_correct_shop_is_judged_true() {
     held_true(Kind::FlashSale);
 }
 
 #[test]
-fn orders_once_at_a_right_shop_is_judged_true() {
+fn orders_once_in_a_correct_shop_is_judged_true() {
     held_true(Kind::OrdersOnce);
 }
 
 #[test]
-fn order_set_at_a_right_shop_is_judged_true() {
+fn order_set_in_a_correct_shop_is_judged_true() {
     held_true(Kind::OrderSet);
 }
 
 #[test]
-fn sessions_at_a_right_shop_are_judged_true() {
+fn sessions_in_a_correct_shop_are_judged_true() {
     held_true(Kind::Sessions);
 }
 
 #[test]
-fn register_at_a_right_shop_is_judged_true() {
+fn register_in_a_correct_shop_is_judged_true() {
     held_true(Kind::Register);
 }
 
 #[test]
-fn conservation_at_a_right_shop_is_judged_true() {
+fn conservation_in_a_correct_shop_is_judged_true() {
     held_true(Kind::Conservation);
 }
 
 #[test]
-fn deadline_at_a_right_shop_is_judged_true() {
+fn deadline_in_a_correct_shop_is_judged_true() {
     held_true(Kind::Deadline);
 }
 
 #[test]
-fn cold_start_at_a_right_shop_is_judged_true() {
+fn cold_start_in_a_correct_shop_is_judged_true() {
     held_true(Kind::ColdStart);
 }
 
@@ -351,7 +351,7 @@ fn one_seed_rehearses_one_history() {
     assert_ne!(run(5), run(6));
 }
 
-/// What is changed in a run, and by whom that must be seen.
+/// Which checker must notice, in which workload, and what is falsified.
 type Canary = (&'static str, Kind, fn(&mut Run));
 
 /// An answer of this kind.

@@ -1,5 +1,5 @@
-//! The search for an order against those who know: every permutation, and two searches written by
-//! others. The object is a register of small numbers, so that both outcomes are common.
+//! The search, compared with brute force over all permutations and with two other implementations.
+//! The object is a register of small numbers, so that both outcomes are common.
 
 use std::cell::Cell;
 
@@ -20,7 +20,7 @@ enum Ask {
     Read,
 }
 
-/// A register that starts with 0; a write is answered with what was written.
+/// A register that starts at 0; a write returns what was written.
 struct Cell8;
 
 impl Sequential for Cell8 {
@@ -70,7 +70,7 @@ fn is_linearizable(spans: &[Asked]) -> bool {
     }
 }
 
-/// Whether this order, of all answered and some lost operations, is a linearization.
+/// Whether this order of all answered and some lost operations is a linearization.
 fn holds(spans: &[Asked], order: &[usize]) -> bool {
     let missing = (0..spans.len()).any(|at| spans[at].returned.is_some() && !order.contains(&at));
     let backwards = order.iter().enumerate().any(|(place, at)| {
@@ -88,7 +88,7 @@ fn holds(spans: &[Asked], order: &[usize]) -> bool {
     !missing && !backwards && right
 }
 
-/// Tries every permutation of every choice of lost operations.
+/// Tries every permutation of every subset of the lost operations.
 fn any_permutation_holds(spans: &[Asked]) -> bool {
     let (lost, answered): (Vec<usize>, Vec<usize>) =
         (0..spans.len()).partition(|at| spans[*at].returned.is_none());
@@ -112,7 +112,7 @@ fn permutations(order: &mut [usize], from: usize, holds: &mut dyn FnMut(&[usize]
     })
 }
 
-/// Up to seven operations of three processes; one in eight is never answered.
+/// Up to seven operations of three processes; one in eight has no response.
 fn histories() -> impl Strategy<Value = Vec<Asked>> {
     let ask = prop_oneof![(1..3_u8).prop_map(Ask::Write), Just(Ask::Read)];
     let operation = (0..3_usize, ask, 0..3_u8, 0..3_u64, 0..5_u64, 0..8_u8);
@@ -135,7 +135,7 @@ fn histories() -> impl Strategy<Value = Vec<Asked>> {
     })
 }
 
-/// Runs a comparison over many histories, and makes sure that both outcomes were common.
+/// Compares many histories, and checks that both outcomes were common.
 #[track_caller]
 fn compare(agrees: impl Fn(&[Asked], bool) -> Result<bool, TestCaseError>) {
     let (yes, no) = (Cell::new(0_u32), Cell::new(0_u32));
@@ -161,7 +161,7 @@ fn search_equals_brute_force_up_to_seven_operations() {
     });
 }
 
-/// Calls and returns by time; of one instant the calls come first.
+/// Calls and returns by time; at the same time calls come first.
 fn edges(spans: &[Asked]) -> Vec<(u64, bool, usize)> {
     let calls = spans.iter().enumerate().map(|(at, span)| (span.called, false, at));
     let returns =
@@ -176,7 +176,7 @@ fn search_equals_the_tester_of_stateright() {
     compare(|spans, found| {
         let mut tester = LinearizabilityTester::new(Register(0_u8));
         for (_, returns, at) in edges(spans) {
-            // Every operation has a thread of its own: only the times order them.
+            // Every operation has a thread of its own, so that only the times order them.
             let told = match (returns, spans[at].call) {
                 (false, Ask::Write(value)) => tester.on_invoke(at, RegisterOp::Write(value)),
                 (false, Ask::Read) => tester.on_invoke(at, RegisterOp::Read),
@@ -251,7 +251,7 @@ fn a_stuck_search_tells_the_longest_prefix_and_what_cannot_follow() {
     assert_eq!(searched.steps, 6, "what was taken back is not tried again");
     assert_eq!(stuck.prefix, [0, 1, 3, 2]);
     assert_eq!(stuck.window, [4]);
-    // Of two as long, the first.
+    // Of two prefixes of the same length, the first one.
     let spans = [write(1, 0, 9), write(2, 0, 9), read(3, 10, 11)];
     let Outcome::Stuck(stuck) = search(&Cell8, &spans, STEPS_MAX).outcome else {
         panic!("nobody wrote 3");
@@ -271,7 +271,7 @@ fn four_hundred_operations_by_eight_processes_are_searched_in_few_steps() {
     let spans: Vec<Asked> = (0..400_u64)
         .map(|at| {
             let value = u8::try_from(at / 8 % 200).unwrap() + 1;
-            // Eight at a time: one writes, the others read it before the next eight begin.
+            // Eight at a time: one writes, the others read that value before the next eight begin.
             let (from, to) = (at / 8 * 10, at / 8 * 10 + 9);
             if at % 8 == 7 { write(value, from, to) } else { read(value, from, to) }
         })

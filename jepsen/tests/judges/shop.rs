@@ -1,7 +1,7 @@
-//! A shop that cannot fail: the models themselves behind the answers of a node.
+//! A shop that cannot fail: it answers like a node, from the models themselves.
 //!
-//! It serves an ask as a node would, in one step, and shows in the end what a node would show. What
-//! it never does is disagree with the models, so a judge that finds fault with it is wrong.
+//! Every request is served in one step, and the final dump shows what a node would show. The shop
+//! never disagrees with the models, so a checker that finds an error is wrong.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// How long every hold lasts.
 const PAY_WITHIN_MS: u64 = 60_000;
 
-/// One key: what was asked, and the answer.
+/// What was requested with a key, and the answer.
 type Receipt = (Value, Response);
 
 /// The shop.
@@ -34,7 +34,7 @@ pub(crate) struct Shop {
     events: Vec<EventRow>,
     ledger: Vec<LedgerRow>,
     edits: Vec<EditRow>,
-    /// Unpaid orders, by when they end.
+    /// Unpaid orders, by the time they expire.
     holds: Vec<(u64, String)>,
 }
 
@@ -63,7 +63,7 @@ fn refusal(code: &str, revision: u64) -> Response {
 }
 
 impl Shop {
-    /// Answers an ask at an instant of log time.
+    /// Serves a request at this log time.
     pub(crate) fn serve(&mut self, invocation: &Invocation, now_ms: u64) -> Response {
         self.sweep(now_ms);
         if invocation.f == TIME {
@@ -87,7 +87,7 @@ impl Shop {
         reply
     }
 
-    /// Ends the holds that are over, each in a log entry of its own.
+    /// Expires the holds that are due, each with a log entry of its own.
     fn sweep(&mut self, now_ms: u64) {
         while self.holds.first().is_some_and(|(end, _)| *end <= now_ms) {
             let (_, order) = self.holds.remove(0);
@@ -95,7 +95,7 @@ impl Shop {
             let pools = self.touched(row.map_or("", |row| &row.pool), None);
             let before = self.accounts(&pools);
             let at = instant(now_ms);
-            // Those that were paid or called off are no holds any more.
+            // Orders that were paid or canceled are no longer holds.
             if self.stock.expire(&order, Some(&at)).is_ok() {
                 self.revision += 1;
                 self.moved(&pools, &before, Some(&order));
@@ -208,7 +208,7 @@ impl Shop {
         });
     }
 
-    /// Keeps the rows of what was done.
+    /// Adds the rows of a decision.
     fn note(&mut self, pool: &str, call: &Call, reply: &Answer, now_ms: u64, was: Option<&str>) {
         match (call, reply) {
             (Call::Product { .. }, Answer::Product { product }) => {
@@ -254,7 +254,7 @@ impl Shop {
         pools.iter().map(|id| (id.clone(), self.stock.accounts(id).unwrap())).collect()
     }
 
-    /// Writes the movements that explain what changed.
+    /// Adds the movements that explain the change.
     fn moved(
         &mut self,
         pools: &[String],
@@ -292,7 +292,7 @@ impl Shop {
         }
     }
 
-    /// What a node shows.
+    /// What a node shows at the end.
     pub(crate) fn dump(&self, node: &str) -> Dump {
         let paid = ["paid", "shipping", "delivered", "return_requested"];
         let row = |row: &OrderRow| {
@@ -320,7 +320,7 @@ impl Shop {
     }
 }
 
-/// The answer as a node writes it.
+/// The response body of a node.
 fn body(f: &str, reply: &Answer) -> Value {
     match reply {
         Answer::Product { product } => json!({"id": product, "version": 1}),

@@ -1,15 +1,15 @@
-//! The rules of the repository that a compiler does not keep: what may stand in which file.
+//! Rules of the repository that the compiler does not check: what must not appear in which file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What may not be written, and where it may.
+/// A text that must not appear, and the exceptions.
 struct Rule {
-    /// The text, in parts: this file must not break the rule it states.
+    /// The text, in two parts, so that this file does not break its own rule.
     text: [&'static str; 2],
-    /// Only files under these places are looked at; empty: all of them.
+    /// Checks only files under these paths; all files if empty.
     within: &'static [&'static str],
-    /// Files under these places are let off.
+    /// Except files under these paths.
     except: &'static [&'static str],
     why: &'static str,
 }
@@ -89,7 +89,7 @@ impl Rule {
         within && !self.except.iter().any(under)
     }
 
-    /// The numbers of the lines that break it.
+    /// The numbers of the lines that break the rule.
     fn broken_by(&self, file: &str, text: &str) -> Vec<usize> {
         if !self.covers(file) {
             return Vec::new();
@@ -100,8 +100,7 @@ impl Rule {
     }
 }
 
-/// Every text file of the repository, by its path from the top; what is built or recorded is not
-/// part of it.
+/// Every text file of the repository, by its path. Build output and recorded runs are left out.
 fn files(top: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut open = vec![top.to_path_buf()];
@@ -147,19 +146,19 @@ fn no_file_says_what_it_must_not() {
 }
 
 #[test]
-fn every_rule_catches_its_text_and_lets_off_its_exceptions() {
+fn every_rule_catches_its_text_and_accepts_its_exceptions() {
     for rule in RULES {
         let text = format!("first\nsecond {}", rule.text.concat());
         let place = rule.within.first().copied().unwrap_or("docs/");
         assert_eq!(rule.broken_by(&format!("{place}x.rs"), &text), [2], "{}", rule.why);
-        for let_off in rule.except {
-            let file = let_off.replace('*', "domain") + "x.rs";
+        for exempt in rule.except {
+            let file = exempt.replace('*', "domain") + "x.rs";
             assert!(rule.broken_by(&file, &text).is_empty(), "{file}");
         }
     }
 }
 
-/// Crates, and what must not be among their dependencies (tests of a crate may use it).
+/// Crates, and the dependencies they must not have (except for tests).
 const BORDERS: &[(&str, &[&str])] = &[
     ("domain", &["axum", "clap", "openraft", "rand", "redb", "tokio", "firstcome-"]),
     ("storage", &["axum", "clap", "openraft", "tokio", "firstcome-raft", "firstcome-api"]),
@@ -170,10 +169,10 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("fault", &["firstcome-", "rand", "tokio"]),
 ];
 
-/// The one crate of ours below all others: it may be asked from anywhere but `jepsen/`.
+/// The one crate of ours below all others: every crate but `jepsen/` may depend on it.
 const FAULT: &str = "firstcome-fault";
 
-/// Names under `[dependencies]` of a manifest.
+/// The names under `[dependencies]` of a manifest.
 fn dependencies(manifest: &str) -> Vec<&str> {
     let lines = manifest.lines().skip_while(|line| line.trim() != "[dependencies]").skip(1);
     lines
@@ -193,16 +192,16 @@ fn no_crate_depends_on_what_stands_to_its_left() {
             looked_at += 1;
             let breaks =
                 |ban: &&str| other == *ban || (ban.ends_with('-') && other.starts_with(*ban));
-            let is_let_off = other == FAULT && !name.starts_with("jepsen");
-            let is_banned = banned.iter().any(breaks) && !is_let_off;
+            let is_exempt = other == FAULT && !name.starts_with("jepsen");
+            let is_banned = banned.iter().any(breaks) && !is_exempt;
             assert!(!is_banned, "{name}/Cargo.toml must not name {other}");
         }
     }
     assert!(looked_at >= BORDERS.len(), "read {looked_at} dependencies");
 }
 
-/// A build that can be broken on demand is asked for by name: no dependency and no default
-/// feature may turn it on, in any manifest.
+/// The fault build must be requested by name: no dependency and no default feature may enable it,
+/// in any manifest.
 #[test]
 fn only_the_feature_of_the_root_package_makes_a_fault_build() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -232,7 +231,7 @@ fn only_the_feature_of_the_root_package_makes_a_fault_build() {
     assert!(!turns_faults_on("firstcome-fault = { workspace = true }"));
 }
 
-/// Whether a line of a manifest, less its comment, names a feature of the fault build.
+/// Whether a line of a manifest, without its comment, names a feature of the fault build.
 fn turns_faults_on(line: &str) -> bool {
     let line = line.split('#').next().unwrap_or_default();
     let parts: Vec<&str> = line.split('"').collect();
@@ -245,7 +244,7 @@ fn turns_faults_on(line: &str) -> bool {
     names.contains(&key) || (!is_member && quoted.any(|pair| is_feature(pair[1])))
 }
 
-/// Targets of the relative links of a page.
+/// The targets of the relative links of a page.
 fn links(page: &str) -> Vec<&str> {
     let ends = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     ends.filter(|link| !link.contains("://") && !link.starts_with('#'))

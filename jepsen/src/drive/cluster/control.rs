@@ -1,4 +1,4 @@
-//! The control socket of a fault build: one JSON object a line in, one out.
+//! The control socket of a fault build: one JSON object per line in, one out.
 //!
 //! A fresh connection for every request: the node may have died since the last one.
 
@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-/// The socket is answered by a thread of its own, at once unless the process is stopped.
+/// A thread of its own answers the socket, at once unless the process is stopped.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// Asks once; answers the node's status after it.
+/// Sends one request; returns the node's status afterwards.
 pub fn send(socket: &Path, request: &Value) -> anyhow::Result<Value> {
     let mut stream = UnixStream::connect(socket)
         .with_context(|| format!("no control socket at {}", socket.display()))?;
@@ -24,12 +24,12 @@ pub fn send(socket: &Path, request: &Value) -> anyhow::Result<Value> {
     BufReader::new(stream).read_line(&mut line)?;
     let answer: Value = serde_json::from_str(&line).context("the control socket was closed")?;
     if let Some(error) = answer.get("error") {
-        bail!("the node does not do {request}: {error}");
+        bail!("the node refused {request}: {error}");
     }
     Ok(answer)
 }
 
-/// What is planned and what has fired.
+/// What is armed and what has fired.
 pub fn status(socket: &Path) -> anyhow::Result<Value> {
     send(socket, &json!({"do": "status"}))
 }

@@ -1,4 +1,4 @@
-//! Real nodes: processes of the product's binary, seen and broken only from outside.
+//! Real nodes: processes of the product's binary, observed and broken only from outside.
 
 pub mod control;
 pub mod netns;

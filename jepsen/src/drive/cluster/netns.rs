@@ -1,12 +1,12 @@
-//! One network namespace per node, joined by a bridge: needs root, `ip` and `iptables`.
+//! One network namespace per node, joined by a bridge. Needs root, `ip` and `iptables`.
 //!
-//! A cut drops packets where they arrive, so both ends keep half-open connections and the kernel
-//! resends, which no proxy can play. Loss is random per packet. There is no delay: this works
-//! without `netem`. The host's address on the bridge reaches every node's REST port under every
-//! cut, because only other nodes' addresses are dropped.
+//! A cut drops packets at the receiver, so both ends keep half-open connections and the kernel
+//! retransmits, which a proxy cannot imitate. Loss is random per packet. There is no delay, because
+//! that would need `netem`. The host's address on the bridge reaches every node's REST port despite
+//! any cut, because only the addresses of other nodes are dropped.
 //!
-//! Everything made here is called `fcj<process id>...`; what a crashed run left behind is known by
-//! a process id that no longer lives, and removed by the next one.
+//! Everything created here is called `fcj<process id>...`. What a crashed run left behind has the
+//! id of a process that no longer exists; the next run removes it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,9 +17,9 @@ use anyhow::{Context, bail, ensure};
 
 use super::network::{Addresses, CutMode, Network, Shape, Traffic};
 
-/// Begins every name made here.
+/// Prefix of every name created here.
 const PREFIX: &str = "fcj";
-/// Ports inside a namespace: nobody else is there.
+/// Ports inside a namespace, where nobody else can take them.
 const API_PORT: u16 = 8080;
 const PEER_PORT: u16 = 9090;
 /// The host's address on the bridge.
@@ -30,11 +30,11 @@ const HOST: u8 = 254;
 pub struct Netns {
     run: u32,
     nodes: usize,
-    /// Rules in force, by (from, to), as they were appended.
+    /// Active rules by (from, to), in the order they were added.
     rules: BTreeMap<(usize, usize), Vec<String>>,
 }
 
-/// Why namespaces cannot be used here; `None`: they can.
+/// Why namespaces cannot be used here; `None` if they can.
 pub fn unavailable() -> Option<String> {
     for program in ["ip", "iptables"] {
         let asked =
@@ -48,13 +48,13 @@ pub fn unavailable() -> Option<String> {
         return Some(format!("netns needs root: {error:#}"));
     }
     let works = sh(&["ip", "netns", "exec", &probe, "iptables", "-nL"]);
-    // Removed by the next run if it cannot be removed now.
+    // If it cannot be removed now, the next run removes it.
     _ = sh(&["ip", "netns", "del", &probe]);
     works.err().map(|error| format!("netns needs iptables in a namespace: {error:#}"))
 }
 
 impl Netns {
-    /// Makes a namespace for every node.
+    /// Creates a namespace for every node.
     pub fn new(nodes: usize) -> anyhow::Result<Self> {
         ensure!(nodes < usize::from(HOST), "{nodes} nodes do not fit into one subnet");
         remove_leftovers()?;
@@ -145,7 +145,7 @@ impl Network for Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        // What stays behind is removed by the next run.
+        // The next run removes what is left.
         _ = remove_all_of(self.run);
     }
 }
@@ -157,8 +157,8 @@ fn sh(words: &[&str]) -> anyhow::Result<String> {
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run {program}"))?;
-    let reported = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`{}`: {}", words.join(" "), reported.trim());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`{}`: {}", words.join(" "), stderr.trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -170,13 +170,13 @@ fn bridge(run: u32) -> String {
     format!("{PREFIX}{run}b")
 }
 
-/// A subnet per run, so that two of them do not meet: 10.199.0.0/16 holds 256.
+/// A subnet per run, so that two runs do not collide. 10.199.0.0/16 holds 256.
 fn address(run: u32, at: usize) -> Ipv4Addr {
     let [.., run] = run.to_be_bytes();
     Ipv4Addr::new(10, 199, run, u8::try_from(at + 1).unwrap_or(HOST))
 }
 
-/// The commands that make the namespaces, in order.
+/// The commands that create the namespaces, in order.
 fn set_up(run: u32, nodes: usize) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
     let mut record_event =
@@ -200,7 +200,7 @@ fn set_up(run: u32, nodes: usize) -> Vec<Vec<String>> {
     commands
 }
 
-/// The process id in one of our names.
+/// The process id in a name created here.
 fn run_of(name: &str) -> Option<u32> {
     let rest = name.strip_prefix(PREFIX)?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -220,14 +220,14 @@ fn remove_leftovers() -> anyhow::Result<()> {
     runs.into_iter().try_for_each(remove_all_of)
 }
 
-/// Names of all bridges, one a line.
+/// Names of all bridges, one per line.
 fn bridges() -> anyhow::Result<String> {
     let listed = sh(&["ip", "-o", "link", "show", "type", "bridge"])?;
     let names = listed.lines().filter_map(|line| line.split(": ").nth(1));
     Ok(names.flat_map(|name| [name, "\n"]).collect())
 }
 
-/// Removes the namespaces of a run, with their ends of the wires, and its bridge.
+/// Removes the namespaces of a run with their interfaces, and its bridge.
 fn remove_all_of(run: u32) -> anyhow::Result<()> {
     let spaces = sh(&["ip", "netns", "list"])?;
     for name in first_words(&spaces).filter(|name| run_of(name) == Some(run)) {
@@ -239,7 +239,7 @@ fn remove_all_of(run: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Packets that the rules about a source have stopped, in the listing of `iptables -nvxL`.
+/// Packets dropped by the rules for a source, from the output of `iptables -nvxL`.
 fn packets_from(listed: &str, source: &str) -> u64 {
     let stopped = listed.lines().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();

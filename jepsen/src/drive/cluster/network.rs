@@ -1,11 +1,12 @@
-//! The ways between the nodes, behind one trait, so that a fault does not know what breaks them.
+//! The links between the nodes, behind one trait, so that a fault need not know how they are
+//! broken.
 //!
-//! `cut(from, to)` means: nothing that `from` says reaches `to`. A connection carries requests one
-//! way and answers the other, so a one-way cut lets requests in the other direction arrive, and
-//! loses their answers. Three back-ends: [`Direct`] (nothing in between, nothing to break), the
-//! [`proxy`](super::proxy) (no privileges) and [`netns`](super::netns) (root; half-open
-//! connections and random loss). [`NoopNetwork`] wraps any of them and breaks nothing: a run that
-//! claims faults with it must not count.
+//! `cut(from, to)` means that nothing from `from` reaches `to`. A connection carries requests one
+//! way and responses the other, so with a one-way cut the requests of the other direction arrive
+//! and their responses are lost. There are three back-ends: [`Direct`] (nothing can be broken), the
+//! [`proxy`](super::proxy) (no privileges) and [`netns`](super::netns) (root; half-open connections
+//! and random loss). [`NoopNetwork`] wraps any of them and breaks nothing: a run that claims faults
+//! with it must not count.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -16,7 +17,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// What the ways between nodes are made of.
+/// How the links between nodes are made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Backend {
@@ -28,7 +29,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// The word in `test.json`.
+    /// The name in `test.json`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Proxy => "proxy",
@@ -37,11 +38,11 @@ impl Backend {
     }
 }
 
-/// How a way is cut.
+/// How a link is cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CutMode {
-    /// What is sent vanishes.
+    /// Everything sent vanishes.
     Blackhole,
     /// New connections are refused, old ones closed.
     Refuse,
@@ -49,29 +50,29 @@ pub enum CutMode {
     Reset,
 }
 
-/// What a way does to what it carries.
+/// How a link is degraded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Shape {
-    /// Added to the way of every piece.
+    /// Delay of every chunk.
     pub delay_ms: u64,
-    /// Up to this much more, drawn anew for every piece.
+    /// Random extra delay of every chunk, up to this much.
     pub jitter_ms: u64,
-    /// Bytes per second; 0: as fast as it goes.
+    /// Bytes per second; 0: unlimited.
     pub bytes_per_s: u64,
-    /// Nothing more gets through after this many bytes; 0: no such end.
+    /// Nothing gets through after this many bytes; 0: unlimited.
     pub stall_after: u64,
-    /// Of a hundred packets so many are lost.
+    /// Percentage of packets lost.
     pub loss_percent: u64,
 }
 
-/// What a way has done so far.
+/// What a link has carried so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Bytes that were let through; of `netns`: not known, 0.
+    /// Bytes delivered; not known for `netns`, so 0.
     pub carried: u64,
-    /// Bytes, packets or connections that were not.
+    /// Bytes, packets or connections lost.
     pub lost: u64,
-    /// Pieces that were held up.
+    /// Chunks delayed.
     pub slowed: u64,
 }
 
@@ -80,31 +81,31 @@ pub struct Traffic {
 pub struct Addresses {
     /// REST; reachable from here under every fault.
     pub api: SocketAddr,
-    /// Peers.
+    /// For other nodes.
     pub peer: SocketAddr,
 }
 
-/// The ways between the nodes of one run; dropping it removes what it made.
+/// The links between the nodes of one run; dropping it removes what it created.
 pub trait Network: fmt::Debug + Send {
-    /// Where each node listens, by place.
+    /// Where each node listens, by index.
     fn addresses(&self) -> Vec<Addresses>;
 
-    /// What `from` has to dial to reach `to`; `None`: its own address.
+    /// The address that `from` must dial to reach `to`; `None`: its own address.
     fn dial(&self, from: usize, to: usize) -> Option<SocketAddr>;
 
-    /// A command that runs the program where the node at this place lives.
+    /// A command that runs the program where this node lives.
     fn command(&self, at: usize, program: &Path) -> Command;
 
-    /// From now on nothing that `from` says reaches `to`.
+    /// Cuts the link: nothing from `from` reaches `to` any more.
     fn cut(&mut self, from: usize, to: usize, how: CutMode) -> anyhow::Result<()>;
 
-    /// From now on what `from` says to `to` is held up like this.
+    /// Degrades the link from `from` to `to`.
     fn shape(&mut self, from: usize, to: usize, shape: Shape) -> anyhow::Result<()>;
 
-    /// Takes back every cut and every shape.
+    /// Undoes every cut and every degradation.
     fn heal_all(&mut self) -> anyhow::Result<()>;
 
-    /// What became of what `from` said to `to`, since the start or, of `netns`, since the cut.
+    /// Traffic from `from` to `to`, since the start or, for `netns`, since the cut.
     fn traffic(&mut self, from: usize, to: usize) -> anyhow::Result<Traffic>;
 }
 
@@ -115,7 +116,7 @@ pub struct Direct {
 }
 
 impl Direct {
-    /// Takes free ports of loopback.
+    /// Takes free ports on loopback.
     pub fn new(nodes: usize) -> anyhow::Result<Self> {
         Ok(Self { addresses: loopback(nodes)?.0 })
     }
@@ -135,11 +136,11 @@ impl Network for Direct {
     }
 
     fn cut(&mut self, _: usize, _: usize, _: CutMode) -> anyhow::Result<()> {
-        bail!("nothing stands between these nodes, so nothing can be cut")
+        bail!("these nodes are connected directly, so no link can be cut")
     }
 
     fn shape(&mut self, _: usize, _: usize, _: Shape) -> anyhow::Result<()> {
-        bail!("nothing stands between these nodes, so nothing can be held up")
+        bail!("these nodes are connected directly, so no link can be degraded")
     }
 
     fn heal_all(&mut self) -> anyhow::Result<()> {
@@ -151,7 +152,7 @@ impl Network for Direct {
     }
 }
 
-/// A network that says yes and breaks nothing.
+/// A network that accepts every fault and breaks nothing.
 #[derive(Debug)]
 pub struct NoopNetwork(pub Box<dyn Network>);
 
@@ -185,7 +186,7 @@ impl Network for NoopNetwork {
     }
 }
 
-/// Free addresses of loopback, and what keeps others away from them until it is dropped.
+/// Free loopback addresses, with listeners that reserve them until dropped.
 pub(super) fn loopback(nodes: usize) -> anyhow::Result<(Vec<Addresses>, Vec<TcpListener>)> {
     let any = |_| TcpListener::bind((own_loopback(), 0));
     let held: Vec<TcpListener> = (0..nodes * 2).map(any).collect::<Result<_, _>>()?;
@@ -198,10 +199,10 @@ pub(super) fn loopback(nodes: usize) -> anyhow::Result<(Vec<Addresses>, Vec<TcpL
     Ok((pairs.collect(), held))
 }
 
-/// An address of loopback for this process alone. A node that is down must find its port free
-/// again, and outgoing connections of this machine take ports of 127.0.0.1 only.
+/// A loopback address for this process alone. A stopped node must find its port free again, and
+/// outgoing connections of this machine only take ports of 127.0.0.1.
 pub(super) fn own_loopback() -> IpAddr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
-    // 127.0.0.1 itself is never made: the second part is at least 64.
+    // Never 127.0.0.1 itself: the second part is at least 64.
     IpAddr::V4(Ipv4Addr::new(127, 64 | high, middle, low))
 }

@@ -1,9 +1,8 @@
-//! Starts, kills, pauses and stops the nodes of one run; each has its directory, its ports, its
-//! log, and, of a fault build, its control socket.
+//! Starts, kills, pauses and stops the nodes of one run. Each node has its directory, ports and
+//! log, and a fault build has its control socket.
 //!
-//! The run starts with the founders; spare nodes have places and ports of their own and join when
-//! a fault lets them. A cluster that is `silent` breaks nothing whatever it is asked: runs that
-//! claim faults with it must not count.
+//! The run starts with the founders. Spare nodes have ports of their own and join when a fault adds
+//! them. A `silent` cluster ignores every fault: runs that claim faults with it must not count.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -22,9 +21,10 @@ use super::{control, watch};
 use crate::drive::http_client::HttpClient;
 use crate::record::http::{Request, Response};
 
-/// How often a condition is looked at while waiting for it.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A node that is asked to stop hands over, ends its requests and saves a checkpoint.
+/// How often a condition is checked while waiting for it.
+const POLL_EVERY: Duration = Duration::from_millis(50);
+/// A node that is asked to stop hands over leadership, finishes its requests and saves a
+/// checkpoint.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Marks a fault build in `--version`.
 const FAULT_MARK: &str = "+fault";
@@ -38,14 +38,14 @@ pub enum Build {
     Previous,
 }
 
-/// What a cluster is made of.
+/// How a cluster is set up.
 #[derive(Debug)]
 pub struct ClusterConfig {
     /// The product's binary.
     pub binary: PathBuf,
     /// The one before it, for upgrades.
     pub previous: Option<PathBuf>,
-    /// How many nodes the cluster begins with.
+    /// How many nodes form the cluster.
     pub founders: usize,
     /// `section.key=value`, for every node.
     pub settings: Vec<String>,
@@ -53,9 +53,9 @@ pub struct ClusterConfig {
     pub environment: Vec<(String, String)>,
     /// Founders and spares.
     pub network: Box<dyn Network>,
-    /// Data directories lie on small disks of their own.
+    /// Puts every data directory on a small disk of its own.
     pub small_disks: bool,
-    /// Signals and faults are not sent.
+    /// Ignores signals and faults.
     pub silent: bool,
 }
 
@@ -72,27 +72,27 @@ pub struct Node {
     pub data_dir: PathBuf,
     /// Which binary it runs at its next start.
     pub build: Build,
-    /// Whether it belongs to the cluster, and has to run when everything is healed.
+    /// Whether it belongs to the cluster and must run once everything is healed.
     pub is_wanted: bool,
-    /// Whether it may found the cluster: its directory was never wiped.
+    /// Whether it may form the cluster: its directory was never wiped.
     pub bootstrap: bool,
-    /// Its disk, when that is small.
+    /// Its disk, if it has a small one.
     pub disk: Option<Tmpfs>,
     config: PathBuf,
     log: PathBuf,
     socket: PathBuf,
-    /// What its clock was started with.
+    /// The clock offset it was started with.
     started_offset_ms: i64,
     child: Option<Child>,
 }
 
 impl Node {
-    /// Whether it was started and has not been seen to end.
+    /// Whether it was started and is not known to have ended.
     pub const fn is_started(&self) -> bool {
         self.child.is_some()
     }
 
-    /// The process, while it was not seen to end.
+    /// Its process id, unless it is known to have ended.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
@@ -105,11 +105,11 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// How many of them the run starts with.
     pub founders: usize,
-    /// The ways between them.
+    /// The links between them.
     pub network: Box<dyn Network>,
-    /// Whether the binary can be broken on demand.
+    /// Whether the binary is a fault build.
     pub is_fault_build: bool,
-    /// All clocks are ahead by this much, for good.
+    /// All clocks are ahead by this much until the end of the run.
     pub advanced_ms: i64,
     binary: PathBuf,
     previous: Option<PathBuf>,
@@ -117,12 +117,12 @@ pub struct Cluster {
     environment: Vec<(String, String)>,
     key_file: PathBuf,
     silent: bool,
-    /// Nodes that had ended by themselves when they were to be killed.
+    /// Nodes that had already ended when they were to be killed.
     ended: Vec<(usize, i32)>,
 }
 
 impl Cluster {
-    /// Writes configuration and master key under `dir`; starts nothing.
+    /// Writes the configuration and the master key under `dir`; starts nothing.
     pub fn prepare(parts: ClusterConfig, dir: &Path) -> anyhow::Result<Self> {
         let found = |binary: &Path| {
             ensure!(binary.is_file(), "{} is not a binary; build it first", binary.display());
@@ -182,17 +182,17 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The places of the founders: clients know these.
+    /// The founders. Clients know only these.
     pub fn founders(&self) -> &[Node] {
         self.nodes.get(..self.founders).unwrap_or(&self.nodes)
     }
 
-    /// Whether faults are asked for and not carried out.
+    /// Whether faults are ignored.
     pub const fn is_silent(&self) -> bool {
         self.silent
     }
 
-    /// Runs one command of the product to its end; answers what it printed.
+    /// Runs one command of the product; returns its output.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = Command::new(&self.binary)
             .args(arguments)
@@ -210,17 +210,17 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// A node by its place.
+    /// A node by its index.
     pub fn node(&self, at: usize) -> anyhow::Result<&Node> {
         self.nodes.get(at).context("no such node")
     }
 
-    /// A node by its place, to change it.
+    /// A node by its index, mutable.
     pub fn node_mut(&mut self, at: usize) -> anyhow::Result<&mut Node> {
         self.nodes.get_mut(at).context("no such node")
     }
 
-    /// Starts a node, unless it runs.
+    /// Starts a node, unless it is running.
     pub fn start(&mut self, at: usize) -> anyhow::Result<()> {
         let node = self.node(at)?;
         if node.child.is_some() {
@@ -235,7 +235,7 @@ impl Cluster {
         let mut command = self.network.command(at, program);
         command.arg("serve").arg("--config").arg(&node.config);
         command.args(["--node", &node.name, "--data-dir"]).arg(&node.data_dir);
-        // The other end of its stdin is ours: whatever ends us ends it.
+        // We hold the other end of its stdin, so the node stops when we end for any reason.
         command.arg("--stop-with-parent").stdin(Stdio::piped());
         if node.bootstrap {
             command.arg("--bootstrap");
@@ -247,8 +247,7 @@ impl Cluster {
             command.args(["--set", setting]);
         }
         for (to, other) in self.nodes.iter().enumerate() {
-            // Also when nothing stands between: members may know each other by the addresses of
-            // an earlier run.
+            // Also without a proxy: members may know each other by the addresses of an earlier run.
             let address = self.network.dial(at, to).unwrap_or(other.peer);
             command.args(["--set", &format!("network.dial.{}={address}", other.name)]);
         }
@@ -276,7 +275,7 @@ impl Cluster {
         if self.silent { Ok(()) } else { self.force_kill(at) }
     }
 
-    /// Ends a node's process, also in a silent cluster.
+    /// Kills a node's process, also in a silent cluster.
     pub fn force_kill(&mut self, at: usize) -> anyhow::Result<()> {
         let Some(mut child) = self.node_mut(at)?.child.take() else { return Ok(()) };
         if let Some(status) = child.try_wait()? {
@@ -288,7 +287,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops a node's process where it stands (SIGSTOP), or lets it go on (SIGCONT).
+    /// Stops a node's process (SIGSTOP), or resumes it (SIGCONT).
     pub fn freeze(&self, at: usize, frozen: bool) -> anyhow::Result<()> {
         let node = self.node(at)?;
         match node.pid() {
@@ -297,7 +296,8 @@ impl Cluster {
         }
     }
 
-    /// Asks a node to stop (SIGTERM) and waits for its exit code; `None`: it was not running, or must not be asked.
+    /// Asks a node to stop (SIGTERM) and returns its exit code; `None` if it was not running, or if
+    /// faults are ignored.
     pub fn terminate(&mut self, at: usize) -> anyhow::Result<Option<i32>> {
         if self.silent { Ok(None) } else { self.terminate_and_wait(at) }
     }
@@ -314,14 +314,14 @@ impl Cluster {
             if let Some(status) = child.try_wait()? {
                 return Ok(Some(code(status)));
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_EVERY);
         }
         child.kill()?;
         child.wait()?;
         bail!("{} did not stop within {STOP_LIMIT:?} of SIGTERM", node.name)
     }
 
-    /// Whether the node has a process, by the kernel's word.
+    /// Whether the node has a running process, according to the kernel.
     pub fn is_running(&mut self, at: usize) -> anyhow::Result<bool> {
         match &mut self.node_mut(at)?.child {
             Some(child) => Ok(child.try_wait()?.is_none()),
@@ -329,14 +329,14 @@ impl Cluster {
         }
     }
 
-    /// Whether the node's process stands still, by the kernel's word.
+    /// Whether the node's process is stopped (SIGSTOP), according to the kernel.
     pub fn is_frozen(&self, at: usize) -> anyhow::Result<bool> {
         let Some(pid) = self.node(at)?.pid() else { return Ok(false) };
         let line = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         Ok(line.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
     }
 
-    /// The nodes that ended by themselves since the last look, with their exit codes.
+    /// Nodes whose process ended by itself since the last call, with their exit codes.
     pub fn take_exited(&mut self) -> anyhow::Result<Vec<(usize, i32)>> {
         let mut take_exited = std::mem::take(&mut self.ended);
         for (at, node) in self.nodes.iter_mut().enumerate() {
@@ -350,27 +350,28 @@ impl Cluster {
         Ok(take_exited)
     }
 
-    /// Asks a node's control socket; in a silent cluster it only asks for the status.
+    /// Sends a request to a node's control socket; in a silent cluster only a request for its
+    /// status.
     pub fn control(&self, at: usize, request: &Value) -> anyhow::Result<Value> {
         let socket = &self.node(at)?.socket;
         if self.silent { control::status(socket) } else { control::send(socket, request) }
     }
 
-    /// Sets how wrong one clock is, on top of how far all of them are ahead.
+    /// Sets the clock error of one node, in addition to the common offset.
     pub fn set_clock(&self, at: usize, offset_ms: i64, drift_ppm: i64) -> anyhow::Result<Value> {
         let offset_ms = self.advanced_ms - self.node(at)?.started_offset_ms + offset_ms;
         let request = json!({"do": "clock", "offset_ms": offset_ms, "drift_ppm": drift_ppm});
         self.control(at, &request)
     }
 
-    /// Removes all files of a node that does not run: its next start is a new node's.
+    /// Removes all files of a stopped node: it next starts as a new node.
     pub fn wipe(&mut self, at: usize) -> anyhow::Result<()> {
         let node = self.node_mut(at)?;
-        ensure!(node.child.is_none(), "{} runs; its files are not touched", node.name);
+        ensure!(node.child.is_none(), "{} is running, so its files are not touched", node.name);
         if node.disk.is_none() && node.data_dir.exists() {
             fs::remove_dir_all(&node.data_dir)?;
         } else if node.disk.is_some() {
-            // The folder itself is where the disk is mounted.
+            // The directory itself is the mount point.
             for entry in fs::read_dir(&node.data_dir)? {
                 fs::remove_file(entry?.path())?;
             }
@@ -384,7 +385,7 @@ impl Cluster {
         let mut wrong = Vec::new();
         for at in 0..self.nodes.len() {
             match self.terminate_and_wait(at) {
-                // Who was sent away may end as one that was.
+                // A node that was removed may end with an error.
                 Ok(Some(code)) if code != 0 && self.node(at)?.is_wanted => {
                     let name = &self.node(at)?.name;
                     wrong.push(format!("{name} ended with {code} after SIGTERM"));
@@ -397,7 +398,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until every node that has to run says that it is ready.
+    /// Waits until every node that must run reports ready.
     pub fn wait_ready(&mut self, limit: Duration) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut client = HttpClient::new(Duration::from_secs(1));
@@ -420,11 +421,11 @@ impl Cluster {
             }
             let Some(first) = late.first() else { return Ok(()) };
             ensure!(started.elapsed() < limit, "not ready after {limit:?}: {first}");
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_EVERY);
         }
     }
 
-    /// The place of the leader in the list of nodes, if one is known.
+    /// The index of the leader, if one is known.
     pub fn leader(&self, token: &str) -> Option<usize> {
         watch::leader(self, token)
     }
@@ -434,8 +435,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         for node in &mut self.nodes {
             if let Some(mut child) = node.child.take() {
-                // Nothing is left to tell it to; the process is ours and ends here. SIGKILL also
-                // ends one that was stopped.
+                // Errors have nowhere to go. SIGKILL also ends a stopped process.
                 _ = child.kill();
                 _ = child.wait();
             }
@@ -444,12 +444,12 @@ impl Drop for Cluster {
     }
 }
 
-/// The exit code; of a signal 128 and its number, as a shell has it.
+/// The exit code, or 128 plus the signal, as in a shell.
 fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
-/// A path short enough for a socket, and of this run alone.
+/// A path that is short enough for a socket and unique to this run.
 fn socket(at: usize) -> PathBuf {
     std::env::temp_dir().join(format!("fcj{}n{}.sock", std::process::id(), at + 1))
 }

@@ -1,12 +1,12 @@
 //! One TCP proxy per directed link: the network that needs no privileges.
 //!
-//! Node `n1` is told to dial `n2` at a listener of its own (`network.dial`); what is dialled there
-//! goes on to `n2`. A *lane* is all that one node says to another: the requests on the link it
-//! dials, and its answers on the link the other dials. Cuts and shapes are rules of a lane.
+//! Node `n1` is told to dial `n2` at a listener of its own (`network.dial`), which forwards to
+//! `n2`. A *lane* is everything that one node sends to another: the requests on the link it dials,
+//! and its responses on the link the other node dials. Cuts and degradations apply to a lane.
 //!
-//! Swallowed bytes are gone, so a connection that lost some is closed when the lane heals. A stall
-//! holds bytes instead: they arrive late. Limits: bytes that the kernel has taken already still
-//! arrive after a cut, and a delayed piece holds up what is behind it on its connection.
+//! Dropped bytes are gone, so a connection that lost some is closed when the lane heals. A stall
+//! keeps its bytes and delivers them late. Limits: bytes that the kernel has already accepted still
+//! arrive after a cut, and a delayed chunk delays everything behind it on its connection.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,11 +25,11 @@ use serde_json::{Value, json};
 use super::network::{Addresses, CutMode, Network, Shape, Traffic, loopback, own_loopback};
 use crate::seed::Seed;
 
-/// Largest piece that is carried at once.
+/// Largest chunk forwarded at once.
 const PIECE_BYTES: usize = 64 << 10;
-/// A slow lane carries a tenth of a second's bytes at once.
+/// A slow lane forwards a tenth of a second's worth of bytes at once.
 const PIECES_PER_SECOND: u64 = 10;
-/// Reaching a node of this machine.
+/// Time limit for connecting to a node on this machine.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The proxies of one run.
@@ -41,7 +41,7 @@ pub struct Proxy {
     journal: Arc<Journal>,
 }
 
-/// One proxy: a listener, and what was dialled through it.
+/// One proxy: a listener and the connections made through it.
 #[derive(Debug)]
 struct Link {
     listen: SocketAddr,
@@ -59,20 +59,20 @@ struct Shared {
     journal: Arc<Journal>,
 }
 
-/// Two ends of one dialled connection.
+/// The two ends of a forwarded connection.
 #[derive(Debug)]
 struct Pair {
-    /// Of the node that dialled.
+    /// To the node that dialled.
     near: TcpStream,
-    /// Of the node that was dialled.
+    /// To the node that was dialled.
     far: TcpStream,
-    /// Bytes were lost: its ends no longer agree.
+    /// Bytes were lost, so the two ends no longer agree.
     tainted: AtomicBool,
-    /// It is to end with a reset: no polite end first.
+    /// To be closed with a reset, not in an orderly way.
     reset: AtomicBool,
 }
 
-/// Everything that one node says to another.
+/// Everything that one node sends to another.
 #[derive(Debug, Default)]
 struct Lane {
     rules: Mutex<Rules>,
@@ -83,7 +83,7 @@ struct Lane {
 struct Rules {
     cut: Option<CutMode>,
     shape: Shape,
-    /// Bytes carried under the present shape.
+    /// Bytes forwarded since the current degradation began.
     shaped: u64,
     traffic: Traffic,
     /// The run is over.
@@ -106,7 +106,7 @@ impl Lane {
         self.changed.wait_while(self.rules(), waits).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a time; a change of the rules ends it.
+    /// Waits for this time, or until the rules change.
     fn wait_at_most(&self, time: Duration) {
         if !time.is_zero() {
             drop(self.changed.wait_timeout(self.rules(), time));
@@ -119,14 +119,14 @@ impl Lane {
 }
 
 impl Proxy {
-    /// Starts a proxy for every ordered pair of nodes; `journal` takes what they do.
+    /// Starts a proxy for every ordered pair of nodes. `journal` records what they do.
     pub fn new(nodes: usize, journal: &Path) -> anyhow::Result<Self> {
-        // Held meanwhile: a link would take the port of a node that has not started.
+        // Reserved meanwhile, so that no proxy takes the port of a node that has not started.
         let (addresses, _held) = loopback(nodes)?;
         Self::between(addresses, journal)
     }
 
-    /// Starts the proxies between listeners at known places.
+    /// Starts the proxies between known listeners.
     fn between(addresses: Vec<Addresses>, journal: &Path) -> anyhow::Result<Self> {
         let journal = Arc::new(Journal::new(journal)?);
         let count = addresses.len();
@@ -171,7 +171,7 @@ impl Network for Proxy {
         self.lane(from, to)?.change(|rules| rules.cut = Some(how));
         let link = self.links.get(&(from, to)).context("no such link")?;
         if how == CutMode::Refuse {
-            // Attempts that nobody takes cannot be counted; connections that end can.
+            // Refused attempts cannot be counted, closed connections can.
             link.wake();
             let ended = link.shared.end(|_| true);
             self.lane(from, to)?.change(|rules| rules.traffic.lost += ended);
@@ -243,13 +243,13 @@ impl Link {
         Ok(Self { listen, shared, thread: Some(thread) })
     }
 
-    /// Lets the listener look at its rules again.
+    /// Makes the listener check its rules again.
     fn wake(&self) {
         drop(TcpStream::connect_timeout(&self.listen, CONNECT_LIMIT));
     }
 }
 
-/// Takes connections until the run is over; while they are refused nobody listens.
+/// Accepts connections until the run is over. While they are refused nobody listens.
 fn listen_on(shared: &Arc<Shared>, at: SocketAddr, first: TcpListener) {
     let mut listener = Some(first);
     while !shared.there.is_closed() {
@@ -257,7 +257,7 @@ fn listen_on(shared: &Arc<Shared>, at: SocketAddr, first: TcpListener) {
             drop(shared.there.wait_until(|rules| rules.cut != Some(CutMode::Refuse)));
             listener = TcpListener::bind(at).ok();
             if listener.is_none() {
-                // Somebody took the port for a moment: an outgoing connection of this machine.
+                // An outgoing connection of this machine took the port for a moment.
                 shared.there.wait_at_most(Duration::from_millis(50));
             }
             continue;
@@ -266,7 +266,7 @@ fn listen_on(shared: &Arc<Shared>, at: SocketAddr, first: TcpListener) {
         let cut = shared.there.rules().cut;
         match cut {
             Some(CutMode::Refuse) => listener = None,
-            // Closed before its first byte is read: that byte is answered by a reset.
+            // Closed before its first byte is read, so that the byte is answered with a reset.
             Some(CutMode::Reset) => shared.there.change(|rules| rules.traffic.lost += 1),
             Some(CutMode::Blackhole) | None => shared.carry(near),
         }
@@ -274,7 +274,7 @@ fn listen_on(shared: &Arc<Shared>, at: SocketAddr, first: TcpListener) {
 }
 
 impl Shared {
-    /// Connects the near end to the node, and carries both ways.
+    /// Connects to the node, and forwards in both directions.
     fn carry(self: &Arc<Self>, near: TcpStream) {
         let Ok(far) = TcpStream::connect_timeout(&self.to, CONNECT_LIMIT) else { return };
         if near.set_nodelay(true).is_err() || far.set_nodelay(true).is_err() {
@@ -294,7 +294,7 @@ impl Shared {
         self.journal.write(&json!({"event": "open", "link": self.name}));
         let (outward, homeward) = (Arc::clone(self), Arc::clone(self));
         let (first, second) = (Arc::clone(&pair), pair);
-        // A thread that cannot be made drops its end, and with it the connection.
+        // If a thread cannot be started, its end is dropped and the connection closes.
         let started = [
             thread::Builder::new().spawn(move || {
                 pump(&outward.there, &first, &first.near, &first.far);
@@ -306,7 +306,7 @@ impl Shared {
         drop(started);
     }
 
-    /// Closes the connections that are meant; answers how many.
+    /// Closes the matching connections; returns how many.
     fn end(&self, meant: impl Fn(&Pair) -> bool) -> u64 {
         let pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
         let open = pairs.iter().filter_map(Weak::upgrade).filter(|pair| meant(pair));
@@ -316,17 +316,17 @@ impl Shared {
 
 impl Pair {
     fn close(&self) {
-        // Either may be gone already.
+        // Either may be closed already.
         _ = self.near.shutdown(Shutdown::Both);
         _ = self.far.shutdown(Shutdown::Both);
     }
 }
 
-/// Carries one direction of a connection until it ends.
+/// Forwards one direction of a connection until it ends.
 fn pump(lane: &Lane, pair: &Pair, mut from: &TcpStream, mut to: &TcpStream) {
     let mut piece = vec![0; PIECE_BYTES];
     let mut seed = Seed::new(0);
-    // Looks before it reads: bytes that stay unread make the close a reset.
+    // Peeks before reading: with unread bytes, closing sends a reset.
     while matches!(from.peek(&mut [0]), Ok(1..)) {
         let rules = lane.wait_until(|rules| rules.cut.is_some() || !rules.is_stalled());
         let (cut, shape, closed) = (rules.cut, rules.shape, rules.closed);
@@ -359,7 +359,7 @@ fn pump(lane: &Lane, pair: &Pair, mut from: &TcpStream, mut to: &TcpStream) {
 }
 
 impl Lane {
-    /// Counts a piece; answers whether it goes on. Nothing counts as carried once a cut is made.
+    /// Counts a chunk; returns whether it is forwarded. Nothing counts as carried after a cut.
     fn admits(&self, bytes: u64) -> bool {
         let mut rules = self.rules();
         if rules.cut.is_some() {
@@ -397,7 +397,7 @@ impl Shape {
     }
 }
 
-/// What the proxies did, one JSON object a line: `proxy.jsonl`.
+/// What the proxies did, one JSON object per line: `proxy.jsonl`.
 #[derive(Debug)]
 struct Journal {
     out: Mutex<BufWriter<File>>,
@@ -417,7 +417,7 @@ impl Journal {
             line.extend(event.clone());
         }
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        // A journal that cannot be written is seen by its missing lines; the history has the facts.
+        // A failed write shows as a missing line; the history has the facts.
         _ = writeln!(out, "{line}").and_then(|()| out.flush());
     }
 }

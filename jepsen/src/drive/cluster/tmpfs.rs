@@ -1,4 +1,4 @@
-//! Small disks: a size-limited tmpfs under a data directory, which can be filled up.
+//! Small disks: a tmpfs of limited size as a data directory, which can be filled up.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-/// Room for a run's files several times over.
+/// Several times what a run needs.
 const SIZE: &str = "size=192m";
-/// What takes the room away.
+/// The file that fills the disk.
 const BALLAST: &str = "ballast";
 
 /// A mounted disk; dropping it unmounts.
@@ -25,8 +25,8 @@ impl Tmpfs {
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", SIZE, "firstcome-jepsen"]).arg(place);
         let output = command.stdin(Stdio::null()).output().context("there is no mount")?;
-        let reported = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "cannot mount a tmpfs: {}", reported.trim());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "cannot mount a tmpfs: {}", stderr.trim());
         Ok(Self { place: place.to_owned() })
     }
 
@@ -34,12 +34,12 @@ impl Tmpfs {
     pub fn works() -> bool {
         let place = std::env::temp_dir().join(format!("firstcome-jepsen-{}", std::process::id()));
         let works = Self::mount(&place).is_ok();
-        // An empty folder that stays behind hurts nobody.
+        // An empty directory that is left over does no harm.
         _ = fs::remove_dir(place);
         works
     }
 
-    /// Takes all the room that is left; answers how many bytes that were.
+    /// Fills the disk; returns the number of bytes written.
     pub fn fill(&self) -> anyhow::Result<u64> {
         let mut ballast = File::create(self.ballast())?;
         let mut bytes = 0;
@@ -52,7 +52,7 @@ impl Tmpfs {
         Ok(bytes)
     }
 
-    /// Gives the room back.
+    /// Frees the space again.
     pub fn empty(&self) -> anyhow::Result<()> {
         let ballast = self.ballast();
         if ballast.exists() {
@@ -68,7 +68,7 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        // Lazily: a node that has just been killed may still be letting go of its files.
+        // Lazy unmount: a node that was just killed may still have files open.
         _ = Command::new("umount").arg("-l").arg(&self.place).status();
     }
 }

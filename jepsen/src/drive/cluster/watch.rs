@@ -1,4 +1,4 @@
-//! What the nodes themselves say about the cluster: asked from outside, each node on its own.
+//! What each node reports about the cluster, read from outside.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -13,34 +13,34 @@ use crate::drive::http_client::HttpClient;
 use crate::record::http::Request;
 use crate::record::timestamp;
 
-/// A live node answers these from memory.
+/// A running node answers these from memory.
 const ANSWER_LIMIT: Duration = Duration::from_millis(400);
 
-/// One node's view.
+/// The status of one node.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Its id.
     pub id: u64,
-    /// Whom it takes for the leader.
+    /// The node it believes to be the leader.
     pub leader: Option<String>,
     /// Raft's term.
     pub term: u64,
-    /// What it has applied.
+    /// The last revision it applied.
     pub revision: u64,
 }
 
 /// A member as a node lists it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Member {
-    /// Its id, never used again.
+    /// Its id, which is never reused.
     pub id: u64,
     /// Its name.
     pub name: String,
-    /// Whether it counts for majorities.
+    /// Whether it is a voter.
     pub is_voter: bool,
 }
 
-/// The views of all nodes that answer, by name.
+/// The status of every node that answers, by name.
 pub fn statuses(cluster: &Cluster, token: &str) -> BTreeMap<String, NodeStatus> {
     let mut client = HttpClient::new(ANSWER_LIMIT);
     let request = Request::get("/v1/cluster?consistency=local", token);
@@ -59,7 +59,7 @@ pub fn statuses(cluster: &Cluster, token: &str) -> BTreeMap<String, NodeStatus> 
     running.filter_map(status).collect()
 }
 
-/// The leader of the highest term that anybody tells, by place.
+/// The index of the leader of the highest term that any node reports.
 pub fn leader(cluster: &Cluster, token: &str) -> Option<usize> {
     let statuses = statuses(cluster, token);
     let newest = statuses
@@ -83,7 +83,7 @@ pub fn members(api: SocketAddr, token: &str) -> Option<Vec<Member>> {
     body.get("members")?.as_array()?.iter().map(member).collect()
 }
 
-/// The node's own time, in ms since 1970.
+/// The node's log time, in ms since 1970.
 pub fn log_time_ms(api: SocketAddr, token: &str) -> Option<i64> {
     let body =
         HttpClient::new(ANSWER_LIMIT).send(api, &Request::get("/v1/time", token)).ok()?.body?;

@@ -1,4 +1,5 @@
-//! What this machine and this binary can break: what they cannot is named, never skipped silently.
+//! What can be broken with this binary on this machine. What cannot be broken is reported, never
+//! skipped silently.
 
 use std::path::{Path, PathBuf};
 
@@ -11,39 +12,39 @@ use crate::drive::cluster::process::{Cluster, ClusterConfig};
 use crate::drive::cluster::proxy::Proxy;
 use crate::drive::cluster::tmpfs::Tmpfs;
 
-/// Where distributions put the library that lies about the time.
+/// Where distributions put libfaketime.
 const FAKETIME: &[&str] = &[
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/faketime/libfaketimeMT.so.1",
     "/usr/lib64/faketime/libfaketimeMT.so.1",
 ];
-/// Where a fault build looks for the bugs that it begins with.
+/// The environment variable that arms seeded bugs in a fault build.
 const BUG: &str = "FIRSTCOME_FAULT_BUG";
-/// Nodes that wait to be members.
+/// Nodes that can join during the run.
 const SPARES: usize = 2;
 /// Small enough for several snapshots within a minute, and for a node that was away to need one.
 const TEST_SIZES: &[&str] = &["snapshot.entries=100", "snapshot.retain_entries=50"];
 
-/// What a person says about the ground of a run.
+/// Options of a run that say how faults are injected.
 #[derive(Clone, PartialEq, Eq, Debug, Default, clap::Args)]
 pub struct FaultOptions {
-    /// A fault build of the product, for faults that the plain one cannot play.
+    /// A fault build of the product, for faults that the plain binary does not support.
     #[arg(long)]
     pub fault_binary: Option<PathBuf>,
-    /// The binary before this one, for `upgrade`.
+    /// The previous binary, for `upgrade`.
     #[arg(long)]
     pub previous: Option<PathBuf>,
-    /// What the ways between nodes are made of.
+    /// How the links between nodes are made.
     #[arg(long, value_enum, default_value_t = Backend::Proxy)]
     pub network: Backend,
-    /// A setting of every node; may be repeated.
+    /// A setting for every node; may be repeated.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
-    /// Claim faults and carry none out: the verdict must be unknown.
+    /// Claims faults and injects none: the verdict must be unknown.
     #[arg(long, hide = true)]
     pub silent_nemesis: bool,
-    /// A seeded bug in every node of a fault build: a checker must notice it.
+    /// Arms a seeded bug in every node of a fault build: a checker must notice it.
     #[arg(long, hide = true)]
     pub bug: Option<String>,
 }
@@ -51,26 +52,26 @@ pub struct FaultOptions {
 /// What can be broken here.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Capabilities {
-    /// The binary has a control socket.
+    /// The binary is a fault build.
     pub fault_build: bool,
-    /// There is a second binary.
+    /// There is a previous binary.
     pub previous: bool,
     /// Small disks can be mounted.
     pub small_disks: bool,
-    /// The library that lies about the time.
+    /// The path of libfaketime, if it is installed and needed.
     pub faketime: Option<PathBuf>,
-    /// What the ways are made of.
+    /// How the links are made.
     pub network: Backend,
-    /// Why the ways cannot be made of that.
+    /// Why the links cannot be made that way.
     pub no_network: Option<String>,
 }
 
-/// What lies between the nodes: nothing, unless the nemesis breaks it.
+/// The network between the nodes: loopback, unless the nemesis breaks it.
 pub const fn network_word(nemesis: Nemesis, options: &FaultOptions) -> &'static str {
     if breaks_network(nemesis) { options.network.name() } else { "loopback" }
 }
 
-/// Whether a nemesis touches the ways between nodes.
+/// Whether a nemesis breaks links.
 const fn breaks_network(nemesis: Nemesis) -> bool {
     matches!(nemesis, Nemesis::Partition | Nemesis::Link | Nemesis::Chaos)
 }
@@ -131,7 +132,7 @@ pub fn prepare(
     Ok((cluster, capabilities))
 }
 
-/// The file that tells a node's clock how wrong it is.
+/// The file that sets the clock error of a node.
 pub(super) fn faketime_file(dir: &Path, node: &str) -> PathBuf {
     dir.join(format!("faketime-{node}"))
 }
@@ -146,17 +147,17 @@ fn lying_clock(library: &Path, dir: &Path, nodes: usize) -> anyhow::Result<Vec<(
     let pairs = [
         ("LD_PRELOAD", library.to_string_lossy().into_owned()),
         ("FAKETIME_TIMESTAMP_FILE", file.to_string_lossy().into_owned()),
-        // Looked at once a second: every reading of the clock would read the file.
+        // Checked once a second, because otherwise every reading of the clock would read the file.
         ("FAKETIME_CACHE_DURATION", "1".to_owned()),
-        // Timers are not the clock.
+        // Timers must stay correct.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];
     Ok(pairs.map(|(name, value)| (name.to_owned(), value)).to_vec())
 }
 
 impl Capabilities {
-    /// Why a mode of a nemesis cannot be carried out here; `None`: it can. What the machine has in
-    /// place of a fault build is not looked for in chaos.
+    /// Why a mode of a nemesis cannot be carried out here; `None` if it can. In chaos, alternatives
+    /// to a fault build (root, libfaketime) are not considered.
     pub fn lacks(&self, nemesis: Nemesis, mode: &str, in_chaos: bool) -> Option<String> {
         let fault_build = || (!self.fault_build).then(|| "a fault build".to_owned());
         let or = |other: &str| {

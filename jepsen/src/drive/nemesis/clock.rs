@@ -1,4 +1,4 @@
-//! Wrong clocks: by the control socket of a fault build, or by libfaketime on the plain one.
+//! Wrong clocks: through the control socket of a fault build, or through libfaketime.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::plan::ClockError;
 use super::{FaultInjector, Outcome};
 use crate::drive::cluster::watch;
 
-/// An offset of so many ms in a node's own status is no measuring error.
+/// A clock offset of this many ms in a node's status is not a measuring error.
 const OFFSET_SEEN_MS: i64 = 300;
-/// Nodes compare their clocks once a second, and believe them then.
+/// Nodes compare their clocks once a second, and accept the new time after a few seconds.
 const BELIEVED_WITHIN: Duration = Duration::from_secs(8);
 
-/// Sets how wrong one clock is.
+/// Sets the error of one clock.
 fn set(
     context: &FaultContext<'_>,
     at: usize,
@@ -36,13 +36,13 @@ fn set(
     let speed = (drift_ppm != 0).then(|| format!(" x{}", faster(drift_ppm)));
     let text = format!("{sign}{seconds}.{ms:03}{}\n", speed.unwrap_or_default());
     let file = faketime_file(&context.dir, name);
-    // In one step: the library must not read half a line.
+    // Replaced atomically: the library must not read half a line.
     let new = file.with_extension("new");
     std::fs::write(&new, text)?;
     std::fs::rename(&new, &file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// `1.5` for half a million parts in a million more.
+/// The clock speed as a factor: `1.5` for a drift of 500 000 ppm.
 fn faster(drift_ppm: i64) -> String {
     let parts = 1_000_000 + drift_ppm;
     format!("{}.{:06}", parts / 1_000_000, parts % 1_000_000)
@@ -68,7 +68,7 @@ impl WrongClocks {
         Self { nodes, lie, offset_ms, drift_ppm, turns: 0, largest_ms: 0 }
     }
 
-    fn look(&mut self, context: &FaultContext<'_>) {
+    fn sample(&mut self, context: &FaultContext<'_>) {
         for &at in &self.nodes {
             let offset = context.metric(at, "clock_offset_ms").unwrap_or(0);
             if offset.abs() > self.largest_ms.abs() {
@@ -87,10 +87,10 @@ impl FaultInjector for WrongClocks {
     }
 
     fn watch(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<()> {
-        self.look(context);
+        self.sample(context);
         self.turns += 1;
         if self.lie == ClockError::Strobe {
-            // Wrong for longer than a node takes to look at its clock, then right again.
+            // Wrong for longer than a node takes to notice, then right again.
             let offset_ms = if self.turns % 5 < 3 { self.offset_ms } else { 0 };
             for &at in &self.nodes {
                 set(context, at, offset_ms, 0)?;
@@ -100,7 +100,7 @@ impl FaultInjector for WrongClocks {
     }
 
     fn end(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Outcome> {
-        self.look(context);
+        self.sample(context);
         for &at in &self.nodes {
             set(context, at, 0, 0)?;
         }
@@ -109,7 +109,7 @@ impl FaultInjector for WrongClocks {
     }
 }
 
-/// All clocks move forward together and stay there: holds end sooner.
+/// All clocks are set forward together and stay there, so that holds expire sooner.
 pub(super) struct Advance {
     ms: i64,
     before: Option<i64>,
@@ -138,7 +138,7 @@ impl FaultInjector for Advance {
             context.cluster.advanced_ms += self.ms;
         }
         for at in context.wanted() {
-            // A node that is down takes the new time at its start.
+            // A node that is down gets the new time when it starts.
             if context.cluster.is_running(at)? {
                 context.cluster.set_clock(at, 0, 0)?;
             }

@@ -1,6 +1,6 @@
-//! What every fault may touch: the nodes, the ways between them, and the history.
+//! What every fault may touch: the nodes, the links between them, and the history.
 //!
-//! A node that ends by itself is a finding, unless a fault at work explains it by its exit code.
+//! A node whose process ends by itself is an error, unless an active fault explains its exit code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,36 +16,37 @@ use crate::drive::http_client::HttpClient;
 use crate::record::http::Request;
 use crate::record::run_event::{NODE_EXITED, UNEXPECTED};
 
-/// How often a condition is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A change of members is one commit; beyond this it is asked again, or given up.
+/// How often a condition is checked.
+const POLL_EVERY: Duration = Duration::from_millis(50);
+/// A membership change is one commit; after this time it is requested again, or given up.
 const VERB_LIMIT: Duration = Duration::from_secs(2);
-/// So long without a leader, nothing can be changed: other faults must be mended first.
+/// Without a leader for this long nothing can be changed: other faults must end first.
 const LEADERLESS_MAX: Duration = Duration::from_secs(2);
-/// Between two requests for the same change.
+/// The pause between two requests for the same change.
 const VERB_PAUSE: Duration = Duration::from_millis(250);
 /// The node was removed from its cluster.
 pub(super) const EXIT_REMOVED: i32 = 77;
 
-/// The ground of a run, while faults are carried out.
+/// The state of a run while faults are injected.
 pub(super) struct FaultContext<'a> {
     pub(super) cluster: &'a mut Cluster,
     pub(super) live: &'a LiveRun,
-    /// Files of this run that belong to the nemesis.
+    /// The run directory, for files of the nemesis.
     pub(super) dir: PathBuf,
-    /// How each node ended, if it did so by itself.
+    /// Nodes whose process ended by itself, with their exit codes.
     pub(super) exits: Vec<(usize, i32)>,
-    /// How long a change of members may take, while other faults wait for their turn.
+    /// How long a membership change may take before other faults get their turn.
     pub(super) membership_timeout: Duration,
-    /// Members were changed: at the end they have to be looked at.
+    /// Members were changed, so they must be restored at the end.
     pub(super) touched_members: bool,
-    /// Nodes whose disks are lost, and that are not yet back as new members.
+    /// Nodes whose disk is lost and that are not yet back as new members.
     pub(super) destroyed: BTreeSet<usize>,
-    /// Nodes that were told to leave, whatever was answered, and are not back as new members.
+    /// Nodes whose removal was requested, whatever the response, and that are not back as new
+    /// members.
     pub(super) leaving: BTreeSet<usize>,
-    /// Exit codes that faults at work explain, by node and by whoever excuses them.
+    /// Exit codes that active faults allow, by node and by the fault that allows them.
     allowed_exits: BTreeMap<(usize, &'static str), Vec<i32>>,
-    /// Nodes that fell and stay down: findings.
+    /// Nodes that ended for no known reason and stay down.
     given_up: BTreeSet<usize>,
 }
 
@@ -65,7 +66,7 @@ impl<'a> FaultContext<'a> {
         }
     }
 
-    /// The places of the nodes that belong to the cluster.
+    /// The indexes of the nodes that belong to the cluster.
     pub(super) fn wanted(&self) -> Vec<usize> {
         let nodes = self.cluster.nodes.iter().enumerate();
         nodes.filter(|(_, node)| node.is_wanted).map(|(at, _)| at).collect()
@@ -88,31 +89,31 @@ impl<'a> FaultContext<'a> {
         watch::metric(self.cluster.nodes.get(at)?.api, name)
     }
 
-    /// Something that no fault explains.
+    /// Records something that no fault explains.
     pub(super) fn finding(&self, what: &str) {
         self.live.record_event(UNEXPECTED, json!({"what": what}));
     }
 
-    /// From now on this node may end with one of these codes: faults overlap, so each says who it
-    /// is, and takes back what is its own.
+    /// Allows this node to end with one of these codes. Faults overlap, so each names itself and
+    /// later takes back only its own permission.
     pub(super) fn allow_exit(&mut self, at: usize, who: &'static str, codes: &[i32]) {
         self.allowed_exits.insert((at, who), codes.to_vec());
     }
 
-    /// The codes with which a node ended by itself, after the first `since` ends of any node.
+    /// The exit codes of a node that ended by itself, after the first `since` exits of any node.
     pub(super) fn ended(&self, since: usize, at: usize) -> impl Iterator<Item = i32> {
         let exits = self.exits.iter().skip(since);
         exits.filter(move |(node, _)| *node == at).map(|(_, code)| *code)
     }
 
-    /// No longer.
+    /// Takes back the permission given by [`Self::allow_exit`].
     pub(super) fn forbid_exit(&mut self, at: usize, who: &'static str) -> anyhow::Result<()> {
         self.check_exits()?;
         self.allowed_exits.remove(&(at, who));
         Ok(())
     }
 
-    /// Notes the nodes that ended by themselves since the last look.
+    /// Records the nodes that ended by themselves since the last check.
     pub(super) fn check_exits(&mut self) -> anyhow::Result<()> {
         for (at, code) in self.cluster.take_exited()? {
             let explained = self.explains(at, code);
@@ -129,18 +130,18 @@ impl<'a> FaultContext<'a> {
         Ok(())
     }
 
-    /// Whether a fault at work explains that a node ends with this code.
+    /// Whether an active fault explains this exit code.
     fn explains(&self, at: usize, code: i32) -> bool {
         self.allowed_exits.iter().any(|((node, _), codes)| *node == at && codes.contains(&code))
             || (code == EXIT_REMOVED && self.leaving.contains(&at))
     }
 
-    /// Asks a node to stop, and waits; answers its exit code, if it ran.
+    /// Asks a node to stop, and waits; returns its exit code, if it ran.
     pub(super) fn terminate(&mut self, at: usize) -> anyhow::Result<Option<i32>> {
         let name = self.cluster.node(at)?.name.clone();
         match self.cluster.terminate(at) {
             Ok(Some(code)) => {
-                // What it was about to end by anyway may come first.
+                // It may end first for a reason that is already known.
                 if code != 0 && !self.explains(at, code) {
                     self.finding(&format!("{name} ended with {code} after SIGTERM"));
                 }
@@ -154,13 +155,13 @@ impl<'a> FaultContext<'a> {
         }
     }
 
-    /// Starts a node, unless it fell for no known reason: then it stays as it is, to be looked at.
+    /// Starts a node, unless it ended for no known reason: then it stays down, for inspection.
     pub(super) fn start(&mut self, at: usize) -> anyhow::Result<()> {
         self.check_exits()?;
         if self.given_up.contains(&at) { Ok(()) } else { self.cluster.start(at) }
     }
 
-    /// Looks until something holds, or the time is over; answers whether it held.
+    /// Waits until the condition holds or the time is up; returns whether it held.
     pub(super) fn wait(
         &mut self,
         limit: Duration,
@@ -175,11 +176,11 @@ impl<'a> FaultContext<'a> {
             if Instant::now() >= until {
                 return Ok(false);
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_EVERY);
         }
     }
 
-    /// The members as the most advanced node that answers has them.
+    /// The members according to the most advanced node that answers.
     pub(super) fn members(&self) -> Option<Vec<Member>> {
         let statuses = self.statuses();
         let (name, _) = statuses.iter().max_by_key(|(_, status)| (status.term, status.revision))?;
@@ -191,7 +192,7 @@ impl<'a> FaultContext<'a> {
         self.members()?.into_iter().find(|member| member.name == name)
     }
 
-    /// Asks for a change of members, at node after node, until `holds` is seen or time is over.
+    /// Requests a membership change, at node after node, until `holds` is true or the time is up.
     pub(super) fn change(
         &mut self,
         limit: Duration,
@@ -215,13 +216,13 @@ impl<'a> FaultContext<'a> {
             if context.cluster.is_silent() || Instant::now() < next {
                 return Ok(false);
             }
-            // A node that waits to be a member is up, and answers nothing.
+            // A node that is not a member yet runs, but does not answer.
             let statuses = context.statuses();
             let nodes =
                 context.cluster.nodes.iter().filter(|node| statuses.contains_key(&node.name));
             let asked = nodes.cycle().nth(turn % statuses.len().max(1));
             if let (Some(node), Some(request)) = (asked, admin_request(context)) {
-                // Refused and lost are alike: what counts is what the members are afterwards.
+                // The response does not matter, only the list of members afterwards.
                 _ = client.send(node.api, &request);
             }
             turn += 1;
@@ -231,7 +232,7 @@ impl<'a> FaultContext<'a> {
         Ok(held)
     }
 
-    /// A request of an admin about the cluster.
+    /// An admin request about the cluster.
     pub(super) fn admin_request(
         &self,
         method: &'static str,
@@ -248,7 +249,7 @@ impl<'a> FaultContext<'a> {
         }
     }
 
-    /// How often the nodes' logs say that something was done.
+    /// How often this text appears in the logs of the nodes.
     pub(super) fn log_count(&self, text: &str) -> usize {
         let logs =
             self.cluster.nodes.iter().map(|node| self.dir.join(format!("{}.log", node.name)));

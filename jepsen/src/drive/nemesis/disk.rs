@@ -1,8 +1,8 @@
-//! Bad disks: full, slow, failing, or with one bit that is another.
+//! Bad disks: full, slow, failing, or with flipped bits.
 //!
-//! A node whose file was damaged must refuse to start, or never serve what is damaged; either way
-//! its disk counts as lost, and it comes back as a new member. A full or failing disk ends a node
-//! with 74; with room again it starts as it was.
+//! A node with a damaged file must refuse to start, or never serve what is damaged. Either way its
+//! disk counts as lost, and the node comes back as a new member. A full or failing disk ends a node
+//! with exit code 74; once the disk works, the node starts as before.
 
 use std::fs;
 use std::time::Duration;
@@ -19,21 +19,22 @@ use crate::drive::http_client::HttpClient;
 use crate::record::http::Request;
 use crate::seed::Seed;
 
-/// The operating system refused.
+/// Exit code: an I/O error.
 const EXIT_IO: i32 = 74;
-/// What is on disk is damaged.
+/// Exit code: data on disk is corrupt.
 const EXIT_CORRUPT: i32 = 65;
-/// Pieces of a file among which the damaged one is drawn.
+/// The page size from which a damaged page is drawn.
 const PAGE_BYTES: usize = 4096;
-/// So many pages are damaged at once, when it is not one.
+/// How many pages are damaged, when it is more than one.
 const PAGES_MAX: usize = 24;
 
-/// Who spoils the disks of these nodes.
+/// The injector for a kind of disk fault.
 pub(super) fn injector(mode: DiskFault, nodes: Vec<usize>, draw: u64) -> Box<dyn FaultInjector> {
     match mode {
         DiskFault::BitFlip => Box::new(BitFlip::new(nodes, draw)),
         mode => {
-            // Mostly the log alone: what fails there must end the node, whatever else is well.
+            // Mostly the log alone: an error there must end the node, even if everything else
+            // works.
             let file =
                 if mode == DiskFault::Eio && !draw.is_multiple_of(3) { "log" } else { "any" };
             Box::new(FaultyDisk { nodes, mode, file, before: Vec::new(), ends: 0 })
@@ -41,19 +42,19 @@ pub(super) fn injector(mode: DiskFault, nodes: Vec<usize>, draw: u64) -> Box<dyn
     }
 }
 
-/// A disk that does not do what it should.
+/// A disk that is full, slow or failing.
 struct FaultyDisk {
     nodes: Vec<usize>,
     mode: DiskFault,
-    /// Calls on which go wrong.
+    /// The files whose calls go wrong.
     file: &'static str,
     before: Vec<u64>,
-    /// Nodes that had ended by themselves before.
+    /// Number of exits before this fault.
     ends: usize,
 }
 
 impl FaultyDisk {
-    /// What the control socket calls it.
+    /// The name for the control socket.
     const fn name(&self) -> &'static str {
         match self.mode {
             DiskFault::Full => "enospc",
@@ -98,19 +99,20 @@ impl FaultInjector for FaultyDisk {
                     disk.empty()?;
                 }
             } else {
-                // Off before it is counted: a call may fail to the last moment. A node that has
-                // ended is off by itself, and one that does not answer may be about to end.
+                // Switched off before counting, because a call may fail until then. A node that has
+                // ended needs no switching off, and one that does not answer may be about to end.
                 _ = context.cluster.control(at, &json!({"do": "disk", "action": "off"}));
                 let before = self.before.get(place).copied().unwrap_or(0);
-                let reported = fired(context, at, "disk", self.name());
-                let wrong = reported.map_or(0, |reported| reported.saturating_sub(before));
+                let count = fired(context, at, "disk", self.name());
+                let wrong = count.map_or(0, |count| count.saturating_sub(before));
                 late += wrong;
-                let may_end = self.mode != DiskFault::Slow && (reported.is_none() || wrong > 0);
+                let may_end = self.mode != DiskFault::Slow && (count.is_none() || wrong > 0);
                 let goes_on = may_end && outlives(context, at)?;
                 if goes_on && wrong > 0 && self.file == "log" {
                     let name = &context.cluster.node(at)?.name;
-                    context
-                        .finding(&format!("{name} goes on though {wrong} calls on its log failed"));
+                    context.finding(&format!(
+                        "{name} kept running although {wrong} calls on its log failed"
+                    ));
                 }
             }
             context.forbid_exit(at, "disk")?;
@@ -125,17 +127,17 @@ impl FaultInjector for FaultyDisk {
     }
 }
 
-/// A bit of a stopped node's file is another, or a bit in each of several pages.
+/// Flips one bit of a stopped node's file, or one bit in each of several pages.
 ///
-/// Most pages are never read again, so a node may well go on: then it must show the state of the
-/// others, and what its clients read is judged like any other answer.
+/// Most pages are never read again, so the node may well go on. Then it must show the same state as
+/// the others, and its responses are judged like any other.
 struct BitFlip {
     nodes: Vec<usize>,
     draw: u64,
     file: &'static str,
-    /// Where, and what stands there now.
+    /// Where, and the byte that is there now.
     flipped: Vec<(usize, u8)>,
-    /// Nodes that had ended by themselves before.
+    /// Number of exits before this fault.
     ends: usize,
     refused: bool,
     same_hash: bool,
@@ -167,7 +169,8 @@ impl FaultInjector for BitFlip {
         let path = context.cluster.node(at)?.data_dir.join(self.file);
         let mut bytes =
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        // Revisions differ from run to run, so do the pages; the history says which they were.
+        // The file differs from run to run, so the pages do too; the history records which they
+        // were.
         let mut seed = Seed::of(self.draw, bytes.len() as u64);
         for _ in 0..if seed.below(2) == 0 { 1 } else { PAGES_MAX } {
             let place = flip(&mut bytes, seed.draw())?;
@@ -195,7 +198,7 @@ impl FaultInjector for BitFlip {
             context.forbid_exit(at, "bit_flip")?;
             return Ok(Outcome::default());
         }
-        // It may refuse to the last moment.
+        // It may refuse until the last moment.
         context.cluster.force_kill(at)?;
         context.forbid_exit(at, "bit_flip")?;
         self.refused |= context.ended(self.ends, at).any(|code| code == EXIT_CORRUPT);
@@ -210,7 +213,7 @@ impl FaultInjector for BitFlip {
     }
 }
 
-/// Whether the damaged node has the state of the others; a finding if it has another.
+/// Whether the damaged node has the same state as the others; records it if not.
 fn compare(context: &FaultContext<'_>, at: usize) -> anyhow::Result<bool> {
     let name = &context.cluster.node(at)?.name;
     let others = context.cluster.founders().iter().filter(|n| n.name != *name && n.is_started());
@@ -226,7 +229,9 @@ fn compare(context: &FaultContext<'_>, at: usize) -> anyhow::Result<bool> {
         };
         if let (Some(own), Some(theirs)) = (hash(name), hash(&other.name)) {
             if own != theirs {
-                context.finding(&format!("{name} serves a damaged state: {own}, not {theirs}"));
+                context.finding(&format!(
+                    "{name} serves a damaged state: hash {own} instead of {theirs}"
+                ));
             }
             return Ok(own == theirs);
         }
@@ -234,7 +239,7 @@ fn compare(context: &FaultContext<'_>, at: usize) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Changes one bit of a page that is not empty; answers where.
+/// Flips one bit of a page that is not empty; returns its position.
 fn flip(bytes: &mut [u8], draw: u64) -> anyhow::Result<usize> {
     let used: Vec<usize> = (0..bytes.len().div_ceil(PAGE_BYTES))
         .map(|page| page * PAGE_BYTES)

@@ -1,8 +1,8 @@
-//! Carries a plan out, one thread beside the clients, and heals whatever happens.
+//! Executes a plan on a thread beside the clients, and heals everything at the end.
 //!
-//! Every fault is said twice: as it begins (`"phase": "begin"`) and as it ends, with what was seen
-//! of it. Faults that came too late to end in time are left out; those whose nodes all bear
-//! another fault say so. Healing goes backwards, also when a step fails.
+//! Every fault is recorded when it begins (`"phase": "begin"`) and when it ends, with what was
+//! observed. Faults that could not end in time are skipped, and so are those whose nodes all have
+//! another fault. Faults end in reverse order, even if one of them fails.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -18,26 +18,26 @@ use crate::drive::client_loop::LiveRun;
 use crate::drive::cluster::process::Cluster;
 use crate::judge::check::recovery;
 
-/// How often the clock of the plan is looked at.
+/// How often the plan is checked.
 const TICK: Duration = Duration::from_millis(50);
-/// How often what is broken is looked at.
+/// How often active faults are checked.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
-/// Other faults may keep members from changing; those must get their turn to end.
+/// Other faults may block membership changes; they must get their turn to end.
 const PATIENCE_IN_CHAOS: Duration = Duration::from_secs(4);
-/// What the nemesis says at its end.
+/// The event at the end of the nemesis.
 const NOTES: &str = "nemesis_notes";
 
-/// A fault at work.
+/// An active fault.
 struct ActiveFault {
     number: usize,
     planned: PlannedFault,
     nodes: Vec<usize>,
     until: Instant,
     injector: Box<dyn FaultInjector>,
-    troubles: Vec<String>,
+    errors: Vec<String>,
 }
 
-/// Carries the plan out within this time; everything that was broken is mended.
+/// Executes the plan within this time and undoes every fault.
 pub fn execute(
     plan: &[PlannedFault],
     limit: Duration,
@@ -77,7 +77,7 @@ fn run_plan(
         while let Some(at) = open.iter().position(|fault| fault.until <= Instant::now()) {
             end(open.remove(at), context);
         }
-        // What was slow to begin holds up the next of its kind: they must not overlap.
+        // A fault that was slow to begin delays the next one of its kind: they must not overlap.
         let due = |planned: &PlannedFault| {
             started.elapsed() >= Duration::from_millis(planned.at_ms)
                 && open.iter().all(|fault| fault.planned.kind() != planned.kind())
@@ -88,7 +88,7 @@ fn run_plan(
                 begin(number, planned, context, open);
             } else {
                 let said = json!({"phase": "begin", "number": number, "mode": planned.mode(),
-                    "left_out": "no time was left for it"});
+                    "left_out": "there was no time left for it"});
                 context.live.record_event(planned.kind().name(), said);
             }
         }
@@ -96,7 +96,7 @@ fn run_plan(
             watched = Instant::now();
             for fault in open.iter_mut() {
                 if let Err(error) = fault.injector.watch(context) {
-                    fault.troubles.push(format!("{error:#}"));
+                    fault.errors.push(format!("{error:#}"));
                 }
             }
         }
@@ -132,7 +132,7 @@ fn begin(
     let injector = injector(planned, &nodes);
     let until = Instant::now() + Duration::from_millis(planned.lasts_ms);
     let planned = planned.clone();
-    let mut fault = ActiveFault { number, planned, nodes, until, injector, troubles: vec![] };
+    let mut fault = ActiveFault { number, planned, nodes, until, injector, errors: vec![] };
     let begun = fault.injector.begin(context);
     match begun {
         Ok(Value::Null) => {}
@@ -140,17 +140,17 @@ fn begin(
             &format!("{kind}_begun"),
             json!({"number": number, "mode": fault.planned.mode(), "done": done}),
         ),
-        Err(error) => fault.troubles.push(format!("{error:#}")),
+        Err(error) => fault.errors.push(format!("{error:#}")),
     }
-    // What began slowly still lasts as long as planned, unless its end is what counts.
+    // A fault that was slow to begin still lasts as long as planned, unless its end time matters.
     if !matches!(fault.planned.fault, Fault::Pause { .. }) {
         fault.until = Instant::now() + Duration::from_millis(fault.planned.lasts_ms);
     }
     open.push(fault);
 }
 
-/// Why a fault is left out, if it is. Disks that are lost at once stay a minority: of three nodes
-/// one, and of five one as well.
+/// Why a fault is skipped, if it is. Disks lost at the same time must stay a minority: one of three
+/// nodes, and to be safe one of five.
 fn obstacle(
     planned: &PlannedFault,
     nodes: &[usize],
@@ -158,33 +158,33 @@ fn obstacle(
     open: &[ActiveFault],
 ) -> Option<&'static str> {
     if nodes.is_empty() {
-        return Some("its nodes bear another fault");
+        return Some("its nodes already have a fault");
     }
     let one_is_lost = one_is_away || open.iter().any(|fault| fault.planned.destroys());
-    (planned.destroys() && one_is_lost).then_some("another disk is lost, or may be")
+    (planned.destroys() && one_is_lost).then_some("another disk is or may be lost")
 }
 
 fn end(mut fault: ActiveFault, context: &mut FaultContext<'_>) {
     let outcome = fault.injector.end(context).unwrap_or_else(|error| {
-        fault.troubles.push(format!("{error:#}"));
+        fault.errors.push(format!("{error:#}"));
         Outcome::default()
     });
     let names = context.names(&fault.nodes);
     let mut said = json!({"phase": "end", "number": fault.number, "mode": fault.planned.mode(),
         "nodes": names, "took_effect": outcome.took_effect, "seen": outcome.seen});
     if let Some(said) = said.as_object_mut()
-        && !fault.troubles.is_empty()
+        && !fault.errors.is_empty()
     {
-        said.insert("troubles".to_owned(), json!(fault.troubles));
+        said.insert("troubles".to_owned(), json!(fault.errors));
     }
     context.live.record_event(fault.planned.kind().name(), said);
 }
 
-/// After the last fault: no way is cut, the members are the founders, and all of them run.
+/// Undoes everything: no link is cut, the members are the founders, and all of them run.
 fn heal(context: &mut FaultContext<'_>, limit: Duration) -> anyhow::Result<()> {
     let ways = context.cluster.network.heal_all();
     all_run(context)?;
-    // Changes of members wait for a leader; it has to come back in time all the same.
+    // Membership changes need a leader, but it must come back in time all the same.
     if !context.wait(limit, |context| Ok(context.leader().is_some()))? {
         context.finding(&format!("no leader within {limit:?} of the last fault"));
     }
@@ -233,7 +233,7 @@ mod tests {
         assert!(context.cluster.is_running(0).unwrap());
     }
 
-    /// What a node was hurt by is lifted while it is about to end.
+    /// A fault ends just as its node is about to exit because of it.
     #[track_caller]
     fn is_let_off(fault: Fault, who: &'static str, code: i32) {
         let (dir, mut cluster) = scripted(&format!("sleep 0.1; exit {code}"), false);
@@ -244,8 +244,8 @@ mod tests {
         let planned = PlannedFault { at_ms: 0, lasts_ms: 1, target: Target::One, node: 0, fault };
         let outcome = injector(&planned, &[0]).end(&mut context).unwrap();
         assert!(outcome.took_effect, "{outcome:?}");
-        let reported = said(&live, dir.path());
-        assert!(reported.contains(r#""explained":true"#), "{reported}");
+        let history = said(&live, dir.path());
+        assert!(history.contains(r#""explained":true"#), "{history}");
     }
 
     #[test]
@@ -280,16 +280,16 @@ mod tests {
             nodes: vec![1],
             until: Instant::now(),
             injector: Box::new(Harmless),
-            troubles: Vec::new(),
+            errors: Vec::new(),
         };
         let (replace, kill) =
             (planned(Fault::Membership { step: MembershipChange::Replace }), planned(Fault::Kill));
         assert_eq!(obstacle(&replace, &[0], false, &[]), None);
         assert_eq!(obstacle(&replace, &[0], false, &[at_work(&kill)]), None);
-        let lost = Some("another disk is lost, or may be");
+        let lost = Some("another disk is or may be lost");
         assert_eq!(obstacle(&replace, &[0], true, &[]), lost);
         assert_eq!(obstacle(&replace, &[0], false, &[at_work(&replace)]), lost);
         assert_eq!(obstacle(&kill, &[0], true, &[at_work(&replace)]), None);
-        assert_eq!(obstacle(&kill, &[], false, &[]), Some("its nodes bear another fault"));
+        assert_eq!(obstacle(&kill, &[], false, &[]), Some("its nodes already have a fault"));
     }
 }

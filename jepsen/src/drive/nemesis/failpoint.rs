@@ -1,8 +1,8 @@
-//! Something happens at a named point of the product: a fault build, by its control socket.
+//! Failpoints: a panic or a sleep at a named point of the product. Needs a fault build.
 //!
-//! Points that a busy node passes by itself are armed as they are. A snapshot is received by a
-//! node that was away long enough, and members are applied when there is a new one, so for those
-//! points the fault makes that happen too.
+//! Most points are passed by any busy node and are simply armed. A node receives a snapshot only
+//! after it was away long enough, and applies members only when they change, so for those points
+//! the fault causes that too.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use super::plan::FailpointAction;
 use super::process::{fired, outlives};
 use super::{FaultInjector, Outcome};
 
-/// A panic is a bug to the product.
+/// Exit code after a panic.
 const EXIT_BUG: i32 = 70;
-/// By then a node that is away needs a snapshot, under the settings of a run.
+/// After this time a node that was away needs a snapshot, with the settings of a run.
 const AWAY_MAX: Duration = Duration::from_secs(3);
-/// The control socket is there before the node serves.
+/// The control socket exists before the node serves.
 const SOCKET_LIMIT: Duration = Duration::from_secs(3);
 
 /// Armed nodes.
@@ -27,12 +27,12 @@ pub(super) struct Failpoint {
     name: String,
     act: FailpointAction,
     ms: u64,
-    /// The node is away since then and comes back armed.
+    /// The node has been down since then and comes back armed.
     away: Option<Instant>,
-    /// How far it was.
+    /// The last log index it had applied.
     applied: i64,
     fired: u64,
-    /// Nodes that had ended by themselves before.
+    /// Number of exits before this fault.
     ends: usize,
 }
 
@@ -59,15 +59,15 @@ impl Failpoint {
         Ok(())
     }
 
-    /// Whether the log that the node lacks is gone; the leader is asked to forget it.
+    /// Whether the log entries the node is missing are gone; the leader is asked to purge them.
     fn needs_snapshot(&self, context: &FaultContext<'_>) -> bool {
         let Some(leader) = context.leader() else { return false };
-        // Refused while a snapshot is on its way: asked again at the next look.
+        // Refused while a snapshot is being built: asked again at the next check.
         _ = context.cluster.control(leader, &json!({"do": "snapshot"}));
         context.metric(leader, "raft_purged_index").is_some_and(|purged| purged > self.applied)
     }
 
-    fn look(&mut self, context: &FaultContext<'_>) {
+    fn sample(&mut self, context: &FaultContext<'_>) {
         for &at in &self.nodes {
             self.fired = self.fired.max(fired(context, at, "failpoints", &self.name).unwrap_or(0));
         }
@@ -109,22 +109,21 @@ impl FaultInjector for Failpoint {
                 self.arm(context, at)?;
             }
         }
-        self.look(context);
+        self.sample(context);
         Ok(())
     }
 
     fn end(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Outcome> {
         context.check_exits()?;
-        self.look(context);
+        self.sample(context);
         let mut codes = Vec::new();
         for &at in &self.nodes {
             let off = json!({"do": "failpoint", "name": self.name, "action": "off"});
-            // A node that has ended is off by itself, and one that has passed the point is about to.
+            // A node that has ended needs no switching off, and one that passed the point is about
+            // to end.
             _ = context.cluster.control(at, &off);
-            let reported = fired(context, at, "failpoints", &self.name);
-            if matches!(self.act, FailpointAction::Panic)
-                && reported.is_none_or(|reported| reported > 0)
-            {
+            let count = fired(context, at, "failpoints", &self.name);
+            if matches!(self.act, FailpointAction::Panic) && count.is_none_or(|count| count > 0) {
                 outlives(context, at)?;
             }
             context.forbid_exit(at, "failpoint")?;

@@ -6,7 +6,7 @@ use super::context::FaultContext;
 use super::{FaultInjector, Outcome};
 use crate::drive::cluster::network::{Shape, Traffic};
 
-/// Bad weather on every lane from and to some nodes.
+/// Degrades every lane from and to some nodes.
 pub(super) struct DegradedLinks {
     nodes: Vec<usize>,
     shape: Shape,

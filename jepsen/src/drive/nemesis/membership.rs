@@ -1,8 +1,9 @@
-//! Members that come, go, lose their disks, and hand over: by REST, as an operator does it.
+//! Membership changes through the REST API, as an operator makes them: members are added, removed
+//! and replaced, and leadership is transferred.
 //!
-//! What counts is never an answer but the list of members afterwards. A removed id is never used
-//! again: whoever comes back has an empty directory and a new id. The run ends with its founders
-//! as the only members.
+//! What counts is the list of members afterwards, never a response. A removed id is never reused: a
+//! node comes back with an empty directory and a new id. The run ends with its founders as the only
+//! members.
 
 use std::time::Duration;
 
@@ -14,14 +15,14 @@ use super::plan::MembershipChange;
 use super::{FaultInjector, Outcome};
 use crate::drive::cluster::watch::Member;
 
-/// After the last fault nothing stands in the way: so long may a healed cluster take for anything.
+/// How long a healed cluster may take for one change, when no fault is active.
 const RESTORE_LIMIT: Duration = Duration::from_secs(30);
-/// A removed node notices it by itself.
+/// How long a removed node may take to notice and exit.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
-/// Everything else a node may do that waits for an identity and is ended.
+/// The exit code of a node that was never a member and is stopped.
 const EXIT_DONE: i32 = 0;
 
-/// Who takes this step.
+/// The injector for a membership change.
 pub(super) fn injector(step: MembershipChange, nodes: Vec<usize>) -> Box<dyn FaultInjector> {
     match step {
         MembershipChange::Grow => Box::new(Grow { joined: 0, left: 0 }),
@@ -59,7 +60,7 @@ fn promote(context: &mut FaultContext<'_>, at: usize, limit: Duration) -> anyhow
         .change(limit, admin_request, |members| named(members, &name).is_some_and(|m| m.is_voter))
 }
 
-/// Takes a member out. When it is not gone in time, it may still go later.
+/// Removes a member. If it is not gone in time, it may still go later.
 fn remove(
     context: &mut FaultContext<'_>,
     at: usize,
@@ -75,13 +76,13 @@ fn remove(
     context.change(limit, admin_request, gone)
 }
 
-/// Says one change, as a fault of its own: it took effect if the list of members shows it.
+/// Records one change as a step of a fault. It took effect if the list of members shows it.
 fn record_event(context: &FaultContext<'_>, mode: &str, node: &str, took_effect: bool) {
     let value = json!({"phase": "step", "mode": mode, "node": node, "took_effect": took_effect});
     context.live.record_event("membership", value);
 }
 
-/// Starts a node with nothing and makes it a voter.
+/// Starts an empty node and makes it a voter.
 fn join(context: &mut FaultContext<'_>, at: usize, limit: Duration) -> anyhow::Result<bool> {
     let name = context.cluster.node(at)?.name.clone();
     context.start(at)?;
@@ -97,7 +98,7 @@ fn join(context: &mut FaultContext<'_>, at: usize, limit: Duration) -> anyhow::R
     Ok(promoted)
 }
 
-/// Takes a node out, ends it, and removes its files.
+/// Removes a node, stops it, and deletes its files.
 fn part(context: &mut FaultContext<'_>, at: usize, limit: Duration) -> anyhow::Result<bool> {
     let name = context.cluster.node(at)?.name.clone();
     context.allow_exit(at, "part", &[EXIT_REMOVED, EXIT_DONE]);
@@ -118,7 +119,7 @@ fn part(context: &mut FaultContext<'_>, at: usize, limit: Duration) -> anyhow::R
     Ok(gone)
 }
 
-/// A node whose disk is lost comes back as a new member; answers whether it is one.
+/// Brings a node whose disk is lost back as a new member; returns whether it is one.
 pub(super) fn replace(context: &mut FaultContext<'_>, at: usize) -> anyhow::Result<bool> {
     context.destroyed.insert(at);
     context.cluster.force_kill(at)?;
@@ -127,7 +128,7 @@ pub(super) fn replace(context: &mut FaultContext<'_>, at: usize) -> anyhow::Resu
         && join(context, at, context.membership_timeout)?)
 }
 
-/// The first spare becomes a learner: a new membership for everybody to apply.
+/// Makes the first spare a learner, so that every node applies a new membership.
 pub(super) fn come_as_learner(context: &mut FaultContext<'_>) -> anyhow::Result<()> {
     let spare = context.cluster.founders;
     context.start(spare)?;
@@ -137,7 +138,7 @@ pub(super) fn come_as_learner(context: &mut FaultContext<'_>) -> anyhow::Result<
     Ok(())
 }
 
-/// It leaves again.
+/// Removes that learner.
 pub(super) fn leave(context: &mut FaultContext<'_>) -> anyhow::Result<()> {
     let spare = context.cluster.founders;
     part(context, spare, context.membership_timeout).map(drop)
@@ -191,7 +192,7 @@ impl Grow {
 impl FaultInjector for Grow {
     fn begin(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Value> {
         for at in Self::spares(context) {
-            // What did not leave in time before.
+            // A spare that did not leave in time before.
             if !context.leaving.contains(&at) || part(context, at, context.membership_timeout)? {
                 self.joined += usize::from(join(context, at, context.membership_timeout)?);
             }
@@ -210,7 +211,7 @@ impl FaultInjector for Grow {
     }
 }
 
-/// The leader is removed, and comes back as somebody new.
+/// The leader is removed, and comes back as a new member.
 struct Removed {
     nodes: Vec<usize>,
     was_leader: bool,
@@ -269,7 +270,7 @@ impl FaultInjector for Replaced {
     }
 }
 
-/// Another voter leads.
+/// Leadership is transferred to another voter.
 struct Transferred {
     to: Option<usize>,
     moved: bool,
@@ -291,7 +292,7 @@ impl FaultInjector for Transferred {
         );
         let api = context.cluster.node(leader.unwrap_or(to))?.api;
         if !context.cluster.is_silent() {
-            // Refused or lost: who leads afterwards is what counts.
+            // The response does not matter, only who leads afterwards.
             _ = crate::drive::http_client::HttpClient::new(LEAVE_LIMIT).send(api, &request);
         }
         let limit = if context.cluster.is_silent() { Duration::ZERO } else { LEAVE_LIMIT };

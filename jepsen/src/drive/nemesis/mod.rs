@@ -1,12 +1,12 @@
-//! The nemesis: what is broken, when, drawn from the seed and ended healed.
+//! The nemesis: the faults of a run, drawn from the seed, injected and healed.
 //!
-//! Reading order: [`plan`] (what will be broken: data, `plan.json`), [`capabilities`] (what this machine
-//! and this binary can break), [`executor`] (doing it, and healing it whatever happens), [`context`]
-//! (what every fault may touch), then one file per kind of fault. Every fault begins and ends, and
-//! says into the history what it did and whether that *took effect*, as it was seen from outside:
-//! a process gone, a leader changed, a cut lane silent, an offset in the node's own status.
+//! Reading order: [`plan`] (what will be broken: data, `plan.json`), [`capabilities`] (what this
+//! machine and this binary can break), [`executor`] (doing it, and healing everything at the end),
+//! [`context`] (what every fault may touch), then one file per kind of fault. Every fault records
+//! what it did and whether it *took effect*, as observed from outside: a process gone, a leader
+//! changed, a cut link silent, an offset in the node's own status.
 //!
-//! | Word | Modes |
+//! | Name | Modes |
 //! |---|---|
 //! | `kill`, `stop` | SIGKILL; SIGTERM, which must end with 0: of one node, the leader, a minority, a majority, the leader and a minority, all |
 //! | `pause` | SIGSTOP for less than a lease, about an election timeout, or several |
@@ -45,7 +45,7 @@ use serde_json::Value;
 use self::context::FaultContext;
 use self::plan::{Fault, PlannedFault};
 
-/// What is broken.
+/// The kind of faults.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
@@ -72,21 +72,21 @@ pub enum Nemesis {
     Failpoint,
     /// Wrong clocks.
     Clock,
-    /// Members that come, go and are replaced.
+    /// Members that are added, removed and replaced.
     Membership,
     /// Rolling restarts between two binaries.
     Upgrade,
-    /// All that can be broken here, overlapping.
+    /// Everything that can be broken here, overlapping.
     Chaos,
 }
 
 impl Nemesis {
-    /// Whether the plain binary cannot show all of it.
+    /// Whether some of its modes need a fault build.
     pub const fn needs_fault_build(self) -> bool {
         matches!(self, Self::Power | Self::Disk | Self::Failpoint | Self::Clock)
     }
 
-    /// The word in plans and histories.
+    /// The name in plans and histories.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -107,30 +107,30 @@ impl Nemesis {
     }
 }
 
-/// What was seen of a fault.
+/// What was observed of a fault.
 #[derive(Clone, PartialEq, Debug, Default)]
 struct Outcome {
-    /// Whether it was more than an intention.
+    /// Whether the fault had any effect.
     took_effect: bool,
-    /// How that is known.
+    /// The evidence.
     seen: Value,
 }
 
-/// One fault being carried out. Whatever `begin` did or failed to do, `end` mends.
+/// Injects one fault. `end` undoes whatever `begin` did, even if `begin` failed.
 trait FaultInjector {
-    /// Breaks something; answers what was done.
+    /// Injects the fault; returns what was done.
     fn begin(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Value>;
 
-    /// Looks at what is broken, every half second.
+    /// Observes the fault, every half second.
     fn watch(&mut self, _field: &mut FaultContext<'_>) -> anyhow::Result<()> {
         Ok(())
     }
 
-    /// Mends it; answers what was seen.
+    /// Undoes the fault; returns what was observed.
     fn end(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Outcome>;
 }
 
-/// Who carries out what is planned, on these nodes.
+/// The injector for a planned fault on these nodes.
 fn injector(planned: &PlannedFault, nodes: &[usize]) -> Box<dyn FaultInjector> {
     let nodes = nodes.to_vec();
     match &planned.fault {

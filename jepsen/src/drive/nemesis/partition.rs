@@ -1,4 +1,4 @@
-//! Nodes that do not hear each other.
+//! Network partitions.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::plan::Cut;
 use super::{FaultInjector, Outcome};
 use crate::drive::cluster::network::{CutMode, Traffic};
 
-/// Ordered pairs: the second does not hear the first.
+/// Ordered pairs (from, to): nothing from the first reaches the second.
 type CutLinks = BTreeSet<(usize, usize)>;
 
 /// A partition.
@@ -20,7 +20,7 @@ pub(super) struct Partition {
     /// What each lane had carried and lost when it was cut.
     lanes: Vec<((usize, usize), Traffic)>,
     leader: Option<usize>,
-    /// Two nodes took themselves for the leader at once.
+    /// Two nodes believed to be the leader at the same time.
     two_leaders: bool,
     leaders: BTreeSet<String>,
 }
@@ -45,7 +45,7 @@ impl FaultInjector for Partition {
         let nodes = context.wanted();
         let grudges = grudges(self.cut, &nodes, self.leader, self.node);
         for &(from, to) in &grudges {
-            // What ends with the cut is lost by it; what was carried until it is not of interest.
+            // A connection that the cut closes counts as lost; earlier traffic does not matter.
             let lost = context.cluster.network.traffic(from, to)?.lost;
             context.cluster.network.cut(from, to, self.how)?;
             let carried = context.cluster.network.traffic(from, to)?.carried;
@@ -79,7 +79,7 @@ impl FaultInjector for Partition {
     }
 }
 
-/// Who does not hear whom.
+/// The links to cut.
 fn grudges(cut: Cut, nodes: &[usize], leader: Option<usize>, node: usize) -> CutLinks {
     let count = nodes.len();
     let leads = leader.and_then(|at| nodes.iter().position(|known| *known == at));
@@ -91,13 +91,13 @@ fn grudges(cut: Cut, nodes: &[usize], leader: Option<usize>, node: usize) -> Cut
     let minority = count.saturating_sub(1) / 2;
     let pairs =
         || ring.iter().enumerate().flat_map(|a| ring.iter().enumerate().map(move |b| (a, b)));
-    // Places in the ring, which begins with the node that is meant.
+    // Indexes in the ring, which starts with the node in question.
     let deaf = |(from, to): (usize, usize)| match cut {
         Cut::One | Cut::LeaderAlone => (from == 0) != (to == 0),
         Cut::Split => (from < minority.max(1)) != (to < minority.max(1)),
         Cut::LeaderMute => from == 0,
         Cut::LeaderDeaf => to == 0,
-        // The first stands between the halves.
+        // The first node connects the two halves.
         Cut::Bridge => from != 0 && to != 0 && (from <= count / 2) != (to <= count / 2),
         Cut::Ring => {
             let apart = from.abs_diff(to);
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(found, expected.iter().copied().collect(), "{cut:?}");
     }
 
-    /// How many nodes each one hears and is heard by, itself among them.
+    /// How many nodes each node can talk to, including itself.
     fn hears(cut: Cut, count: usize) -> Vec<usize> {
         let nodes: Vec<usize> = (0..count).collect();
         let deaf = grudges(cut, &nodes, Some(1), 0);
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn five_nodes_are_parted_as_named() {
-        // The leader, place 1, and its neighbour are the smaller part.
+        // The leader, index 1, and its neighbour are the smaller part.
         assert_eq!(hears(Cut::Split, 5), [3, 2, 2, 3, 3]);
         assert_eq!(hears(Cut::Bridge, 5), [5, 3, 3, 3, 3]);
-        // Each hears exactly a majority.
+        // Each can talk to exactly a majority.
         assert_eq!(hears(Cut::Ring, 5), [3; 5]);
         assert_eq!(hears(Cut::LeaderAlone, 5), [4, 1, 4, 4, 4]);
     }

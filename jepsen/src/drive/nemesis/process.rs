@@ -1,4 +1,4 @@
-//! Faults of processes: killed, asked to stop, or stopped where they stand.
+//! Process faults: killed, asked to stop, or paused.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use super::context::FaultContext;
 use super::{FaultInjector, Outcome};
 use crate::drive::cluster::control;
 
-/// A signal is carried out within this time.
+/// Time limit for a signal to take effect.
 const SIGNAL_LIMIT: Duration = Duration::from_secs(2);
 
-/// A node that has reason to end does so within this time.
+/// Time limit for a node to end when it has a reason to.
 const END_LIMIT: Duration = Duration::from_secs(2);
-/// How often it is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often it is checked meanwhile.
+const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// Nodes without a process.
+/// Kills nodes.
 pub(super) struct KilledNodes {
     nodes: Vec<usize>,
     needs_fault_build: bool,
@@ -27,7 +27,7 @@ pub(super) struct KilledNodes {
 }
 
 impl KilledNodes {
-    /// SIGKILL: what was written stays.
+    /// SIGKILL: everything written stays.
     pub(super) const fn killed(nodes: Vec<usize>) -> Self {
         Self { nodes, needs_fault_build: false, ran: false, gone: false, leader: None }
     }
@@ -54,7 +54,7 @@ impl FaultInjector for KilledNodes {
         for &at in &self.nodes {
             context.cluster.kill(at)?;
         }
-        // By the kernel's word: not one of the processes is left.
+        // According to the kernel, none of the processes is left.
         let left = pids.iter().filter(|pid| is_alive(**pid)).count();
         self.gone = left == 0;
         let hit_leader = self.leader.is_some_and(|leader| self.nodes.contains(&leader));
@@ -76,7 +76,7 @@ fn is_alive(pid: u32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
-/// Nodes that were asked to stop.
+/// Asks nodes to stop.
 pub(super) struct StoppedNodes {
     nodes: Vec<usize>,
     codes: Vec<i32>,
@@ -105,7 +105,7 @@ impl FaultInjector for StoppedNodes {
     }
 }
 
-/// Nodes that stand still and keep their connections.
+/// Pauses nodes, which keep their connections.
 pub(super) struct PausedNodes {
     nodes: Vec<usize>,
     leader: Option<usize>,
@@ -140,7 +140,7 @@ impl FaultInjector for PausedNodes {
     }
 
     fn end(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<Outcome> {
-        // Asked only when somebody is awake to answer before a short pause would be a long one.
+        // Asked only now: during a short pause, waiting for an answer would make it a long one.
         let still_frozen = self.are(context, true)?;
         for &at in &self.nodes {
             context.cluster.freeze(at, false)?;
@@ -153,13 +153,13 @@ impl FaultInjector for PausedNodes {
     }
 }
 
-/// How often something fired in a node that may be gone by now.
+/// How often something fired in a node; `None` if the node does not answer.
 pub(super) fn fired(context: &FaultContext<'_>, at: usize, group: &str, name: &str) -> Option<u64> {
     let status = context.cluster.control(at, &json!({"do": "status"})).ok()?;
     Some(control::fired(&status, group, name))
 }
 
-/// Whether a node that has reason to end goes on; it may take a moment to end.
+/// Whether a node that has a reason to end goes on; it may take a moment to end.
 pub(super) fn outlives(context: &mut FaultContext<'_>, at: usize) -> anyhow::Result<bool> {
     let until = Instant::now() + END_LIMIT;
     if context.cluster.is_silent() {
@@ -169,7 +169,7 @@ pub(super) fn outlives(context: &mut FaultContext<'_>, at: usize) -> anyhow::Res
         if Instant::now() >= until {
             return Ok(true);
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_EVERY);
     }
     Ok(false)
 }

@@ -1,4 +1,4 @@
-//! Rolling restarts between two binaries: a part first, mixed for a while, then the rest.
+//! Rolling restarts between two binaries: one node first, mixed for a while, then the rest.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use crate::drive::cluster::process::{Build, Node};
 use crate::drive::http_client::HttpClient;
 use crate::record::http::Request;
 
-/// An operator waits for a node before the next one.
+/// An operator waits for a node to be ready before restarting the next one.
 const READY_LIMIT: Duration = Duration::from_secs(15);
 
-/// From one binary to the other.
+/// A rolling restart from one binary to the other.
 pub(super) struct RollingUpgrade {
     leader_first: bool,
     rest: Vec<usize>,
@@ -44,7 +44,7 @@ impl RollingUpgrade {
         Ok(())
     }
 
-    /// Programs that run now, by the kernel's word.
+    /// The running programs, according to the kernel.
     fn programs(context: &FaultContext<'_>) -> BTreeSet<PathBuf> {
         let pids = context.cluster.nodes.iter().filter_map(Node::pid);
         pids.filter_map(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok()).collect()
@@ -58,7 +58,7 @@ impl FaultInjector for RollingUpgrade {
         self.to = if first == Some(Build::Current) { Build::Previous } else { Build::Current };
         let leader = context.leader();
         nodes.sort_by_key(|at| (Some(*at) == leader) != self.leader_first);
-        // One at first: the majority still runs the other binary.
+        // One node at first, so the majority still runs the other binary.
         self.rest = nodes.split_off(nodes.len().min(1));
         for at in nodes {
             self.restart(context, at)?;

@@ -1,11 +1,11 @@
-//! `conservation`: everything that moves units, on products and sales whose stock is judged to the
-//! unit: order, settle, cancel, ship, deliver, return, receive, correct, allot, close; and stock
+//! `conservation`: everything that moves units, on products and sales whose stock is judged
+//! exactly: order, settle, cancel, ship, deliver, return, receive, correct, allot, close, and stock
 //! reads throughout.
 //!
-//! A hold lasts a minute, so holds end in runs of more than a minute of log time; an order that has
-//! ended is learned about from a refusal. Steps of orders leave events, so a lost answer to one may
-//! stay lost. Corrections, allotments and closings leave nothing that names who asked, so those
-//! are sent until their outcome is known.
+//! A hold lasts a minute, so holds expire only in runs of more than a minute of log time; a client
+//! learns of it from a refusal. Steps of orders leave events, so their responses may stay lost.
+//! Corrections, allotments and closings leave nothing that names the request, so those are sent
+//! until their outcome is known.
 
 use std::time::Duration;
 
@@ -27,14 +27,14 @@ pub(super) struct Conservation {
     wants_product: bool,
 }
 
-/// An order and how far it is.
+/// An order and its status.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     owned: OwnedOrder,
     status: String,
 }
 
-/// What a buyer waits for.
+/// What a buyer is waiting for.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     Order { customer: Customer, sale: Sale },
@@ -93,7 +93,7 @@ fn begin(
 }
 
 impl Order {
-    /// What is asked of it next: mostly what its status allows.
+    /// The next request about it, mostly one that its status allows.
     fn step(&self, seed: &mut Seed, staff: &str, key: &str) -> Invocation {
         let OwnedOrder { sale, order, customer } = &self.owned;
         let settle = || invocation::settle(staff, key, sale, order);
@@ -119,7 +119,7 @@ impl Order {
 impl SaleWorkload for Conservation {
     type Memory = Vec<Order>;
     type Pending = Pending;
-    /// The shortest there is.
+    /// The shortest allowed.
     const PAY_WITHIN_SECONDS: u64 = 60;
 
     fn size(seed: &mut Seed) -> (u64, u64) {
@@ -146,7 +146,7 @@ impl SaleWorkload for Conservation {
         let Some(buyer) = state.buyers.get_mut(client) else { return };
         match (pending, reply) {
             (Pending::Close(sale), _) => state.sales.ended(&sale),
-            // The customer of a lost answer is retired.
+            // The customer of a lost response is retired.
             (Pending::Stock | Pending::Units, _)
             | (Pending::Order { .. } | Pending::Step(_), Reply::Unknown) => {}
             (Pending::Order { customer, sale }, reply) => {
@@ -164,7 +164,7 @@ impl SaleWorkload for Conservation {
                 let over = matches!(status.as_str(), "canceled" | "returned")
                     || matches!(reply.refused(), Some("not_cancelable" | "order_not_payable"))
                         && status == "payment_pending";
-                // Now and then something is asked of an order that is over.
+                // Now and then a request is about an order that has ended.
                 if !over || buyer.seed.below(10) == 0 {
                     buyer.memory.push(Order { status, ..order });
                 }
@@ -172,7 +172,7 @@ impl SaleWorkload for Conservation {
         }
     }
 
-    /// Staff: products with general stock, and sales from the latest.
+    /// Staff creates products with general stock, and sales of the latest product.
     fn next_staff(&mut self, state: &mut SaleState<Self>, _: usize, _: Duration) -> Step {
         if let Some(step) = self.making.open(0) {
             return step;

@@ -13,20 +13,21 @@ const ACTIVE: usize = 3;
 pub(super) struct Customers(VecDeque<Customer>);
 
 impl Customers {
-    /// Shares customers out among so many clients.
+    /// Divides customers among this many clients.
     pub(super) fn share_out(mut customers: Vec<Customer>, clients: usize) -> Vec<Self> {
         let each = customers.len() / clients.max(1);
         let share = |_| customers.split_off(customers.len().saturating_sub(each));
         (0..clients).map(share).map(|share| Self(share.into())).collect()
     }
 
-    /// One that is free; it is not until it is put back.
+    /// Takes a free customer, which stays taken until it is put back.
     pub(super) fn take(&mut self, seed: &mut Seed) -> Option<Customer> {
         let place = seed.below(ACTIVE.min(self.0.len()) as u64);
         self.0.remove(usize::try_from(place).unwrap_or(0))
     }
 
-    /// Half of the time the next one is a stranger, so that a sale ends in spite of its limit.
+    /// Half of the time the next customer is a new one, so that a sale sells out in spite of its
+    /// limit.
     pub(super) fn put_back(&mut self, seed: &mut Seed, customer: Customer) {
         if seed.below(2) == 0 {
             self.0.push_back(customer);

@@ -1,8 +1,8 @@
-//! `deadline`: settle and cancel within a second of the instant at which a hold ends.
+//! `deadline`: settle and cancel within a second of the time at which a hold expires.
 //!
-//! A hold lasts a minute of log time at least, so there is something to see only in runs of more
-//! than a minute, or when a nemesis moves the clocks of all nodes forward. One client reads log
-//! time; what it was told, and the time that went by since, tell the others when to act.
+//! A hold lasts at least a minute of log time, so this needs runs of more than a minute, or a
+//! nemesis that sets all clocks forward. One client reads log time; from that and the time since,
+//! the others know when to act.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::record::invocation::{self, Customer, Invocation, Reply};
 use crate::record::timestamp;
 use crate::seed::Seed;
 
-/// How far from the deadline is acted.
+/// How far from the deadline clients act.
 const AROUND_MS: u64 = 1000;
-/// Holds of one client at once: enough to have some end at any time.
+/// Holds of one client at the same time: enough for some to expire at any time.
 const HOLDS_MAX: usize = 60;
-/// Between two orders of one client, so that its holds end one after another.
+/// Time between two orders of one client, so that its holds expire one after another.
 const PAUSE: Duration = Duration::from_millis(400);
-/// Between two readings of log time.
+/// Time between two readings of log time.
 const CLOCK_PAUSE: Duration = Duration::from_millis(150);
 
-/// The client after staff.
+/// The index of the client that reads log time: the one after staff.
 const CLOCK_READER: usize = 1;
 
 /// The workload.
@@ -32,10 +32,10 @@ pub(super) struct Deadline {
     clock: Clock,
 }
 
-/// Log time, as last told.
+/// Log time, as last read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Clock {
-    /// What was told, and when it was asked for.
+    /// What was read, and when the request was sent.
     reply: Option<(i64, Duration)>,
     asked: Duration,
 }
@@ -47,7 +47,7 @@ impl Clock {
     }
 }
 
-/// An order, and when something is to be done about it.
+/// An order, and when to act on it.
 #[derive(Clone, Debug)]
 pub(super) struct Hold {
     owned: OwnedOrder,
@@ -57,13 +57,13 @@ pub(super) struct Hold {
 /// What a buyer remembers.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// By the time they are to be acted upon.
+    /// Sorted by the time to act.
     holds: Vec<Hold>,
     /// When it may order again.
     rested: Duration,
 }
 
-/// What a buyer waits for.
+/// What a buyer is waiting for.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     Order { customer: Customer, sale: Sale },
@@ -127,7 +127,7 @@ fn hold(buyer: &mut sale_workload::Buyer<Memory>, owned: OwnedOrder, pay_by: &st
 impl SaleWorkload for Deadline {
     type Memory = Memory;
     type Pending = Pending;
-    /// The shortest there is.
+    /// The shortest allowed.
     const PAY_WITHIN_SECONDS: u64 = 60;
 
     fn size(seed: &mut Seed) -> (u64, u64) {
@@ -148,7 +148,7 @@ impl SaleWorkload for Deadline {
     ) {
         let Some(buyer) = state.buyers.get_mut(client) else { return };
         match (pending, reply) {
-            // The customer of a lost answer is retired.
+            // The customer of a lost response is retired.
             (Pending::End, _) | (Pending::Order { .. }, Reply::Unknown) => {}
             (Pending::Order { customer, sale }, reply) => {
                 if reply.has_nothing_left() {

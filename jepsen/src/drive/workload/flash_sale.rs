@@ -1,9 +1,9 @@
 //! `flash_sale`: order, then settle or cancel, on sales of 1 to 100 units; a new sale when one is
-//! sold out; stock reads; no hold ends by itself.
+//! sold out; stock reads. No hold expires.
 //!
-//! A customer belongs to one client, so that the order of its requests is known; when an answer is
-//! lost, half of the time the same key is sent again to other nodes until the outcome is known,
-//! and otherwise the customer retires.
+//! A customer belongs to one client, so the order of its requests is known. When a response is
+//! lost, half of the time the same key is sent to other nodes until the outcome is known; otherwise
+//! the customer is retired.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::seed::Seed;
 #[derive(Debug)]
 pub(super) struct FlashSale;
 
-/// What a buyer waits for.
+/// What a buyer is waiting for.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     Order { customer: Customer, sale: Sale },
@@ -35,7 +35,7 @@ pub(super) struct Orders {
 
 type Buyer = sale_workload::Buyer<Orders>;
 
-/// What an idle buyer begins.
+/// What an idle buyer does next.
 fn begin(state: &mut SaleState<FlashSale>, client: usize) -> Option<(Invocation, Pending)> {
     let current = state.sales.current()?.clone();
     let staff = &state.config.staff;
@@ -44,7 +44,8 @@ fn begin(state: &mut SaleState<FlashSale>, client: usize) -> Option<(Invocation,
         0..45 => {
             let customer = buyer.customers.take(&mut buyer.seed)?;
             let over = u64::from(buyer.seed.below(20) == 0);
-            // A node that stood still knows the new sale last, and refuses for the old ones.
+            // A node that was paused is the last to know the new sale, and may refuse orders of old
+            // ones.
             let late = buyer.seed.below(8) == 0;
             let old = if late { state.sales.any(&mut buyer.seed).cloned() } else { None };
             let sale = old.unwrap_or(current);
@@ -69,7 +70,7 @@ fn begin(state: &mut SaleState<FlashSale>, client: usize) -> Option<(Invocation,
     Some((invocation, pending))
 }
 
-/// Draws an order to end: mostly an unpaid one, sometimes one that has ended.
+/// Picks an order to settle or cancel: mostly an unpaid one, sometimes one that has ended.
 fn draw_order(buyer: &mut Buyer, from_ended: u64) -> Option<OwnedOrder> {
     let ended = buyer.seed.below(10) < from_ended;
     let list = if ended { &mut buyer.memory.ended } else { &mut buyer.memory.unpaid };
@@ -81,7 +82,7 @@ impl SaleWorkload for FlashSale {
     type Memory = Orders;
     type Pending = Pending;
 
-    /// Half of the sales are tiny: their edge is reached at once and often.
+    /// Half of the sales are tiny, so that they sell out at once and often.
     fn size(seed: &mut Seed) -> (u64, u64) {
         let tiny = seed.below(2) == 0;
         let units = if tiny { seed.between(1, 8) } else { seed.between(9, 100) };
@@ -90,7 +91,7 @@ impl SaleWorkload for FlashSale {
 
     fn next(&mut self, state: &mut SaleState<Self>, client: usize, _: Duration) -> Step {
         let Some(begun) = begin(state, client) else { return Step::Wait(IDLE) };
-        // Half of the lost answers stay lost: their traces must tell.
+        // Half of the lost responses stay lost, so that the checkers must find their traces.
         let patient = state.buyers.get_mut(client).is_some_and(|buyer| buyer.seed.below(2) == 0);
         let policy = if patient && !matches!(begun.1, Pending::Stock) {
             RetryPolicy::Limited
@@ -109,7 +110,7 @@ impl SaleWorkload for FlashSale {
     ) {
         let Some(buyer) = state.buyers.get_mut(client) else { return };
         match (pending, reply) {
-            // The customer of a lost answer is retired.
+            // The customer of a lost response is retired.
             (Pending::Stock, _) | (Pending::Order { .. } | Pending::End(_), Reply::Unknown) => {}
             (Pending::End(owned), Reply::Never) => buyer.memory.unpaid.push(owned),
             (Pending::End(owned), _) => buyer.memory.ended.push(owned),

@@ -1,28 +1,29 @@
-//! What a client is at: one ask, sent until its outcome is known or its client gives up.
+//! Requests in flight: each client has at most one, sent until its outcome is known or the client
+//! gives up.
 
 use std::time::Duration;
 
 use super::{Route, Step};
 use crate::record::invocation::{Invocation, Reply};
 
-/// How often a patient client sends one key.
+/// How often one key is sent under [`RetryPolicy::Limited`].
 const SENDS_MAX: usize = 20;
-/// After so many early refusals the traces in the dump must tell.
+/// After this many early refusals in doubt the client gives up; the dump shows the outcome.
 const RESTS_MAX: usize = 4;
-/// Until a node may not refuse from the same read any more, and a little longer.
+/// The age limit of an early refusal, and a little more.
 const REST: Duration = Duration::from_millis(250);
 
-/// How long a client stays with an ask.
+/// How long a client retries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RetryPolicy {
-    /// For one answer, whatever it is.
+    /// Never: it takes the first response, whatever it is.
     Once,
-    /// For a while; afterwards the traces in the dump must tell.
+    /// For a while; after that the dump shows the outcome.
     Limited,
-    /// Until the outcome is known: nothing else would tell it.
+    /// Until the outcome is known, because no dump would show it.
     UntilKnown,
-    /// The same, but it believes that what is told not to have happened never will: somebody
-    /// must, or an answer that lies about it goes unnoticed.
+    /// The same, but trusts a node that says the request was not executed. Somebody must, or a node
+    /// that lies about it goes unnoticed.
     TrustFailure,
 }
 
@@ -36,13 +37,13 @@ struct InFlightRequest<B> {
     sends: usize,
     /// Some attempt may have taken effect.
     doubt: bool,
-    /// The latest answer leaves that doubt; what is asked at once again hears the same.
+    /// The latest response leaves that doubt, and would be the same if asked again at once.
     rests: bool,
-    /// How often it was so.
+    /// How often that happened.
     rested: usize,
 }
 
-/// The errands of all clients, with what each needs to remember meanwhile.
+/// The requests of all clients, with what each client needs to remember meanwhile.
 #[derive(Clone, Debug)]
 pub(super) struct InFlight<B>(Vec<Option<InFlightRequest<B>>>);
 
@@ -51,7 +52,7 @@ impl<B> InFlight<B> {
         Self((0..clients).map(|_| None).collect())
     }
 
-    /// Sends a client off.
+    /// Starts a request.
     pub(super) fn begin(
         &mut self,
         client: usize,
@@ -76,7 +77,7 @@ impl<B> InFlight<B> {
         Step::Invoke(invocation, at)
     }
 
-    /// What the client still has to send again, after a rest where it needs one.
+    /// What the client must send again, after a pause if it needs one.
     pub(super) fn open(&mut self, client: usize) -> Option<Step> {
         let request = self.0.get_mut(client)?.as_mut()?;
         if std::mem::take(&mut request.rests) {
@@ -85,13 +86,13 @@ impl<B> InFlight<B> {
         Some(Step::Invoke(request.invocation.clone(), request.again))
     }
 
-    /// Whether no client is under way.
+    /// Whether no request is in flight.
     pub(super) fn all_done(&self) -> bool {
         self.0.iter().all(Option::is_none)
     }
 
-    /// Takes the answer to the latest attempt; answers what is known in the end, once it is. An early
-    /// refusal leaves no receipt: a copy whose answer was lost may still be decided otherwise.
+    /// Takes the response to the latest attempt; returns the outcome once it is known. An early
+    /// refusal leaves no receipt, so a copy whose response was lost may still be decided otherwise.
     pub(super) fn on_reply(&mut self, client: usize, reply: &Reply) -> Option<(B, Reply)> {
         let place = self.0.get_mut(client)?;
         let request = place.as_mut()?;
@@ -101,7 +102,7 @@ impl<B> InFlight<B> {
         let known = reply.is_known() && !request.rests;
         let limit = match request.policy {
             RetryPolicy::Once => 1,
-            // A sale that is sold out for good would answer so for ever.
+            // A sale that is sold out for good would answer like this forever.
             _ if request.rested >= RESTS_MAX => 1,
             RetryPolicy::Limited => SENDS_MAX,
             RetryPolicy::TrustFailure if *reply == Reply::Never && !request.doubt => request.sends,
@@ -126,7 +127,7 @@ mod tests {
         Reply::Refused { code: "sold_out".into(), rev: 7, early }
     }
 
-    /// What a client is told in the end, and how often it rests meanwhile.
+    /// The outcome, and how often the client pauses on the way.
     fn ends(policy: RetryPolicy, answers: &[Reply]) -> (Option<Reply>, usize) {
         let mut in_flight = InFlight::new(1);
         in_flight.begin(0, (invocation::stock("token", "sal_1"), ()), policy, Route::Other);

@@ -1,8 +1,8 @@
-//! Workloads: what the clients of a run ask.
+//! Workloads: what the clients of a run request.
 //!
-//! A [`Workload`] is a pure function of its seed, the time and what its clients were told: it
-//! opens no socket and reads no clock, so a live run and the simulation drive the same one.
-//! A client asks one thing after another; what it asks at is its own node, or any.
+//! A [`Workload`] is a pure function of its seed, the time and the replies. It opens no socket and
+//! reads no clock, so a live run and the simulation use the same ones. A client sends one request
+//! at a time, to its own node or to any node.
 
 mod conservation;
 mod customers;
@@ -36,7 +36,7 @@ use crate::seed::Seed;
 pub const PINNED: usize = 2;
 /// Clients that roam.
 pub const ROAMING: usize = 2;
-/// How long a client waits that has nothing to do.
+/// How long an idle client waits.
 const IDLE: Duration = Duration::from_millis(2);
 
 /// What the clients do.
@@ -44,26 +44,26 @@ const IDLE: Duration = Duration::from_millis(2);
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum Kind {
-    /// Order, then settle or cancel, on sales of 1 to 100 units; no hold ends by itself.
+    /// Order, then settle or cancel, on sales of 1 to 100 units; no hold expires.
     FlashSale,
-    /// Order and settle, every key until its outcome is known; duplicates, and keys used twice.
+    /// Order and settle, every key until its outcome is known; duplicates and reused keys.
     OrdersOnce,
     /// Add orders to sales and list them.
     OrderSet,
-    /// Write and read what was written, on any node.
+    /// Write, and read it back on any node.
     Sessions,
-    /// Read products and change the price of the version that was seen.
+    /// Read products and change the price, given the version that was seen.
     Register,
     /// Everything that moves units.
     Conservation,
-    /// Settle and cancel when holds end; only in runs of more than a minute of log time.
+    /// Settle and cancel just as holds expire; needs more than a minute of log time.
     Deadline,
-    /// As `order_set`, slowly: for faults that take the whole cluster down.
+    /// Like `order_set`, but slow, for faults that take the whole cluster down.
     ColdStart,
 }
 
 impl Kind {
-    /// The word in plans and directories.
+    /// The name in plans and directories.
     pub const fn name(self) -> &'static str {
         match self {
             Self::FlashSale => "flash_sale",
@@ -77,13 +77,13 @@ impl Kind {
         }
     }
 
-    /// Whether holds must end in it; they last a minute of log time at least, so a nemesis moves
+    /// Whether its holds must expire. They last at least a minute of log time, so a nemesis sets
     /// all clocks forward.
     pub const fn ends_holds(self) -> bool {
         matches!(self, Self::Conservation | Self::Deadline)
     }
 
-    /// The workload for a shop that was just set up.
+    /// Creates the workload.
     pub fn workload(self, config: WorkloadConfig) -> Box<dyn Workload> {
         match self {
             Self::FlashSale => Box::new(SaleDriver::new(config, FlashSale)),
@@ -98,43 +98,43 @@ impl Kind {
     }
 }
 
-/// What a workload starts with.
+/// The configuration of a workload.
 #[derive(Clone, Debug)]
 pub struct WorkloadConfig {
-    /// Where its randomness comes from.
+    /// Source of its randomness.
     pub seed: u64,
-    /// How many nodes there are.
+    /// Number of nodes.
     pub nodes: usize,
-    /// Buyers nobody else uses.
+    /// Customers that nobody else uses.
     pub customers: Vec<Customer>,
-    /// Staff's token.
+    /// The staff token.
     pub staff: String,
     /// A product with plenty of general stock.
     pub product: String,
-    /// An instant that has passed, RFC 3339: sales that open then are open.
+    /// A time in the past, RFC 3339: sales that open then are open.
     pub opens_at: String,
 }
 
 impl WorkloadConfig {
-    /// Clients that buy: some pinned to each node, some roaming.
+    /// Number of buyers: some pinned to each node, some roaming.
     pub const fn buyers(&self) -> usize {
         self.nodes * PINNED + ROAMING
     }
 }
 
-/// The node a client is pinned to; `None`: it roams.
+/// The node a client is pinned to; `None` if it roams.
 pub const fn home(client: usize, nodes: usize) -> Option<usize> {
     if client < nodes * PINNED { Some(client / PINNED) } else { None }
 }
 
-/// Where an ask goes.
+/// Where a request goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Route {
-    /// The client's own node, or any if it roams.
+    /// To the client's own node, or to any node if it roams.
     Home,
-    /// Any node but the one that was asked last.
+    /// To any node but the last one.
     Other,
-    /// This one.
+    /// To this node.
     Node(usize),
 }
 
@@ -142,11 +142,11 @@ pub enum Route {
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a step lives until it is taken")]
 pub enum Step {
-    /// Ask this there.
+    /// Send this.
     Invoke(Invocation, Route),
-    /// Nothing for so long.
+    /// Wait.
     Wait(Duration),
-    /// Nothing more.
+    /// Stop.
     Done,
 }
 
@@ -161,23 +161,23 @@ pub struct Sale {
 
 /// What the clients of a run do.
 pub trait Workload: Send {
-    /// How many clients there are; those past the pinned ones roam.
+    /// Number of clients; those after the pinned ones roam.
     fn clients(&self) -> usize;
     /// What this client does next; `now` counts from the start of the run.
     fn next(&mut self, client: usize, now: Duration) -> Step;
-    /// What came of its last ask.
+    /// Takes the outcome of its last request.
     fn on_reply(&mut self, client: usize, invocation: &Invocation, reply: &Reply);
-    /// From now on nothing new is begun; what is open is brought to an end, then `Done`.
+    /// Starts nothing new from now on; completes what is open, then returns `Done`.
     fn close(&mut self);
-    /// Every sale that was made, to be sold out in the end.
+    /// Every sale that was created, for the sell-out.
     fn sales(&self) -> Vec<Sale>;
-    /// Every product that was made and is judged, to be shown in the end.
+    /// Every product that was created and is judged, for the dump.
     fn products(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// Gives out idempotency keys.
+/// Generates idempotency keys.
 #[derive(Clone, Debug, Default)]
 struct Keys(u64);
 
@@ -188,7 +188,7 @@ impl Keys {
     }
 }
 
-/// Draws a place in a list; `None` when it is empty.
+/// Picks an index of a list; `None` if the list is empty.
 fn draw<T>(seed: &mut Seed, list: &[T]) -> Option<usize> {
     let place = seed.below(list.len() as u64);
     usize::try_from(place).ok().filter(|place| *place < list.len())

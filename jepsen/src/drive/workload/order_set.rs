@@ -1,10 +1,10 @@
-//! `order_set` and `cold_start`: add orders to sales and list them; in the end every node lists
+//! `order_set` and `cold_start`: add orders to sales and list them; at the end every node lists
 //! every sale.
 //!
-//! Every order is one element. It is settled, so that its customer can add another, and never
-//! called off, so that a sale ends with as many orders as units and fits one page of a list.
-//! `cold_start` does the same slowly and stays with what it asks: its cluster goes down as a
-//! whole, and the first list after the start must show what was acknowledged before.
+//! Every order is an element of the set. It is settled, so that its customer can add another one,
+//! and never canceled, so that a sale ends with as many orders as units and fits on one page of a
+//! list. `cold_start` does the same slowly and retries: its whole cluster goes down, and the first
+//! list after the restart must show everything acknowledged before.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use super::{IDLE, Route, Sale, Step};
 use crate::record::invocation::{self, Customer, Invocation, Reply};
 use crate::seed::Seed;
 
-/// Between two asks of a slow client.
+/// Time between two requests of a slow client.
 const SLOW: Duration = Duration::from_millis(40);
 
-/// The workload: how fast the clients ask.
+/// The workload, at two speeds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OrderSet {
     Fast,
@@ -29,13 +29,13 @@ pub(super) enum OrderSet {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     unpaid: Vec<OwnedOrder>,
-    /// When a slow client may go on.
+    /// When a slow client may continue.
     rested: Duration,
-    /// How many of the final lists it asked for.
+    /// How many of the final lists it has requested.
     finals: usize,
 }
 
-/// What a buyer waits for.
+/// What a buyer is waiting for.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     Add { customer: Customer, sale: Sale },
@@ -46,7 +46,7 @@ pub(super) enum Pending {
 fn begin(state: &mut SaleState<OrderSet>, client: usize) -> Option<(Invocation, Pending)> {
     let staff = &state.config.staff;
     let buyer = state.buyers.get_mut(client)?;
-    // Unpaid orders first: a customer has one of a sale at most.
+    // Unpaid orders first: a customer may have only one per sale.
     if buyer.memory.unpaid.len() > 2 {
         let owned = buyer.memory.unpaid.remove(0);
         let key = state.keys.next();
@@ -69,7 +69,7 @@ impl SaleWorkload for OrderSet {
     type Memory = Memory;
     type Pending = Pending;
 
-    /// As many units as a list shows orders, or fewer.
+    /// At most as many units as a list shows orders.
     fn size(seed: &mut Seed) -> (u64, u64) {
         (seed.between(40, 90), 100)
     }
@@ -120,7 +120,7 @@ impl SaleWorkload for OrderSet {
     ) {
         let Some(buyer) = state.buyers.get_mut(client) else { return };
         match (pending, reply) {
-            // The customer of a lost answer is retired.
+            // The customer of a lost response is retired.
             (Pending::List, _) | (Pending::Add { .. }, Reply::Unknown) => {}
             (Pending::Settle(owned), _) => {
                 buyer.customers.put_back(&mut buyer.seed, owned.customer);

@@ -1,7 +1,7 @@
 //! `orders_once`: order and settle, every key until its outcome is known; duplicates of a key at
-//! once, from another client, and half a minute later; keys used again with another body.
+//! once, from another client, and half a minute later; keys reused with another body.
 //!
-//! No answer stays lost: what is open when the faults end is sent until it is answered, so that
+//! No response stays lost: requests that are open when the faults end are sent until answered, so
 //! every key has an outcome to compare its duplicates with.
 
 use std::collections::VecDeque;
@@ -14,15 +14,15 @@ use super::{IDLE, Route, Sale, Step, draw};
 use crate::record::invocation::{self, Customer, Invocation, Reply};
 use crate::seed::Seed;
 
-/// After this time a duplicate meets a cluster that has changed: other leader, other snapshot.
+/// After this time a duplicate meets a changed cluster: another leader, another snapshot.
 const LATE: Duration = Duration::from_secs(30);
-/// Duplicates kept for later; those of a long run are spread over it.
+/// Limit of duplicates kept for later, so that those of a long run are spread over it.
 const LATE_MAX: usize = 400;
 
 /// The workload.
 #[derive(Debug, Default)]
 pub(super) struct OrdersOnce {
-    /// To be sent again at once, by whoever is free.
+    /// To be sent again at once, by any free client.
     echoes: VecDeque<Invocation>,
     /// To be sent again later.
     late: VecDeque<(Duration, Invocation)>,
@@ -32,11 +32,11 @@ pub(super) struct OrdersOnce {
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     unpaid: Vec<OwnedOrder>,
-    /// With a known outcome: their keys may be used again.
+    /// With a known outcome, so their keys may be reused.
     known: VecDeque<(Customer, String, Sale, u64)>,
 }
 
-/// What a buyer waits for.
+/// What a buyer is waiting for.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     Order {
@@ -46,7 +46,7 @@ pub(super) enum Pending {
         quantity: u64,
     },
     Settle,
-    /// A duplicate, a reuse or a read: its answer is for the checkers.
+    /// A duplicate, a reused key or a read: only the checkers look at the response.
     Watch,
 }
 
@@ -68,7 +68,7 @@ fn begin(state: &mut SaleState<OrdersOnce>, client: usize) -> Option<(Invocation
             Some((invocation::settle(staff, &key, &owned.sale, &owned.order), Pending::Settle))
         }
         75..85 => {
-            // More than was asked for first: only a forgotten key could grant it.
+            // More than in the first request: only a forgotten key would grant it.
             let (customer, key, sale, quantity) = buyer.memory.known.pop_front()?;
             Some((invocation::order(&customer, &key, &sale.id, quantity + 1), Pending::Watch))
         }
@@ -80,7 +80,7 @@ fn begin(state: &mut SaleState<OrdersOnce>, client: usize) -> Option<(Invocation
 }
 
 impl OrdersOnce {
-    /// Sends a duplicate that is due; in the end all of them are.
+    /// Sends a duplicate that is due; at the end all of them are.
     fn duplicate(
         &mut self,
         state: &mut SaleState<Self>,
@@ -100,7 +100,7 @@ impl OrdersOnce {
         ))
     }
 
-    /// Remembers to send it again.
+    /// Schedules duplicates of this request.
     fn repeat(&mut self, seed: &mut Seed, invocation: &Invocation, now: Duration) {
         if seed.below(4) == 0 {
             self.echoes.push_back(invocation.clone());
@@ -136,7 +136,7 @@ impl SaleWorkload for OrdersOnce {
         state.in_flight.begin(client, begun, policy, Route::Home)
     }
 
-    /// Another client may still have something to repeat.
+    /// Another client may still have duplicates to send.
     fn close(&mut self, state: &mut SaleState<Self>, client: usize) -> Step {
         let done = if state.in_flight.all_done() { Step::Done } else { Step::Wait(IDLE) };
         self.duplicate(state, client, Duration::MAX).unwrap_or(done)
@@ -158,7 +158,8 @@ impl SaleWorkload for OrdersOnce {
         if reply.has_nothing_left() {
             state.sales.ended(&sale);
         } else if reply.is_known() && buyer.seed.below(3) == 0 {
-            // An early refusal leaves no receipt, so only keys that were surely decided are used.
+            // An early refusal leaves no receipt, so only keys that were certainly decided are
+            // reused.
             buyer.memory.known.push_back((customer.clone(), key, sale, quantity));
         }
         buyer.customers.put_back(&mut buyer.seed, customer);

@@ -1,9 +1,9 @@
-//! `register`: read products and change the price of the version that was seen; many products,
-//! each for 100 to 400 asks.
+//! `register`: read products and change the price, given the version that was seen; many products,
+//! each for 100 to 400 requests.
 //!
-//! Every price is asked for once, so that a read names the write it saw. A change has no key, and
-//! needs none: sent again it would find its own version. Lost ones are left alone; the version and
-//! the price that products show in the end tell whether they happened.
+//! No price is used twice, so a read identifies the write it saw. A change has no key and needs
+//! none, because sent again it would conflict with its own version. Lost responses stay lost; the
+//! final version and price of a product show whether the change happened.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{IDLE, Keys, Route, Sale, Step, Workload, WorkloadConfig, draw};
 use crate::record::invocation::{self, Invocation, NewProduct, Reply};
 use crate::seed::Seed;
 
-/// Products in use at once: fewer than clients, so that two often want the same one.
+/// Products in use at the same time: fewer than clients, so that they often collide.
 const ACTIVE: usize = 4;
 
 /// The workload.
@@ -25,7 +25,7 @@ pub(super) struct Register {
     in_flight: InFlight<String>,
     making: InFlight<()>,
     seed: Seed,
-    /// In use, with how often each will still be asked for.
+    /// In use, with how many requests are left for each.
     active: Vec<(String, u64)>,
     all: Vec<String>,
     last_price: u64,
@@ -35,7 +35,7 @@ pub(super) struct Register {
 #[derive(Debug)]
 struct Client {
     seed: Seed,
-    /// The version it saw last.
+    /// The last version it saw.
     seen: BTreeMap<String, u64>,
 }
 
@@ -63,7 +63,7 @@ impl Register {
         self.last_price
     }
 
-    /// Staff: a product for each that has been asked for often enough.
+    /// Staff replaces every product that has had its requests.
     fn make(&mut self) -> Step {
         if let Some(step) = self.making.open(0) {
             return step;
@@ -90,7 +90,7 @@ impl Register {
             self.active.swap_remove(place);
         }
         let invocation = match client.seen.get(&id) {
-            // Now and then from a version that is long gone.
+            // Now and then the request names a version that is long outdated.
             Some(version) if client.seed.below(10) < 6 => {
                 let old = client.seed.below(20) == 0;
                 let version = if old { (version / 2).max(1) } else { *version };

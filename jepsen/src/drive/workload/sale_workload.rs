@@ -1,7 +1,7 @@
-//! The market: what all workloads around sales share. Buyers have customers of their own, staff
-//! opens one sale after another, and everybody is at one errand at most.
+//! What all workloads with sales share: buyers with customers of their own, staff that opens one
+//! sale after another, and at most one request in flight per client.
 //!
-//! What buyers do there, and what they make of the answers, is the [`SaleWorkload`] of each workload.
+//! What differs is in [`SaleWorkload`]: what buyers do, and what they make of the replies.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use super::{Keys, Sale, Step, Workload, WorkloadConfig};
 use crate::record::invocation::{Invocation, Reply};
 use crate::seed::Seed;
 
-/// Longer than any run, so that no hold ends.
+/// Longer than any run, so that no hold expires.
 const PAY_WITHIN_SECONDS: u64 = 3600;
 
-/// What makes a workload around sales its own.
+/// What differs between workloads with sales.
 pub(super) trait SaleWorkload: Debug + Send + Sized {
     /// What a buyer remembers.
     type Memory: Debug + Default + Send;
-    /// What a buyer waits for.
+    /// What a buyer is waiting for.
     type Pending: Debug + Clone + Send;
     /// How long an order is held.
     const PAY_WITHIN_SECONDS: u64 = PAY_WITHIN_SECONDS;
@@ -28,10 +28,10 @@ pub(super) trait SaleWorkload: Debug + Send + Sized {
     /// Units of the next sale, and how many of them a customer may have.
     fn size(seed: &mut Seed) -> (u64, u64);
 
-    /// What a buyer who is free does next.
+    /// What a free buyer does next.
     fn next(&mut self, state: &mut SaleState<Self>, client: usize, now: Duration) -> Step;
 
-    /// Takes what is known in the end of what a buyer was at.
+    /// Takes the outcome of a buyer's request.
     fn on_reply(
         &mut self,
         state: &mut SaleState<Self>,
@@ -40,28 +40,28 @@ pub(super) trait SaleWorkload: Debug + Send + Sized {
         reply: &Reply,
     );
 
-    /// What a buyer who is free does once nothing new is begun.
+    /// What a free buyer does once nothing new is started.
     fn close(&mut self, _: &mut SaleState<Self>, _: usize) -> Step {
         Step::Done
     }
 
-    /// What the client at this place after the buyers does next; the first one is staff.
+    /// What a client after the buyers does next; the first of these is staff.
     fn next_staff(&mut self, state: &mut SaleState<Self>, _: usize, _: Duration) -> Step {
         let product = state.config.product.clone();
         state.open_sale((&product, false))
     }
 
-    /// What it was told.
+    /// Takes the outcome of its request.
     fn on_staff_reply(&mut self, state: &mut SaleState<Self>, _: usize, reply: &Reply) {
         state.sales.on_reply(reply);
     }
 
-    /// How many clients there are after staff.
+    /// How many clients there are besides buyers and staff.
     fn helpers(&self) -> usize {
         0
     }
 
-    /// Every product that was made and is judged.
+    /// Every product that was created and is judged.
     fn products(&self) -> Vec<String> {
         Vec::new()
     }
@@ -78,7 +78,7 @@ pub(super) struct SaleState<T: SaleWorkload> {
     pub(super) closing: bool,
 }
 
-/// One who buys.
+/// A client that buys.
 #[derive(Debug)]
 pub(super) struct Buyer<M> {
     pub(super) seed: Seed,
@@ -106,13 +106,13 @@ impl<T: SaleWorkload> SaleState<T> {
         }
     }
 
-    /// A sale of this product, if one is wanted; with it, whether the product is judged.
+    /// Opens a sale of this product, if one is needed; with it, whether the product is judged.
     pub(super) fn open_sale(&mut self, product: (&str, bool)) -> Step {
         self.sales.next(&mut self.keys, self.closing, product, T::size)
     }
 }
 
-/// A workload on a market.
+/// A workload with its state.
 #[derive(Debug)]
 pub(super) struct SaleDriver<T: SaleWorkload> {
     state: SaleState<T>,

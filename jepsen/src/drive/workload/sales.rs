@@ -1,11 +1,11 @@
-//! The shelf: the sales of a run, made by staff one after another whenever one is wanted.
+//! The sales of a run, opened by staff one after another whenever one is needed.
 
 use super::in_flight::{InFlight, RetryPolicy};
 use super::{IDLE, Keys, Route, Sale, Step, WorkloadConfig};
 use crate::record::invocation::{self, Invocation, NewSale, Reply};
 use crate::seed::Seed;
 
-/// Sales and who makes them.
+/// The sales, and the client that opens them.
 #[derive(Debug)]
 pub(super) struct Sales {
     staff: String,
@@ -17,7 +17,7 @@ pub(super) struct Sales {
     pub(super) all: Vec<Sale>,
 }
 
-/// The only client of a shelf.
+/// The only client that opens sales.
 const STAFF: usize = 0;
 
 impl Sales {
@@ -33,25 +33,25 @@ impl Sales {
         }
     }
 
-    /// The sale that is sold now.
+    /// The current sale.
     pub(super) fn current(&self) -> Option<&Sale> {
         self.all.last()
     }
 
-    /// A sale that was or is sold; mostly the current one.
+    /// A past or the current sale; mostly the current one.
     pub(super) fn any(&self, seed: &mut Seed) -> Option<&Sale> {
         let back = if seed.below(4) == 0 { seed.below(self.all.len() as u64) } else { 0 };
         self.all.iter().rev().nth(usize::try_from(back).unwrap_or(0))
     }
 
-    /// This sale is at its end; if it is the current one, another is wanted.
+    /// Reports that a sale is over; if it is the current one, another is needed.
     pub(super) fn ended(&mut self, sale: &Sale) {
         if self.all.last() == Some(sale) && self.making.all_done() {
             self.wanted = true;
         }
     }
 
-    /// What staff does next: a sale of (units, limit per customer) if one is wanted.
+    /// What staff does next: opens a sale of (units, limit per customer) if one is needed.
     pub(super) fn next(
         &mut self,
         keys: &mut Keys,
@@ -81,7 +81,7 @@ impl Sales {
         self.making.begin(STAFF, (invocation, limit), RetryPolicy::UntilKnown, Route::Home)
     }
 
-    /// What came of it; answers what was decided, once it is.
+    /// Takes the reply; returns the outcome once it is known.
     pub(super) fn on_reply(&mut self, reply: &Reply) -> Option<Reply> {
         let (limit, reply) = self.making.on_reply(STAFF, reply)?;
         match reply.text("sale") {

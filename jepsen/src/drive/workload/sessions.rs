@@ -1,5 +1,5 @@
-//! `sessions`: a client writes and reads what it wrote, here and there, linearizably or from what
-//! the node has applied with the revision it knows as `Min-Revision`.
+//! `sessions`: a client writes and reads its writes back on different nodes, with linearizable
+//! reads and with local reads that name the revision it knows as `Min-Revision`.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ pub(super) struct Memory {
     unpaid: Vec<OwnedOrder>,
     /// Oldest first.
     orders: Vec<OwnedOrder>,
-    /// The highest revision it was told, and the one before.
+    /// The highest revision it has seen, and the one before.
     revision: u64,
     before: u64,
-    /// Whether the last thing it did was a write.
+    /// Whether its last request was a write.
     wrote: bool,
 }
 
-/// What a buyer waits for.
+/// What a buyer is waiting for.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     Order { customer: Customer, sale: Sale },
@@ -120,7 +120,7 @@ impl SaleWorkload for Sessions {
             memory.before = std::mem::replace(&mut memory.revision, revision);
         }
         match (pending, reply) {
-            // The customer of a lost answer is retired.
+            // The customer of a lost response is retired.
             (Pending::Read | Pending::End, _) | (Pending::Order { .. }, Reply::Unknown) => {}
             (Pending::Order { customer, sale }, reply) => {
                 if reply.has_nothing_left() {

@@ -1,5 +1,5 @@
-//! Units are neither made nor lost: the invariants S1..S5, S9, S10 and S12 over every read and
-//! dump, counted from rows without the model.
+//! Units are neither made nor lost: checked over every read and every dump, from rows alone,
+//! without the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         }
     }
     if evidence.dumps.is_empty() {
-        finding.unsure("no node was dumped");
+        finding.unknown("no node was dumped");
     }
     let closed: BTreeSet<&str> = evidence
         .operations
@@ -33,9 +33,9 @@ pub fn check(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// S1. An account below none does not read as a number at all.
+/// Every unit is in exactly one account. A negative account would not parse as a number at all.
 fn adds_up(place: &str, read: &Accounts, at: Option<u64>, finding: &mut Finding) {
-    finding.look();
+    finding.count();
     if read.available + read.held + read.sold + read.scrapped != read.stocked {
         finding.wrong_at(at, format!("{place} does not add up: {read:?}"));
     }
@@ -48,7 +48,7 @@ fn check_dump(evidence: &Evidence, dump: &Dump, closed: &BTreeSet<&str>, finding
         dump.pools.iter().chain(products).map(|(id, accounts)| (id.as_str(), accounts)).collect();
     for (pool, accounts) in &pools {
         adds_up(&format!("{node}: {pool}"), accounts, None, finding);
-        // S12.
+        // A closed sale keeps nothing available.
         if closed.contains(pool) && accounts.available > 0 {
             finding.wrong(format!("{node}: {pool} is closed and has {accounts:?}"));
         }
@@ -58,11 +58,11 @@ fn check_dump(evidence: &Evidence, dump: &Dump, closed: &BTreeSet<&str>, finding
         rebuilt(evidence, node, ledger, &pools, finding);
         left_once(node, ledger, finding);
     } else {
-        finding.unsure(format!("{node} does not list its ledger"));
+        finding.unknown(format!("{node} does not list its ledger"));
     }
 }
 
-/// S3 and S4: what is held and sold is what the orders say; S10: what is sold was paid.
+/// Held and sold units are the ones in the orders, and what is sold was paid for.
 fn held_and_sold(dump: &Dump, finding: &mut Finding) {
     let node = &dump.node;
     let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
@@ -81,7 +81,7 @@ fn held_and_sold(dump: &Dump, finding: &mut Finding) {
         }
     }
     for (pool, accounts) in &dump.pools {
-        finding.look();
+        finding.count();
         let (held, sold) = sums.get(pool.as_str()).copied().unwrap_or_default();
         if (accounts.held, accounts.sold) != (held, sold) {
             finding.wrong(format!(
@@ -91,7 +91,7 @@ fn held_and_sold(dump: &Dump, finding: &mut Finding) {
     }
 }
 
-/// S2: the accounts are what the ledger sums up to, and never were below none on the way.
+/// The accounts are the sums of the ledger, and no account went negative on the way.
 fn rebuilt(
     evidence: &Evidence,
     node: &str,
@@ -111,13 +111,13 @@ fn rebuilt(
         if *from < 0 && row.from != "outside" {
             let (pool, account, revision) = (&row.pool, &row.from, row.revision);
             let what = format!("{node}: {account} of {pool} is {from} at revision {revision}");
-            // Rows are in the order of their revisions: no later one is the first error.
+            // Rows are sorted by revision, so only the first one found is the first error.
             finding.wrong_at(first.then(|| evidence.asked_at(revision)).flatten(), what);
             first = false;
         }
     }
     for (pool, accounts) in pools {
-        finding.look();
+        finding.count();
         let sum = |account| sums.get(&(*pool, account)).copied().unwrap_or(0);
         let given = [
             ("available", accounts.available),
@@ -136,11 +136,12 @@ fn rebuilt(
     }
 }
 
-/// S9: an order takes its units once and gives them back at most once.
+/// An order takes its units once and gives them back at most once.
 fn left_once(node: &str, ledger: &[LedgerRow], finding: &mut Finding) {
     let mut moved: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for row in ledger {
-        // What a closed sale hands back names the order it came from, and is not the order's.
+        // Units that a closed sale hands back carry the order they came from, but no longer belong
+        // to it.
         let handed_back = row.from == "available" && row.to == "outside";
         if let (Some(order), false) = (&row.order, handed_back) {
             *moved.entry((order, &row.pool, &row.from)).or_default() += 1;

@@ -1,4 +1,4 @@
-//! Every answer is one the contract allows; the client marks those that are not.
+//! Every response is one that the contract allows. The recorder marks those that are not.
 
 use super::{Evidence, Finding};
 use crate::record::classify::BREACH;
@@ -8,7 +8,7 @@ use crate::record::history::End;
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("contract");
     for attempt in &evidence.history.attempts {
-        finding.look();
+        finding.count();
         if let End::Info { value } = &attempt.end
             && let Some(breach) = value.get(BREACH)
         {

@@ -1,5 +1,5 @@
-//! Same state everywhere: nodes at one revision have one hash and show the same rows; what they
-//! leave on disk has the hash they told, and its rows keep every invariant.
+//! All nodes hold the same state: nodes at one revision report the same hash and the same rows, and
+//! the files they leave behind have that hash and keep every invariant.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ pub fn check(evidence: &Evidence) -> Finding {
     for (revision, dumps) in &by_revision {
         let Some((first, others)) = dumps.split_first() else { continue };
         for other in others {
-            finding.look();
+            finding.count();
             compare(*revision, first, other, &mut finding);
         }
     }
     let hashed = evidence.dumps.iter().filter(|dump| dump.hash.is_some()).count();
     if hashed < evidence.metadata.nodes || by_revision.len() > 1 {
-        finding.unsure(format!(
-            "{hashed} of {} nodes told a hash, at {} revisions",
+        finding.unknown(format!(
+            "{hashed} of {} nodes reported a hash, at {} revisions",
             evidence.metadata.nodes,
             by_revision.len()
         ));
@@ -33,7 +33,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// The files of the stopped nodes against each other and against what the nodes told.
+/// Compares the files of the stopped nodes with each other and with the reported hashes.
 fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     let online = evidence.dumps.iter().filter_map(|dump| {
         Some((dump.revision, (format!("{} online", dump.node), dump.hash.clone()?)))
@@ -42,7 +42,7 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     for inspected in &evidence.inspected {
         let node = &inspected.node;
         if is_spoilt(evidence, node) {
-            finding.tell(format!("{node} was given corrupt files: not compared"));
+            finding.note(format!("{node} was given corrupt files, so it is not compared"));
             continue;
         }
         if let Some(why) = &inspected.wrong {
@@ -52,13 +52,13 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
             (inspected.revision, &inspected.stored, &inspected.recomputed)
         else {
             let why = inspected.unread.as_deref().unwrap_or("no hash");
-            finding.unsure(format!("{node} on disk: {why}"));
+            finding.unknown(format!("{node} on disk: {why}"));
             continue;
         };
-        finding.look();
+        finding.count();
         if stored != recomputed {
             finding.wrong(format!(
-                "revision {revision}: {node} keeps hash {stored}, its rows have {recomputed}"
+                "revision {revision}: {node} stores the hash {stored}, but its rows have {recomputed}"
             ));
         }
         let own = (format!("{node} on disk"), recomputed.clone());
@@ -71,15 +71,15 @@ fn on_disk(evidence: &Evidence, finding: &mut Finding) {
     }
     let is_live = !evidence.metadata.binary.is_empty();
     if is_live && evidence.inspected.len() < evidence.metadata.nodes {
-        finding.unsure(format!(
-            "{} of {} data directories were looked at after the stop",
+        finding.unknown(format!(
+            "{} of {} data directories were inspected after the stop",
             evidence.inspected.len(),
             evidence.metadata.nodes
         ));
     }
 }
 
-/// Whether the nemesis spoilt the files that this node has now.
+/// Whether the nemesis damaged the files that this node has now.
 fn is_spoilt(evidence: &Evidence, node: &str) -> bool {
     injected(&evidence.history.faults)
         .any(|fault| fault.is(&["flip"]) && fault.is_on(node) && !fault.ended_in_a_replacement())

@@ -1,8 +1,8 @@
-//! What took effect, told by the final dumps: the revision of every order and of its end.
+//! What took effect, according to the final dumps: the revision of every order and of its end.
 //!
-//! A write whose answer was lost gets its revision from here, or is dropped when no node shows a
-//! trace of it. Rows are matched to requests by customer, sale and quantity; a customer of a lost
-//! answer never orders again, so the match is not a guess.
+//! A write whose response was lost gets its revision from here, or is dropped when no node shows a
+//! trace of it. Rows are matched to requests by customer, sale and quantity. A customer whose
+//! response was lost never orders again, so the match is unambiguous.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,25 +11,25 @@ use crate::judge::model::stock::{Answer, Call};
 use crate::judge::operation::{Ended, Operation};
 use crate::record::dump::{Dump, EventRow, LedgerRow, OrderRow};
 
-/// What the dumps show beyond the answers.
+/// What the dumps show beyond the responses.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Effects {
     /// Every order of every node, as the most advanced node shows it.
     pub orders: BTreeMap<String, OrderRow>,
     /// Every order event of every node; `None` when no node could list them.
     pub events: Option<BTreeSet<EventRow>>,
-    /// Lost answers that took effect.
+    /// Writes that took effect although their response was lost.
     pub resolved: Vec<Resolved>,
     /// Orders that no request explains.
-    pub orphans: Vec<OrderRow>,
-    /// Events of orders that somebody must have asked for and no request explains.
-    pub unasked: Vec<EventRow>,
+    pub unexplained_orders: Vec<OrderRow>,
+    /// Order events that need a request, and that no request explains.
+    pub unexplained_events: Vec<EventRow>,
     /// Every movement of units of every node; `None` when no node could list them.
     pub ledger: Option<BTreeSet<LedgerRow>>,
 }
 
 impl Effects {
-    /// Matches what nodes show to what clients asked.
+    /// Matches the rows of the dumps to the requests of the clients.
     pub fn of(operations: &[Operation], dumps: &[Dump]) -> Self {
         let mut effects = Self::default();
         let mut by_revision: Vec<&Dump> = dumps.iter().collect();
@@ -84,12 +84,13 @@ impl Effects {
                         pay_by: pay_by.remove(row.id.as_str()),
                     },
                 }),
-                None => self.orphans.push(row.clone()),
+                None => self.unexplained_orders.push(row.clone()),
             }
         }
     }
 
-    /// What became of orders: a lost answer is explained by the event of the status it asked for.
+    /// What became of the orders: a lost response is explained by an event with the status it asked
+    /// for.
     fn resolve_ends(&mut self, operations: &[Operation]) {
         let Some(events) = &self.events else { return };
         let mut answered: BTreeSet<(u64, &str)> = BTreeSet::new();
@@ -109,7 +110,7 @@ impl Effects {
         }
         for event in events {
             let word = event.name.strip_prefix("order.").unwrap_or_default();
-            if !ASKED_FOR.contains(&word)
+            if !REQUESTED.contains(&word)
                 || answered.contains(&(event.revision, event.order.as_str()))
             {
                 continue;
@@ -120,19 +121,19 @@ impl Effects {
                     revision: event.revision,
                     answer: Answer::Status(word.into()),
                 }),
-                None => self.unasked.push(event.clone()),
+                None => self.unexplained_events.push(event.clone()),
             }
         }
     }
 }
 
-/// Statuses that an order enters by a request. Timers that move a parcel on take a day: no run is
-/// that long.
-const ASKED_FOR: [&str; 6] =
+/// Statuses that an order enters only by request. The timers that move a parcel on take a day,
+/// which is longer than any run.
+const REQUESTED: [&str; 6] =
     ["paid", "canceled", "shipping", "delivered", "return_requested", "returned"];
 
-/// Units of one sale revision by revision: how many there were to sell, and how many of them were
-/// held or sold, counted from orders, events and corrections, not from accounts.
+/// The units of one sale, revision by revision: how many there were, and how many of them were held
+/// or sold. Counted from orders, events and corrections, not from accounts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnitsTaken {
     /// The units it was created with.
@@ -142,14 +143,14 @@ pub struct UnitsTaken {
 }
 
 impl UnitsTaken {
-    /// Units, and how many of them were taken, right before `revision` was decided.
+    /// The units, and how many of them were taken, just before `revision` was decided.
     pub fn before(&self, revision: u64) -> (u64, u64) {
         let at = self.steps.partition_point(|(step, ..)| *step < revision);
         let last = at.checked_sub(1).and_then(|last| self.steps.get(last));
         last.map_or((self.first, 0), |(_, units, taken)| (*units, *taken))
     }
 
-    /// The first revision at which more was taken than there was: (revision, units, taken).
+    /// The first revision at which more units were taken than existed: (revision, units, taken).
     pub fn overdrawn(&self) -> Option<(u64, u64, u64)> {
         self.steps.iter().copied().find(|(_, units, taken)| taken > units)
     }
@@ -158,8 +159,8 @@ impl UnitsTaken {
 /// (units, taken) that a revision adds.
 type Delta = (i64, i64);
 
-/// Counts every sale whose creation was acknowledged; the second list names sales with orders of
-/// which no node tells when they gave their units back.
+/// Counts every sale whose creation was acknowledged. The second list names sales whose orders
+/// released units at a time that no node shows.
 pub fn taken(
     operations: &[Operation],
     effects: &Effects,
@@ -174,7 +175,7 @@ pub fn taken(
         else {
             continue;
         };
-        // A ledger tells the first units too.
+        // A ledger includes the initial units.
         let first = if supplied.contains(sale.as_str()) { 0 } else { *units };
         let mut sum: Delta = (i64::try_from(first).unwrap_or(i64::MAX), 0);
         let steps = deltas.remove(sale.as_str()).unwrap_or_default();
@@ -220,7 +221,7 @@ fn count_orders<'a>(
     untold
 }
 
-/// Units that came, went or were written off; answers the pools with such rows.
+/// Counts units added, removed or written off; returns the pools with such rows.
 fn count_supply<'a>(
     effects: &'a Effects,
     deltas: &mut BTreeMap<&'a str, BTreeMap<u64, Delta>>,

@@ -1,11 +1,11 @@
-//! What the nemesis did to a node, from its begin to its end.
+//! What the nemesis did to a node, from start to end.
 
 use serde_json::Value;
 
 use crate::record::history::Event;
 
-/// A log line may be older than the words of the nemesis by this much, which speaks when it is
-/// done; and what a fault left behind may show so much later.
+/// A log line may be this much older than the event of its fault, which is written when the fault
+/// has been injected, and the consequences may show up this much later.
 const SLACK_NS: u64 = 5_000_000_000;
 
 /// A fault that was carried out.
@@ -14,7 +14,7 @@ pub(super) struct Injected<'e> {
     end: Option<&'e Event>,
 }
 
-/// All of them; those that were left out are none.
+/// All of them, except those that were skipped.
 pub(super) fn injected(faults: &[Event]) -> impl Iterator<Item = Injected<'_>> {
     let begins = |fault: &&Event| {
         fault.value.get("left_out").is_none()
@@ -32,13 +32,13 @@ pub(super) fn injected(faults: &[Event]) -> impl Iterator<Item = Injected<'_>> {
 }
 
 impl Injected<'_> {
-    /// Whether its name or mode has one of these words.
+    /// Whether its name or mode contains one of these words.
     pub(super) fn is(&self, words: &[&str]) -> bool {
         let mode = self.begin.value.get("mode").and_then(Value::as_str).unwrap_or_default();
         words.iter().any(|word| self.begin.f.contains(word) || mode.contains(word))
     }
 
-    /// Whether this node bore it.
+    /// Whether it hit this node.
     pub(super) fn is_on(&self, node: &str) -> bool {
         let value = &self.begin.value;
         let nodes = value.get("nodes").and_then(Value::as_array);
@@ -46,13 +46,13 @@ impl Injected<'_> {
             || nodes.is_some_and(|nodes| nodes.iter().any(|one| one == node))
     }
 
-    /// Whether it may show at this instant, in ns since the run began.
+    /// Whether its consequences may show at this time, in nanoseconds since the run began.
     pub(super) fn shows_at(&self, at: u64) -> bool {
         self.begin.t <= at.saturating_add(SLACK_NS)
             && self.end.is_none_or(|end| at <= end.t.saturating_add(SLACK_NS))
     }
 
-    /// Whether its node ended it as another member, with an empty directory.
+    /// Whether its node came back as a new member with an empty directory.
     pub(super) fn ended_in_a_replacement(&self) -> bool {
         let replaced = self.end.and_then(|end| end.value.get("seen")?.get("replaced"));
         replaced.is_some_and(|replaced| *replaced == true)

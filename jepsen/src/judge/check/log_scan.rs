@@ -1,6 +1,6 @@
-//! No node says what no healthy node says: a panic, a broken invariant, corrupt data.
+//! No node logs what a healthy node never logs: a panic, a broken invariant, corrupt data.
 //!
-//! A fault of that kind that the nemesis put on that node is let off: a node that was given a
+//! A line is allowed if the nemesis injected a fault of that kind into that node: a node with a
 //! flipped bit should say that its file is corrupt.
 
 use super::injected::{Injected, injected};
@@ -10,13 +10,13 @@ use crate::record::node_log::{Line, SHOWN_CHARS};
 /// Judges the run.
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("log_scan");
-    finding.looked_at = evidence.logs.lines;
-    let mut let_off = 0_u64;
+    finding.checked = evidence.logs.lines;
+    let mut explained_lines = 0_u64;
     for line in &evidence.logs.alarms {
         let at = line.at_ms.and_then(|ms| evidence.metadata.since_start(ms));
         let explained = injected(&evidence.history.faults).any(|fault| explains(&fault, line, at));
         if explained {
-            let_off += 1;
+            explained_lines += 1;
         } else {
             let text: String = line.text.chars().take(SHOWN_CHARS).collect();
             let note = format!("{} line {}: {text}", line.node, line.number);
@@ -26,18 +26,18 @@ pub fn check(evidence: &Evidence) -> Finding {
             }
         }
     }
-    // A simulation has no logs of its own.
+    // A simulation has no log files.
     let is_live = !evidence.metadata.binary.is_empty();
     if is_live && evidence.logs.logs == 0 {
-        finding.unsure("the run has no node logs");
+        finding.unknown("the run has no node logs");
     }
-    if let_off > 0 {
-        finding.tell(format!("{let_off} lines tell of faults that were injected"));
+    if explained_lines > 0 {
+        finding.note(format!("{explained_lines} lines are explained by injected faults"));
     }
     finding
 }
 
-/// Whether the nemesis asked for it, on this node and just then.
+/// Whether the nemesis caused this line, on this node and at this time.
 fn explains(fault: &Injected<'_>, line: &Line, at: Option<u64>) -> bool {
     let text = line.text.to_ascii_lowercase();
     let words: &[&str] = if text.contains("bug: failpoint") || text.contains("panic") {

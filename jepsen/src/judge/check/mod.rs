@@ -1,7 +1,7 @@
-//! The judges: pure functions of a run directory, and the verdict made of theirs.
+//! The checkers, and the verdict on a run.
 //!
-//! False beats unknown beats true. A run that did not exercise what it claims is unknown, never a
-//! silent pass.
+//! Every checker is a pure function of a run directory. False beats unknown beats true. A run that
+//! did not exercise what it claims to test is unknown, never silently true.
 
 pub mod conservation;
 pub mod contract;
@@ -41,76 +41,77 @@ use product_edits::ProductEdits;
 /// An early refusal may be this much older than its call: 200 ms, in nanoseconds.
 pub const EARLY_AGE_NS: u64 = 200_000_000;
 
-/// How many findings of one checker are written out; the rest is counted.
+/// How many notes of one checker are kept. Further ones are counted, not shown.
 const NOTES_MAX: usize = 10;
 
-/// What may be said; the greater beats the smaller.
+/// A verdict; the greater one wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Nothing was found against it.
+    /// Nothing wrong was found.
     True,
-    /// Not enough was seen to tell.
+    /// Not enough was seen to decide.
     Unknown,
-    /// It was seen to be wrong.
+    /// Something wrong was seen.
     False,
 }
 
-/// What a checker found.
+/// The result of one checker.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// The checker.
     pub checker: String,
-    /// Its word.
+    /// Its verdict.
     pub verdict: Verdict,
-    /// What it looked at.
-    pub looked_at: u64,
-    /// What it found, the first ten.
+    /// How many things it checked.
+    #[serde(rename = "looked_at")]
+    pub checked: u64,
+    /// What it found; the first ten notes.
     pub notes: Vec<String>,
-    /// When the first wrong thing was asked, in ns of the history, where that is known.
+    /// When the first wrong thing was requested, in nanoseconds since the run began, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<u64>,
 }
 
 impl Finding {
-    /// A finding that starts as true.
+    /// A finding without any notes: true.
     pub fn new(checker: &str) -> Self {
         Self {
             checker: checker.into(),
             verdict: Verdict::True,
-            looked_at: 0,
+            checked: 0,
             notes: Vec::new(),
             first_at: None,
         }
     }
 
-    /// One more was looked at.
-    pub fn look(&mut self) {
-        self.looked_at += 1;
+    /// Counts one more thing as checked.
+    pub fn count(&mut self) {
+        self.checked += 1;
     }
 
     /// Something is wrong.
     pub fn wrong(&mut self, note: impl Into<String>) {
-        self.note(Verdict::False, note.into());
+        self.add(Verdict::False, note.into());
     }
 
-    /// Something that was asked at this time, if that is known, is wrong.
+    /// Something is wrong with a request made at this time, if the time is known.
     pub fn wrong_at(&mut self, at: impl Into<Option<u64>>, note: impl Into<String>) {
         self.first_at = self.first_at.into_iter().chain(at.into()).min();
         self.wrong(note);
     }
 
-    /// Something worth knowing that is neither.
-    pub fn tell(&mut self, note: impl Into<String>) {
-        self.note(Verdict::True, note.into());
+    /// Something worth knowing that does not change the verdict.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.add(Verdict::True, note.into());
     }
 
-    /// Something could not be told.
-    pub fn unsure(&mut self, note: impl Into<String>) {
-        self.note(Verdict::Unknown, note.into());
+    /// Something could not be decided.
+    pub fn unknown(&mut self, note: impl Into<String>) {
+        self.add(Verdict::Unknown, note.into());
     }
 
-    fn note(&mut self, verdict: Verdict, note: String) {
+    fn add(&mut self, verdict: Verdict, note: String) {
         self.verdict = self.verdict.max(verdict);
         if self.notes.len() < NOTES_MAX {
             self.notes.push(note);
@@ -118,45 +119,45 @@ impl Finding {
     }
 }
 
-/// All that is known about a run.
+/// Everything that is known about a run.
 #[derive(Debug)]
 pub struct Evidence {
-    /// What was meant.
+    /// How the run was set up.
     pub metadata: RunMetadata,
-    /// What the clients saw, line by line.
+    /// What the clients saw, request by request.
     pub history: History,
-    /// What it says about stock, collapsed by key.
+    /// The stock operations in it, with attempts merged by key.
     pub operations: Vec<Operation>,
-    /// What it says about products.
+    /// The product operations in it.
     pub edits: ProductEdits,
-    /// What the nodes showed afterwards.
+    /// What the nodes showed at the end.
     pub dumps: Vec<Dump>,
     /// What took effect, according to the dumps.
     pub effects: Effects,
-    /// What the nodes logged and should not have.
+    /// Log lines that should not be there.
     pub logs: Scan,
-    /// What the stopped nodes left on disk.
+    /// What `firstcome inspect` said of the files of the stopped nodes.
     pub inspected: Vec<Inspected>,
 }
 
-/// The verdict over a run, with its reasons.
+/// The verdict on a run, with the findings behind it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Judgement {
-    /// The worst of all.
+    /// The worst of all findings.
     pub verdict: Verdict,
-    /// One each.
+    /// One finding per checker.
     pub findings: Vec<Finding>,
 }
 
 impl Evidence {
-    /// When what took effect at this revision was first asked, if its answer came.
+    /// When the write that was decided at this revision was requested, if its response arrived.
     fn asked_at(&self, revision: u64) -> Option<u64> {
         let mut writes = self.operations.iter().filter(|o| !o.early && !o.call.is_read());
         let asked = |operation: &Operation| operation.decided().map(|(rev, _)| rev);
         writes.find(|operation| asked(operation) == Some(revision)).map(|write| write.called)
     }
 
-    /// Reads a run directory; a file that cannot be read is a failure of the harness.
+    /// Reads a run directory. A file that cannot be read is a failure of the harness.
     pub fn read(dir: &Path) -> anyhow::Result<Self> {
         let place = dir.join("test.json");
         let description = std::fs::read_to_string(&place).with_context(|| {
@@ -178,7 +179,7 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// Puts together what was meant, seen and shown; of logs and files nothing is known.
+    /// Puts evidence together from its parts, without logs and inspected files.
     pub fn of(metadata: RunMetadata, history: History, dumps: Vec<Dump>) -> anyhow::Result<Self> {
         for attempt in &history.attempts {
             let (f, asked) = (&attempt.f, &attempt.asked);
@@ -198,11 +199,11 @@ impl Evidence {
 /// One checker.
 #[derive(Clone, Copy, Debug)]
 pub struct Checker {
-    /// Its name in reports and regressions.
+    /// Its name in reports and in the regression corpus.
     pub name: &'static str,
-    /// Whether it has something to say about such a run.
+    /// Whether it applies to such a run.
     pub applies: fn(&RunMetadata) -> bool,
-    /// Its function.
+    /// The checker itself.
     pub check: fn(&Evidence) -> Finding,
 }
 
@@ -210,22 +211,22 @@ const fn always(_: &RunMetadata) -> bool {
     true
 }
 
-/// Runs whose clients buy: their rows are orders and sales.
+/// Runs with orders and sales.
 fn sells(test: &RunMetadata) -> bool {
     test.workload != "register"
 }
 
-/// Runs with sales or products that can be searched one at a time: not those whose holds end.
+/// Runs with sales or products that can be searched one at a time: not those whose holds expire.
 fn searches(test: &RunMetadata) -> bool {
     !matches!(test.workload.as_str(), "conservation" | "deadline")
 }
 
-/// Runs whose clients list what they added.
+/// Runs whose clients list the orders they added.
 fn lists(test: &RunMetadata) -> bool {
     matches!(test.workload.as_str(), "order_set" | "cold_start")
 }
 
-/// Runs with reads that name the revision they want.
+/// Runs with reads that name a minimum revision.
 fn reads_since(test: &RunMetadata) -> bool {
     test.workload == "sessions"
 }
@@ -261,7 +262,7 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     let findings: Vec<Finding> = asked.map(|checker| (checker.check)(evidence)).collect();
     let verdict = findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Unknown);
     let mut judgement = Judgement { verdict, findings };
-    wgl::tell_label_from_result(&mut judgement);
+    wgl::explain_false_witness(&mut judgement);
     judgement
 }
 
@@ -273,10 +274,10 @@ mod tests {
     fn false_beats_unknown_beats_true() {
         let mut finding = Finding::new("x");
         assert_eq!(finding.verdict, Verdict::True);
-        finding.unsure("a");
+        finding.unknown("a");
         assert_eq!(finding.verdict, Verdict::Unknown);
         finding.wrong("b");
-        finding.unsure("c");
+        finding.unknown("c");
         assert_eq!(finding.verdict, Verdict::False);
     }
 
@@ -284,12 +285,12 @@ mod tests {
     fn a_finding_counts_everything_and_writes_out_ten() {
         let mut finding = Finding::new("x");
         for at in [7, 5, 6] {
-            finding.look();
+            finding.count();
             finding.wrong_at(at, "one");
         }
-        assert_eq!((finding.looked_at, finding.first_at), (3, Some(5)));
+        assert_eq!((finding.checked, finding.first_at), (3, Some(5)));
         for _ in 0..NOTES_MAX {
-            finding.tell("another");
+            finding.note("another");
         }
         assert_eq!(finding.notes.len(), NOTES_MAX);
     }

@@ -1,4 +1,4 @@
-//! Exactly once: one key has one effect and one answer, and a `fail` has none.
+//! Exactly once: one key has one effect and one answer, and a `fail` has no effect.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub fn check(evidence: &Evidence) -> Finding {
             by_key.entry(key).or_default().push(attempt);
         }
     }
-    finding.looked_at = by_key.len() as u64;
+    finding.checked = by_key.len() as u64;
     for (key, attempts) in &by_key {
         one_answer(key, attempts, &mut finding);
     }
@@ -53,11 +53,12 @@ fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
     refused_as_used(key, attempts, finding);
     let Some((given, at, answer, _)) = first else { return };
     if decided_now > 1 {
-        finding.wrong(format!("{key}: {decided_now} answers say that they were the first"));
+        finding.wrong(format!("{key}: {decided_now} answers claim to be the first"));
     }
     for attempt in attempts {
         if is_reuse(attempt) && attempt.asked == given.asked {
-            finding.wrong(format!("{key}: answered {answer}, and refused as used otherwise"));
+            finding
+                .wrong(format!("{key}: answered {answer}, and refused as used with another body"));
         }
         let early = matches!(attempt.end, End::Ok { early: true, .. });
         if early && attempt.called > at.saturating_add(EARLY_AGE_NS) {
@@ -66,8 +67,8 @@ fn one_answer(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
     }
 }
 
-/// Who is told that a key was used otherwise is right if somebody may have used it otherwise by then,
-/// whether or not that was answered.
+/// A key may be refused as used with another body only if somebody may have used it so by then,
+/// answered or not.
 fn refused_as_used(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
     for refused in attempts.iter().filter(|attempt| is_reuse(attempt)) {
         let used_otherwise = attempts.iter().any(|other| {
@@ -77,13 +78,13 @@ fn refused_as_used(key: &str, attempts: &[&Attempt], finding: &mut Finding) {
             is_other && is_before && !matches!(other.end, End::Fail) && !is_reuse(other)
         });
         if !used_otherwise {
-            let note = format!("{key}: refused as used otherwise, but nobody used it otherwise");
+            let note = format!("{key}: refused as used with another body, but nobody used it so");
             finding.wrong_at(refused.called, note);
         }
     }
 }
 
-/// Two keys never share an order.
+/// No order answers two different keys.
 fn one_order_each(operations: &[Operation], finding: &mut Finding) {
     let mut seen: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     for operation in operations {
@@ -95,7 +96,7 @@ fn one_order_each(operations: &[Operation], finding: &mut Finding) {
     }
 }
 
-/// Once is not never: an order that was answered is shown in the end.
+/// Once is not never: an order that was acknowledged is shown at the end.
 fn nothing_lost(evidence: &Evidence, finding: &mut Finding) {
     if evidence.dumps.is_empty() {
         return;
@@ -105,22 +106,22 @@ fn nothing_lost(evidence: &Evidence, finding: &mut Finding) {
             && !evidence.effects.orders.contains_key(order)
         {
             let key = operation.key.as_deref().unwrap_or("an order without a key");
-            let note = format!("{key}: answered {order}, which no node shows in the end");
+            let note = format!("{key}: acknowledged {order}, which no node shows at the end");
             finding.wrong_at(operation.called, note);
         }
     }
 }
 
-/// Whatever happened was asked for, by a request that was not told `executed: "no"`.
+/// Everything that happened was requested, and not by a request that was told `executed: "no"`.
 fn nothing_unasked(evidence: &Evidence, finding: &mut Finding) {
-    for row in &evidence.effects.orphans {
+    for row in &evidence.effects.unexplained_orders {
         let denied = denied(&evidence.operations, |operation| {
             operation.pool.as_ref() == Some(&row.pool)
                 && matches!(&operation.call, Call::Order { customer, .. } if *customer == row.customer)
         });
         finding.wrong(format!("{} of {} on {}: {denied}", row.id, row.customer, row.pool));
     }
-    for event in &evidence.effects.unasked {
+    for event in &evidence.effects.unexplained_events {
         let denied = denied(&evidence.operations, |operation| {
             operation.call.order() == Some(&event.order) && !operation.call.is_read()
         });
@@ -129,7 +130,7 @@ fn nothing_unasked(evidence: &Evidence, finding: &mut Finding) {
             event.name, event.order, event.revision
         ));
     }
-    for (product, version) in &evidence.edits.orphans {
+    for (product, version) in &evidence.edits.unexplained_versions {
         finding.wrong(format!("nobody made version {version} of {product}"));
     }
 }
@@ -137,8 +138,8 @@ fn nothing_unasked(evidence: &Evidence, finding: &mut Finding) {
 fn denied(operations: &[Operation], about: impl Fn(&Operation) -> bool) -> &'static str {
     let told_no = operations.iter().any(|o| o.ended == Ended::Never && about(o));
     if told_no {
-        "a request answered `executed: no` took effect"
+        "a request that was answered with `executed: no` took effect"
     } else {
-        "no request of its own explains it, so one took effect twice or nobody asked"
+        "no request explains it, so one took effect twice or nobody sent one"
     }
 }

@@ -1,4 +1,4 @@
-//! No oversell (S1, S5, S6): counted from reads and dumps, without the model.
+//! Nothing is oversold: counted from reads and dumps, without the model.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::judge::operation::Ended;
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("oversell");
     if evidence.dumps.is_empty() {
-        finding.unsure("no node was dumped");
+        finding.unknown("no node was dumped");
         return finding;
     }
     let (taken, untold) = effects::taken(&evidence.operations, &evidence.effects);
     for (sale, taken) in &taken {
-        finding.look();
+        finding.count();
         if let Some((revision, units, sum)) = taken.overdrawn()
             && !untold.contains(sale)
         {
@@ -24,7 +24,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         }
     }
     for sale in &untold {
-        finding.unsure(format!("{sale}: no node tells when all of its units came back"));
+        finding.unknown(format!("{sale}: no node shows when all of its units were released"));
     }
     for operation in &evidence.operations {
         if let Ended::Decided { rev, answer: Answer::Stock(read), .. } = &operation.ended {
@@ -42,7 +42,7 @@ pub fn check(evidence: &Evidence) -> Finding {
 }
 
 fn balanced(sale: &str, read: &Accounts, at: Option<u64>, place: &str, finding: &mut Finding) {
-    finding.look();
+    finding.count();
     let sum = read.available + read.held + read.sold + read.scrapped;
     if read.held + read.sold + read.scrapped > read.stocked {
         finding.wrong_at(at, format!("{place}: {sale} is oversold: {read:?}"));
@@ -51,7 +51,7 @@ fn balanced(sale: &str, read: &Accounts, at: Option<u64>, place: &str, finding: 
     }
 }
 
-/// No customer ends with more of a sale than its limit.
+/// No customer ends up with more units of a sale than its limit.
 fn limits(evidence: &Evidence, finding: &mut Finding) {
     let mut limits: BTreeMap<&str, u64> = BTreeMap::new();
     for operation in &evidence.operations {
@@ -67,7 +67,7 @@ fn limits(evidence: &Evidence, finding: &mut Finding) {
     }
     for ((sale, customer), units) in used {
         if limits.get(sale).is_some_and(|limit| units > *limit) {
-            finding.wrong(format!("{customer} has {units} units of {sale}, over its limit"));
+            finding.wrong(format!("{customer} has {units} units of {sale}, more than its limit"));
         }
     }
 }

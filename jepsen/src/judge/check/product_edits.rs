@@ -1,8 +1,9 @@
-//! Edits of products: who asked for which version, and which lost answers made one.
+//! Changes of products: who asked for which version, and which lost responses made one.
 //!
-//! A price is changed from the version that was seen, so a version has one author. The events tell
-//! at which revision each version was made; reads and dumps tell its price, and no two edits of a
-//! run ask for the same one. So a lost answer made a version if nobody else did and the price fits.
+//! A price is changed from a version that was seen, so every version has one author. Events give
+//! the revision that made each version; reads and dumps give its price, and no two requests of a
+//! run ask for the same price. So a lost response made a version if nobody else did and the price
+//! matches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,36 +16,36 @@ use crate::record::history::History;
 /// What was asked of products, and what became of it.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct ProductEdits {
-    /// By the time they were first asked.
+    /// By the time they were first requested.
     pub operations: Vec<Operation<Call, Answer>>,
-    /// Lost answers that took effect.
+    /// Changes that took effect although their response was lost.
     pub resolved: Vec<Resolved<Answer>>,
     /// Versions that no request explains: (product, version).
-    pub orphans: Vec<(String, u64)>,
+    pub unexplained_versions: Vec<(String, u64)>,
 }
 
-/// What answers and dumps say, by product and version.
+/// What responses and dumps say, by product and version.
 struct Known<'a> {
-    /// Versions with an acknowledged author.
+    /// Versions whose author is known from a response.
     authored: BTreeSet<(&'a str, u64)>,
     /// The prices that were seen.
     prices: BTreeMap<(&'a str, u64), u64>,
 }
 
 impl ProductEdits {
-    /// Reads a history and matches what nodes show to it.
+    /// Reads a history and matches the dumps to it.
     pub fn of(history: &History, dumps: &[Dump]) -> anyhow::Result<Self> {
         let operations = operation::collapse::<Model>(history)?;
-        let mut edits = Self { operations, resolved: Vec::new(), orphans: Vec::new() };
+        let mut edits = Self { operations, resolved: Vec::new(), unexplained_versions: Vec::new() };
         edits.resolve(dumps);
         Ok(edits)
     }
 
     fn resolve(&mut self, dumps: &[Dump]) {
         let Known { authored, prices } = self.known(dumps);
-        let (mut resolved, mut orphans) = (Vec::new(), Vec::new());
+        let (mut resolved, mut unexplained_versions) = (Vec::new(), Vec::new());
         for (product, made) in versions(dumps) {
-            // Products of others, and ours as long as nobody was told their id, are not judged.
+            // Other products, and our own while nobody knows their id, are not judged.
             if !authored.contains(&(product, 1)) {
                 continue;
             }
@@ -66,12 +67,12 @@ impl ProductEdits {
                         let answer = Answer::Value { price, version };
                         resolved.push(Resolved { operation, revision, answer });
                     }
-                    None => orphans.push((product.to_owned(), version)),
+                    None => unexplained_versions.push((product.to_owned(), version)),
                 }
             }
         }
         self.resolved = resolved;
-        self.orphans = orphans;
+        self.unexplained_versions = unexplained_versions;
     }
 
     fn known<'a>(&'a self, dumps: &'a [Dump]) -> Known<'a> {
@@ -101,7 +102,7 @@ impl ProductEdits {
     }
 }
 
-/// The revisions that made the versions of each product, first to last.
+/// The revisions that made the versions of each product, oldest first.
 fn versions(dumps: &[Dump]) -> BTreeMap<&str, BTreeSet<u64>> {
     let mut versions: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     for edit in dumps.iter().flat_map(|dump| &dump.edits) {

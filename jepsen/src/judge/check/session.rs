@@ -1,8 +1,8 @@
-//! Sessions: one process sees what it did, never less than it saw, and what it asks for by
-//! `Min-Revision`.
+//! Sessions: a process sees its own writes, never goes back in time, and gets at least the
+//! `Min-Revision` it asks for.
 //!
-//! A process is a session. Its revision is the highest that it was told. Replays and early refusals
-//! are left out: they are allowed to carry an older one.
+//! A process is a session. Its revision is the highest one it was told. Replays and early refusals
+//! are left out, because they may carry an older revision.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,13 @@ use crate::record::invocation::MIN_REVISION;
 #[derive(Default)]
 struct Session<'a> {
     revision: u64,
-    /// How far it brought each of its orders.
+    /// The furthest known status of each of its orders.
     orders: BTreeMap<&'a str, usize>,
 }
 
-/// The way of an order; a read may not show it further back than its own session brought it.
-const WAY: [&str; 8] = [
+/// The statuses of an order in sequence. A read must not show an earlier one than its own session
+/// reached.
+const STATUS_ORDER: [&str; 8] = [
     "payment_pending",
     "paid",
     "shipping",
@@ -40,7 +41,7 @@ pub fn check(evidence: &Evidence) -> Finding {
         let End::Ok { replayed: false, early: false, rev, value, .. } = &attempt.end else {
             continue;
         };
-        finding.look();
+        finding.count();
         let session = sessions.entry(attempt.process).or_default();
         let min = attempt.asked.get(MIN_REVISION).and_then(serde_json::Value::as_u64);
         since += u64::from(min.is_some());
@@ -66,13 +67,13 @@ pub fn check(evidence: &Evidence) -> Finding {
         session.revision = session.revision.max(*rev);
     }
     if since == 0 {
-        finding.unsure("no read named the revision it wants");
+        finding.unknown("no read named a minimum revision");
     }
     finding
 }
 
 impl<'a> Session<'a> {
-    /// Learns from an answer; says what of its own it does not show.
+    /// Learns from a response; returns what it fails to show of the session's own writes.
     fn take(
         &mut self,
         attempt: &'a Attempt,
@@ -81,14 +82,15 @@ impl<'a> Session<'a> {
     ) -> Option<String> {
         let text = |value: &'a serde_json::Value, name: &str| value.get(name)?.as_str();
         let order = text(&attempt.asked, "order").or_else(|| text(value, "order"))?;
-        let shown = text(value, "status").and_then(|word| WAY.iter().position(|way| *way == word));
+        let shown =
+            text(value, "status").and_then(|word| STATUS_ORDER.iter().position(|way| *way == word));
         let known = self.orders.get(order).copied();
         if attempt.f == "look" {
             let known = known.filter(|_| whole)?;
             return match shown {
-                None => Some(format!("{order} of its own is not there: {value}")),
+                None => Some(format!("its own {order} is missing: {value}")),
                 Some(shown) if shown < known => {
-                    Some(format!("{order} of its own is shown as {value}"))
+                    Some(format!("its own {order} is shown as {value}"))
                 }
                 Some(_) => None,
             };

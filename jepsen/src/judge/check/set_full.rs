@@ -1,8 +1,8 @@
-//! Every acknowledged order is in every list that was asked for afterwards, once.
+//! Every acknowledged order is in every later list of its sale, once.
 //!
-//! An element is an order of a sale. It is in the set from its acknowledgement on, or from the
-//! first list that shows it. A list that misses it afterwards is stale if a later one has it, and
-//! else it is lost. Lists are linearizable, so both are wrong at any time, not only in the end.
+//! An order is in the set from its acknowledgement on, or from the first list that shows it. If a
+//! later list misses it, that list is stale when a still later one has it; otherwise the order is
+//! lost. Lists are linearizable, so both are wrong at any time, not only at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,9 +42,9 @@ pub fn check(evidence: &Evidence) -> Finding {
             _ => {}
         }
     }
-    finding.looked_at = lists.values().map(|lists| lists.len() as u64).sum();
-    if finding.looked_at == 0 {
-        finding.unsure("no list was answered");
+    finding.checked = lists.values().map(|lists| lists.len() as u64).sum();
+    if finding.checked == 0 {
+        finding.unknown("no list was answered");
     }
     nothing_invented(evidence, &lists, &added, &mut finding);
     for (sale, lists) in &mut lists {
@@ -63,7 +63,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// From `since` on every list has it.
+/// Every list from `since` on has it.
 fn held(sale: &str, id: &str, since: u64, lists: &[List<'_>], finding: &mut Finding) {
     let later = lists.iter().filter(|list| list.called > since);
     let Some(missing) = later.clone().find(|list| !list.ids.contains(id)) else { return };
@@ -73,13 +73,13 @@ fn held(sale: &str, id: &str, since: u64, lists: &[List<'_>], finding: &mut Find
     finding.wrong_at(
         called,
         format!(
-            "{what}: {id} of {sale} was there at {since} ns, the list called at {called} ns is \
-             without it"
+            "{what}: {id} of {sale} was there at {since} ns, but not in the list requested at \
+             {called} ns"
         ),
     );
 }
 
-/// Whatever is listed was asked for.
+/// Everything listed was requested.
 fn nothing_invented(
     evidence: &Evidence,
     lists: &BTreeMap<&str, Vec<List<'_>>>,
@@ -100,7 +100,7 @@ fn nothing_invented(
         for id in lists.iter().flat_map(|list| &list.ids) {
             let known = added.contains_key(&(*sale, *id)) || explained.contains(id);
             if !known && seen.insert(*id) {
-                finding.wrong(format!("{id} of {sale} is listed, and nobody added it"));
+                finding.wrong(format!("{id} of {sale} is listed, but nobody added it"));
             }
         }
     }

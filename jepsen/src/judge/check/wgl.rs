@@ -1,13 +1,13 @@
-//! The second opinion: is there any order at all, sale by sale and product by product, in which
-//! every answer is right?
+//! The second opinion: is there any order at all, for each sale and each product, in which every
+//! answer is right?
 //!
-//! Revisions are not trusted, so a wrong label cannot mislead it: the search does not look at them,
-//! and an object that is too hard for it is accepted in the order of its labels only if every
-//! answer and every instant fits. Where the witness fails, this
-//! tells a wrong result from a wrong label. It looks at one object at a time: an answer that hangs
-//! on others is left out, and so are reads that may be older than their call (early refusals and
-//! local ones). Objects that are too large for a search, or whose units move without a request
-//! about them, are skipped and counted.
+//! The search ignores revisions, so a wrong revision cannot mislead it. Where the witness fails, it
+//! tells a wrong result from a wrong revision. An object that is too hard to search is accepted
+//! only if the order of its revisions fits every answer and every time.
+//!
+//! It looks at one object at a time. Answers that depend on other objects are left out, and so are
+//! reads that may be older than their call (early refusals and local reads). Objects that are too
+//! large, or whose units move without a request, are skipped and counted.
 
 mod object;
 pub mod search;
@@ -23,57 +23,57 @@ use search::{Outcome, Sequential as _, Span, Stuck, search};
 
 /// The most operations of one object.
 const OPERATIONS_MAX: usize = 400;
-/// The most that were open at once.
+/// The most concurrent operations of one object.
 const CONCURRENT_MAX: usize = 12;
-const BUSY: &str = "more than 12 open at once";
-/// As many lost answers are too many: each doubles the search.
+const TOO_CONCURRENT: &str = "more than 12 concurrent operations";
+/// Gives up when at least this many responses were lost: each one doubles the search.
 const LOST_MAX: usize = 10;
-/// Tries for one object; an easy one needs about three for each operation.
+/// Steps for one object. An easy one needs about three per operation.
 const STEPS_MAX: u64 = 5_000;
-/// Tries for a whole run, so that judging ends.
+/// Steps for a whole run, so that judging ends.
 const STEPS_ALL: u64 = 300_000;
-/// Events by which units come back without a request.
-const UNASKED: &[&str] = &["order.expired", "order.payment_failed"];
-/// How much of the prefix is told.
+/// Events that release units without a request.
+const RELEASE_EVENTS: &[&str] = &["order.expired", "order.payment_failed"];
+/// How much of the prefix is shown.
 const TAIL: usize = 12;
 
 type Spans<S> = Vec<SpanOf<S>>;
 type SpanOf<S> = Span<Asked<S>, <S as crate::judge::model::Specification>::Answer>;
 
-/// A sale or product without any right order, for a reader.
+/// A sale or product without any valid order, as shown in a report.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StuckObject {
     /// Its id.
     pub pool: String,
     /// How many operations the longest prefix has.
     pub placed: usize,
-    /// The end of the longest prefix, in its order.
+    /// The end of the longest prefix, in order.
     pub prefix: Vec<OperationText>,
-    /// What was open then and cannot come next.
+    /// The operations that were open then, none of which can come next.
     pub window: Vec<OperationText>,
 }
 
 /// One operation of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OperationText {
-    /// When it was asked, ns.
+    /// When it was called, in nanoseconds.
     pub called: u64,
-    /// When it was answered, ns.
+    /// When it returned, in nanoseconds.
     pub returned: Option<u64>,
     /// What was asked.
     pub call: String,
     /// What was answered.
     pub answer: String,
-    /// The state of the model after it; in the window: what the model would have answered.
+    /// The state of the model after it; in the window, what the model would have answered.
     pub model: String,
 }
 
-/// What the searches of a run cost and could not do.
+/// What the searches of a run cost, and what they skipped.
 #[derive(Default)]
 struct Effort {
     steps: u64,
     given_up: u64,
-    labelled: u64,
+    by_revision: u64,
     skipped: BTreeMap<&'static str, u64>,
 }
 
@@ -83,27 +83,28 @@ pub fn check(evidence: &Evidence) -> Finding {
     let mut effort = Effort::default();
     judge(sales(evidence), &mut effort, &mut finding);
     judge(products(evidence), &mut effort, &mut finding);
-    if finding.looked_at == 0 {
-        let note = "nothing was small and quiet enough to be searched";
-        // Seven nodes have more clients than a search can tell apart.
-        let only_busy = effort.skipped.keys().all(|why| *why == BUSY) && !effort.skipped.is_empty();
-        if only_busy { finding.tell(note) } else { finding.unsure(note) }
+    if finding.checked == 0 {
+        let note = "nothing was small enough to search";
+        // Seven nodes have more concurrent clients than a search can handle.
+        let only_busy =
+            effort.skipped.keys().all(|why| *why == TOO_CONCURRENT) && !effort.skipped.is_empty();
+        if only_busy { finding.note(note) } else { finding.unknown(note) }
     }
     if effort.given_up > 0 {
-        finding.unsure(format!(
-            "{} sales or products were given up: too many sequences to try",
+        finding.unknown(format!(
+            "gave up on {} sales or products: too many sequences to try",
             effort.given_up
         ));
     }
-    if effort.labelled > 0 {
-        finding.tell(format!(
-            "{} sales or products had too many sequences to try; of these only the one that \
-             their revisions give was checked, and it is right",
-            effort.labelled
+    if effort.by_revision > 0 {
+        finding.note(format!(
+            "{} sales or products had too many sequences to try; for these only the order of \
+             their revisions was checked, and it is valid",
+            effort.by_revision
         ));
     }
     for (why, count) in effort.skipped {
-        finding.tell(format!("{count} sales or products skipped: {why}"));
+        finding.note(format!("{count} sales or products skipped: {why}"));
     }
     finding
 }
@@ -121,20 +122,20 @@ fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &
         let searched = search(&Object::<S>::new(id), &spans, steps_max);
         effort.steps += searched.steps;
         match searched.outcome {
-            // Of its creation alone there is nothing to be said.
+            // A creation alone shows nothing.
             Outcome::Linearizable(_) if spans.len() < 2 => {}
-            Outcome::Linearizable(_) => finding.look(),
-            Outcome::GaveUp if is_right(&Object::new(id), &spans, &labelled(&spans)) => {
-                finding.look();
-                effort.labelled += 1;
+            Outcome::Linearizable(_) => finding.count(),
+            Outcome::GaveUp if is_right(&Object::new(id), &spans, &by_revision(&spans)) => {
+                finding.count();
+                effort.by_revision += 1;
             }
             Outcome::GaveUp => effort.given_up += 1,
             Outcome::Stuck(stuck) => {
-                finding.look();
+                finding.count();
                 let first = stuck.window.iter().filter_map(|at| Some(spans.get(*at)?.called)).min();
                 let note = format!(
                     "{id}: no order of its {} operations explains the answers; after {} of them \
-                     none of {} open ones can come next",
+                     none of {} open ones can be next",
                     spans.len(),
                     stuck.prefix.len(),
                     stuck.window.len()
@@ -145,8 +146,8 @@ fn judge<S: Searchable>(objects: Objects<'_, S>, effort: &mut Effort, finding: &
     }
 }
 
-/// What has a label, in the order of the labels.
-fn labelled<S: Searchable>(spans: &Spans<S>) -> Vec<usize> {
+/// The operations with a known revision, in the order of the revisions.
+fn by_revision<S: Searchable>(spans: &Spans<S>) -> Vec<usize> {
     let mut order: Vec<(u64, bool, u64, usize)> = Vec::with_capacity(spans.len());
     for (at, span) in spans.iter().enumerate() {
         let read = S::is_read(&span.call.call);
@@ -156,7 +157,7 @@ fn labelled<S: Searchable>(spans: &Spans<S>) -> Vec<usize> {
     order.into_iter().map(|(.., at)| at).collect()
 }
 
-/// Whether this order of all answered and some lost operations is a right one.
+/// Whether this order of all answered and some lost operations is valid.
 fn is_right<S: Searchable>(object: &Object<S>, spans: &Spans<S>, order: &[usize]) -> bool {
     let answered = |span: &SpanOf<S>| span.returned.is_some();
     let placed: BTreeSet<usize> = order.iter().copied().collect();
@@ -183,8 +184,8 @@ fn is_right<S: Searchable>(object: &Object<S>, spans: &Spans<S>, order: &[usize]
     is_whole && keeps_time && answers_fit()
 }
 
-/// Where the witness fails: was the result wrong, or only the label?
-pub(super) fn tell_label_from_result(judgement: &mut Judgement) {
+/// Where the witness fails, says whether the result is wrong or only the revision.
+pub(super) fn explain_false_witness(judgement: &mut Judgement) {
     let word = |name: &str| {
         judgement.findings.iter().find(|finding| finding.checker == name).map(|f| f.verdict)
     };
@@ -193,18 +194,18 @@ pub(super) fn tell_label_from_result(judgement: &mut Judgement) {
     }
     let note = match word("wgl") {
         Some(Verdict::True) => {
-            "every sale searched has a right order: what the witness found is \
-             a wrong revision, or lies outside of the sales searched"
+            "every sale searched has a valid order: what the witness found is \
+             a wrong revision, or outside of the sales searched"
         }
         Some(Verdict::False) => "the witness fails too: results are wrong, not only revisions",
         _ => return,
     };
     if let Some(finding) = judgement.findings.iter_mut().find(|f| f.checker == "wgl") {
-        finding.tell(note);
+        finding.note(note);
     }
 }
 
-/// Every object that has no right order, with the end of the longest prefix and the state of the
+/// Every object without a valid order, with the end of the longest prefix and the state of the
 /// model after each step of it.
 pub fn stuck(evidence: &Evidence) -> Vec<StuckObject> {
     let mut found = stuck_of(sales(evidence));
@@ -248,23 +249,23 @@ fn operation_text<S: Searchable>(span: &SpanOf<S>, model: String) -> OperationTe
         called: span.called,
         returned: span.returned,
         call: format!("{:?}", span.call.call),
-        answer: span.answer.as_ref().map_or_else(|| "nobody knows".into(), |a| format!("{a:?}")),
+        answer: span.answer.as_ref().map_or_else(|| "unknown".into(), |a| format!("{a:?}")),
         model,
     }
 }
 
-/// The operations of every object, or why they are not searched.
+/// The operations of every object, or the reason why they are not searched.
 type Objects<'a, S> = BTreeMap<&'a str, Result<Spans<S>, &'static str>>;
 
 fn sales(evidence: &Evidence) -> Objects<'_, stock::Model> {
     let mut sales = objects(&evidence.operations, &evidence.effects.resolved);
-    // A product that is judged as a register has no stock to be judged.
+    // A product that is judged as a register has no stock to judge.
     let edited: BTreeSet<&str> =
         evidence.edits.operations.iter().filter_map(|o| object_of::<register::Model>(o)).collect();
     sales.retain(|id, _| !edited.contains(id));
-    for id in restless(evidence) {
+    for id in with_unrequested_releases(evidence) {
         if let Some(spans) = sales.get_mut(id).filter(|spans| spans.is_ok()) {
-            *spans = Err("units came back without a request");
+            *spans = Err("units were released without a request");
         }
     }
     sales
@@ -295,7 +296,7 @@ fn objects<'a, S: Searchable>(
     found.into_iter().map(judged).collect()
 }
 
-/// What an operation is about; a new object is named by its answer.
+/// What an operation is about. A new object is named by the answer that created it.
 fn object_of<S: Searchable>(operation: &OperationOf<S>) -> Option<&str> {
     let created = operation.decided().and_then(|(_, answer)| S::created(answer));
     created.or(operation.pool.as_deref())
@@ -309,7 +310,7 @@ fn span<S: Searchable>(
     let (answer, returned) = match &operation.ended {
         _ if operation.early || operation.local => return None,
         Ended::Never => return None,
-        Ended::Decided { answer, .. } if S::is_of_elsewhere(answer) => return None,
+        Ended::Decided { answer, .. } if S::depends_on_other_sales(answer) => return None,
         Ended::Decided { at, answer, .. } => (Some(answer.clone()), Some(*at)),
         Ended::Unknown => (lost.map(|(_, answer)| answer.clone()), None),
     };
@@ -320,13 +321,13 @@ fn span<S: Searchable>(
 
 fn too_hard<S: Searchable>(spans: &Spans<S>) -> Option<&'static str> {
     if !spans.iter().any(|span| S::creates(&span.call.call)) {
-        Some("they share units with a product, or nobody was told of their creation")
+        Some("they share units with a product, or nobody saw their creation")
     } else if spans.len() > OPERATIONS_MAX {
         Some("more than 400 operations")
     } else if spans.iter().filter(|span| span.returned.is_none()).count() >= LOST_MAX {
-        Some("10 or more lost answers")
+        Some("10 or more lost responses")
     } else if concurrent(spans) > CONCURRENT_MAX {
-        Some(BUSY)
+        Some(TOO_CONCURRENT)
     } else {
         None
     }
@@ -348,12 +349,12 @@ fn concurrent<C, A>(spans: &[Span<C, A>]) -> usize {
     most
 }
 
-/// Sales whose units came back without a request.
-fn restless(evidence: &Evidence) -> BTreeSet<&str> {
+/// Sales whose units were released without a request.
+fn with_unrequested_releases(evidence: &Evidence) -> BTreeSet<&str> {
     let orders = &evidence.effects.orders;
     let events = evidence.effects.events.iter().flatten();
     let by_event = events
-        .filter(|event| UNASKED.contains(&event.name.as_str()))
+        .filter(|event| RELEASE_EVENTS.contains(&event.name.as_str()))
         .filter_map(|event| orders.get(&event.order));
     let by_row = orders.values().filter(|row| row.status == "expired");
     by_event.chain(by_row).map(|row| row.pool.as_str()).collect()
@@ -388,8 +389,8 @@ mod tests {
         spans
     }
 
-    /// Reads of the first price beside changes of it whose answers were lost: what did not happen
-    /// explains them all, and a search tries what may have happened first.
+    /// Reads of the first price beside price changes whose responses were lost. That none of them
+    /// happened explains everything, but a search first tries those that may have happened.
     fn puzzle(product: &str) -> Spans<Model> {
         let created = Answer::Created { product: product.into(), version: 1 };
         let mut spans = vec![asked(Call::Create { price: 1 }, Some(created), (0, Some(1)))];
@@ -414,19 +415,23 @@ mod tests {
             (effort, finding)
         };
         let (effort, finding) = judged(vec![Ok(life()), Err("too large"), Err("too large")]);
-        assert_eq!((finding.looked_at, effort.skipped["too large"]), (1, 2));
+        assert_eq!((finding.checked, effort.skipped["too large"]), (1, 2));
         let alone = search(&Object::<Model>::new("prd_1"), &life(), STEPS_MAX).steps;
         assert!(alone > 0 && effort.steps == alone, "{alone} steps, not {}", effort.steps);
         let (effort, finding) = judged(["prd_1", "prd_2", "prd_3"].map(puzzle).map(Ok).to_vec());
-        assert_eq!((finding.looked_at, effort.labelled, effort.given_up), (3, 3, 0));
+        assert_eq!((finding.checked, effort.by_revision, effort.given_up), (3, 3, 0));
         assert_eq!(effort.steps, 3 * STEPS_MAX);
         let mut spent = Effort { steps: STEPS_ALL, ..Effort::default() };
         judge([("prd_1", Ok(life()))].into(), &mut spent, &mut Finding::new("wgl"));
-        assert_eq!((spent.labelled, spent.steps), (1, STEPS_ALL), "nothing is left to search with");
+        assert_eq!(
+            (spent.by_revision, spent.steps),
+            (1, STEPS_ALL),
+            "nothing is left to search with"
+        );
         let (mut one, mut two) = (puzzle("prd_1"), puzzle("prd_2"));
         (one[0].call.revision, two[0].call.revision) = (Some(999), Some(999));
         let (effort, finding) = judged(vec![Ok(one), Ok(two)]);
-        assert_eq!((finding.looked_at, effort.labelled, effort.given_up), (0, 0, 2));
+        assert_eq!((finding.checked, effort.by_revision, effort.given_up), (0, 0, 2));
         assert_eq!(finding.verdict, Verdict::True, "who judges the run says that it is unsure");
     }
 
@@ -436,7 +441,7 @@ mod tests {
             let finding = |checker: &str, verdict| Finding { verdict, ..Finding::new(checker) };
             let findings = vec![finding("witness", witness), finding("wgl", wgl)];
             let mut judgement = Judgement { verdict: Verdict::False, findings };
-            tell_label_from_result(&mut judgement);
+            explain_false_witness(&mut judgement);
             judgement.findings[1].notes.concat()
         };
         assert!(given(Verdict::False, Verdict::True).contains("a wrong revision"));
@@ -461,7 +466,7 @@ mod tests {
 
     #[test]
     fn labels_order_writes_before_the_reads_of_their_state() {
-        assert_eq!(labelled(&life()), [0, 2, 1]);
+        assert_eq!(by_revision(&life()), [0, 2, 1]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What should have happened: independent sequential specifications.
 //!
-//! A specification is one state and two questions: what would be answered now ([`predict`]), and
-//! what is the state after ([`step`]). Both take the answer that was given, from which only what
-//! is the node's to choose is taken: fresh ids and deadlines.
+//! A specification is one state and two questions: what would the answer be now ([`predict`]), and
+//! what is the state afterwards ([`step`]). Both get the answer that was given, and take only new
+//! ids and deadlines from it, because the node chooses those.
 //!
 //! [`predict`]: Specification::predict
 //! [`step`]: Specification::step
@@ -14,22 +14,22 @@ use std::fmt::Debug;
 
 use serde_json::Value;
 
-/// One operation after another.
+/// A sequential specification.
 pub trait Specification: Clone + Default {
     /// What is asked.
     type Call: Clone + PartialEq + Debug;
     /// What is answered.
     type Answer: Clone + PartialEq + Debug;
 
-    /// Reads a request of the history; `None` when another specification is asked.
+    /// Parses a request of the history; `None` if it belongs to another specification.
     fn call(f: &str, asked: &Value) -> anyhow::Result<Option<Self::Call>>;
-    /// Reads an answer of the history.
+    /// Parses an answer of the history.
     fn answer(f: &str, given: &Value) -> anyhow::Result<Self::Answer>;
-    /// Whether it changes nothing.
+    /// Whether the call is a read.
     fn is_read(call: &Self::Call) -> bool;
-    /// What would be answered now.
+    /// What the answer would be now.
     fn predict(&self, pool: &str, call: &Self::Call, given: &Self::Answer) -> Self::Answer;
-    /// Does it; answers what should have been answered.
+    /// Applies the call; returns what the answer should have been.
     fn step(
         &mut self,
         pool: &str,
@@ -38,7 +38,7 @@ pub trait Specification: Clone + Default {
         given: &Self::Answer,
     ) -> Self::Answer;
 
-    /// The state after, if that is what would be answered now.
+    /// The state afterwards, if the given answer is right.
     fn after(&self, pool: &str, call: &Self::Call, given: &Self::Answer) -> Option<Self> {
         let mut next = self.clone();
         (next.step(pool, None, call, given) == *given).then_some(next)

@@ -1,4 +1,4 @@
-//! The register model: products with a price and a version, changed only by who names the version.
+//! The register model: products with a price and a version. A change must name the current version.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub enum Call {
     },
     /// Read price and version.
     Read,
-    /// Change the price of the version that was seen.
+    /// Change the price, given the version that was seen.
     Write {
         /// The version that was seen.
         version: u64,
@@ -48,7 +48,7 @@ pub enum Answer {
     Refused(String),
 }
 
-/// All products after some prefix of the log: price and version.
+/// All products at some point of the log: price and version.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Model {
     products: BTreeMap<String, (u64, u64)>,

@@ -1,4 +1,4 @@
-//! A script plays the product: what matters here is what becomes of its process.
+//! A shell script plays the product: these tests are about its process.
 
 use super::*;
 use crate::drive::cluster::network::Direct;
@@ -6,13 +6,13 @@ use crate::drive::cluster::network::Direct;
 /// How long a signal may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// One node of a product that does this when it has to serve.
+/// One node of a product whose `serve` runs this script.
 pub(crate) fn scripted(serve: &str, silent: bool) -> (tempfile::TempDir, Cluster) {
     let dir = tempfile::tempdir().unwrap();
     let binary = dir.path().join("product");
     let script = format!("#!/bin/sh\ncase $1 in --version) echo 1+fault;; serve) {serve};; esac\n");
-    // A shell writes it: a file that this process holds open, if only in the child that another
-    // test forks just now, cannot be run.
+    // A shell writes the file. If this process had it open, even in a child that another test is
+    // just forking, it could not be executed.
     let write = r#"printf %s "$1" > "$0" && chmod 755 "$0""#;
     let written = Command::new("sh").args(["-c", write]).arg(&binary).arg(script).status();
     assert!(written.unwrap().success());

@@ -1,13 +1,13 @@
-//! Every mode against nodes that echo. Node 0 has no listener of its own here: it only calls.
+//! Every mode, against nodes that echo. Node 0 has no listener here, it only calls.
 
 use std::io::ErrorKind;
 
 use super::*;
 use crate::drive::cluster::network::NoopNetwork;
 
-/// How long a thing may take that must happen.
+/// Time limit for something that must happen.
 const LIMIT: Duration = Duration::from_secs(20);
-/// How long nothing may come where nothing must.
+/// How long nothing may arrive where nothing should.
 const SILENCE: Duration = Duration::from_millis(150);
 
 /// A node that sends back what it gets.
@@ -144,7 +144,7 @@ fn a_narrow_lane_takes_time_for_every_byte() {
     proxy.shape(0, 1, Shape { bytes_per_s: 20_000, ..Shape::default() }).unwrap();
     let started = Instant::now();
     echoes(&mut stream, &[1; 6_000]);
-    // Three pieces of 2 000 bytes; the last one is not waited for.
+    // Three chunks of 2 000 bytes; the last one is not waited for.
     assert!(started.elapsed() >= Duration::from_millis(200), "{:?}", started.elapsed());
     assert!(proxy.traffic(0, 1).unwrap().slowed >= 3);
 }

@@ -1,4 +1,4 @@
-//! Did the faults happen, and did they take effect? Only what was seen counts: a plan does not.
+//! Did the faults happen and take effect? Only what was observed counts, not what was planned.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::record::history::Event;
 /// A fault every 5 to 10 s.
 const FAULT_EVERY_SECONDS: u64 = 10;
 
-/// In chaos one fault may keep another from its effect: a full disk under a node that is cut off
-/// holds all that is written to it. Most kinds, not every one, is what a run can promise.
+/// In chaos one fault may keep another from taking effect: a full disk on a node that is cut off
+/// never gets a write. So a run must show most kinds, not all of them.
 const CHAOS_PERCENT: usize = 75;
 
 /// Judges what the nemesis did.
@@ -20,7 +20,7 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
 
 fn judge(test: &RunMetadata, faults: &[Event], finding: &mut Finding) {
     for missing in &test.missing {
-        finding.unsure(format!("did not run: {missing}"));
+        finding.unknown(format!("did not run: {missing}"));
     }
     if test.nemesis == "none" {
         return;
@@ -45,7 +45,7 @@ fn judge(test: &RunMetadata, faults: &[Event], finding: &mut Finding) {
         let what = format!("kinds of faults that took effect (without {})", none.join(", "));
         floor(&what, kinds as u64, wanted as u64, finding);
         if !none.is_empty() && kinds >= wanted {
-            finding.tell(format!("kinds of faults without effect: {}", none.join(", ")));
+            finding.note(format!("kinds of faults without effect: {}", none.join(", ")));
         }
         return;
     }
@@ -85,7 +85,7 @@ mod tests {
             RunMetadata { nemesis: "kill".into(), seconds: 20, required, ..RunMetadata::default() };
         let took = [fault("kill", "leader", true), fault("kill", "one", true)];
         check(&test, &took, &[]);
-        // The seeded bug `silent_nemesis`: all is said, nothing is done.
+        // The seeded bug `silent_nemesis`: every fault is claimed and none is carried out.
         let silent = [fault("kill", "leader", false), fault("kill", "one", false)];
         check(&test, &silent, &["faults that took effect: 0", "kill/leader"]);
         check(&test, &[], &["faults that took effect: 0", "kill/leader"]);
@@ -93,7 +93,8 @@ mod tests {
         check(&test, &others, &["kill/leader that took effect: 0"]);
         let few = ["faults that took effect: 1, below the floor of 2"];
         check(&test, &took[..1], &few);
-        // Clocks that are set forward so that holds end break nothing, and a step is no fault.
+        // Clocks set forward together so that holds expire break nothing, and a step is not a
+        // fault.
         let advance = fault("clock", "advance", true);
         let mut step = fault("kill", "one", true);
         step.value["phase"] = json!("step");

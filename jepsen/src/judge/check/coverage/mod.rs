@@ -1,7 +1,7 @@
-//! Coverage: did the run exercise what it claims? Never false; unknown if it did not.
+//! Did the run exercise what it claims to test? Unknown if it did not; never false.
 //!
-//! The floors are low on purpose: they tell a run that did nothing from one that did something on
-//! a slow, shared machine. They change only in review.
+//! The floors are low on purpose. They tell a run that did nothing from one that did something on a
+//! slow, shared machine, and change only in review.
 
 mod faults;
 mod load;
@@ -18,6 +18,6 @@ pub fn check(evidence: &Evidence) -> Finding {
 
 fn floor(what: &str, seen: u64, wanted: u64, finding: &mut Finding) {
     if seen < wanted {
-        finding.unsure(format!("{what}: {seen}, below the floor of {wanted}"));
+        finding.unknown(format!("{what}: {seen}, below the floor of {wanted}"));
     }
 }

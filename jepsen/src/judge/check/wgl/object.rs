@@ -1,4 +1,4 @@
-//! One sale or product of a specification, for the search.
+//! One sale or product, as the search sees it.
 
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -8,21 +8,21 @@ use crate::judge::model::{Specification, register, stock};
 
 /// A specification whose objects can be searched one at a time.
 pub(super) trait Searchable: Specification + Eq + Hash {
-    /// Whether this creates an object that depends on no other.
+    /// Whether this creates an object that depends on no other object.
     fn creates(call: &Self::Call) -> bool;
     /// The object that this answer created.
     fn created(answer: &Self::Answer) -> Option<&str>;
-    /// Whether this was decided by what the customer does elsewhere.
-    fn is_of_elsewhere(answer: &Self::Answer) -> bool;
-    /// An answer that nobody was told, with ids nobody knows.
+    /// Whether this depends on what the customer does elsewhere.
+    fn depends_on_other_sales(answer: &Self::Answer) -> bool;
+    /// An answer that nobody received, with ids that nobody knows.
     fn unseen(at: usize) -> Self::Answer;
-    /// The state of one object, for a reader.
+    /// The state of one object, as text.
     fn show(&self, id: &str) -> String;
 }
 
 impl Searchable for stock::Model {
     fn creates(call: &stock::Call) -> bool {
-        // A sale with a product moves units to it and from it: not alone.
+        // A sale with a product exchanges units with it, so it cannot be searched alone.
         matches!(call, stock::Call::Sale { product: None, .. })
     }
 
@@ -33,7 +33,7 @@ impl Searchable for stock::Model {
         }
     }
 
-    fn is_of_elsewhere(answer: &stock::Answer) -> bool {
+    fn depends_on_other_sales(answer: &stock::Answer) -> bool {
         answer.refused() == Some("too_many_pending_orders")
     }
 
@@ -58,12 +58,12 @@ impl Searchable for register::Model {
         if let register::Answer::Created { product, .. } = answer { Some(product) } else { None }
     }
 
-    fn is_of_elsewhere(_: &register::Answer) -> bool {
+    fn depends_on_other_sales(_: &register::Answer) -> bool {
         false
     }
 
     fn unseen(_: usize) -> register::Answer {
-        register::Answer::Refused("nobody was told".into())
+        register::Answer::Refused("unseen".into())
     }
 
     fn show(&self, id: &str) -> String {
@@ -81,12 +81,12 @@ pub(super) struct Object<S> {
     specification: PhantomData<S>,
 }
 
-/// A call, and an answer with ids of its own should it have run without anybody being told.
+/// A call, and a made-up answer in case it ran and its response was lost.
 #[derive(Clone)]
 pub(super) struct Asked<S: Specification> {
     pub(super) call: S::Call,
     pub(super) unseen: S::Answer,
-    /// The label, for the order that is tried when the search gives up.
+    /// Its revision, for the order that is tried when the search gives up.
     pub(super) revision: Option<u64>,
 }
 
@@ -95,7 +95,7 @@ impl<S: Searchable> Object<S> {
         Self { id: id.to_owned(), specification: PhantomData }
     }
 
-    /// What the specification would answer; ids are taken from the answer that was given.
+    /// What the specification would answer. Ids are taken from the given answer.
     pub(super) fn expected(
         &self,
         state: &S,

@@ -1,17 +1,18 @@
-//! The search of Wing and Gong with the memoisation of Lowe, over any sequential model.
+//! The search of Wing and Gong with Lowe's memoisation, over any sequential model.
 //!
-//! Calls and returns stand in one list by time. The search takes the first call that the model
-//! allows out of the list, and begins again at its head; a return that is reached means that its
-//! operation should have been placed already, so the latest choice is taken back. A set of
-//! operations that led to a state once is never tried again. The choices are a list, not the call
-//! stack, and every try counts as a step, so a hard history ends as "gave up", not as a crash.
+//! Calls and returns are in one list, sorted by time. The search removes the first call that the
+//! model allows and starts again at the head of the list. Reaching a return means that its
+//! operation should have been placed already, so the latest choice is undone. A set of operations
+//! that has led to a state before is not tried again. Choices are kept in a list, not on the call
+//! stack, and every try counts as a step, so a hard history ends as "gave up", not as a stack
+//! overflow.
 //!
-//! An operation without a return may stand anywhere after its call, or nowhere.
+//! An operation without a return may be placed anywhere after its call, or left out.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A sequential specification, one object of it.
+/// A sequential specification of one object.
 pub trait Sequential {
     /// What is remembered between two operations.
     type State: Clone + Eq + Hash;
@@ -21,8 +22,8 @@ pub trait Sequential {
     type Answer;
     /// The state before the first operation.
     fn start(&self) -> Self::State;
-    /// The state after `call`, or `None` if it cannot be answered so here. Without an answer: the
-    /// state it leaves if it runs now, or `None` if it would change nothing.
+    /// The state after `call`, or `None` if this answer is not possible here. Without an answer:
+    /// the state if it runs now, or `None` if it would change nothing.
     fn step(
         &self,
         state: &Self::State,
@@ -31,36 +32,36 @@ pub trait Sequential {
     ) -> Option<Self::State>;
 }
 
-/// One operation and when it was open; both ends belong to it.
+/// One operation and the time during which it was open, both ends included.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Span<C, A> {
     /// What was asked.
     pub call: C,
-    /// What was answered, if anybody knows.
+    /// What was answered, if that is known.
     pub answer: Option<A>,
     /// When it was asked.
     pub called: u64,
-    /// When it was answered; without it the operation may be left out.
+    /// When it returned. Without it the operation may be left out.
     pub returned: Option<u64>,
 }
 
-/// What a search came to. Operations are named by their place.
+/// The result of a search. Operations are named by their index.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// In this order every answer is right.
     Linearizable(Vec<usize>),
-    /// No order is.
+    /// There is no such order.
     Stuck(Stuck),
     /// Out of steps.
     GaveUp,
 }
 
-/// How far the search came where no order exists.
+/// How far the search got when there is no valid order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stuck {
     /// The longest linearizable prefix.
     pub prefix: Vec<usize>,
-    /// What was open then: none of these can come next.
+    /// The operations that were open then, none of which can come next.
     pub window: Vec<usize>,
 }
 
@@ -73,7 +74,7 @@ pub struct Searched {
     pub steps: u64,
 }
 
-/// Looks for an order in which every answer is right, with at most `steps_max` tries.
+/// Looks for an order in which every answer is right, in at most `steps_max` steps.
 pub fn search<M: Sequential>(
     model: &M,
     spans: &[Span<M::Call, M::Answer>],
@@ -100,9 +101,9 @@ struct Search<'a, M: Sequential> {
     list: List,
     /// One bit for each operation.
     placed: Vec<u64>,
-    /// Sets of operations and the hash of the state they led to.
+    /// Sets of operations with the hash of the state they led to.
     seen: HashSet<(Vec<u64>, u64)>,
-    /// Operations in their order, each with the state before it.
+    /// The chosen operations in order, each with the state before it.
     chosen: Vec<(usize, M::State)>,
     state: M::State,
     /// Answered operations that are not placed yet.
@@ -142,7 +143,7 @@ impl<M: Sequential> Search<'_, M> {
         }
     }
 
-    /// Places an operation next, unless the model refuses or that was tried before.
+    /// Places an operation next, unless the model refuses it or this was tried before.
     fn place(&mut self, operation: usize) -> bool {
         let Some(span) = self.spans.get(operation) else { return false };
         let Some(next) = self.model.step(&self.state, &span.call, span.answer.as_ref()) else {
@@ -159,7 +160,7 @@ impl<M: Sequential> Search<'_, M> {
         true
     }
 
-    /// Takes the latest choice back.
+    /// Undoes the latest choice.
     fn take_back(&mut self) -> Option<usize> {
         let (operation, before) = self.chosen.pop()?;
         self.state = before;
@@ -185,7 +186,7 @@ fn flip(bits: &mut [u64], at: usize) {
     }
 }
 
-/// Always the same for one state: the search must not depend on chance.
+/// The same for equal states in every run, so that a search can be repeated.
 fn hash_of(state: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     state.hash(&mut hasher);
@@ -198,10 +199,10 @@ enum Entry {
     Return,
 }
 
-/// Calls and returns by time, with a place before the first and after the last.
+/// Calls and returns by time, with a sentinel at either end.
 struct List {
     entries: Vec<Entry>,
-    /// Places are entries plus one; 0 stands before the first.
+    /// Places are indexes of entries plus one; 0 is before the first.
     next: Vec<usize>,
     previous: Vec<usize>,
     /// The places of the call and the return of each operation.
@@ -210,7 +211,7 @@ struct List {
 
 impl List {
     fn of<C, A>(spans: &[Span<C, A>]) -> Self {
-        // Ends belong to the span, so of one instant calls come before returns.
+        // Both ends belong to the span, so at the same time calls come before returns.
         let mut edges: Vec<(u64, bool, usize)> = Vec::with_capacity(spans.len() * 2);
         for (at, span) in spans.iter().enumerate() {
             edges.push((span.called, false, at));
@@ -267,7 +268,7 @@ impl List {
         (self.previous.get(place).copied().unwrap_or_default(), self.after(place))
     }
 
-    /// Takes both ends of an operation out; what is out keeps its neighbours.
+    /// Removes both ends of an operation. What is removed keeps its neighbours.
     fn lift(&mut self, operation: usize) {
         let Some((call, returned)) = self.places.get(operation).copied() else { return };
         for place in [Some(call), returned].into_iter().flatten() {

@@ -1,18 +1,18 @@
-//! The witness: the order told by the revisions is a linearization.
+//! The witness: the order of the revisions is a linearization.
 //!
-//! 1. Attempts are collapsed by key.
-//! 2. Writes without an answer take their revision from the final dump, or are dropped when no
+//! 1. Attempts are merged by key.
+//! 2. Writes without a response take their revision from the final dump, or are dropped when no
 //!    node shows a trace of them.
-//! 3. What no client sent (orders that expired) is added from the events.
-//! 4. Everything is sorted by revision, sweeps before writes before reads, and replayed through
-//!    the model; every answer must be the model's. In the end the dumps must be the model's too.
+//! 3. What no client requested (expiry of orders) is added from the events.
+//! 4. Everything is sorted by revision, expiries before writes before reads, and replayed through
+//!    the model. Every answer must be the model's, and at the end so must every dump.
 //! 5. If A returned before B was called, B sorts after A; a read may share A's revision. An early
-//!    refusal is a read that must include what returned more than 200 ms before its call; a local
-//!    read promises no age at all (`session` judges what it promises).
+//!    refusal is a read that must include what returned more than 200 ms before its call. A local
+//!    read promises no age at all; `session` checks what it does promise.
 //!
-//! If all hold, that order is a linearization: sound, and no search. The steps are the same for
-//! every specification and stand here; what differs (where lost answers left their traces, what
-//! no client sent, what a dump shows) stands in a front of its own for each.
+//! If all of this holds, that order is a linearization, found without a search. The steps are the
+//! same for every specification and are in this file. What differs (where lost responses left
+//! traces, what no client requested, what a dump shows) is in `register` and `stock`.
 
 mod register;
 mod stock;
@@ -21,10 +21,10 @@ use super::{EARLY_AGE_NS, Evidence, Finding};
 use crate::judge::model::Specification;
 use crate::judge::operation::{Ended, OperationOf};
 
-/// A write of unknown outcome that did take effect.
+/// A write without a response that did take effect.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Resolved<A = crate::judge::model::stock::Answer> {
-    /// Place of the operation in the list of operations.
+    /// Index of the operation in the list of operations.
     pub operation: usize,
     /// The revision that decided it.
     pub revision: u64,
@@ -39,11 +39,11 @@ enum Rank {
     Read,
 }
 
-/// Changes the state, or says why that was not legal.
+/// Changes the state, or says why that is not allowed.
 type Change<'a, S> = Box<dyn Fn(&mut S) -> Result<(), String> + 'a>;
 
 enum What<'a, S: Specification> {
-    /// Asked by nobody.
+    /// Requested by nobody.
     Given(Change<'a, S>),
     Asked {
         operation: &'a OperationOf<S>,
@@ -55,7 +55,7 @@ struct Entry<'a, S: Specification> {
     revision: u64,
     rank: Rank,
     what: What<'a, S>,
-    /// Called and returned; a sweep has neither, a lost answer never returned.
+    /// When it was called and returned. An expiry has neither; a lost response never returned.
     span: Option<(u64, u64)>,
 }
 
@@ -63,7 +63,7 @@ struct Entry<'a, S: Specification> {
 pub fn check(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("witness");
     if evidence.dumps.is_empty() {
-        finding.unsure("no node was dumped, so lost answers cannot be placed");
+        finding.unknown("no node was dumped, so lost responses cannot be placed");
         return finding;
     }
     stock::check(evidence, &mut finding);
@@ -71,7 +71,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// What was answered, and what was found to have happened.
+/// The operations with an answer, and those found to have taken effect.
 fn entries<'a, S: Specification>(
     operations: &'a [OperationOf<S>],
     resolved: &'a [Resolved<S::Answer>],
@@ -101,10 +101,10 @@ fn entries<'a, S: Specification>(
     entries
 }
 
-/// Steps 4 and 5; answers the state in the end, if the replay came that far.
+/// Steps 4 and 5; returns the final state if the replay got that far.
 fn replayed<S: Specification>(mut entries: Vec<Entry<'_, S>>, finding: &mut Finding) -> Option<S> {
     entries.sort_by_key(|entry| (entry.revision, entry.rank));
-    finding.looked_at += entries.len() as u64;
+    finding.checked += entries.len() as u64;
     one_write_each(&entries, finding);
     let state = replay(&entries, finding);
     real_time(&entries, finding);
@@ -124,7 +124,8 @@ fn one_write_each<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Find
     }
 }
 
-/// Replays in label order; stops at the first answer that differs, as nothing after it counts.
+/// Replays in the order of the revisions; stops at the first wrong answer, as nothing after it
+/// counts.
 fn replay<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) -> Option<S> {
     let mut model = S::default();
     for entry in entries {
@@ -156,12 +157,12 @@ fn replay<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) -> 
     Some(model)
 }
 
-/// Nothing sorts before what had returned when it was called.
+/// Nothing sorts before an operation that had returned when it was called.
 fn real_time<S: Specification>(entries: &[Entry<'_, S>], finding: &mut Finding) {
     let mut returned: Vec<(u64, u64)> =
         entries.iter().filter_map(|e| Some((e.span?.1, e.revision))).collect();
     returned.sort_unstable();
-    // The highest revision among all that returned up to each instant.
+    // The highest revision among everything that returned up to each time.
     let mut highest = 0;
     for (_, revision) in &mut returned {
         highest = highest.max(*revision);
@@ -199,7 +200,7 @@ mod tests {
     use crate::judge::model::{register, stock};
     use crate::judge::operation::Operation;
 
-    /// Asked and answered without a key.
+    /// An operation without a key.
     fn asked<C, A>(
         pool: &str,
         call: C,
@@ -214,7 +215,7 @@ mod tests {
     fn judged<S: Specification>(operations: &[OperationOf<S>]) -> Finding {
         let mut finding = Finding::new("witness");
         replayed::<S>(entries::<S>(operations, &[]), &mut finding);
-        assert_eq!(finding.looked_at, operations.len() as u64, "{finding:?}");
+        assert_eq!(finding.checked, operations.len() as u64, "{finding:?}");
         finding
     }
 

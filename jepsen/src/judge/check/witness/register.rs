@@ -1,6 +1,6 @@
-//! The front for products: every version and price of every dump must be the model's.
+//! The witness for products: the version and price in every dump must be the model's.
 //!
-//! Lost answers are placed by the versions they made, see [`crate::judge::check::product_edits`].
+//! Lost responses are placed by the versions they made, see [`crate::judge::check::product_edits`].
 
 use super::{entries, replayed};
 use crate::judge::check::{Evidence, Finding};
@@ -11,7 +11,7 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
     let edits = &evidence.edits;
     let lost = edits.operations.iter().any(|operation| operation.ended == Ended::Unknown);
     if lost && evidence.dumps.iter().all(|dump| dump.edits.is_empty()) {
-        finding.unsure("answers about products were lost and no node lists its events");
+        finding.unknown("responses about products were lost, and no node lists its events");
         return;
     }
     let entries = entries::<Model>(&edits.operations, &edits.resolved);

@@ -1,9 +1,10 @@
-//! The front for stock: orders that expired are given, and every order and account of every dump
-//! must be the model's.
+//! The witness for stock: expiries are taken from the events, and every order and account of every
+//! dump must be the model's.
 //!
-//! Traces of lost answers: the list of orders for an order, the events for what became of one.
-//! Sales, corrections, allotments and closings leave none that names the request, so workloads send
-//! them until their outcome is known; if one stays open all the same, nothing can be said.
+//! Lost responses leave traces: an order in the list of orders, its later statuses in the events.
+//! Sales, corrections, allotments and closings leave no trace that names their request, so
+//! workloads send them until their outcome is known. If one stays open all the same, the result is
+//! unknown.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::record::dump::{Dump, EventRow};
 
 pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
     if let Some(why) = unplaced(evidence) {
-        finding.unsure(why);
+        finding.unknown(why);
         return;
     }
     let mut entries = entries::<Model>(&evidence.operations, &evidence.effects.resolved);
@@ -41,14 +42,14 @@ fn expiry(event: &EventRow) -> Entry<'_, Model> {
     }
 }
 
-/// Why lost answers cannot be placed, if they cannot.
+/// Why the lost responses cannot be placed, if they cannot.
 fn unplaced(evidence: &Evidence) -> Option<String> {
     let lost = |is: fn(&Operation) -> bool| {
         evidence.operations.iter().find(|o| o.ended == Ended::Unknown && is(o))
     };
     let end = lost(|operation| operation.call.enters().is_some());
     if end.is_some() && evidence.effects.events.is_none() {
-        return Some("answers about orders were lost and no node lists its events".into());
+        return Some("responses about orders were lost, and no node lists its events".into());
     }
     let traceless = lost(|operation| {
         matches!(
@@ -59,11 +60,11 @@ fn unplaced(evidence: &Evidence) -> Option<String> {
                 | Call::Close
         )
     })?;
-    Some(format!("nobody knows what became of {:?} on {:?}", traceless.call, traceless.pool))
+    Some(format!("the outcome of {:?} on {:?} is unknown", traceless.call, traceless.pool))
 }
 
-/// Every order the model knows is on the node as the model says; no order is there besides; and
-/// the accounts are equal.
+/// Every order of the model is on the node with the same status, no other order is there, and the
+/// accounts are equal.
 fn compare_dump(model: &Model, dump: &Dump, finding: &mut Finding) {
     let node = &dump.node;
     let rows: BTreeMap<&str, &str> =
@@ -79,7 +80,7 @@ fn compare_dump(model: &Model, dump: &Dump, finding: &mut Finding) {
         }
     }
     if finding.notes.is_empty() && known < rows.len() {
-        finding.wrong(format!("{node} shows {} orders nobody made", rows.len() - known));
+        finding.wrong(format!("{node} shows {} orders that nobody placed", rows.len() - known));
     }
     for (pool, accounts) in model.pools() {
         let product = || dump.products.get(pool).map(|row| &row.accounts);
@@ -93,10 +94,10 @@ fn compare_dump(model: &Model, dump: &Dump, finding: &mut Finding) {
     }
 }
 
-/// One decision ends at most so many holds of a sale that are over.
+/// One decision expires at most this many overdue holds of a sale.
 const ENDED_AT_ONCE: usize = 100;
 
-/// When an order is to be paid, and the revisions at which it was placed and no longer pending.
+/// When an order is due, and the revisions at which it was placed and stopped being pending.
 #[derive(Default)]
 struct Hold<'a> {
     pay_by: Option<&'a str>,
@@ -104,8 +105,8 @@ struct Hold<'a> {
     left: Option<u64>,
 }
 
-/// A hold that is over ends as soon as its units are wanted: nobody is told that a sale is sold out
-/// while orders of it are overdue by log time.
+/// An overdue hold expires as soon as its units are wanted: nobody is told that a sale is sold out
+/// while some of its orders are overdue by log time.
 fn ended_when_needed(evidence: &Evidence, finding: &mut Finding) {
     let mut times: Vec<(u64, &str)> = Vec::new();
     let mut holds: BTreeMap<&str, Hold<'_>> = BTreeMap::new();
@@ -146,7 +147,7 @@ fn ended_when_needed(evidence: &Evidence, finding: &mut Finding) {
         let overdue = of_sale.get(sale).into_iter().flatten().filter(is_over).count();
         if (1..=ENDED_AT_ONCE).contains(&overdue) {
             let note = format!(
-                "revision {rev}: {sale} was sold out at {now} or later, though {overdue} of its \
+                "revision {rev}: {sale} was sold out at {now} or later, although {overdue} of its \
                  orders were overdue"
             );
             finding.wrong_at(operation.called, note);
@@ -154,7 +155,7 @@ fn ended_when_needed(evidence: &Evidence, finding: &mut Finding) {
     }
 }
 
-/// A hold ends at its instant: nothing is paid or called off at or after `pay_by` by log time.
+/// A hold ends at its due time: nothing is paid or canceled at or after `pay_by` in log time.
 fn in_time<'a>(events: impl Iterator<Item = &'a EventRow>, finding: &mut Finding) {
     let mut pay_by: BTreeMap<&str, &str> = BTreeMap::new();
     for event in events {
@@ -168,7 +169,7 @@ fn in_time<'a>(events: impl Iterator<Item = &'a EventRow>, finding: &mut Finding
             && at >= *by
         {
             finding.wrong(format!(
-                "revision {}: {} of {} at {at}, but its time was over at {by}",
+                "revision {}: {} of {} at {at}, but it was due at {by}",
                 event.revision, event.name, event.order
             ));
         }

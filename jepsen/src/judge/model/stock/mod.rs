@@ -1,12 +1,12 @@
 //! The stock model: products, sales, orders and keys, one operation after another.
 //!
-//! Written from the rules, not from the product: a judge must not share a mistake with the judged.
-//! It knows products and sales with their units, a per-customer limit, one unpaid order per
-//! customer and sale, ten per customer in all, the way of an order from hold to return, expiry,
-//! corrections and allotments, closing, reads, and idempotency keys.
+//! Written from the rules, not from the product: a judge must not share a mistake with what it
+//! judges. It covers products and sales with their units, a per-customer limit, one unpaid order
+//! per customer and sale and ten per customer in total, the life of an order from hold to return,
+//! expiry, corrections and allotments, closing, reads, and idempotency keys.
 //!
-//! A sale whose product the model was not told about has its units from nowhere: the general stock
-//! that a harness creates for itself is not part of what is judged.
+//! A sale whose product the model does not know gets its units from outside: the general stock that
+//! the harness creates for itself is not judged.
 
 #[cfg(test)]
 mod tests;
@@ -19,10 +19,10 @@ use serde_json::Value;
 pub use self::types::{Accounts, Answer, Call, Status};
 use super::Specification;
 
-/// Unpaid orders a customer may have at once: the default setting.
+/// Unpaid orders that a customer may have at once: the default setting.
 const PENDING_MAX: usize = 10;
 
-/// What makes a pool a sale.
+/// The terms of a sale.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Terms {
     product: Option<String>,
@@ -46,7 +46,7 @@ struct Order {
     pay_by: Option<String>,
 }
 
-/// Where a unit stands in its pool.
+/// The account of its pool that a unit is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Account {
     Available,
@@ -55,7 +55,7 @@ enum Account {
     Scrapped,
 }
 
-/// All pools and orders after some prefix of the log.
+/// All pools and orders at some point of the log.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Model {
     pools: BTreeMap<String, Pool>,
@@ -95,8 +95,8 @@ impl Specification for Model {
 }
 
 impl Model {
-    /// What would be answered now. `minted` is the answer the node gave, from which ids and
-    /// deadlines are taken: they are the node's to choose, everything else is not.
+    /// What the answer would be now. `minted` is the answer the node gave; only ids and deadlines
+    /// are taken from it, because the node chooses those.
     pub fn predict(&self, pool: &str, call: &Call, minted: &Answer) -> Answer {
         match self.refusal(pool, call, minted) {
             Some(code) => Answer::Refused(code.into()),
@@ -105,8 +105,8 @@ impl Model {
         }
     }
 
-    /// Does what `answer` says was decided; answers what should have been decided. A used key
-    /// changes nothing and answers as it did the first time.
+    /// Applies a call; returns what the answer should have been. A used key changes nothing and
+    /// gets its first answer again.
     pub fn step(&mut self, pool: &str, key: Option<&str>, call: &Call, answer: &Answer) -> Answer {
         if let Some((first, given)) = key.and_then(|key| self.keys.get(key)) {
             let reused = Answer::Refused("idempotency_key_reused".into());
@@ -124,7 +124,7 @@ impl Model {
         decided
     }
 
-    /// The answer to what was not refused; for a write, after it.
+    /// The answer to a call that was not refused; for a write, after it.
     fn answer(&self, pool: &str, call: &Call, minted: &Answer) -> Answer {
         match call {
             Call::Product { .. } | Call::Sale { .. } | Call::Order { .. } => minted.clone(),
@@ -145,7 +145,7 @@ impl Model {
         }
     }
 
-    /// The first rule that says no, in the order the rules are promised.
+    /// The first rule that refuses the call, in the order that the API promises.
     fn refusal(&self, pool: &str, call: &Call, minted: &Answer) -> Option<&'static str> {
         let known = self.pools.get(pool);
         let status = call.order().map(|order| self.status(order));
@@ -344,7 +344,7 @@ impl Model {
         }
     }
 
-    /// Brings units into a pool, or takes available ones out of it.
+    /// Adds units to a pool, or removes available ones.
     fn supply(&mut self, id: &str, delta: i64) {
         let Some(Pool { accounts, .. }) = self.pools.get_mut(id) else { return };
         accounts.available = accounts.available.saturating_add_signed(delta);
@@ -369,7 +369,7 @@ impl Model {
         self.allot(sale, left.saturating_neg(), false);
     }
 
-    /// Ends an unpaid order for want of money; says what was wrong with that.
+    /// Expires an unpaid order; returns what is wrong with that.
     pub fn expire(&mut self, id: &str, at: Option<&str>) -> Result<(), String> {
         let Some(order) = self.orders.get(id) else { return Err(format!("{id} is unknown")) };
         if order.status != Status::Pending {
@@ -404,7 +404,7 @@ impl Model {
     }
 }
 
-/// The account in which an order in this status has its units; `None`: it gave them back.
+/// The account that holds the units of an order with this status; `None` if it released them.
 const fn holds(status: Status) -> Option<Account> {
     match status {
         Status::Pending => Some(Account::Held),

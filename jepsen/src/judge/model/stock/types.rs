@@ -1,4 +1,4 @@
-//! The words of the stock model, and how they stand in a history.
+//! The types of the stock model, and how they are written in a history.
 
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
@@ -30,12 +30,12 @@ pub enum Call {
         /// How many.
         quantity: u64,
     },
-    /// Staff: paid outside.
+    /// Staff: the order was paid outside.
     Settle {
         /// Which order.
         order: String,
     },
-    /// Call off an order.
+    /// Cancel an order.
     Cancel {
         /// Which order.
         order: String,
@@ -76,7 +76,7 @@ pub enum Call {
         /// They are new, instead of the product's available ones.
         fresh: bool,
     },
-    /// Staff ends a sale; what is left goes back to the product.
+    /// Staff closes a sale; what is left goes back to the product.
     Close,
     /// Read the accounts of a pool.
     Stock,
@@ -134,14 +134,14 @@ pub enum Status {
     ReturnRequested,
     /// Came back.
     Returned,
-    /// Called off.
+    /// Canceled.
     Canceled,
     /// Not paid in time.
     Expired,
 }
 
 impl Status {
-    /// The word on the wire.
+    /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "payment_pending",
@@ -184,12 +184,12 @@ impl Call {
         })
     }
 
-    /// Whether it changes nothing.
+    /// Whether the call is a read.
     pub const fn is_read(&self) -> bool {
         matches!(self, Self::Stock | Self::Look { .. } | Self::Orders)
     }
 
-    /// The word in histories and reports.
+    /// The name in histories and reports.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Product { .. } => "product",
@@ -210,7 +210,7 @@ impl Call {
         }
     }
 
-    /// Reads a request of the history; `None` when it is not about stock.
+    /// Parses a request of the history; `None` if it is not about stock.
     pub(super) fn read(f: &str, asked: &Value) -> anyhow::Result<Option<Self>> {
         Ok(Some(match f {
             "product" => Self::Product { units: field(asked, "units")? },
@@ -252,7 +252,7 @@ impl Answer {
         }
     }
 
-    /// Reads an answer of the history.
+    /// Parses an answer of the history.
     pub(super) fn read(f: &str, given: &Value) -> anyhow::Result<Self> {
         if given.get("refused").is_some() {
             return Ok(Self::Refused(field(given, "refused")?));
