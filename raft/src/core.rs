@@ -3,7 +3,7 @@
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use firstcome_storage::query::ReadView;
@@ -12,6 +12,7 @@ use openraft::type_config::alias::WatchReceiverOf;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
+use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
 use crate::log_format;
 use crate::members::Members;
@@ -51,25 +52,7 @@ pub(crate) struct Core {
     pub(crate) clock_offset_ms: AtomicI64,
     /// Whether the clock is fit to lead.
     pub(crate) clock_fit: AtomicBool,
-    pub(crate) counters: Counters,
-}
-
-/// Counted since the start, for `/metrics`.
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) proposed: AtomicU64,
-    pub(crate) forwarded: AtomicU64,
-    pub(crate) early: AtomicU64,
-    pub(crate) unknown: AtomicU64,
-    pub(crate) overloaded: AtomicU64,
-    pub(crate) no_quorum: AtomicU64,
-    pub(crate) read_index_rounds: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn add(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// How often a caller without a leader looks again.

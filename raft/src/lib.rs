@@ -12,8 +12,11 @@
 mod admin;
 mod bootstrap;
 mod clock;
+mod command;
 mod core;
+mod counters;
 mod describe;
+mod entry;
 mod failure;
 mod files;
 #[doc(hidden)]

@@ -9,6 +9,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 
 use bytes::Bytes;
+use firstcome_storage::codec::DecodeError;
 use firstcome_storage::log::{Entry, Mark};
 use firstcome_storage::{Error, Log, codec};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
@@ -16,6 +17,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use crate::entry;
 use crate::failure::FailureSlot;
 use crate::log_format;
 use crate::types::{self, TypeConfig};
@@ -41,16 +43,20 @@ impl LogStore {
         Self { log, failure }
     }
 
-    /// A row that cannot be read is damage, which openraft would turn into text.
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> io::Result<T> {
-        codec::decode(bytes).map_err(|error| {
+        self.readable(codec::decode(bytes))
+    }
+
+    /// A row that cannot be read is damage, which openraft would turn into text.
+    fn readable<T>(&self, decoded: Result<T, DecodeError>) -> io::Result<T> {
+        decoded.map_err(|error| {
             let error = Error::Corrupt { path: "log.redb".into(), detail: error.to_string() };
             self.failure.set_storage(&error);
             io::Error::other(error)
         })
     }
 
-    fn entries(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<types::Entry>> {
+    fn entries(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<entry::Entry>> {
         if start >= end {
             return Ok(Vec::new());
         }
@@ -58,9 +64,7 @@ impl LogStore {
         read.inspect_err(|error| self.failure.set_storage(error))
             .map_err(io::Error::other)?
             .iter()
-            .map(|entry| {
-                self.decode::<log_format::Entry>(&entry.bytes).map(log_format::Entry::into_raft)
-            })
+            .map(|entry| self.readable(entry::Entry::decode(entry.bytes.clone())))
             .collect()
     }
 }
@@ -69,7 +73,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: R,
-    ) -> io::Result<Vec<types::Entry>> {
+    ) -> io::Result<Vec<entry::Entry>> {
         let start = match range.start_bound() {
             Bound::Included(i) => *i,
             Bound::Excluded(i) => i + 1,
@@ -93,7 +97,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
         &mut self,
         start: u64,
         end: u64,
-    ) -> io::Result<Vec<types::Entry>> {
+    ) -> io::Result<Vec<entry::Entry>> {
         self.entries(start, end, READ_BYTES_MAX)
     }
 }
@@ -142,17 +146,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
     where
-        I: IntoIterator<Item = types::Entry> + OptionalSend,
+        I: IntoIterator<Item = entry::Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let encoded = entries
+        let stored = entries
             .into_iter()
-            .map(|entry| Entry {
-                index: entry.log_id.index,
-                bytes: Bytes::from(codec::encode(&log_format::Entry::from(&entry))),
-            })
+            .map(|entry| Entry { index: entry.log_id.index, bytes: entry.bytes().clone() })
             .collect();
-        self.log.append(encoded, Box::new(move |result| callback.io_completed(result)));
+        self.log.append(stored, Box::new(move |result| callback.io_completed(result)));
         Ok(())
     }
 

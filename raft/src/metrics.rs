@@ -45,6 +45,8 @@ pub(crate) fn text(core: &Core) -> String {
     let c = &core.counters;
     line("commands_proposed_total", "counter", "Commands of clients here.", count(&c.proposed));
     line("commands_forwarded_total", "counter", "Of them sent to a leader.", count(&c.forwarded));
+    line("commands_encoded_total", "counter", "Commands encoded here.", count(&c.commands_encoded));
+    line("commands_decoded_total", "counter", "Commands decoded here.", count(&c.commands_decoded));
     line("early_refusals_total", "counter", "Refusals without a log entry.", count(&c.early));
     line("outcome_unknown_total", "counter", "Answers that said maybe.", count(&c.unknown));
     line("overloaded_total", "counter", "Commands refused by admission.", count(&c.overloaded));

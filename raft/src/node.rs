@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::core::{self, Core, Counters};
+use crate::core::{self, Core};
+use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
 use crate::files;
 use crate::log_format;
@@ -175,8 +176,10 @@ impl Node {
             rpc_timeout: options.rpc_timeout,
             chunk_timeout: options.chunk_timeout,
         };
+        let counters = Arc::<Counters>::default();
         let (applied_tx, applied) = watch::channel(0);
-        let machine = StateMachine::open(state.clone(), applied_tx, failure.clone())?;
+        let machine =
+            StateMachine::open(state.clone(), applied_tx, failure.clone(), Arc::clone(&counters))?;
         let store = LogStore::new(log.clone(), failure.clone());
         let raft = Raft::new(identity.node_id, config, factory, store, machine).await.map_err(
             |error| match failure.first() {
@@ -203,7 +206,7 @@ impl Node {
             heard_leader: Mutex::new(None),
             clock_offset_ms: 0.into(),
             clock_fit: false.into(),
-            counters: Counters::default(),
+            counters,
             identity,
             raft,
             log,

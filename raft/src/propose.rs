@@ -13,13 +13,16 @@ use bytes::Bytes;
 use firstcome_domain::{Action, Command, Outcome, decide};
 use firstcome_fault::{Bug, armed};
 use firstcome_storage::codec;
+use firstcome_storage::state::Decided;
 use openraft::errors::ClientWriteError;
 use tokio::sync::oneshot;
 
-use crate::core::{Core, Counters, not_executed, outcome_unknown};
+use crate::command;
+use crate::core::{Core, not_executed, outcome_unknown};
+use crate::counters::Counters;
 use crate::network::rpc::CallError;
 use crate::node::{Failure, FailureReason, Reply};
-use crate::protocol::{Decision, Failed, Request, Response};
+use crate::protocol::{Failed, Request, Response};
 use crate::types::{Answer, Proposal, WriteError, WriteResult};
 
 /// How long a caller waits for a leader to be known: shorter than an election, so that "no
@@ -83,9 +86,9 @@ pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply,
 }
 
 /// Tries until there is a decision, the deadline passed, or trying again would be dishonest.
-pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decision, Failure> {
-    let keyed = command.receipt.is_some();
-    let bytes = Bytes::from(codec::encode(command));
+pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decided, Failure> {
+    let keyed = command::is_keyed(command);
+    let bytes = command::encode(command, &core.counters);
     let began = Instant::now();
     let deadline = began + core.options.admission_deadline;
     let mut perhaps = false;
@@ -125,7 +128,7 @@ pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decisio
 }
 
 /// One try: here if this node leads, else at the leader.
-async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Decision, Failed> {
+async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Decided, Failed> {
     let Some(leader) = core.wait_leader(LEADER_PATIENCE.min(left)).await else {
         return Err(Failed::NoQuorum);
     };
@@ -163,13 +166,12 @@ fn without_key(command: Bytes) -> Bytes {
 pub(crate) async fn take_forwarded(
     core: &Arc<Core>,
     command: Bytes,
-    answer: impl FnOnce(Result<Decision, Failed>) + Send + 'static,
+    answer: impl FnOnce(Result<Decided, Failed>) + Send + 'static,
 ) {
     if core.draining.load(Ordering::Relaxed) {
         return answer(Err(Failed::NotLeader));
     }
-    // Once in the log it would end every node that cannot read it.
-    if codec::decode::<Command>(&command).is_err() {
+    if !command::has_known_header(&command) {
         tracing::warn!("a peer forwarded what is no command here; is it of another release?");
         return answer(Err(Failed::NotLeader));
     }
@@ -186,7 +188,7 @@ pub(crate) async fn take_forwarded(
 async fn append(
     core: &Arc<Core>,
     command: Bytes,
-    answer: impl FnOnce(Result<Decision, Failed>) + Send + 'static,
+    answer: impl FnOnce(Result<Decided, Failed>) + Send + 'static,
 ) {
     if !core.is_leader() || !core.clock_fit.load(Ordering::Relaxed) {
         return answer(Err(Failed::NotLeader));
@@ -200,10 +202,10 @@ async fn append(
     drop(core.raft.client_write_ff(proposal, Some(responder)).await);
 }
 
-fn decided(result: WriteResult) -> Result<Decision, Failed> {
+fn decided(result: WriteResult) -> Result<Decided, Failed> {
     match result {
         Ok(written) => match written.data {
-            Some(decided) => Ok(Decision::from(decided)),
+            Some(decided) => Ok(decided),
             None => Err(Failed::Unknown),
         },
         Err(error) => Err(match error {

@@ -13,7 +13,8 @@ use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Core, Counters, not_executed};
+use crate::core::{Core, not_executed};
+use crate::counters::Counters;
 use crate::node::{Failure, FailureReason};
 use crate::protocol::{Failed, Request, Response};
 

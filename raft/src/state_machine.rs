@@ -8,9 +8,10 @@
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use firstcome_domain::{Action, Command, Millis, Revision, Stamp};
+use firstcome_domain::{Action, Millis, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use firstcome_storage::snapshot::{SnapshotReader, SnapshotWriter};
 use firstcome_storage::state::{Applied, Committed};
@@ -21,6 +22,8 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
+use crate::command;
+use crate::counters::Counters;
 use crate::failure::FailureSlot;
 use crate::log_format;
 use crate::types::{self, TypeConfig};
@@ -42,6 +45,7 @@ pub(crate) struct StateMachine {
     meta: log_format::Meta,
     applied: watch::Sender<u64>,
     failure: FailureSlot,
+    counters: Arc<Counters>,
 }
 
 /// Makes the snapshot mark.
@@ -92,11 +96,12 @@ impl StateMachine {
         state: State,
         applied: watch::Sender<u64>,
         failure: FailureSlot,
+        counters: Arc<Counters>,
     ) -> Result<Self, Error> {
         let now = state.applied();
         let meta = meta_of(&now)?;
         applied.send_replace(now.revision.map_or(0, Revision::get));
-        Ok(Self { state, meta, applied, failure })
+        Ok(Self { state, meta, applied, failure, counters })
     }
 
     fn fail(&self, error: Error) -> io::Error {
@@ -117,11 +122,11 @@ impl StateMachine {
             match entry.payload {
                 EntryPayload::Normal(proposal) => {
                     stamp.now = Millis::new(proposal.now);
-                    let decoded: Command =
-                        codec::decode(&proposal.command).map_err(|e| Error::Corrupt {
-                            path: "log.redb".into(),
-                            detail: format!("command at {}: {e}", stamp.revision),
-                        })?;
+                    let decoded = command::decode(&proposal.command, &self.counters);
+                    let decoded = decoded.map_err(|e| Error::Corrupt {
+                        path: "log.redb".into(),
+                        detail: format!("command at {}: {e}", stamp.revision),
+                    })?;
                     if armed(Bug::ExpireByLocalTime) && decoded.action == Action::Tick {
                         stamp.now = Millis::new(firstcome_fault::wall_ms());
                     }

@@ -3,6 +3,7 @@
 //! A connection opens with [`crate::protocol::Hello`]; a peer of another cluster, incarnation or
 //! protocol, or one that was removed, is turned away before any other frame is decoded.
 
+pub(crate) mod frame;
 pub(crate) mod peer;
 pub(crate) mod rpc;
 pub(crate) mod server;

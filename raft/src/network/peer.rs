@@ -28,7 +28,7 @@ use super::rpc::CallError;
 use super::stream::{FrameReader, FrameWriter};
 use crate::log_format;
 use crate::members::Members;
-use crate::protocol::{self, Append, Appended, Channel, Request, Response, SnapshotHead};
+use crate::protocol::{self, Appended, Channel, Request, Response, SnapshotHead};
 use crate::state_machine::{SnapshotData, aside};
 use crate::transfers::Transfers;
 use crate::types::{Address, AppendResult, RpcError, Snapshot, TypeConfig, Vote};
@@ -354,8 +354,7 @@ where
                         self.input = None;
                         continue;
                     };
-                    let written =
-                        writer.write_within(&Append::from(&request), self.peer.rpc_timeout).await;
+                    let written = writer.write_within(&request, self.peer.rpc_timeout).await;
                     if let Err(error) = written {
                         return Some(Err(unreachable(&error)));
                     }

@@ -12,7 +12,7 @@ use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
 use crate::core::Core;
 use crate::log_format::{Vote, log_id, raft_log_id};
 use crate::protocol::{
-    Append, Appended, Channel, Contact, ContactReply, Failed, Hello, PROTOCOL, Request, Response,
+    Appended, Channel, Contact, ContactReply, Failed, Hello, PROTOCOL, Request, Response,
     SnapshotHead, VoteReply, Welcome,
 };
 use crate::state_machine::{SnapshotData, aside};
@@ -126,8 +126,8 @@ async fn serve_append(
 ) -> io::Result<()> {
     let (tx, rx) = mpsc::channel::<AppendRequest>(APPENDS_MAX);
     let reading = async move {
-        while let Some(append) = reader.read::<Append>().await? {
-            if tx.send(append.into_raft()).await.is_err() {
+        while let Some(append) = reader.read().await? {
+            if tx.send(append).await.is_err() {
                 break;
             }
         }
@@ -236,7 +236,7 @@ fn take_questions(
             let answers = answers.clone();
             let take = propose::take_forwarded(&core, command, move |result| {
                 let response = match result {
-                    Ok(decision) => Response::Decided(decision),
+                    Ok(decided) => Response::Decided(decided),
                     Err(failed) => Response::Failed(failed),
                 };
                 drop(answers.send((id, response)));

@@ -11,9 +11,10 @@ use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
 use crate::clock::Clock;
 use crate::log_format;
 use crate::protocol::{
-    self, Append, Appended, Channel, Contact, ContactReply, Hello, Progress, Request, Response,
-    VoteReply, Welcome,
+    self, Appended, Channel, Contact, ContactReply, Hello, Progress, Request, Response, VoteReply,
+    Welcome,
 };
+use crate::types::AppendRequest;
 
 /// Longest wait for anything in tests of this crate; a healthy run needs a fraction of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -55,8 +56,7 @@ pub(crate) async fn agree_on(
     }
     writer.write_within(&Welcome::Yes, DEADLINE).await?;
     if hello.channel == Channel::Append {
-        while let Some(append) = reader.read::<Append>().await? {
-            let append = append.into_raft();
+        while let Some(append) = reader.read::<AppendRequest>().await? {
             let last = append.entries.last().map(|entry| entry.log_id).or(append.prev_log_id);
             let answer = Appended::Matches(log_format::log_id(last.as_ref()));
             writer.write_within(&answer, DEADLINE).await?;

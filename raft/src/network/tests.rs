@@ -14,7 +14,7 @@ use super::*;
 use crate::log_format;
 use crate::members::Members;
 use crate::protocol::{Admin, Failed, Request, Response};
-use crate::types::{Address, TypeConfig, Vote};
+use crate::types::{Address, AppendRequest, TypeConfig, Vote};
 use crate::{Node, Options};
 
 /// 24 MiB: loopback takes about 10 each way before a writer waits.
@@ -163,7 +163,7 @@ async fn a_given_up_append_leaves_its_dial_to_the_next() {
     drop(listener);
     writer.write_within(&Welcome::Yes, DEADLINE).await.unwrap();
     let second = network.append_entries(heartbeat(), option());
-    let sent = reader.expect::<crate::protocol::Append>(DEADLINE);
+    let sent = reader.expect::<AppendRequest>(DEADLINE);
     tokio::select! {
         ended = second => panic!("nobody has answered yet: {ended:?}"),
         sent = sent => assert!(sent.is_ok(), "on the connection of the first"),

@@ -6,8 +6,9 @@ use openraft::entry::RaftEntry;
 use openraft::testing::log::StoreBuilder;
 
 use super::*;
+use crate::entry::Entry;
 use crate::suite::OnDisk;
-use crate::types::{Address, Entry, LeaderId, LogId, Membership, Payload};
+use crate::types::{Address, LeaderId, LogId, Membership, Payload};
 
 fn membership(index: u64, members: &[u64]) -> EntryResponder<TypeConfig> {
     let voters = vec![BTreeSet::from([1])];

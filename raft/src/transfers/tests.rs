@@ -10,7 +10,7 @@ use super::*;
 use crate::log_format::{self, LogId};
 use crate::network::stream::{self, FrameReader, FrameWriter, TcpListener};
 use crate::network::stub::{self, DEADLINE};
-use crate::protocol::{Append, Appended, Channel, Hello, SnapshotHead, Welcome};
+use crate::protocol::{Appended, Channel, Hello, SnapshotHead, Welcome};
 use crate::types::AppendRequest;
 use crate::{Node, Options};
 
@@ -40,8 +40,7 @@ async fn join(
             match hello.channel {
                 Channel::Append => {
                     writer.write_within(&Welcome::Yes, DEADLINE).await?;
-                    while let Some(append) = reader.read::<Append>().await? {
-                        let append = append.into_raft();
+                    while let Some(append) = reader.read::<AppendRequest>().await? {
                         if newcomer.deaf.load(Ordering::Relaxed) && !append.entries.is_empty() {
                             newcomer.broken.fetch_add(1, Ordering::Relaxed);
                             break;

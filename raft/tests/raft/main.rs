@@ -2,6 +2,7 @@
 
 mod cluster;
 mod early;
+mod encoding;
 mod membership;
 mod sale;
 mod time;
