@@ -14,11 +14,13 @@ use firstcome_fault::{Bug, armed};
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::{DataDir, Identity, Log};
 
+use crate::network::greeting::Greeting;
 use crate::network::server::HELLO_MAX;
 use crate::network::stream::{self, TcpListener};
+use crate::network::{introduce, take_introduction};
 use crate::node::StartError;
 use crate::options::{Options, Peer};
-use crate::protocol::{Channel, Contact, ContactReply, Hello, PROTOCOL};
+use crate::protocol::{Channel, Contact, ContactReply, Hello, Welcome};
 use crate::types::{Address, Raft};
 
 /// Pause between two rounds of asking everybody.
@@ -116,6 +118,9 @@ async fn found(options: &Options) -> Result<DataDir, StartError> {
                 Ok(ContactReply::Vacant { bootstrap: false, .. }) => {
                     missing.push(format!("{} (started without --bootstrap)", peer.name));
                 }
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Err(StartError::Bootstrap(format!("{}: {error}", peer.name)));
+                }
                 Ok(_) | Err(_) => missing.push(format!("{} at {}", peer.name, peer.peer)),
             }
         }
@@ -161,14 +166,16 @@ pub(crate) async fn contact(
     let socket = stream::connect(address, options.connect_timeout).await?;
     let (mut reader, mut writer) = stream::split(socket);
     let hello = Hello {
-        protocol: PROTOCOL,
         cluster_uuid: String::new(),
         incarnation: 0,
         from: 0,
         to: 0,
         channel: Channel::Contact,
     };
-    writer.write_within(&hello, options.connect_timeout).await?;
+    let limit = options.connect_timeout;
+    if let Welcome::No(why) = introduce(hello, &mut reader, &mut writer, limit).await? {
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, why));
+    }
     writer.write_within(question, options.connect_timeout).await?;
     reader.expect(HELLO_MAX).await
 }
@@ -180,10 +187,11 @@ async fn take_contact(
 ) -> io::Result<()> {
     let (socket, _) = listener.accept().await?;
     let (mut reader, mut writer) = stream::split(socket);
-    let hello: Hello = reader.expect(HELLO_MAX).await?;
+    let hello = take_introduction(&mut reader, &mut writer, HELLO_MAX).await?;
     if hello.channel != Channel::Contact {
         return Ok(());
     }
+    writer.write_within(&Greeting::own(Welcome::Yes), HELLO_MAX).await?;
     let contact = reader.expect(HELLO_MAX).await?;
     writer.write_within(&reply(contact), HELLO_MAX).await
 }
@@ -254,6 +262,11 @@ async fn refuse_if_running(options: &Options) -> Result<DataDir, StartError> {
     loop {
         for peer in options.peers.iter().filter(|p| p.name != options.name) {
             let reply = contact(options, peer, &Contact::Probe).await;
+            if let Err(error) = &reply
+                && error.kind() == io::ErrorKind::Unsupported
+            {
+                return Err(StartError::Bootstrap(format!("{}: {error}", peer.name)));
+            }
             if let Ok(ContactReply::Taken { name, cluster_uuid, initialized: true, .. }) = reply {
                 if armed(Bug::WipedNodeKeepsId) {
                     return come_back(options, &cluster_uuid);

@@ -16,6 +16,7 @@ use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
 use crate::log_format;
 use crate::members::Members;
+use crate::network::greeting::Strangers;
 use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Options;
 use crate::read_index::Ask;
@@ -33,6 +34,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) members: Arc<Members>,
     pub(crate) transfers: Arc<Transfers>,
+    pub(crate) strangers: Strangers,
     pub(crate) metrics: WatchReceiverOf<TypeConfig, Metrics>,
     /// The part of the metrics that changes only with leaders and members.
     pub(crate) server: WatchReceiverOf<TypeConfig, ServerMetrics>,

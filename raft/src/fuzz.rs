@@ -8,6 +8,7 @@ use openraft::entry::RaftEntry;
 
 use crate::entry::Entry;
 use crate::network::frame::Frame;
+use crate::network::greeting::Greeting;
 use crate::network::stream;
 use crate::{log_format, protocol, types};
 
@@ -32,8 +33,8 @@ pub const KINDS: [&str; 12] = [
 pub fn reencode(kind: &str, body: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let bytes = Bytes::copy_from_slice(body);
     match kind {
-        "hello" => again::<protocol::Hello>(bytes),
-        "welcome" => again::<protocol::Welcome>(bytes),
+        "hello" => again::<Greeting<protocol::Hello>>(bytes),
+        "welcome" => again::<Greeting<protocol::Welcome>>(bytes),
         "contact" => again::<protocol::Contact>(bytes),
         "contact_reply" => again::<protocol::ContactReply>(bytes),
         "append" => again::<types::AppendRequest>(bytes),

@@ -26,6 +26,7 @@ use crate::files;
 use crate::log_format;
 use crate::log_store::LogStore;
 use crate::members::Members;
+use crate::network::greeting::Strangers;
 use crate::network::peer::Factory;
 use crate::network::{Dialer, server, stream};
 use crate::options::Options;
@@ -158,6 +159,7 @@ impl Node {
         state.on_failure(Box::new(move |error| hook.set_storage(error)));
         let hook = failure.clone();
         log.on_failure(Box::new(move |error| hook.set_storage(error)));
+        let strangers = Strangers::default();
         let dialer = Dialer {
             cluster_uuid: identity.cluster_uuid.clone(),
             incarnation: identity.incarnation,
@@ -165,6 +167,7 @@ impl Node {
             dial: options.dial.clone(),
             connect_timeout: options.connect_timeout,
             failure: failure.clone(),
+            strangers: strangers.clone(),
             runtime: Handle::current(),
         };
         let members = Arc::new(Members::new(dialer.clone()));
@@ -197,6 +200,7 @@ impl Node {
             dir: Mutex::new(Some(dir)),
             members,
             transfers,
+            strangers,
             applied,
             failure,
             draining: false.into(),

@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::log_format::{Address, LogId, Meta, Vote, log_id, raft_log_id};
 use crate::types;
 
-/// Version of the peer protocol; a peer that speaks another is turned away.
+/// The newest peer protocol that this release speaks. Two nodes need one in common.
 pub(crate) const PROTOCOL: u16 = 1;
+
+/// The oldest one that it still speaks.
+pub(crate) const PROTOCOL_OLDEST: u16 = 1;
 
 /// What a connection is for; each kind has its own, so that none waits behind another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -29,10 +32,9 @@ pub(crate) enum Channel {
     Contact,
 }
 
-/// First frame of every connection.
+/// First frame of every connection, in a [`crate::network::greeting::Greeting`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
-    pub(crate) protocol: u16,
     pub(crate) cluster_uuid: String,
     pub(crate) incarnation: u32,
     pub(crate) from: u64,
@@ -41,7 +43,7 @@ pub(crate) struct Hello {
     pub(crate) channel: Channel,
 }
 
-/// Answer to [`Hello`].
+/// Answer to [`Hello`], in a greeting as well.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Welcome {
     Yes,

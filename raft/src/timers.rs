@@ -209,13 +209,14 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
     let mut server = core.server.clone();
     let mut seen_membership = None;
     loop {
-        let membership = {
+        let (membership, voters) = {
             let now = server.borrow_and_update();
-            let voters = now.membership_config.voter_ids().count();
-            core.voters.store(voters, Ordering::Relaxed);
+            let voters: Vec<u64> = now.membership_config.voter_ids().collect();
+            core.voters.store(voters.len(), Ordering::Relaxed);
             // Each time: a question that was on its way may have opened a link again.
             core.members.keep(|id| now.membership_config.get_node(&id).is_some());
-            now.committed_membership_config.log_id().as_ref().map(log_format::LogId::from)
+            let committed = now.committed_membership_config.log_id().as_ref();
+            (committed.map(log_format::LogId::from), voters)
         };
         if membership != seen_membership {
             seen_membership = membership;
@@ -226,6 +227,10 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
                 core.failure.set(exit::REMOVED, "this node was removed from the cluster");
                 return;
             }
+        }
+        if let Some(why) = core.strangers.majority(&voters) {
+            core.failure.set(exit::IDENTITY, format!("this node is of another release: {why}"));
+            return;
         }
         let changed = tokio::time::timeout(WATCH_PERIOD, server.changed()).await;
         let running = core.metrics.borrow_watched().running_state.clone();

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! most        one encoded value
+//! first       see `greeting`
 //! append      length u32 | encoded `AppendHead` | per entry: length u32, the bytes of the entry
 //! requests    per request:  id u64 | kind u8 | length u32 | body
 //! responses   per response: id u64 | kind u8 | length u32 | body
@@ -23,7 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::entry::Entry;
 use crate::log_format::{Vote, log_id, raft_log_id};
 use crate::protocol::{
-    AppendHead, Appended, Contact, ContactReply, Hello, Request, Response, SnapshotHead, Welcome,
+    AppendHead, Appended, Contact, ContactReply, Request, Response, SnapshotHead,
 };
 use crate::types::AppendRequest;
 
@@ -49,7 +50,7 @@ macro_rules! one_encoded_value {
     )*};
 }
 
-one_encoded_value!(Hello, Welcome, Contact, ContactReply, Appended, SnapshotHead, Vote);
+one_encoded_value!(Contact, ContactReply, Appended, SnapshotHead, Vote);
 
 const LENGTH_BYTES: usize = 4;
 

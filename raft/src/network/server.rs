@@ -8,12 +8,14 @@ use futures_util::StreamExt;
 use openraft::raft::{TransferLeaderRequest, VoteRequest};
 use tokio::sync::mpsc;
 
+use super::greeting::Greeting;
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
+use super::take_introduction;
 use crate::core::Core;
 use crate::log_format::{Vote, log_id, raft_log_id};
 use crate::protocol::{
-    Appended, Channel, Contact, ContactReply, Failed, Hello, PROTOCOL, Request, Response,
-    SnapshotHead, VoteReply, Welcome,
+    Appended, Channel, Contact, ContactReply, Failed, Hello, Request, Response, SnapshotHead,
+    VoteReply, Welcome,
 };
 use crate::state_machine::{SnapshotData, aside};
 use crate::types::{AppendRequest, Snapshot};
@@ -57,13 +59,14 @@ pub(crate) async fn run(core: Arc<Core>, listener: TcpListener) {
 async fn serve(core: Arc<Core>, socket: TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let (mut reader, mut writer) = stream::split(socket);
-    let hello: Hello = reader.expect(HELLO_MAX).await?;
+    let hello = take_introduction(&mut reader, &mut writer, HELLO_MAX).await?;
     if hello.channel == Channel::Contact {
+        writer.write_within(&Greeting::own(Welcome::Yes), WRITE_MAX).await?;
         let contact: Contact = reader.expect(HELLO_MAX).await?;
         return writer.write_within(&contact_reply(&core, &contact), WRITE_MAX).await;
     }
     let welcome = check(&core, &hello);
-    writer.write_within(&welcome, WRITE_MAX).await?;
+    writer.write_within(&Greeting::own(welcome.clone()), WRITE_MAX).await?;
     if welcome != Welcome::Yes {
         tracing::warn!(from = hello.from, answer = ?welcome, "turned a peer away");
         return Ok(());
@@ -80,9 +83,6 @@ async fn serve(core: Arc<Core>, socket: TcpStream) -> io::Result<()> {
 
 fn check(core: &Core, hello: &Hello) -> Welcome {
     let own = &core.identity;
-    if hello.protocol != PROTOCOL {
-        return Welcome::No(format!("peer protocol {PROTOCOL} is spoken here"));
-    }
     if hello.cluster_uuid != own.cluster_uuid || hello.incarnation != own.incarnation {
         return Welcome::No(format!("this is cluster {}", own.cluster_uuid));
     }

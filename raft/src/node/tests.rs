@@ -11,8 +11,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::failure::exit;
+use crate::network::greeting::Greeting;
 use crate::network::stub::{self, DEADLINE};
-use crate::protocol::{Channel, Failed, Hello, Request, Response, Welcome};
+use crate::protocol::{Channel, Failed, Request, Response, Welcome};
 use crate::types::{Address, ServerMetrics, Vote};
 
 async fn alone() -> (TempDir, Node) {
@@ -127,9 +128,9 @@ async fn the_link_to_a_node_that_is_no_member_is_closed() {
     let until_closed = async {
         let (socket, _) = listener.accept().await?;
         let (mut reader, mut writer) = stream::split(socket);
-        let hello: Hello = reader.expect(DEADLINE).await?;
+        let hello = stub::greeted(&mut reader).await?;
         assert_eq!(hello.channel, Channel::Control);
-        writer.write_within(&Welcome::Yes, DEADLINE).await?;
+        writer.write_within(&Greeting::own(Welcome::Yes), DEADLINE).await?;
         let question: Vec<(u64, Request)> = reader.expect(DEADLINE).await?;
         let answer: Vec<_> = question.iter().map(|(id, _)| (*id, clock(1))).collect();
         writer.write_within(&answer, DEADLINE).await?;

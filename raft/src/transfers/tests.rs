@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::log_format::{self, LogId};
+use crate::network::greeting::Greeting;
 use crate::network::stream::{self, FrameReader, FrameWriter, TcpListener};
 use crate::network::stub::{self, DEADLINE};
-use crate::protocol::{Appended, Channel, Hello, SnapshotHead, Welcome};
+use crate::protocol::{Appended, Channel, SnapshotHead, Welcome};
 use crate::types::AppendRequest;
 use crate::{Node, Options};
 
@@ -36,10 +37,10 @@ async fn join(
         let (newcomer, offers) = (Arc::clone(&newcomer), offers.clone());
         tokio::spawn(async move {
             let (mut reader, mut writer) = stream::split(socket);
-            let hello: Hello = reader.expect(DEADLINE).await?;
+            let hello = stub::greeted(&mut reader).await?;
             match hello.channel {
                 Channel::Append => {
-                    writer.write_within(&Welcome::Yes, DEADLINE).await?;
+                    writer.write_within(&Greeting::own(Welcome::Yes), DEADLINE).await?;
                     while let Some(append) = reader.read::<AppendRequest>().await? {
                         if newcomer.deaf.load(Ordering::Relaxed) && !append.entries.is_empty() {
                             newcomer.broken.fetch_add(1, Ordering::Relaxed);
@@ -50,7 +51,7 @@ async fn join(
                     }
                 }
                 Channel::Snapshot => {
-                    writer.write_within(&Welcome::Yes, DEADLINE).await?;
+                    writer.write_within(&Greeting::own(Welcome::Yes), DEADLINE).await?;
                     let head = reader.expect(DEADLINE).await?;
                     drop(offers.send((head, reader, writer)));
                 }
