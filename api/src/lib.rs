@@ -30,6 +30,7 @@ mod receipt;
 mod route;
 mod seal;
 mod serve;
+mod shop;
 mod spec;
 mod token;
 mod view;
@@ -37,6 +38,7 @@ mod view;
 pub use keys::{KeyError, Keys, MasterKey};
 pub use problem::CODES;
 pub use serve::serve;
+pub use shop::Shop;
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ use firstcome_storage::{Identity, Log, State, codec};
 use openraft::type_config::alias::WatchReceiverOf;
 use tokio::sync::{mpsc, watch};
 
+use crate::application::Application;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
@@ -25,6 +26,7 @@ use crate::types::{Address, Metrics, Raft, ServerMetrics, TypeConfig};
 
 pub(crate) struct Core {
     pub(crate) options: Options,
+    pub(crate) application: Box<dyn Application>,
     pub(crate) identity: Identity,
     /// Holds the directory's lock for as long as the node lives.
     pub(crate) dir: parking_lot::Mutex<Option<firstcome_storage::DataDir>>,

@@ -10,6 +10,7 @@
 //! `admin`, `bootstrap`, then the adaptors.
 
 mod admin;
+mod application;
 mod bootstrap;
 mod clock;
 mod command;
@@ -41,6 +42,7 @@ mod timers;
 mod transfers;
 mod types;
 
+pub use application::Application;
 pub use describe::{EntrySummary, describe_entry};
 pub use failure::storage_exit_code;
 pub use node::{Executed, Failure, FailureReason, Node, Reply, StartError};

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::application::Application;
 use crate::clock::Clock;
 use crate::core::{self, Core};
 use crate::counters::Counters;
@@ -137,7 +138,10 @@ impl Node {
     ///
     /// The runtime that polls this call runs every task of the node; its methods may be called
     /// from any other.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
+    pub async fn start(
+        options: Options,
+        application: impl Application,
+    ) -> Result<Self, StartError> {
         let config = raft_config(&options)?;
         let listener =
             match options.peer_listen {
@@ -216,6 +220,7 @@ impl Node {
             log,
             state,
             options,
+            application: Box::new(application),
         });
         let mut tasks = vec![
             tokio::spawn(read_index::run(Arc::clone(&core), asks)),

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use firstcome_domain::{Action, Command, Outcome, decide};
+use firstcome_domain::{Command, Stamp};
 use firstcome_fault::{Bug, armed};
 use firstcome_storage::codec;
 use firstcome_storage::state::Decided;
@@ -36,7 +36,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// Longest pause before asking again: what a buyer waits at most on top of a failover.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// Age of the applied state from which an early refusal may be answered.
+/// Age of the applied rows from which a command may be answered early.
 const EARLY_AGE_MAX: Duration = Duration::from_millis(200);
 
 /// Counts a command in, and out again when dropped.
@@ -220,43 +220,38 @@ fn rejected(error: &WriteError) -> Failed {
     Failed::Rejected(error.to_string())
 }
 
-/// Answers `sold_out` or `sale_closed` without a log entry, if the rules would say just that on
-/// rows that were current at most [`EARLY_AGE_MAX`] ago (`domain.md`, section 0).
+/// Answers a command without a log entry, if the application can do so from rows that were
+/// current at most [`EARLY_AGE_MAX`] ago.
 async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
-    if !matches!(command.action, Action::OrderCreate(_)) {
+    if !core.application.may_answer_early(command) {
         return None;
     }
-    let refusal = || {
-        // Log time, not this machine's: only log time opens and closes (D6).
-        core.read(|view| {
-            let applied = view.applied();
-            let refusal = decide::early_refusal(view, command, applied.now)?;
-            Some((refusal, applied))
+    let answer = || {
+        // Log time, not this machine's: nodes whose clocks differ must answer alike.
+        core.read(|rows| {
+            let applied = rows.applied();
+            let outcome = core.application.answer_early(command, rows, applied.now)?;
+            Some((outcome, applied))
         })
         .ok()
         .flatten()
     };
     // Taken before the rows are read: they are at least as new as this.
     let mut known_at = *core.fresh_since.lock();
-    let mut found = refusal()?;
+    let mut found = answer()?;
     let is_fresh = |at: Option<Instant>| {
         armed(Bug::EarlyRefusalTooOld) || at.is_some_and(|at| at.elapsed() < EARLY_AGE_MAX)
     };
     if !is_fresh(known_at) {
         crate::read_index::linearize(core).await.ok()?;
         known_at = *core.fresh_since.lock();
-        found = refusal()?;
+        found = answer()?;
         if !is_fresh(known_at) {
             return None;
         }
     }
-    let (refusal, applied) = found;
+    let (outcome, applied) = found;
     Counters::add(&core.counters.early);
-    let revision = applied.revision.unwrap_or_default();
-    Some(Reply {
-        outcome: Outcome::Refused(refusal),
-        decided: firstcome_domain::Stamp { revision, now: applied.now },
-        replayed: false,
-        early: true,
-    })
+    let decided = Stamp { revision: applied.revision.unwrap_or_default(), now: applied.now };
+    Some(Reply { outcome, decided, replayed: false, early: true })
 }

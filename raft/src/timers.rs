@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use firstcome_domain::{Action, Actor, Command, Done, Outcome, View};
+use firstcome_domain::Command;
 use futures_util::future::join_all;
 
 use crate::clock;
@@ -16,11 +16,10 @@ use crate::propose;
 use crate::protocol::{Failed, Request, Response};
 use crate::{admin, log_format};
 
-/// How often the leader looks whether something is due: an order may hold its units so much
-/// longer than `pay_by`.
+/// How often the leader asks whether something is due, which is how late due work may be.
 const DUE_PERIOD: Duration = Duration::from_millis(20);
 
-/// How often expired receipts and old events are removed for their own sake.
+/// How often the leader asks whether there is something to clean up.
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_mins(1);
 
 /// Clocks are compared so often.
@@ -29,7 +28,7 @@ const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 /// ... and so often until the first verdict, because nobody stands for election before it.
 const CLOCK_PERIOD_FIRST: Duration = Duration::from_millis(50);
 
-/// Proposes a Tick when something is due. Two leaders doing so is harmless: a Tick only sweeps.
+/// Proposes what the application says is due. Two leaders may do so at once.
 pub(crate) async fn run_due(core: Arc<Core>) {
     let mut housekept = Instant::now();
     loop {
@@ -38,36 +37,30 @@ pub(crate) async fn run_due(core: Arc<Core>) {
             continue;
         }
         let now = core.clock.now();
-        let Ok((due, stale)) = core.read(|view| {
-            let due = view.next_due().is_some_and(|at| at <= now);
-            let stale = housekept.elapsed() >= HOUSEKEEPING_PERIOD && {
-                let settings = view.settings();
-                let old = now.plus(-settings.event_retention_ms);
-                !view.expired_receipts(now, 1).is_empty() || !view.events_until(old, 1).is_empty()
-            };
-            (due, stale)
+        let cleans_up = housekept.elapsed() >= HOUSEKEEPING_PERIOD;
+        let Ok(command) = core.read(|rows| {
+            let application = &core.application;
+            let due = application.due(rows, now);
+            if due.is_none() && cleans_up { application.housekeeping(rows, now) } else { due }
         }) else {
             return;
         };
-        if housekept.elapsed() >= HOUSEKEEPING_PERIOD {
+        if cleans_up {
             housekept = Instant::now();
         }
-        if due || stale {
-            tick(&core).await;
+        if let Some(command) = command {
+            propose_until_finished(&core, &command).await;
         }
     }
 }
 
-async fn tick(core: &Arc<Core>) {
-    let command = Command { actor: Actor::Node, receipt: None, action: Action::Tick };
+async fn propose_until_finished(core: &Arc<Core>, command: &Command) {
     loop {
-        match propose::drive(core, &command).await {
-            Ok(decision) => match decision.outcome {
-                Outcome::Done(Done::Ticked { more: true, .. }) => {}
-                _ => return,
-            },
+        match propose::drive(core, command).await {
+            Ok(decided) if core.application.is_unfinished(&decided.outcome) => {}
+            Ok(_) => return,
             Err(failure) => {
-                tracing::debug!(%failure, "a tick was not decided");
+                tracing::debug!(%failure, "due work was not decided");
                 return;
             }
         }

@@ -11,6 +11,7 @@ use openraft::raft::AppendEntriesRequest;
 use super::rpc::Rpc;
 use super::stub::DEADLINE;
 use super::*;
+use crate::application::Idle;
 use crate::log_format;
 use crate::members::Members;
 use crate::protocol::{Admin, Failed, Request, Response};
@@ -178,7 +179,7 @@ async fn the_answering_end_reads_questions_while_its_answers_wait_for_the_socket
     let mut options = Options::new("n1", folder.path().join("n1"));
     options.peer_listen = Some(address.parse().unwrap());
     options.bootstrap = true;
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     let led = async { while node.linearize().await.is_err() {} };
     tokio::time::timeout(DEADLINE, led).await.expect("the node leads");
     let cluster = node.cluster(true).await.unwrap().cluster_uuid;
@@ -249,7 +250,8 @@ async fn a_first_start_with_a_node_of_another_protocol_is_refused() {
     options.peers = [("n1", own), ("n2", peer)]
         .map(|(name, peer)| crate::Peer { name: name.to_owned(), api: String::new(), peer })
         .to_vec();
-    let started = tokio::time::timeout(DEADLINE, Node::start(options)).await.expect("in time");
+    let started =
+        tokio::time::timeout(DEADLINE, Node::start(options, Idle)).await.expect("in time");
     let Err(crate::StartError::Bootstrap(why)) = started else { panic!("it started") };
     assert!(why.starts_with("n2: ") && names_both_releases(&why), "{why}");
     foreign.await.unwrap().unwrap();
@@ -262,7 +264,7 @@ async fn a_caller_of_another_protocol_is_told_so_and_a_majority_of_them_ends_the
     let mut options = Options::new("n1", folder.path().join("n1"));
     options.peer_listen = Some(address.parse().unwrap());
     options.bootstrap = true;
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     let socket = stream::connect(&address, DEADLINE).await.unwrap();
     let (mut reader, mut writer) = stream::split(socket);
     writer.write_within(&Greeting::<Hello>::foreign("7.8.9", 9), DEADLINE).await.unwrap();

@@ -10,6 +10,7 @@ use openraft::raft::AppendEntriesRequest;
 use tempfile::TempDir;
 
 use super::*;
+use crate::application::Idle;
 use crate::failure::exit;
 use crate::network::greeting::Greeting;
 use crate::network::stub::{self, DEADLINE};
@@ -20,7 +21,7 @@ async fn alone() -> (TempDir, Node) {
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::new("n1", folder.path().join("n1"));
     options.bootstrap = true;
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     (folder, node)
 }
 
@@ -86,7 +87,7 @@ async fn a_disk_that_fails_while_a_node_starts_is_no_bug() {
         options.checkpoint_interval = DEADLINE;
         options
     };
-    let node = Node::start(options(&disk)).await.unwrap();
+    let node = Node::start(options(&disk), Idle).await.unwrap();
     decides(&node).await;
     node.snapshot().await.unwrap();
     // What is decided and in no checkpoint is applied again while Raft starts.
@@ -99,7 +100,7 @@ async fn a_disk_that_fails_while_a_node_starts_is_no_bug() {
     for call in 1..200 {
         let disk = stopped.copy();
         disk.fail_call(call, 5);
-        match Node::start(options(&disk)).await {
+        match Node::start(options(&disk), Idle).await {
             Ok(node) => {
                 let is_beyond = !disk.has_failed();
                 node.shutdown().await;
@@ -161,7 +162,7 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     options.peer_listen = Some(own.parse().unwrap());
     options.bootstrap = true;
     options.peers = vec![peer("n1", &own), peer("n2", &stub)];
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     decides(&node).await;
     let failure = node.transfer_leader(Some(2)).await.unwrap_err();
     assert!(
@@ -185,7 +186,7 @@ async fn a_verb_that_waits_for_the_address_of_the_leader_lets_others_go_on() {
     let mut options = Options::new("n1", folder.path().join("n1"));
     // It forms no cluster, and has no log yet.
     options.peers = vec![peer("n1", "127.0.0.1:7000")];
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     let heartbeat = AppendEntriesRequest {
         vote: Vote::new_committed(1, 9),
         prev_log_id: None,
@@ -214,7 +215,7 @@ async fn a_change_of_voters_that_stands_still_half_done_is_finished() {
     let mut options = Options::new("n1", folder.path().join("n1"));
     options.peer_listen = Some(stub::own_address().parse().unwrap());
     options.bootstrap = true;
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     decides(&node).await;
     node.add_member("n2".to_owned(), String::new(), stub).await.unwrap();
     let mut server = node.core.server.clone();

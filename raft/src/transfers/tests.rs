@@ -7,6 +7,7 @@ use firstcome_domain::{Action, Actor, Command};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::application::Idle;
 use crate::log_format::{self, LogId};
 use crate::network::greeting::Greeting;
 use crate::network::stream::{self, FrameReader, FrameWriter, TcpListener};
@@ -107,7 +108,7 @@ async fn receive() {
     options.retain_entries = 0;
     // Nothing here is late: a link that breaks was broken by the test.
     options.rpc_timeout = DEADLINE;
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     while purged(&node) == 0 {
         go_on(&node).await;
     }
