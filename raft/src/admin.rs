@@ -6,7 +6,6 @@
 use openraft::async_runtime::WatchReceiver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -43,7 +42,7 @@ fn rejected(reason: impl Into<String>) -> Failed {
 pub(crate) async fn ask_leader(core: &Arc<Core>, verb: Admin) -> Result<u64, Failure> {
     let deadline = tokio::time::Instant::now() + VERB_MAX;
     loop {
-        let Some(leader) = core.wait_leader(core.options.election_max * 2).await else {
+        let Some(leader) = core.leadership.wait_leader(core.options.election_max * 2).await else {
             return Err(not_executed(FailureReason::NoQuorum));
         };
         let result = if leader == core.id() {
@@ -70,7 +69,7 @@ pub(crate) async fn ask_leader(core: &Arc<Core>, verb: Admin) -> Result<u64, Fai
 
 async fn hand_on(core: &Core, leader: u64, verb: Admin) -> Result<u64, Failed> {
     // A new member hears its leader before it is told where that is.
-    let Some(address) = core.address(leader) else { return Err(Failed::NotLeader) };
+    let Some(address) = core.leadership.address(leader) else { return Err(Failed::NotLeader) };
     let control = core.members.control(leader, &address);
     match control.call(Request::Admin(verb), VERB_MAX).await {
         Ok(Response::Admin(value)) => Ok(value),
@@ -82,10 +81,10 @@ async fn hand_on(core: &Core, leader: u64, verb: Admin) -> Result<u64, Failed> {
 
 /// Carries a verb out; only the leader can.
 pub(crate) async fn carry_out(core: &Arc<Core>, verb: Admin) -> Result<u64, Failed> {
-    if !core.is_leader() {
+    if !core.leadership.is_leader() {
         return Err(Failed::NotLeader);
     }
-    if !core.has_quorum() {
+    if !core.leadership.has_quorum() {
         return Err(Failed::NoQuorum);
     }
     match verb {
@@ -97,7 +96,7 @@ pub(crate) async fn carry_out(core: &Arc<Core>, verb: Admin) -> Result<u64, Fail
 }
 
 fn membership(core: &Core) -> Arc<StoredMembership> {
-    Arc::clone(&core.metrics.borrow_watched().membership_config)
+    Arc::clone(&core.leadership.metrics().borrow_watched().membership_config)
 }
 
 /// The members, unless they are just changing: what is asked of them then would be worked out from
@@ -148,7 +147,7 @@ async fn change(
 /// A change of voters that is decided by half, by its log id: until its second step a majority of
 /// the voters before is needed, too.
 pub(crate) fn half_done(core: &Core) -> Option<LogId> {
-    let metrics = core.metrics.borrow_watched();
+    let metrics = core.leadership.metrics().borrow_watched();
     let seen = &metrics.membership_config;
     let is_decided = seen.log_id() == metrics.committed_membership_config.log_id();
     let is_half = seen.membership().get_joint_config().len() > 1;
@@ -158,7 +157,7 @@ pub(crate) fn half_done(core: &Core) -> Option<LogId> {
 /// Takes the second step of a change of voters, if this node leads: who asked for the first asks
 /// for it, unless its leader went, or the step was refused.
 pub(crate) async fn finish_change(core: &Arc<Core>) {
-    if !core.is_leader() || !core.has_quorum() {
+    if !core.leadership.is_leader() || !core.leadership.has_quorum() {
         return;
     }
     let seen = membership(core);
@@ -224,7 +223,7 @@ async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
 }
 
 fn matched(core: &Core, id: u64) -> Option<u64> {
-    let metrics = core.metrics.borrow_watched();
+    let metrics = core.leadership.metrics().borrow_watched();
     let replication = metrics.replication.as_ref()?;
     replication.get(&id)?.as_ref().map(|log_id| log_id.index)
 }
@@ -256,7 +255,7 @@ async fn promote(core: &Core, id: u64) -> Result<u64, Failed> {
     if is_voter(&seen, id) {
         return Ok(id);
     }
-    let last = core.metrics.borrow_watched().last_log_index.unwrap_or(0);
+    let last = core.leadership.metrics().borrow_watched().last_log_index.unwrap_or(0);
     let lag = last.saturating_sub(matched(core, id).unwrap_or(0));
     if lag > SYNC_ENTRIES_MAX || healthy(core, &seen, vec![id], false).await.is_empty() {
         return Err(rejected(format!(
@@ -311,7 +310,7 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
         }));
     };
     core.raft.trigger().transfer_leader(target).await.map_err(|_| Failed::Unknown)?;
-    let mut metrics = core.metrics.clone();
+    let mut metrics = core.leadership.metrics().clone();
     let moved = async {
         loop {
             if metrics.borrow_and_update().current_leader == Some(target) {
@@ -325,7 +324,7 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
     match tokio::time::timeout(core.options.election_max * 3, moved).await {
         Ok(true) => Ok(target),
         Ok(false) => Err(Failed::Unknown),
-        Err(_) if core.metrics.borrow_watched().current_leader == Some(core.id()) => {
+        Err(_) if core.leadership.metrics().borrow_watched().current_leader == Some(core.id()) => {
             give_up_transfer(core).await?;
             Err(rejected(format!("member {target} did not take over in time")))
         }
@@ -356,8 +355,8 @@ async fn give_up_transfer(core: &Core) -> Result<(), Failed> {
 pub(crate) fn progress(core: &Core) -> Progress {
     Progress {
         applied: *core.applied.borrow(),
-        last: core.metrics.borrow_watched().last_log_index.unwrap_or(0),
-        clock_fit: core.clock_fit.load(Ordering::Relaxed),
+        last: core.leadership.metrics().borrow_watched().last_log_index.unwrap_or(0),
+        clock_fit: core.clock.is_fit(),
     }
 }
 
@@ -365,8 +364,8 @@ pub(crate) fn progress(core: &Core) -> Progress {
 pub(crate) async fn status(core: &Arc<Core>, local: bool) -> Result<ClusterStatus, Failure> {
     let seen = membership(core);
     let own = progress(core);
-    let leader_id = core.leader();
-    let term = core.metrics.borrow_watched().current_term;
+    let leader_id = core.leadership.leader();
+    let term = core.leadership.metrics().borrow_watched().current_term;
     if leader_id.is_none() && !local {
         return Err(not_executed(FailureReason::NoQuorum));
     }

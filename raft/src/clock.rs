@@ -5,6 +5,7 @@
 //! than `max_ms` against it is not used until the voters' median confirms it. Source:
 //! `operations.md`, durability rule 9.
 
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 #[cfg(not(simulation))]
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +19,10 @@ pub(crate) struct Clock {
     offset_ms: i64,
     max_ms: i64,
     anchor: Mutex<Anchor>,
+    /// Whether the voters agree with it well enough to lead by it.
+    is_fit: AtomicBool,
+    /// Its offset from the voters' median, as last measured.
+    offset_from_median_ms: AtomicI64,
 }
 
 struct Anchor {
@@ -28,7 +33,13 @@ struct Anchor {
 impl Clock {
     pub(crate) fn new(offset_ms: i64, max_ms: i64) -> Self {
         let anchor = Anchor { wall_ms: wall_ms() + offset_ms, at: Instant::now() };
-        Self { offset_ms, max_ms, anchor: Mutex::new(anchor) }
+        Self {
+            offset_ms,
+            max_ms,
+            anchor: Mutex::new(anchor),
+            is_fit: AtomicBool::new(false),
+            offset_from_median_ms: AtomicI64::new(0),
+        }
     }
 
     /// What the machine's clock says, believed or not.
@@ -59,8 +70,27 @@ impl Clock {
         wall
     }
 
-    /// The voters agree with the machine's clock: believe it from now on.
-    pub(crate) fn confirm(&self) {
+    /// Takes a verdict of the voters: whether this clock is fit to lead by, and how far it is from
+    /// their median. A fit one is believed from now on.
+    pub(crate) fn judge(&self, is_fit: bool, offset_ms: i64) {
+        if is_fit {
+            self.confirm();
+        }
+        self.is_fit.store(is_fit, Ordering::Relaxed);
+        self.offset_from_median_ms.store(offset_ms, Ordering::Relaxed);
+    }
+
+    /// Whether the voters agree with it well enough to lead by it; not before they were asked.
+    pub(crate) fn is_fit(&self) -> bool {
+        self.is_fit.load(Ordering::Relaxed)
+    }
+
+    /// Its offset from the voters' median, in ms.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.offset_from_median_ms.load(Ordering::Relaxed)
+    }
+
+    fn confirm(&self) {
         *self.anchor.lock() = Anchor { wall_ms: self.wall(), at: Instant::now() };
     }
 }

@@ -10,6 +10,7 @@
 //! `admin`, `bootstrap`, then the adaptors.
 
 mod admin;
+mod admission;
 mod application;
 mod bootstrap;
 mod clock;
@@ -22,6 +23,7 @@ mod failure;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
+mod leadership;
 mod log_format;
 mod log_store;
 mod members;

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::network::Dialer;
+use crate::network::greeting::Strangers;
 use crate::network::rpc::Rpc;
 use crate::protocol::Channel;
 use crate::types::Address;
@@ -59,6 +60,11 @@ impl Members {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         self.dialer.runtime.spawn(task)
+    }
+
+    /// Members that this release cannot talk to.
+    pub(crate) const fn strangers(&self) -> &Strangers {
+        &self.dialer.strangers
     }
 
     fn open(&self, id: u64, address: &Address) -> Links {

@@ -5,7 +5,6 @@ mod tests;
 
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use firstcome_domain::{Command, Millis, Outcome, Revision, Stamp};
@@ -15,15 +14,17 @@ use firstcome_storage::query::ReadView;
 use firstcome_storage::{DataDir, Identity};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::admission::Admission;
 use crate::application::Application;
 use crate::clock::Clock;
 use crate::core::{self, Core};
 use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
 use crate::files;
+use crate::leadership::Leadership;
 use crate::log_format;
 use crate::log_store::LogStore;
 use crate::members::Members;
@@ -32,6 +33,7 @@ use crate::network::peer::Factory;
 use crate::network::{Dialer, server, stream};
 use crate::options::Options;
 use crate::protocol::Admin;
+use crate::read_index::ReadIndex;
 use crate::state_machine::StateMachine;
 use crate::status::{ClusterStatus, NodeHash};
 use crate::transfers::Transfers;
@@ -163,7 +165,6 @@ impl Node {
         state.on_failure(Box::new(move |error| hook.set_storage(error)));
         let hook = failure.clone();
         log.on_failure(Box::new(move |error| hook.set_storage(error)));
-        let strangers = Strangers::default();
         let dialer = Dialer {
             cluster_uuid: identity.cluster_uuid.clone(),
             incarnation: identity.incarnation,
@@ -171,7 +172,7 @@ impl Node {
             dial: options.dial.clone(),
             connect_timeout: options.connect_timeout,
             failure: failure.clone(),
-            strangers: strangers.clone(),
+            strangers: Strangers::default(),
             runtime: Handle::current(),
         };
         let members = Arc::new(Members::new(dialer.clone()));
@@ -194,26 +195,18 @@ impl Node {
                 None => StartError::Raft(error.to_string()),
             },
         )?;
-        let (read_index, asks) = mpsc::unbounded_channel();
+        let (read_index, asks) = ReadIndex::new();
         let clock_max = i64::try_from(options.clock_max.as_millis()).unwrap_or(i64::MAX);
         let core = Arc::new(Core {
-            metrics: raft.metrics(),
-            server: raft.server_metrics(),
-            voters: usize::MAX.into(),
+            leadership: Leadership::new(identity.node_id, &raft, options.election_max),
             clock: Clock::new(options.clock_offset_ms, clock_max),
             dir: Mutex::new(Some(dir)),
             members,
             transfers,
-            strangers,
             applied,
             failure,
-            draining: false.into(),
-            in_flight: 0.into(),
+            admission: Arc::new(Admission::new(options.admission_queue)),
             read_index,
-            fresh_since: Mutex::new(None),
-            heard_leader: Mutex::new(None),
-            clock_offset_ms: 0.into(),
-            clock_fit: false.into(),
             counters,
             identity,
             raft,
@@ -298,10 +291,10 @@ impl Node {
     /// whose clock is off tells the voters' median, because it is their time that decides.
     pub fn log_time(&self) -> Millis {
         let core = &self.core;
-        let now = if core.clock_fit.load(Ordering::Relaxed) {
+        let now = if core.clock.is_fit() {
             core.clock.now()
         } else {
-            let offset = core.clock_offset_ms.load(Ordering::Relaxed);
+            let offset = core.clock.offset_ms();
             Millis::new((core.clock.wall() - offset).max(0))
         };
         now.max(core.state.applied().now)
@@ -314,8 +307,8 @@ impl Node {
 
     /// The leader's name as known here, cheaply.
     pub fn leader_name(&self) -> Option<String> {
-        let leader = self.core.leader()?;
-        let metrics = self.core.metrics.borrow_watched();
+        let leader = self.core.leadership.leader()?;
+        let metrics = self.core.leadership.metrics().borrow_watched();
         metrics.membership_config.get_node(&leader).map(|node| node.name.clone())
     }
 
@@ -339,11 +332,12 @@ impl Node {
     /// What keeps this node from being ready; empty when it is.
     pub fn not_ready(&self) -> Vec<String> {
         let core = &self.core;
-        let leader = core.leader();
+        let leader = core.leadership.leader();
         let applied = *core.applied.borrow();
-        let committed = core.metrics.borrow_watched().local_committed.map_or(0, |id| id.index);
+        let committed =
+            core.leadership.metrics().borrow_watched().local_committed.map_or(0, |id| id.index);
         let mut reasons = Vec::new();
-        if core.draining.load(Ordering::Relaxed) {
+        if core.admission.is_draining() {
             reasons.push("draining".to_owned());
         }
         if leader.is_none() {
@@ -403,15 +397,11 @@ impl Node {
     /// Stops taking requests, hands leadership away, saves a checkpoint, closes the files.
     pub async fn shutdown(&self) {
         let core = &self.core;
-        core.draining.store(true, Ordering::Relaxed);
-        if core.is_leader() {
+        core.admission.drain();
+        if core.leadership.is_leader() {
             drop(admin::transfer(core, None).await);
         }
-        let quiet = async {
-            while core.in_flight.load(Ordering::Relaxed) > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
+        let quiet = core.admission.quiet();
         drop(tokio::time::timeout(core.options.admission_deadline, quiet).await);
         if let Err(error) = core.raft.shutdown().await {
             tracing::warn!(%error, "raft did not stop cleanly");

@@ -6,7 +6,6 @@
 //! second copy finds the receipt of the first.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -39,33 +38,13 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Age of the applied rows from which a command may be answered early.
 const EARLY_AGE_MAX: Duration = Duration::from_millis(200);
 
-/// Counts a command in, and out again when dropped.
-struct Admitted(Arc<Core>);
-
-impl Admitted {
-    fn enter(core: &Arc<Core>) -> Option<Self> {
-        let before = core.in_flight.fetch_add(1, Ordering::Relaxed);
-        let admitted = Self(Arc::clone(core));
-        if before < core.options.admission_queue {
-            return Some(admitted);
-        }
-        Counters::add(&core.counters.overloaded);
-        None
-    }
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Proposes a command of a client of this node.
 pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply, Failure> {
-    if core.draining.load(Ordering::Relaxed) {
+    if core.admission.is_draining() {
         return Err(not_executed(FailureReason::Draining));
     }
-    let Some(_admitted) = Admitted::enter(core) else {
+    let Some(_admitted) = core.admission.enter() else {
+        Counters::add(&core.counters.overloaded);
         return Err(not_executed(FailureReason::Overloaded));
     };
     if let Some(reply) = early(core, &command).await {
@@ -129,7 +108,7 @@ pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decided
 
 /// One try: here if this node leads, else at the leader.
 async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Decided, Failed> {
-    let Some(leader) = core.wait_leader(LEADER_PATIENCE.min(left)).await else {
+    let Some(leader) = core.leadership.wait_leader(LEADER_PATIENCE.min(left)).await else {
         return Err(Failed::NoQuorum);
     };
     if leader == core.id() {
@@ -140,7 +119,7 @@ async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Dec
             Ok(Err(_)) | Err(_) => Err(Failed::Unknown),
         };
     }
-    let Some(forward) = core.members.forward(leader, || core.address(leader)) else {
+    let Some(forward) = core.members.forward(leader, || core.leadership.address(leader)) else {
         return Err(Failed::NotLeader);
     };
     Counters::add(&core.counters.forwarded);
@@ -168,14 +147,17 @@ pub(crate) async fn take_forwarded(
     command: Bytes,
     answer: impl FnOnce(Result<Decided, Failed>) + Send + 'static,
 ) {
-    if core.draining.load(Ordering::Relaxed) {
+    if core.admission.is_draining() {
         return answer(Err(Failed::NotLeader));
     }
     if !command::has_known_header(&command) {
         tracing::warn!("a peer forwarded what is no command here; is it of another release?");
         return answer(Err(Failed::NotLeader));
     }
-    let Some(admitted) = Admitted::enter(core) else { return answer(Err(Failed::Overloaded)) };
+    let Some(admitted) = core.admission.enter() else {
+        Counters::add(&core.counters.overloaded);
+        return answer(Err(Failed::Overloaded));
+    };
     append(core, command, move |result| {
         drop(admitted);
         answer(result);
@@ -190,10 +172,10 @@ async fn append(
     command: Bytes,
     answer: impl FnOnce(Result<Decided, Failed>) + Send + 'static,
 ) {
-    if !core.is_leader() || !core.clock_fit.load(Ordering::Relaxed) {
+    if !core.leadership.is_leader() || !core.clock.is_fit() {
         return answer(Err(Failed::NotLeader));
     }
-    if !core.has_quorum() {
+    if !core.leadership.has_quorum() {
         return answer(Err(Failed::NoQuorum));
     }
     // Apply clamps, so a stamp behind the last one cannot turn log time back.
@@ -237,14 +219,14 @@ async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
         .flatten()
     };
     // Taken before the rows are read: they are at least as new as this.
-    let mut known_at = *core.fresh_since.lock();
+    let mut known_at = core.read_index.fresh_since();
     let mut found = answer()?;
     let is_fresh = |at: Option<Instant>| {
         armed(Bug::EarlyRefusalTooOld) || at.is_some_and(|at| at.elapsed() < EARLY_AGE_MAX)
     };
     if !is_fresh(known_at) {
         crate::read_index::linearize(core).await.ok()?;
-        known_at = *core.fresh_since.lock();
+        known_at = core.read_index.fresh_since();
         found = answer()?;
         if !is_fresh(known_at) {
             return None;

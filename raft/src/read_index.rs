@@ -11,6 +11,7 @@ use firstcome_domain::Revision;
 use firstcome_fault::{Bug, armed};
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{Core, not_executed};
@@ -21,20 +22,40 @@ use crate::protocol::{Failed, Request, Response};
 /// How long a reader waits for a leader and its majority.
 const ROUND_MAX: Duration = Duration::from_millis(1500);
 
+/// Where readers ask, and how fresh the rows here are known to be.
+pub(crate) struct ReadIndex {
+    asks: mpsc::UnboundedSender<Ask>,
+    fresh_since: Mutex<Option<Instant>>,
+}
+
+impl ReadIndex {
+    /// With the questions, for [`run`].
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Ask>) {
+        let (asks, waiting) = mpsc::unbounded_channel();
+        (Self { asks, fresh_since: Mutex::new(None) }, waiting)
+    }
+
+    /// When the newest read index was asked for that is confirmed and applied here: rows read
+    /// from now on are at least as new.
+    pub(crate) fn fresh_since(&self) -> Option<Instant> {
+        *self.fresh_since.lock()
+    }
+}
+
 /// One waiting reader.
 pub(crate) struct Ask(oneshot::Sender<Result<(u64, Instant), Failure>>);
 
 /// Makes sure that reads from now on see everything decided before the call.
 pub(crate) async fn linearize(core: &Arc<Core>) -> Result<Revision, Failure> {
-    if armed(Bug::StaleFollowerRead) && !core.is_leader() {
+    if armed(Bug::StaleFollowerRead) && !core.leadership.is_leader() {
         return Ok(core.state.applied().revision.unwrap_or_default());
     }
     let (tx, rx) = oneshot::channel();
     let gone = || not_executed(FailureReason::Draining);
-    core.read_index.send(Ask(tx)).map_err(|_| gone())?;
+    core.read_index.asks.send(Ask(tx)).map_err(|_| gone())?;
     let (index, asked_at) = rx.await.map_err(|_| gone())??;
     core.wait_index(index, core.options.forward_timeout).await?;
-    let mut fresh = core.fresh_since.lock();
+    let mut fresh = core.read_index.fresh_since.lock();
     *fresh = (*fresh).max(Some(asked_at));
     drop(fresh);
     Ok(core.state.applied().revision.unwrap_or_default())
@@ -59,7 +80,7 @@ pub(crate) async fn run(core: Arc<Core>, mut asks: mpsc::UnboundedReceiver<Ask>)
 
 async fn confirmed_index(core: &Arc<Core>) -> Result<u64, Failure> {
     loop {
-        let Some(leader) = core.wait_leader(ROUND_MAX / 2).await else {
+        let Some(leader) = core.leadership.wait_leader(ROUND_MAX / 2).await else {
             return Err(not_executed(FailureReason::NoQuorum));
         };
         let answer = if leader == core.id() {
@@ -77,7 +98,7 @@ async fn confirmed_index(core: &Arc<Core>) -> Result<u64, Failure> {
 
 /// The read index of this node as the leader, confirmed by a majority.
 pub(crate) async fn local_index(core: &Core) -> Result<u64, Failed> {
-    if armed(Bug::LeaseReadAfterPause) && core.is_leader() {
+    if armed(Bug::LeaseReadAfterPause) && core.leadership.is_leader() {
         return Ok(*core.applied.borrow());
     }
     match core.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
@@ -90,7 +111,7 @@ pub(crate) async fn local_index(core: &Core) -> Result<u64, Failed> {
 }
 
 async fn ask_leader(core: &Core, leader: u64) -> Result<u64, Failed> {
-    let Some(address) = core.address(leader) else { return Err(Failed::NotLeader) };
+    let Some(address) = core.leadership.address(leader) else { return Err(Failed::NotLeader) };
     let control = core.members.control(leader, &address);
     match control.call(Request::ReadIndex, core.options.rpc_timeout).await {
         Ok(Response::ReadIndex(index)) => Ok(index),

@@ -2,7 +2,6 @@
 
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use firstcome_domain::Command;
@@ -33,7 +32,7 @@ pub(crate) async fn run_due(core: Arc<Core>) {
     let mut housekept = Instant::now();
     loop {
         tokio::time::sleep(DUE_PERIOD).await;
-        if !core.is_leader() || core.draining.load(Ordering::Relaxed) {
+        if !core.leadership.is_leader() || core.admission.is_draining() {
             continue;
         }
         let now = core.clock.now();
@@ -76,7 +75,7 @@ pub(crate) async fn run_snapshots(core: Arc<Core>) {
     loop {
         tokio::time::sleep(period).await;
         let applied = *core.applied.borrow();
-        let marked = core.metrics.borrow_watched().snapshot.map_or(0, |id| id.index);
+        let marked = core.leadership.metrics().borrow_watched().snapshot.map_or(0, |id| id.index);
         let new = applied.saturating_sub(marked);
         let by_time = new > 0 && marked_at.elapsed() >= options.snapshot_interval;
         if new < options.snapshot_entries && !by_time {
@@ -96,7 +95,7 @@ pub(crate) async fn mark_and_purge(core: &Core) -> Result<(), ()> {
     let saved = core.state.checkpointed().revision.map_or(0, firstcome_domain::Revision::get);
     let upto = saved.saturating_sub(core.options.retain_entries);
     let upto = {
-        let metrics = core.metrics.borrow_watched();
+        let metrics = core.leadership.metrics().borrow_watched();
         let matched = |id| {
             let log_id = metrics.replication.as_ref()?.get(&id)?;
             Some(log_id.map_or(0, |log_id| log_id.index))
@@ -119,10 +118,12 @@ pub(crate) async fn run_clock(core: Arc<Core>) {
         // Before the first log entry there is nobody to compare with, and nothing to lead.
         let verdict = if voters == 0 { None } else { clock::verdict(&offsets, voters, max_ms) };
         if let Some(fit) = verdict {
-            if fit {
-                core.clock.confirm();
-            }
-            core.clock_fit.store(fit, Ordering::Relaxed);
+            // Without a verdict the median says nothing: the last offset stands, too.
+            let mut sorted = offsets.clone();
+            sorted.push(0);
+            sorted.sort_unstable();
+            let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+            core.clock.judge(fit, -median);
             core.raft.runtime_config().elect(fit);
             if last != Some(fit) && !fit {
                 tracing::error!(
@@ -131,16 +132,10 @@ pub(crate) async fn run_clock(core: Arc<Core>) {
                      not lead until the clock is repaired"
                 );
             }
-            if !fit && core.is_leader() {
+            if !fit && core.leadership.is_leader() {
                 drop(admin::transfer(&core, None).await);
             }
             last = Some(fit);
-            // Without a verdict the median says nothing: the last offset stands, too.
-            let mut sorted = offsets;
-            sorted.push(0);
-            sorted.sort_unstable();
-            let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
-            core.clock_offset_ms.store(-median, Ordering::Relaxed);
         }
         tokio::time::sleep(if last.is_some() { CLOCK_PERIOD } else { CLOCK_PERIOD_FIRST }).await;
     }
@@ -148,7 +143,7 @@ pub(crate) async fn run_clock(core: Arc<Core>) {
 
 /// The other voters' clocks against this machine's own, in ms, corrected for the way.
 async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
-    let membership = core.metrics.borrow_watched().membership_config.clone();
+    let membership = core.leadership.metrics().borrow_watched().membership_config.clone();
     let voters: Vec<u64> = membership.voter_ids().collect();
     let others = voters.iter().filter(|id| **id != core.id());
     let asked = join_all(others.filter_map(|id| Some((id, membership.get_node(id)?))).map(
@@ -186,7 +181,7 @@ pub(crate) async fn run_changes(core: Arc<Core>) {
         tokio::time::sleep(CHANGE_PERIOD).await;
         let half_done = admin::half_done(&core);
         let stands_still = half_done.is_some() && half_done == before;
-        if stands_still && !core.draining.load(Ordering::Relaxed) {
+        if stands_still && !core.admission.is_draining() {
             admin::finish_change(&core).await;
         }
         before = half_done;
@@ -199,13 +194,13 @@ const WATCH_PERIOD: Duration = Duration::from_millis(200);
 /// Counts voters, lets go of those who left, and ends the node when Raft has stopped or the node
 /// was removed.
 pub(crate) async fn run_watch(core: Arc<Core>) {
-    let mut server = core.server.clone();
+    let mut server = core.leadership.changes();
     let mut seen_membership = None;
     loop {
         let (membership, voters) = {
             let now = server.borrow_and_update();
             let voters: Vec<u64> = now.membership_config.voter_ids().collect();
-            core.voters.store(voters.len(), Ordering::Relaxed);
+            core.leadership.set_voters(voters.len());
             // Each time: a question that was on its way may have opened a link again.
             core.members.keep(|id| now.membership_config.get_node(&id).is_some());
             let committed = now.committed_membership_config.log_id().as_ref();
@@ -221,14 +216,14 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
                 return;
             }
         }
-        if let Some(why) = core.strangers.majority(&voters) {
+        if let Some(why) = core.members.strangers().majority(&voters) {
             core.failure.set(exit::IDENTITY, format!("this node is of another release: {why}"));
             return;
         }
         let changed = tokio::time::timeout(WATCH_PERIOD, server.changed()).await;
-        let running = core.metrics.borrow_watched().running_state.clone();
+        let running = core.leadership.metrics().borrow_watched().running_state.clone();
         if running.is_err() || matches!(changed, Ok(Err(_))) {
-            if !core.draining.load(Ordering::Relaxed) {
+            if !core.admission.is_draining() {
                 let reason = running.err().map_or("it is gone".to_owned(), |f| f.to_string());
                 core.fatal(format!("raft stopped: {reason}"));
             }

@@ -144,7 +144,7 @@ async fn serve_append(
                 Ok(result) => {
                     let goes_on = result.is_ok();
                     if goes_on {
-                        *core.heard_leader.lock() = Some(std::time::Instant::now());
+                        core.leadership.heard();
                     }
                     (Appended::from(result), goes_on)
                 }

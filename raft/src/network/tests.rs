@@ -272,7 +272,7 @@ async fn a_caller_of_another_protocol_is_told_so_and_a_majority_of_them_ends_the
     let Ok(Welcome::No(why)) = answer.understood() else { panic!("it was welcome") };
     assert!(names_both_releases(&why), "{why}");
 
-    node.core.strangers.add(1, "as if voter 1 were of another release");
+    node.core.members.strangers().add(1, "as if voter 1 were of another release");
     let (code, why) = tokio::time::timeout(DEADLINE, node.failed()).await.expect("it ends");
     assert_eq!(code, exit::IDENTITY);
     assert!(why.contains("voter 1"), "{why}");

@@ -194,11 +194,15 @@ async fn a_verb_that_waits_for_the_address_of_the_leader_lets_others_go_on() {
         leader_commit: None,
     };
     node.core.raft.append_entries(heartbeat).await.unwrap();
-    *node.core.heard_leader.lock() = Some(std::time::Instant::now());
-    assert_eq!(node.core.leader(), Some(9));
+    node.core.leadership.heard();
+    assert_eq!(node.core.leadership.leader(), Some(9));
     let mut removing = pin!(node.remove_member(7));
     assert!(futures_util::poll!(&mut removing).is_pending());
-    assert_eq!(node.core.leader(), Some(9), "it gave way only when it had forgotten the leader");
+    assert_eq!(
+        node.core.leadership.leader(),
+        Some(9),
+        "it gave way only when it had forgotten the leader"
+    );
     let failure = removing.await.unwrap_err();
     assert_eq!((failure.reason, failure.executed), (FailureReason::NoQuorum, Executed::No));
 }
@@ -218,7 +222,7 @@ async fn a_change_of_voters_that_stands_still_half_done_is_finished() {
     let node = Node::start(options, Idle).await.unwrap();
     decides(&node).await;
     node.add_member("n2".to_owned(), String::new(), stub).await.unwrap();
-    let mut server = node.core.server.clone();
+    let mut server = node.core.leadership.changes();
     let mut until_halves = async |wanted: usize| {
         let halves = |seen: &ServerMetrics| {
             seen.membership_config.membership().get_joint_config().len() == wanted
