@@ -2,8 +2,8 @@
 //!
 //! Nothing is inferred from the state of a disk alone. With `--bootstrap` the first node of the
 //! list waits until *every* configured node answers that it is empty, gives each its id, takes its
-//! own last, and only then writes the first log entry. Dying anywhere in between leaves
-//! directories that have an identity and an empty log; the next start goes on from there.
+//! own last, and only then writes the first log entry. A crash anywhere in between leaves
+//! directories with an identity and an empty log; the next start continues from there.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,10 +23,10 @@ use crate::options::{Options, Peer};
 use crate::protocol::{Channel, Contact, ContactReply, Hello, Welcome};
 use crate::types::{Address, Raft};
 
-/// Pause between two rounds of asking everybody.
+/// Pause between two rounds of asking all nodes.
 const ROUND_PAUSE: Duration = Duration::from_millis(150);
 
-/// Every so many rounds the log says who is missing.
+/// Every this many rounds the log says which nodes are missing.
 const ROUNDS_PER_LINE: u32 = 20;
 
 fn identity(uuid: &str, incarnation: u32, node_id: u64, name: &str) -> Identity {
@@ -44,7 +44,7 @@ fn create(options: &Options, identity: &Identity) -> Result<DataDir, StartError>
     Ok(DataDir::create_on(Arc::clone(&options.disk), &options.data_dir, identity)?)
 }
 
-/// Whether a log was ever written: then the node takes part in a cluster.
+/// Whether a log was ever written, which means that the node belongs to a cluster.
 pub(crate) fn is_initialized(log: &Log) -> bool {
     log.last_index().is_some() || log.vote().is_some()
 }
@@ -94,7 +94,7 @@ pub(crate) async fn initialize(
     raft.initialize(members).await.map_err(|e| StartError::Raft(e.to_string()))
 }
 
-/// The first node of the list: asks everybody, then hands out identities.
+/// The first node of the list: asks all nodes, then hands out identities.
 async fn found(options: &Options) -> Result<DataDir, StartError> {
     let others: Vec<(u64, &Peer)> =
         (1..).zip(&options.peers).filter(|(_, p)| p.name != options.name).collect();
@@ -257,7 +257,7 @@ async fn wait_for_adoption(
     }
 }
 
-/// A node that lost its disk must not wait for a first start that already was.
+/// A node that lost its disk must not wait for a first start that has already happened.
 async fn refuse_if_running(options: &Options) -> Result<DataDir, StartError> {
     loop {
         for peer in options.peers.iter().filter(|p| p.name != options.name) {

@@ -2,8 +2,8 @@
 //!
 //! Log time is the leader's, so a leader must not follow a clock that jumps. Between two checks
 //! against the other voters the clock is carried by this machine's monotonic one: a step of more
-//! than `max_ms` against it is not used until the voters' median confirms it. Source:
-//! `operations.md`, durability rule 9.
+//! than `max_ms` against it is not used until the voters' median confirms it. See
+//! docs/adr/0006-a-clock-that-is-off-does-not-lead.md.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
@@ -106,8 +106,8 @@ fn wall_ms() -> i64 {
 
 /// Whether this node's clock is fit to lead, given the other voters' offsets from it in ms.
 ///
-/// `None`: cannot tell, the last verdict stands. A majority (this node included) must be known;
-/// with an even number of clocks that disagree nobody can say which half is right.
+/// `None`: unknown, the last verdict stands. The clocks of a majority (this node included) must be
+/// known, and if an even number of clocks disagrees, neither half can be called right.
 pub(crate) fn verdict(offsets: &[i64], voters: usize, max_ms: i64) -> Option<bool> {
     let mut all: Vec<i64> = offsets.to_vec();
     all.push(0);
@@ -130,8 +130,7 @@ mod tests {
     use super::*;
 
     /// Story: voters told each other the carried time. When the clocks of all machines were set at
-    /// once, every node saw the others off by the whole step and none was fit to lead; found by
-    /// moving all clocks under load (issue 3).
+    /// once, every node saw the others off by the whole step and none was fit to lead.
     #[test]
     fn clocks_set_together_agree_and_are_followed() {
         let clocks = [0; 3].map(|_| {

@@ -1,13 +1,15 @@
 //! Agreement: one log for all nodes, and who may append to it.
 //!
-//! A [`Node`] takes a command on any node, brings it to the leader over a standing connection,
-//! and answers when a majority has it on disk and the leader has applied it. Reads are made
-//! linearizable on any node by one question to the leader. openraft does the protocol; what it
-//! stores goes through `log_store` and `state_machine`, what it sends through `network`, and
-//! nothing of its types leaves this crate.
+//! A [`Node`] takes a command on any node, forwards it to the leader over a standing connection,
+//! and answers when a majority has it on disk and the leader has applied it. Reads are
+//! linearizable on any node, at the cost of one question to the leader. openraft runs the
+//! protocol: what it stores goes through `log_store` and `state_machine`, what it sends goes
+//! through `network`, and none of its types leave this crate. What a command means is up to the
+//! [`Application`].
 //!
-//! Reading order: [`node`] (the surface), `propose` (one command's way), `read_index`, `timers`,
-//! `admin`, `bootstrap`, then the adaptors.
+//! Reading order: [`node`] (the surface), `propose` (the path of one command), `read_index`,
+//! `timers`, `admin`, `bootstrap`, then the formats (`entry`, `log_format`, `protocol`) and the
+//! adaptors for openraft.
 
 mod admin;
 mod admission;

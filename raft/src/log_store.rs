@@ -47,7 +47,7 @@ impl LogStore {
         self.readable(codec::decode(bytes))
     }
 
-    /// A row that cannot be read is damage, which openraft would turn into text.
+    /// Reports a row that cannot be decoded as corruption; openraft would keep only the text.
     fn readable<T>(&self, decoded: Result<T, DecodeError>) -> io::Result<T> {
         decoded.map_err(|error| {
             let error = Error::Corrupt { path: "log.redb".into(), detail: error.to_string() };
@@ -139,7 +139,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn read_committed(&mut self) -> io::Result<Option<types::LogId>> {
         let Some(bytes) = self.log.committed() else { return Ok(None) };
         let id = self.decode::<log_format::LogId>(&bytes)?.into_raft();
-        // The mark may have reached the disk with a later commit than a truncated tail.
+        // The mark may be on disk although the entry it names was truncated.
         let known = self.log.last_index().is_some_and(|last| id.index <= last);
         Ok(known.then_some(id))
     }
@@ -164,7 +164,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn purge(&mut self, upto: types::LogId) -> io::Result<()> {
         let bytes = Bytes::from(codec::encode(&log_format::LogId::from(&upto)));
         let mark = Mark { index: upto.index, bytes };
-        // Not awaited: a purge goes on in small steps, and a crash in between only keeps more.
+        // Not awaited: a purge takes small steps, and a crash in between only keeps more entries.
         self.log.purge(mark, Box::new(|_| ()));
         Ok(())
     }
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::failure::exit;
 
-    /// Story: openraft had only the text, and the node ended as if by a bug (70) (issue 3).
+    /// Story: openraft kept only the text, and the node exited as if by a bug (70).
     #[tokio::test]
     async fn an_entry_that_cannot_be_read_is_damage() {
         let folder = tempfile::tempdir().unwrap();

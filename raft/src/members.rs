@@ -27,13 +27,13 @@ impl Members {
         Self { dialer, links: Mutex::new(BTreeMap::new()) }
     }
 
-    /// For votes, read indexes, clocks, status. The address of an id never changes.
+    /// For votes, read indexes, clocks and status. The address of an id never changes.
     pub(crate) fn control(&self, id: u64, address: &Address) -> Rpc {
         let mut links = self.links.lock();
         links.entry(id).or_insert_with(|| self.open(id, address)).control.clone()
     }
 
-    /// For forwarded commands; `None` if nobody knows where `id` is.
+    /// For forwarded commands; `None` if the address of `id` is unknown.
     pub(crate) fn forward(
         &self,
         id: u64,
@@ -49,7 +49,7 @@ impl Members {
         Some(forward)
     }
 
-    /// Drops the connections to everybody but these; what waits for an answer still gets it.
+    /// Drops the connections to all but these; requests in flight still get their answers.
     pub(crate) fn keep(&self, is_member: impl Fn(u64) -> bool) {
         self.links.lock().retain(|id, _| is_member(*id));
     }

@@ -259,7 +259,7 @@ impl Node {
         });
     }
 
-    /// Proposes a command through whoever leads; answers after a majority made it durable and
+    /// Proposes a command through the leader; answers after a majority made it durable and
     /// the leader applied it.
     pub async fn propose(&self, command: Command) -> Result<Reply, Failure> {
         propose::propose(&self.core, command).await
@@ -419,7 +419,7 @@ impl Node {
         if let Ok(Err(error)) = closed {
             tracing::error!(%error, "the last checkpoint failed; the log still has everything");
         }
-        // Last, so that whoever gets the lock finds both files closed.
+        // Last, so that the next owner of the lock finds both files closed.
         drop(core.dir.lock().take());
     }
 
@@ -439,7 +439,7 @@ impl Node {
     }
 }
 
-/// A node this far behind what is decided sends its clients elsewhere.
+/// A node that is this many committed entries behind is not ready.
 const READY_LAG_MAX: u64 = 10_000;
 
 fn check_identity(dir: &DataDir, options: &Options) -> Result<Identity, StartError> {
@@ -456,7 +456,7 @@ fn check_identity(dir: &DataDir, options: &Options) -> Result<Identity, StartErr
     Ok(identity)
 }
 
-/// openraft's settings; each has its reason in `operations.md`, section 4.
+/// openraft's settings.
 fn raft_config(options: &Options) -> Result<Arc<openraft::Config>, StartError> {
     let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     let config = openraft::Config {

@@ -1,9 +1,9 @@
-//! From a command to its decision: admission, early refusal, the leader's log or the way there.
+//! From a command to its decision: admission, early answer, the leader's log or forwarding to it.
 //!
-//! What matters here is to be honest about failure. A command that was refused before it entered
-//! a log is `executed: no`, and may be tried elsewhere at will. One that may be in a log is
-//! `executed: maybe`: it is proposed again only if it carries a receipt key, because then the
-//! second copy finds the receipt of the first.
+//! Failures say whether the command may have run. One that was refused before it entered a log is
+//! `executed: no`, and the client may retry it anywhere. One that may be in a log is `executed:
+//! maybe`: it is proposed again only if it carries a receipt key, because then the second copy
+//! finds the receipt of the first.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,21 +24,21 @@ use crate::node::{Failure, FailureReason, Reply};
 use crate::protocol::{Failed, Request, Response};
 use crate::types::{Answer, Proposal, WriteError, WriteResult};
 
-/// How long a caller waits for a leader to be known: shorter than an election, so that "no
-/// quorum" is answered fast and the client decides where to try next.
+/// How long a caller waits for a known leader: shorter than an election, so that "no quorum" is
+/// answered fast and the client can try another node.
 const LEADER_PATIENCE: Duration = Duration::from_millis(300);
 
-/// First pause before asking again after "not the leader"; it doubles up to
-/// [`RETRY_PAUSE_MAX`], so that thousands of waiting callers leave the CPU to the election.
+/// First pause before a retry after "not the leader". It doubles up to [`RETRY_PAUSE_MAX`], so
+/// that thousands of waiting callers leave the CPU to the election.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Longest pause before asking again: what a buyer waits at most on top of a failover.
+/// Longest pause before a retry: the most that a buyer waits on top of a failover.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// Age of the applied rows from which a command may be answered early.
 const EARLY_AGE_MAX: Duration = Duration::from_millis(200);
 
-/// Proposes a command of a client of this node.
+/// Proposes a command that a client sent to this node.
 pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply, Failure> {
     if core.admission.is_draining() {
         return Err(not_executed(FailureReason::Draining));
@@ -64,7 +64,8 @@ pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply,
     })
 }
 
-/// Tries until there is a decision, the deadline passed, or trying again would be dishonest.
+/// Retries until there is a decision, the deadline has passed, or a retry could run the command
+/// twice.
 pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decided, Failure> {
     let keyed = command::is_keyed(command);
     let bytes = command::encode(command, &core.counters);
@@ -151,7 +152,9 @@ pub(crate) async fn take_forwarded(
         return answer(Err(Failed::NotLeader));
     }
     if !command::has_known_header(&command) {
-        tracing::warn!("a peer forwarded what is no command here; is it of another release?");
+        tracing::warn!(
+            "refused a forwarded command of an unknown format: the peer may run another release"
+        );
         return answer(Err(Failed::NotLeader));
     }
     let Some(admitted) = core.admission.enter() else {
@@ -165,8 +168,8 @@ pub(crate) async fn take_forwarded(
     .await;
 }
 
-/// Stamps a command and hands it to this node's log; `answer` hears what became of it. Returns
-/// as soon as openraft has it. If openraft stops, `answer` is dropped: unknown.
+/// Stamps a command and hands it to this node's log; `answer` is called with the result. Returns
+/// as soon as openraft has it. If openraft stops, `answer` is dropped and the result is unknown.
 async fn append(
     core: &Arc<Core>,
     command: Bytes,

@@ -1,8 +1,8 @@
 //! Reads that see everything decided before them, on any node.
 //!
-//! One question is in flight at a time; whoever arrives meanwhile is served by the next one, so a
-//! thousand readers cost one round of heartbeats. Source: Raft thesis, section 6.4 (`ReadIndex`);
-//! leases are never used, because a paused leader would serve stale rows.
+//! One request is in flight at a time; readers that arrive meanwhile share the next one, so a
+//! thousand readers cost one round of heartbeats. See section 6.4 of the Raft thesis
+//! (`ReadIndex`). Leases are never used, because a paused leader would serve stale rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -31,11 +31,11 @@ use crate::types::{self, TypeConfig};
 /// Entries applied under one lock: readers wait about a millisecond at most.
 const CHUNK_ENTRIES_MAX: usize = 256;
 
-/// A snapshot on its way out or in.
+/// A snapshot that is being sent or was received.
 pub(crate) enum SnapshotData {
     /// Streams rows at the revision of its meta.
     Outgoing(Box<SnapshotReader>),
-    /// Completely received, not yet verified as a whole.
+    /// Received completely, but not yet verified as a whole.
     Incoming(Box<SnapshotWriter>),
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Marker {
     failure: FailureSlot,
 }
 
-/// Runs work that may block, without keeping Raft's core from running on this thread's queue.
+/// Runs work that may block, and lets other threads take over this one's tasks meanwhile.
 pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
@@ -72,7 +72,7 @@ fn meta_of(applied: &Applied) -> Result<log_format::Meta, Error> {
     })
 }
 
-/// Saves a checkpoint and opens it for reading; the meta is that of the rows it holds.
+/// Saves a checkpoint and opens it for reading, with the meta of exactly these rows.
 fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<types::Snapshot> {
     let opened = aside(|| {
         let reader = state.snapshot()?;
@@ -133,7 +133,7 @@ impl StateMachine {
                     command = Some(decoded);
                 }
                 EntryPayload::Membership(m) => {
-                    // Every one counts: a member that came and went in one chunk keeps its id.
+                    // Not only the last one: a member that came and went in one chunk keeps its id.
                     let largest = m.nodes().map(|(id, _)| *id).max().unwrap_or(0);
                     self.meta.node_id_max = self.meta.node_id_max.max(largest);
                     membership = Some(types::StoredMembership::new(Some(entry.log_id), m));
@@ -154,9 +154,9 @@ impl StateMachine {
             self.meta.last = log_format::log_id(last.as_ref());
         }
         let meta = Bytes::from(codec::encode(&self.meta));
-        // A chunk takes about a millisecond; waiting for a checkpoint to make room takes longer,
-        // and Raft's core must go on meanwhile. Leaving the scheduler each time costs a quarter
-        // of all throughput.
+        // A chunk takes about a millisecond. Waiting until a checkpoint has made room takes longer,
+        // and Raft's core must go on meanwhile. Always leaving the scheduler would cost a quarter
+        // of the throughput.
         let decided = if self.state.has_room() {
             self.state.apply(&committed, meta)?
         } else {

@@ -1,4 +1,5 @@
-//! What a node does by itself: due work, the snapshot mark, clocks, and noticing its own end.
+//! What a node does on its own: due work, snapshot marks, clock checks, and noticing that Raft
+//! has stopped.
 
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
@@ -21,10 +22,10 @@ const DUE_PERIOD: Duration = Duration::from_millis(20);
 /// How often the leader asks whether there is something to clean up.
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_mins(1);
 
-/// Clocks are compared so often.
+/// How often clocks are compared.
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 
-/// ... and so often until the first verdict, because nobody stands for election before it.
+/// How often until the first verdict, before which no node stands for election.
 const CLOCK_PERIOD_FIRST: Duration = Duration::from_millis(50);
 
 /// Proposes what the application says is due. Two leaders may do so at once.
@@ -66,8 +67,8 @@ async fn propose_until_finished(core: &Arc<Core>, command: &Command) {
     }
 }
 
-/// Moves the snapshot mark and purges behind it, with a margin: what a slow follower or a pending
-/// apply may still need stays (openraft#2116).
+/// Moves the snapshot mark and purges behind it, with a margin for slow followers and pending
+/// applies (openraft#2116).
 pub(crate) async fn run_snapshots(core: Arc<Core>) {
     let options = &core.options;
     let period = options.snapshot_interval.min(Duration::from_secs(1));
@@ -88,8 +89,8 @@ pub(crate) async fn run_snapshots(core: Arc<Core>) {
     }
 }
 
-/// Asks for a new mark, and purges up to the last durable checkpoint less what is retained, and
-/// less what receivers of snapshots read next.
+/// Asks for a new mark, and purges up to the last durable checkpoint. Keeps the retained entries
+/// and those that receivers of snapshots read next.
 pub(crate) async fn mark_and_purge(core: &Core) -> Result<(), ()> {
     core.raft.trigger().snapshot().await.map_err(drop)?;
     let saved = core.state.checkpointed().revision.map_or(0, firstcome_domain::Revision::get);
@@ -108,17 +109,17 @@ pub(crate) async fn mark_and_purge(core: &Core) -> Result<(), ()> {
     Ok(())
 }
 
-/// Compares clocks with the other voters. A node whose clock is off does not stand for election,
-/// and gives leadership up if it has it.
+/// Compares this clock with those of the other voters. A node whose clock is off does not stand
+/// for election, and gives up leadership if it has it.
 pub(crate) async fn run_clock(core: Arc<Core>) {
     let max_ms = i64::try_from(core.options.clock_max.as_millis()).unwrap_or(i64::MAX);
     let mut last: Option<bool> = None;
     loop {
         let (offsets, voters) = offsets(&core).await;
-        // Before the first log entry there is nobody to compare with, and nothing to lead.
+        // Before the first log entry there are no voters to compare with.
         let verdict = if voters == 0 { None } else { clock::verdict(&offsets, voters, max_ms) };
         if let Some(fit) = verdict {
-            // Without a verdict the median says nothing: the last offset stands, too.
+            // Only with a verdict: without one the median means nothing.
             let mut sorted = offsets.clone();
             sorted.push(0);
             sorted.sort_unstable();
@@ -141,7 +142,7 @@ pub(crate) async fn run_clock(core: Arc<Core>) {
     }
 }
 
-/// The other voters' clocks against this machine's own, in ms, corrected for the way.
+/// The offsets of the other voters' clocks from this one in ms, corrected for network delay.
 async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
     let membership = core.leadership.metrics().borrow_watched().membership_config.clone();
     let voters: Vec<u64> = membership.voter_ids().collect();
@@ -153,7 +154,7 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
             let answer = control.call(Request::Clock, core.options.rpc_timeout).await;
             match answer {
                 Ok(Response::Clock { now }) => {
-                    // Half the round trip is the error of this reading; a slow one says nothing.
+                    // The error is half the round trip, so a slow answer is ignored.
                     let trip = sent.elapsed();
                     let way = i64::try_from(trip.as_millis() / 2).unwrap_or(0);
                     (trip < core.options.clock_max).then(|| now + way - core.clock.wall())
@@ -174,7 +175,7 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
 /// How often a leader looks for a change of voters that is half done.
 const CHANGE_PERIOD: Duration = Duration::from_secs(1);
 
-/// Goes on with changes of voters that stand still between their two steps.
+/// Finishes changes of voters that have stopped between their two steps.
 pub(crate) async fn run_changes(core: Arc<Core>) {
     let mut before = None;
     loop {
@@ -188,11 +189,11 @@ pub(crate) async fn run_changes(core: Arc<Core>) {
     }
 }
 
-/// How often Raft's own state is looked at when nothing else changes.
+/// How often Raft's own state is checked when nothing else changes.
 const WATCH_PERIOD: Duration = Duration::from_millis(200);
 
-/// Counts voters, lets go of those who left, and ends the node when Raft has stopped or the node
-/// was removed.
+/// Counts voters, closes links to former members, and ends the node when Raft has stopped, the
+/// node was removed, or its release cannot talk to a majority.
 pub(crate) async fn run_watch(core: Arc<Core>) {
     let mut server = core.leadership.changes();
     let mut seen_membership = None;
@@ -201,14 +202,14 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
             let now = server.borrow_and_update();
             let voters: Vec<u64> = now.membership_config.voter_ids().collect();
             core.leadership.set_voters(voters.len());
-            // Each time: a question that was on its way may have opened a link again.
+            // Every time: a request that was in flight may have opened a link again.
             core.members.keep(|id| now.membership_config.get_node(&id).is_some());
             let committed = now.committed_membership_config.log_id().as_ref();
             (committed.map(log_format::LogId::from), voters)
         };
         if membership != seen_membership {
             seen_membership = membership;
-            // What is committed may not be applied yet, and only what is applied counts.
+            // A committed membership counts once it is applied.
             let index = seen_membership.map_or(0, log_format::LogId::index);
             drop(core.wait_index(index, core.options.chunk_timeout).await);
             if is_removed(&core, core.id()) {
@@ -217,7 +218,8 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
             }
         }
         if let Some(why) = core.members.strangers().majority(&voters) {
-            core.failure.set(exit::IDENTITY, format!("this node is of another release: {why}"));
+            core.failure
+                .set(exit::IDENTITY, format!("this node runs an incompatible release: {why}"));
             return;
         }
         let changed = tokio::time::timeout(WATCH_PERIOD, server.changed()).await;

@@ -1,6 +1,6 @@
 //! How nodes talk: standing TCP connections, one per purpose, so that none waits behind another.
 //!
-//! A connection opens with [`crate::protocol::Hello`]; a peer of another cluster, incarnation or
+//! A connection opens with a [`crate::protocol::Hello`]. A peer of another cluster, incarnation or
 //! protocol, or one that was removed, is turned away before any other frame is decoded.
 
 pub(crate) mod frame;
@@ -42,7 +42,7 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// Connects and introduces itself. Any error means: unreachable for now.
+    /// Connects and introduces itself. Any error means that the peer is unreachable for now.
     pub(crate) async fn open(
         &self,
         to: u64,

@@ -63,7 +63,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     }
 }
 
-/// One purpose's way to one member.
+/// The connections to one member for one purpose.
 pub(crate) struct PeerNetwork {
     target: u64,
     node: Address,
@@ -74,8 +74,8 @@ pub(crate) struct PeerNetwork {
     chunk_timeout: Duration,
     /// The idle append connection; taken while a stream runs, kept only if it ended cleanly.
     append: Option<Connection>,
-    /// The append connection on its way. A heartbeat is given up after one interval, and on a
-    /// slow network that is sooner than a connection stands: the next one goes on from here.
+    /// The append connection being dialled. openraft gives up a heartbeat after one interval,
+    /// which on a slow network is less than a dial takes: the next heartbeat continues it.
     dialling: Option<JoinHandle<io::Result<Connection>>>,
 }
 
@@ -208,7 +208,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
-            // Before the dial, because openraft's back-off waits in here.
+            // Before the dial, because openraft's backoff waits in this stream.
             let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
             let input = stream::iter([first]).chain(input);
             let connection = match self.append_connection().await {

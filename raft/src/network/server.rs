@@ -1,4 +1,4 @@
-//! The peer port: takes connections, checks who calls, and answers by the kind of connection.
+//! The peer port: accepts connections, checks who calls, and serves each kind of connection.
 
 use std::io;
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use crate::state_machine::{SnapshotData, aside};
 use crate::types::{AppendRequest, Snapshot};
 use crate::{admin, bootstrap, propose, read_index};
 
-/// A caller that does not say who it is within this time is cut off.
+/// A caller that has not introduced itself within this time is disconnected.
 pub(crate) const HELLO_MAX: Duration = Duration::from_secs(5);
 
-/// Appends taken from one connection ahead of the log.
+/// Appends read from one connection ahead of the log.
 const APPENDS_MAX: usize = 64;
 
-/// Answers in one frame: of the largest, which hold an order of 20 lines, 4 MiB.
+/// The most responses in one frame: 4 MiB if each holds an order of 20 lines, the largest one.
 const ANSWERS_MAX: usize = 512;
 
-/// Writing an answer takes no longer, or the caller is gone.
+/// If writing a response takes longer, the caller is taken for gone.
 const WRITE_MAX: Duration = Duration::from_secs(5);
 
 /// Takes peer connections until the task is aborted.
@@ -92,7 +92,7 @@ fn check(core: &Core, hello: &Hello) -> Welcome {
     if is_removed(core, hello.from) { Welcome::Removed } else { Welcome::Yes }
 }
 
-/// Whether an id was once a member and is none now: ids are never used again.
+/// Whether an id belonged to a former member: ids are never reused.
 pub(crate) fn is_removed(core: &Core, id: u64) -> bool {
     let meta = core.meta();
     id <= meta.node_id_max && meta.stored_membership().get_node(&id).is_none()
@@ -162,13 +162,13 @@ async fn serve_append(
         ended = &mut answering => ended,
         ended = &mut reading => {
             ended?;
-            // The leader closed; what it sent before is still worth an answer to nobody.
+            // The leader closed the connection: it does not wait for the remaining responses.
             Ok(())
         }
     }
 }
 
-/// Control and forward connections: many questions at once, answered as they are ready.
+/// Control and forward connections: many requests at once, answered as they are ready.
 async fn serve_questions(
     core: &Arc<Core>,
     from: u64,
@@ -176,7 +176,7 @@ async fn serve_questions(
     mut writer: FrameWriter,
 ) -> io::Result<()> {
     let (answers, mut ready) = mpsc::unbounded_channel::<(u64, Response)>();
-    // Reads and writes apart: two ends that only wrote would wait for each other.
+    // Reads and writes concurrently: two ends that only wrote would wait for each other.
     let writing = async move {
         while let Some(first) = ready.recv().await {
             let mut batch = vec![first];
@@ -191,7 +191,7 @@ async fn serve_questions(
     };
     let reading = async move {
         while let Some(questions) = reader.read::<Vec<(u64, Request)>>().await? {
-            // The periodic question notices a member that was removed while connected.
+            // The periodic request tells a member that it was removed while connected.
             if questions.iter().any(|(_, q)| *q == Request::Clock) && is_removed(core, from) {
                 for (id, _) in questions {
                     drop(answers.send((id, Response::Failed(Failed::Removed))));
@@ -208,8 +208,8 @@ async fn serve_questions(
     }
 }
 
-/// Answers in the background: one task for all commands of a frame, in their order, and one for
-/// each other question.
+/// Answers in the background: one task for all commands of a frame, in their order, and one task
+/// for each other request.
 fn take_questions(
     core: &Arc<Core>,
     questions: Vec<(u64, Request)>,

@@ -1,5 +1,4 @@
-//! Both ends of a link writing at once, more than the sockets hold: neither may wait for the
-//! other to read first.
+//! Links under load, links that are given up, and peers of other releases.
 
 use std::sync::Arc;
 
@@ -72,7 +71,7 @@ async fn talk_first(listener: stream::TcpListener) -> io::Result<()> {
 }
 
 /// Story: the asking end read no answers while a frame of questions waited for the socket, and
-/// the answering end no questions while answers did: a busy forward link stood still (issue 2).
+/// the answering end no questions while answers did: a busy forward link stood still.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_asking_end_reads_answers_while_its_questions_wait_for_the_socket() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -116,7 +115,7 @@ async fn a_link_outlives_the_runtime_of_its_first_caller() {
 
 /// Story: openraft waits for a dead peer inside its stream of requests, and the dial came before
 /// the first of them: a leader dialled a dead peer some hundred times a second, and logged each
-/// (found by runs under SIGKILL, issue 3).
+/// (found by runs under SIGKILL).
 #[tokio::test]
 async fn a_peer_is_not_dialled_before_there_is_a_request() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -144,7 +143,7 @@ async fn a_peer_is_not_dialled_before_there_is_a_request() {
 
 /// Story: a heartbeat is given up after one interval, and its dial was given up with it. Where a
 /// connection takes longer than that to stand, no heartbeat ever arrived and leaders fell for ever
-/// (found by simulation, issue 3).
+/// (found by simulation).
 #[tokio::test]
 async fn a_given_up_append_leaves_its_dial_to_the_next() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();

@@ -39,8 +39,7 @@ async fn decides(node: &Node) {
     tokio::time::timeout(DEADLINE, deciding).await.expect("a decision");
 }
 
-/// Story: the watch returned when Raft's channel closed, and a process without Raft lived on
-/// (issue 2).
+/// Story: the watch returned when Raft's channel closed, and a process without Raft lived on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn raft_that_stops_by_itself_ends_the_node_with_70() {
     let (_folder, node) = alone().await;
@@ -61,8 +60,7 @@ async fn raft_that_is_stopped_in_order_is_no_failure() {
     assert!(ended.is_err(), "{ended:?}");
 }
 
-/// Story: what a peer forwarded went into the log as it came, and every node ended that applied it
-/// (issue 3).
+/// Story: what a peer forwarded went into the log as it came, and every node ended that applied it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_command_does_not_get_into_the_log() {
     let (_folder, node) = alone().await;
@@ -76,7 +74,7 @@ async fn what_is_no_command_does_not_get_into_the_log() {
 }
 
 /// Story: openraft reads what the snapshot mark names before it is up, and a disk that failed then
-/// was called a bug (70) (found by simulation, seed 1234, issue 3).
+/// was called a bug (70) (found by simulation, seed 1234).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_fails_while_a_node_starts_is_no_bug() {
     let disk = SimDisk::new();
@@ -116,7 +114,7 @@ async fn a_disk_that_fails_while_a_node_starts_is_no_bug() {
     assert!(failed.contains(&"open") && failed.contains(&"raft"), "{failed:?}");
 }
 
-/// Story: connections to members that were removed stayed for as long as the process (issue 2).
+/// Story: connections to members that were removed stayed for as long as the process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_link_to_a_node_that_is_no_member_is_closed() {
     let (_folder, node) = alone().await;
@@ -148,9 +146,9 @@ const fn clock(now: i64) -> Response {
 }
 
 /// Story: openraft takes no writes while a transfer is under way and does not give up by itself;
-/// a target that accepted and did nothing stopped the sale (issue 2). The vote that then ended
+/// a target that accepted and did nothing stopped the sale. The vote that then ended
 /// leadership named the target, and a target that woke up as the leader of an older term took it
-/// for its own and led on (found by simulation, seed 2399, issue 3).
+/// for its own and led on (found by simulation, seed 2399).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -179,7 +177,7 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
 
 /// Story: a new member heard its leader before it was told where that is; asked for a change of
 /// membership then, it asked itself again without end, and its thread did nothing else (found by
-/// simulation, short seed 14, issue 3).
+/// simulation, short seed 14).
 #[tokio::test]
 async fn a_verb_that_waits_for_the_address_of_the_leader_lets_others_go_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -208,7 +206,7 @@ async fn a_verb_that_waits_for_the_address_of_the_leader_lets_others_go_on() {
 }
 
 /// Story: a change of voters whose leader went between its two steps stayed half done, and the
-/// voters before could not do without each other (found by simulation, short seed 43, issue 3).
+/// voters before could not do without each other (found by simulation, short seed 43).
 /// Here who waits for the first step is gone, and so nobody asks for the second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_voters_that_stands_still_half_done_is_finished() {

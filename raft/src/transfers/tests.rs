@@ -93,7 +93,7 @@ fn purged(node: &Node) -> u64 {
 }
 
 /// Story: while a new member installed a snapshot the leader purged the log behind it, sent it the
-/// next snapshot, and so on: it was never in sync (found by a soak, issue 3).
+/// next snapshot, and so on: it was never in sync (found by a soak).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_behind_a_snapshot_waits_for_its_receiver() {
     tokio::time::timeout(DEADLINE, receive()).await.expect("in time");
