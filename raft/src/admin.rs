@@ -12,10 +12,10 @@ use futures_util::future::join_all;
 use openraft::ChangeMembers;
 use openraft::raft::{Precondition, VoteRequest};
 
+use crate::answer::{Executed, Failure, FailureReason};
 use crate::bootstrap;
 use crate::core::{Core, not_executed};
 use crate::network::rpc::CallError;
-use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Peer;
 use crate::protocol::{Admin, Contact, ContactReply, Failed, Progress, Request, Response};
 use crate::status::{ClusterStatus, Member, MemberRole, NodeHash};

@@ -10,17 +10,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_fault::{Bug, armed};
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::{DataDir, Identity, Log};
 
+use crate::answer::StartError;
+use crate::network::HELLO_MAX;
 use crate::network::greeting::Greeting;
-use crate::network::server::HELLO_MAX;
 use crate::network::stream::{self, TcpListener};
 use crate::network::{introduce, take_introduction};
-use crate::node::StartError;
 use crate::options::{Options, Peer};
 use crate::protocol::{Channel, Contact, ContactReply, Hello, Welcome};
+use crate::seeded;
 use crate::types::{Address, Raft};
 
 /// Pause between two rounds of asking all nodes.
@@ -268,8 +268,8 @@ async fn refuse_if_running(options: &Options) -> Result<DataDir, StartError> {
                 return Err(StartError::Bootstrap(format!("{}: {error}", peer.name)));
             }
             if let Ok(ContactReply::Taken { name, cluster_uuid, initialized: true, .. }) = reply {
-                if armed(Bug::WipedNodeKeepsId) {
-                    return come_back(options, &cluster_uuid);
+                if let Some(id) = seeded::former_id(&founders(options), &options.name) {
+                    return create(options, &identity(&cluster_uuid, 0, id, &options.name));
                 }
                 return Err(StartError::Bootstrap(format!(
                     "{name} already runs cluster {cluster_uuid}, but this directory is empty; if \
@@ -280,11 +280,4 @@ async fn refuse_if_running(options: &Options) -> Result<DataDir, StartError> {
         }
         tokio::time::sleep(ROUND_PAUSE * 4).await;
     }
-}
-
-/// What [`Bug::WipedNodeKeepsId`] makes of an empty directory: the member it was.
-fn come_back(options: &Options, cluster_uuid: &str) -> Result<DataDir, StartError> {
-    let own = founders(options).into_iter().find(|(_, address)| address.name == options.name);
-    let id = own.map_or(1, |(id, _)| id);
-    create(options, &identity(cluster_uuid, 0, id, &options.name))
 }

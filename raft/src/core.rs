@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::admission::Admission;
+use crate::answer::{Executed, Failure, FailureReason};
 use crate::application::Application;
 use crate::clock::Clock;
 use crate::counters::Counters;
@@ -16,9 +17,8 @@ use crate::failure::{FailureSlot, exit};
 use crate::leadership::Leadership;
 use crate::log_format;
 use crate::members::Members;
-use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Options;
-use crate::read_index::ReadIndex;
+use crate::readers::Readers;
 use crate::transfers::Transfers;
 use crate::types::Raft;
 
@@ -35,7 +35,7 @@ pub(crate) struct Core {
     pub(crate) application: Box<dyn Application>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) leadership: Leadership,
-    pub(crate) read_index: ReadIndex,
+    pub(crate) readers: Readers,
     pub(crate) clock: Clock,
     pub(crate) members: Arc<Members>,
     pub(crate) transfers: Arc<Transfers>,

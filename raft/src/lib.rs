@@ -13,6 +13,7 @@
 
 mod admin;
 mod admission;
+mod answer;
 mod application;
 mod bootstrap;
 mod clock;
@@ -36,6 +37,8 @@ pub mod options;
 mod propose;
 mod protocol;
 mod read_index;
+mod readers;
+mod seeded;
 #[cfg(simulation)]
 pub mod simulation;
 mod state_machine;
@@ -46,9 +49,10 @@ mod timers;
 mod transfers;
 mod types;
 
+pub use answer::{Executed, Failure, FailureReason, Reply, StartError};
 pub use application::Application;
 pub use describe::{EntrySummary, describe_entry};
 pub use failure::storage_exit_code;
-pub use node::{Executed, Failure, FailureReason, Node, Reply, StartError};
+pub use node::Node;
 pub use options::{Options, Peer};
 pub use status::{ClusterStatus, Member, MemberRole, NodeHash};

@@ -7,7 +7,7 @@ use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_domain::{Command, Millis, Outcome, Revision, Stamp};
+use firstcome_domain::{Command, Millis, Revision, Stamp};
 use firstcome_fault::Trigger;
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::query::ReadView;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
+use crate::answer::{Failure, FailureReason, Reply, StartError};
 use crate::application::Application;
 use crate::clock::Clock;
 use crate::core::{self, Core};
@@ -33,99 +34,12 @@ use crate::network::peer::Factory;
 use crate::network::{Dialer, server, stream};
 use crate::options::Options;
 use crate::protocol::Admin;
-use crate::read_index::ReadIndex;
+use crate::readers::Readers;
 use crate::state_machine::StateMachine;
 use crate::status::{ClusterStatus, NodeHash};
 use crate::transfers::Transfers;
 use crate::types::Raft;
 use crate::{admin, bootstrap, propose, read_index, timers};
-
-/// Whether a failed request may have taken effect.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Executed {
-    /// This request never takes effect.
-    No,
-    /// It may take effect, now or later.
-    Maybe,
-}
-
-/// Why there is no outcome.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum FailureReason {
-    /// No leader, or no majority behind it.
-    NoQuorum,
-    /// Too much in flight here or on the leader.
-    Overloaded,
-    /// This node is shutting down or draining.
-    Draining,
-    /// The wanted revision was not applied in time.
-    RevisionNotReached,
-    /// No answer in time; the outcome is unknown.
-    OutcomeUnknown,
-    /// A membership or leadership request that cannot be carried out, with the reason.
-    Rejected(String),
-}
-
-/// A request without an outcome.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{reason:?} (executed: {executed:?})")]
-pub struct Failure {
-    /// Why.
-    pub reason: FailureReason,
-    /// Whether it may have run.
-    pub executed: Executed,
-}
-
-/// An outcome and where it was decided.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reply {
-    /// The answer.
-    pub outcome: Outcome,
-    /// The stamp that decided it (of the first execution for a replay); for an early refusal the
-    /// revision and log time that were read.
-    pub decided: Stamp,
-    /// Whether it came from a receipt.
-    pub replayed: bool,
-    /// Whether it is a refusal answered from applied state, without a log entry.
-    pub early: bool,
-}
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory.
-    #[error(transparent)]
-    Storage(#[from] firstcome_storage::Error),
-    /// The peer port (75).
-    #[error("cannot listen on {address} for peers")]
-    Listen {
-        /// The address.
-        address: String,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Bootstrap found nodes that already hold data (76).
-    #[error("cannot bootstrap: {0}")]
-    Bootstrap(String),
-    /// The settings contradict each other (78).
-    #[error("invalid settings: {0}")]
-    Settings(String),
-    /// The node was removed from its cluster (77).
-    #[error("this node was removed from the cluster")]
-    Removed,
-    /// The disk failed, or what is on it is damaged, while Raft read it.
-    #[error("{reason}")]
-    Failed {
-        /// The exit code for it.
-        code: i32,
-        /// What failed.
-        reason: String,
-    },
-    /// openraft refused to start (70).
-    #[error("raft cannot start: {0}")]
-    Raft(String),
-}
 
 /// A running node; cheap to clone.
 #[derive(Clone)]
@@ -195,7 +109,7 @@ impl Node {
                 None => StartError::Raft(error.to_string()),
             },
         )?;
-        let (read_index, asks) = ReadIndex::new();
+        let (readers, queue) = Readers::new();
         let clock_max = i64::try_from(options.clock_max.as_millis()).unwrap_or(i64::MAX);
         let core = Arc::new(Core {
             leadership: Leadership::new(identity.node_id, &raft, options.election_max),
@@ -206,7 +120,7 @@ impl Node {
             applied,
             failure,
             admission: Arc::new(Admission::new(options.admission_queue)),
-            read_index,
+            readers,
             counters,
             identity,
             raft,
@@ -216,7 +130,7 @@ impl Node {
             application: Box::new(application),
         });
         let mut tasks = vec![
-            tokio::spawn(read_index::run(Arc::clone(&core), asks)),
+            tokio::spawn(read_index::run(Arc::clone(&core), queue)),
             tokio::spawn(timers::run_due(Arc::clone(&core))),
             tokio::spawn(timers::run_snapshots(Arc::clone(&core))),
             tokio::spawn(timers::run_changes(Arc::clone(&core))),

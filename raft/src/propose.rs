@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use firstcome_domain::{Command, Stamp};
 use firstcome_fault::{Bug, armed};
-use firstcome_storage::codec;
 use firstcome_storage::state::Decided;
 use openraft::errors::ClientWriteError;
 use tokio::sync::oneshot;
 
+use crate::answer::{Failure, FailureReason, Reply};
 use crate::command;
 use crate::core::{Core, not_executed, outcome_unknown};
 use crate::counters::Counters;
 use crate::network::rpc::CallError;
-use crate::node::{Failure, FailureReason, Reply};
 use crate::protocol::{Failed, Request, Response};
+use crate::seeded;
 use crate::types::{Answer, Proposal, WriteError, WriteResult};
 
 /// How long a caller waits for a known leader: shorter than an election, so that "no quorum" is
@@ -81,10 +81,8 @@ pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decided
         };
         let reason = match failed {
             Failed::Unknown => {
-                perhaps = !armed(Bug::MaybeReportedAsNo);
-                if !perhaps {
-                    return Err(not_executed(FailureReason::NoQuorum));
-                }
+                seeded::maybe_reported_as_no()?;
+                perhaps = true;
                 if !keyed && !armed(Bug::BlindRetryWithoutKey) {
                     return Err(outcome_unknown());
                 }
@@ -125,20 +123,11 @@ async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Dec
     };
     Counters::add(&core.counters.forwarded);
     let limit = left.min(core.options.forward_timeout);
-    let command = if armed(Bug::ForwardDropsKey) { without_key(command) } else { command };
-    match forward.call(Request::Propose(command), limit).await {
+    match forward.call(Request::Propose(seeded::forwarded(command)), limit).await {
         Ok(Response::Decided(decision)) => Ok(decision),
         Ok(Response::Failed(failed)) => Err(failed),
         Ok(_) | Err(CallError::Lost) => Err(Failed::Unknown),
         Err(CallError::NotSent) => Err(Failed::NotLeader),
-    }
-}
-
-/// What [`Bug::ForwardDropsKey`] sends to the leader.
-fn without_key(command: Bytes) -> Bytes {
-    match codec::decode::<Command>(&command) {
-        Ok(decoded) => Bytes::from(codec::encode(&Command { receipt: None, ..decoded })),
-        Err(_) => command,
     }
 }
 
@@ -222,14 +211,14 @@ async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
         .flatten()
     };
     // Taken before the rows are read: they are at least as new as this.
-    let mut known_at = core.read_index.fresh_since();
+    let mut known_at = core.readers.fresh_since();
     let mut found = answer()?;
     let is_fresh = |at: Option<Instant>| {
         armed(Bug::EarlyRefusalTooOld) || at.is_some_and(|at| at.elapsed() < EARLY_AGE_MAX)
     };
     if !is_fresh(known_at) {
         crate::read_index::linearize(core).await.ok()?;
-        known_at = core.read_index.fresh_since();
+        known_at = core.readers.fresh_since();
         found = answer()?;
         if !is_fresh(known_at) {
             return None;

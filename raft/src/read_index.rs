@@ -8,72 +8,45 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firstcome_domain::Revision;
-use firstcome_fault::{Bug, armed};
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy;
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use crate::answer::{Failure, FailureReason};
 use crate::core::{Core, not_executed};
 use crate::counters::Counters;
-use crate::node::{Failure, FailureReason};
 use crate::protocol::{Failed, Request, Response};
+use crate::readers::Reader;
+use crate::seeded;
 
 /// How long a reader waits for a leader and its majority.
 const ROUND_MAX: Duration = Duration::from_millis(1500);
 
-/// Where readers ask, and how fresh the rows here are known to be.
-pub(crate) struct ReadIndex {
-    asks: mpsc::UnboundedSender<Ask>,
-    fresh_since: Mutex<Option<Instant>>,
-}
-
-impl ReadIndex {
-    /// With the questions, for [`run`].
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Ask>) {
-        let (asks, waiting) = mpsc::unbounded_channel();
-        (Self { asks, fresh_since: Mutex::new(None) }, waiting)
-    }
-
-    /// When the newest read index was asked for that is confirmed and applied here: rows read
-    /// from now on are at least as new.
-    pub(crate) fn fresh_since(&self) -> Option<Instant> {
-        *self.fresh_since.lock()
-    }
-}
-
-/// One waiting reader.
-pub(crate) struct Ask(oneshot::Sender<Result<(u64, Instant), Failure>>);
-
 /// Makes sure that reads from now on see everything decided before the call.
 pub(crate) async fn linearize(core: &Arc<Core>) -> Result<Revision, Failure> {
-    if armed(Bug::StaleFollowerRead) && !core.leadership.is_leader() {
-        return Ok(core.state.applied().revision.unwrap_or_default());
+    if let Some(stale) = seeded::stale_read(core) {
+        return Ok(stale);
     }
-    let (tx, rx) = oneshot::channel();
-    let gone = || not_executed(FailureReason::Draining);
-    core.read_index.asks.send(Ask(tx)).map_err(|_| gone())?;
-    let (index, asked_at) = rx.await.map_err(|_| gone())??;
+    let confirmed = core.readers.wait().await;
+    let (index, asked_at) = confirmed.ok_or_else(|| not_executed(FailureReason::Draining))??;
     core.wait_index(index, core.options.forward_timeout).await?;
-    let mut fresh = core.read_index.fresh_since.lock();
-    *fresh = (*fresh).max(Some(asked_at));
-    drop(fresh);
+    core.readers.note_applied(asked_at);
     Ok(core.state.applied().revision.unwrap_or_default())
 }
 
 /// Serves readers, one round at a time, until the node ends.
-pub(crate) async fn run(core: Arc<Core>, mut asks: mpsc::UnboundedReceiver<Ask>) {
-    while let Some(first) = asks.recv().await {
+pub(crate) async fn run(core: Arc<Core>, mut queue: mpsc::UnboundedReceiver<Reader>) {
+    while let Some(first) = queue.recv().await {
         let mut waiting = vec![first];
-        while let Ok(ask) = asks.try_recv() {
-            waiting.push(ask);
+        while let Ok(reader) = queue.try_recv() {
+            waiting.push(reader);
         }
         let asked_at = Instant::now();
         Counters::add(&core.counters.read_index_rounds);
         let round = tokio::time::timeout(ROUND_MAX, confirmed_index(&core)).await;
         let result = round.unwrap_or_else(|_| Err(not_executed(FailureReason::NoQuorum)));
-        for Ask(answer) in waiting {
-            drop(answer.send(result.clone().map(|index| (index, asked_at))));
+        for reader in waiting {
+            reader.answer(result.clone().map(|index| (index, asked_at)));
         }
     }
 }
@@ -98,8 +71,8 @@ async fn confirmed_index(core: &Arc<Core>) -> Result<u64, Failure> {
 
 /// The read index of this node as the leader, confirmed by a majority.
 pub(crate) async fn local_index(core: &Core) -> Result<u64, Failed> {
-    if armed(Bug::LeaseReadAfterPause) && core.leadership.is_leader() {
-        return Ok(*core.applied.borrow());
+    if let Some(index) = seeded::unconfirmed_index(core) {
+        return Ok(index);
     }
     match core.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
         Ok(linearizer) => Ok(linearizer.read_log_id().index()),

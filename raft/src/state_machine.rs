@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use firstcome_domain::{Action, Millis, Revision, Stamp};
+use firstcome_domain::{Millis, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use firstcome_storage::snapshot::{SnapshotReader, SnapshotWriter};
 use firstcome_storage::state::{Applied, Committed};
@@ -26,6 +26,7 @@ use crate::command;
 use crate::counters::Counters;
 use crate::failure::FailureSlot;
 use crate::log_format;
+use crate::seeded;
 use crate::types::{self, TypeConfig};
 
 /// Entries applied under one lock: readers wait about a millisecond at most.
@@ -76,11 +77,7 @@ fn meta_of(applied: &Applied) -> Result<log_format::Meta, Error> {
 fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<types::Snapshot> {
     let opened = aside(|| {
         let reader = state.snapshot()?;
-        let meta = if armed(Bug::SnapshotMetaAhead) {
-            meta_of(&state.applied())?
-        } else {
-            meta_of(reader.applied())?
-        };
+        let meta = meta_of(&seeded::applied_of(&reader, state))?;
         Ok((reader, meta))
     });
     let (reader, meta) = opened.map_err(|error: Error| {
@@ -127,9 +124,7 @@ impl StateMachine {
                         path: "log.redb".into(),
                         detail: format!("command at {}: {e}", stamp.revision),
                     })?;
-                    if armed(Bug::ExpireByLocalTime) && decoded.action == Action::Tick {
-                        stamp.now = Millis::new(firstcome_fault::wall_ms());
-                    }
+                    stamp = seeded::stamped(stamp, &decoded);
                     command = Some(decoded);
                 }
                 EntryPayload::Membership(m) => {

@@ -25,6 +25,9 @@ use crate::protocol::{Channel, Hello, Welcome};
 use greeting::{Greeting, Strangers};
 use stream::{FrameReader, FrameWriter};
 
+/// A caller that has not introduced itself within this time is disconnected.
+pub(crate) const HELLO_MAX: Duration = Duration::from_secs(5);
+
 /// Opens connections in the name of this node.
 #[derive(Clone)]
 pub(crate) struct Dialer {

@@ -29,6 +29,7 @@ use super::stream::{FrameReader, FrameWriter};
 use crate::log_format;
 use crate::members::Members;
 use crate::protocol::{self, Appended, Channel, Request, Response, SnapshotHead};
+use crate::seeded;
 use crate::state_machine::{SnapshotData, aside};
 use crate::transfers::Transfers;
 use crate::types::{Address, AppendResult, RpcError, Snapshot, TypeConfig, Vote};
@@ -165,17 +166,6 @@ impl PeerNetwork {
     }
 }
 
-/// What [`Bug::CommitWithoutQuorum`] takes for the answer of a peer that nobody can reach.
-fn as_if_heard<'s>(
-    input: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + 'static,
-) -> BoxStream<'s, Result<AppendResult, RpcError>> {
-    let heard = input.take(1).map(|request| {
-        let last = request.entries.last().map(|entry| entry.log_id);
-        Ok(Ok(last.or(request.prev_log_id)))
-    });
-    heard.boxed()
-}
-
 fn unexpected() -> RpcError {
     RPCError::Network(NetworkError::new(&io::Error::new(
         io::ErrorKind::InvalidData,
@@ -213,7 +203,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             let input = stream::iter([first]).chain(input);
             let connection = match self.append_connection().await {
                 Ok(connection) => connection,
-                Err(_) if armed(Bug::CommitWithoutQuorum) => return Ok(as_if_heard(input)),
+                Err(_) if armed(Bug::CommitWithoutQuorum) => return Ok(seeded::as_if_heard(input)),
                 Err(error) => return Err(unreachable(&error)),
             };
             let flow = Flow {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::greeting::Greeting;
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
-use super::take_introduction;
+use super::{HELLO_MAX, take_introduction};
 use crate::core::Core;
 use crate::log_format::{Vote, log_id, raft_log_id};
 use crate::protocol::{
@@ -20,9 +20,6 @@ use crate::protocol::{
 use crate::state_machine::{SnapshotData, aside};
 use crate::types::{AppendRequest, Snapshot};
 use crate::{admin, bootstrap, propose, read_index};
-
-/// A caller that has not introduced itself within this time is disconnected.
-pub(crate) const HELLO_MAX: Duration = Duration::from_secs(5);
 
 /// Appends read from one connection ahead of the log.
 const APPENDS_MAX: usize = 64;

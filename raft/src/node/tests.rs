@@ -10,6 +10,7 @@ use openraft::raft::AppendEntriesRequest;
 use tempfile::TempDir;
 
 use super::*;
+use crate::Executed;
 use crate::application::Idle;
 use crate::failure::exit;
 use crate::network::greeting::Greeting;
