@@ -13,6 +13,7 @@ use crate::command::{Action, Actor, Command};
 use crate::draft::Draft;
 use crate::journal::receipt::{OutcomeBytes, Receipt, ReceiptKey, Scope};
 use crate::journal::row::{Journal, ReceiptsByScope};
+use crate::kernel::id::OrderId;
 use crate::kernel::key::Key;
 use crate::kernel::row::Row as _;
 use crate::kernel::value::{Millis, Revision, Stamp};
@@ -60,7 +61,7 @@ pub struct Recorded {
     pub decided: Stamp,
     /// Whether the outcome comes from a receipt.
     pub replayed: bool,
-    /// Row writes, in the order of tables and keys.
+    /// Row writes, in the order of tables and keys; the entry of the journal comes last.
     pub changes: Vec<Change>,
 }
 
@@ -162,8 +163,8 @@ pub fn early_refusal(view: &impl View, command: &Command, now: Millis) -> Option
         match pool {
             PoolId::Product(_) => view.next_due().is_none_or(|at| now < at),
             PoolId::Sale(_) => {
-                let first = (*pool, Millis::new(i64::MIN), crate::OrderId::new(0));
-                let last = (*pool, now, crate::OrderId::new(u128::MAX));
+                let first = (*pool, Millis::new(i64::MIN), OrderId::new(0));
+                let last = (*pool, now, OrderId::new(u128::MAX));
                 view.scan::<HoldsDue>(first, last, 1).is_empty()
             }
         }

@@ -8,33 +8,43 @@
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use firstcome_domain::{Action, Command, Millis, Revision, Stamp};
+use firstcome_domain::{Millis, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use firstcome_storage::snapshot::{SnapshotReader, SnapshotWriter};
 use firstcome_storage::state::{Applied, Committed};
 use firstcome_storage::{Error, State, codec};
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
+use crate::command;
+use crate::config::TypeConfig;
+use crate::counters::Counters;
 use crate::failure::FailureSlot;
 use crate::log_format;
-use crate::types::{self, TypeConfig};
+use crate::seeded;
+use crate::types;
 
 /// Entries applied under one lock: readers wait about a millisecond at most.
 const CHUNK_ENTRIES_MAX: usize = 256;
 
-/// A snapshot on its way out or in.
+/// A snapshot that is being sent or was received.
 pub(crate) enum SnapshotData {
     /// Streams rows at the revision of its meta.
     Outgoing(Box<SnapshotReader>),
-    /// Completely received, not yet verified as a whole.
+    /// Received completely, but not yet verified as a whole.
     Incoming(Box<SnapshotWriter>),
 }
+
+/// openraft over this crate's log and state.
+pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
+pub(crate) type Snapshot = SnapshotOf<TypeConfig, SnapshotData>;
 
 /// The applying side of a node.
 pub(crate) struct StateMachine {
@@ -42,6 +52,7 @@ pub(crate) struct StateMachine {
     meta: log_format::Meta,
     applied: watch::Sender<u64>,
     failure: FailureSlot,
+    counters: Arc<Counters>,
 }
 
 /// Makes the snapshot mark.
@@ -50,7 +61,7 @@ pub(crate) struct Marker {
     failure: FailureSlot,
 }
 
-/// Runs work that may block, without keeping Raft's core from running on this thread's queue.
+/// Runs work that may block, and lets other threads take over this one's tasks meanwhile.
 pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
@@ -68,15 +79,11 @@ fn meta_of(applied: &Applied) -> Result<log_format::Meta, Error> {
     })
 }
 
-/// Saves a checkpoint and opens it for reading; the meta is that of the rows it holds.
-fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<types::Snapshot> {
+/// Saves a checkpoint and opens it for reading, with the meta of exactly these rows.
+fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<Snapshot> {
     let opened = aside(|| {
         let reader = state.snapshot()?;
-        let meta = if armed(Bug::SnapshotMetaAhead) {
-            meta_of(&state.applied())?
-        } else {
-            meta_of(reader.applied())?
-        };
+        let meta = meta_of(&seeded::applied_of(&reader, state))?;
         Ok((reader, meta))
     });
     let (reader, meta) = opened.map_err(|error: Error| {
@@ -84,7 +91,7 @@ fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<types::Snap
         io::Error::other(error)
     })?;
     let snapshot = SnapshotData::Outgoing(Box::new(reader));
-    Ok(types::Snapshot { meta: meta.snapshot_meta(), snapshot })
+    Ok(Snapshot { meta: meta.snapshot_meta(), snapshot })
 }
 
 impl StateMachine {
@@ -92,11 +99,12 @@ impl StateMachine {
         state: State,
         applied: watch::Sender<u64>,
         failure: FailureSlot,
+        counters: Arc<Counters>,
     ) -> Result<Self, Error> {
         let now = state.applied();
         let meta = meta_of(&now)?;
         applied.send_replace(now.revision.map_or(0, Revision::get));
-        Ok(Self { state, meta, applied, failure })
+        Ok(Self { state, meta, applied, failure, counters })
     }
 
     fn fail(&self, error: Error) -> io::Error {
@@ -117,18 +125,16 @@ impl StateMachine {
             match entry.payload {
                 EntryPayload::Normal(proposal) => {
                     stamp.now = Millis::new(proposal.now);
-                    let decoded: Command =
-                        codec::decode(&proposal.command).map_err(|e| Error::Corrupt {
-                            path: "log.redb".into(),
-                            detail: format!("command at {}: {e}", stamp.revision),
-                        })?;
-                    if armed(Bug::ExpireByLocalTime) && decoded.action == Action::Tick {
-                        stamp.now = Millis::new(firstcome_fault::wall_ms());
-                    }
+                    let decoded = command::decode(&proposal.command, &self.counters);
+                    let decoded = decoded.map_err(|e| Error::Corrupt {
+                        path: "log.redb".into(),
+                        detail: format!("command at {}: {e}", stamp.revision),
+                    })?;
+                    stamp = seeded::stamped(stamp, &decoded);
                     command = Some(decoded);
                 }
                 EntryPayload::Membership(m) => {
-                    // Every one counts: a member that came and went in one chunk keeps its id.
+                    // Not only the last one: a member that came and went in one chunk keeps its id.
                     let largest = m.nodes().map(|(id, _)| *id).max().unwrap_or(0);
                     self.meta.node_id_max = self.meta.node_id_max.max(largest);
                     membership = Some(types::StoredMembership::new(Some(entry.log_id), m));
@@ -149,9 +155,9 @@ impl StateMachine {
             self.meta.last = log_format::log_id(last.as_ref());
         }
         let meta = Bytes::from(codec::encode(&self.meta));
-        // A chunk takes about a millisecond; waiting for a checkpoint to make room takes longer,
-        // and Raft's core must go on meanwhile. Leaving the scheduler each time costs a quarter
-        // of all throughput.
+        // A chunk takes about a millisecond. Waiting until a checkpoint has made room takes longer,
+        // and Raft's core must go on meanwhile. Always leaving the scheduler would cost a quarter
+        // of the throughput.
         let decided = if self.state.has_room() {
             self.state.apply(&committed, meta)?
         } else {
@@ -233,7 +239,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
-    async fn get_current_snapshot(&mut self) -> io::Result<Option<types::Snapshot>> {
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
         if self.state.applied().revision.is_none() {
             return Ok(None);
         }
@@ -244,7 +250,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 impl RaftSnapshotBuilder<TypeConfig> for Marker {
     type SnapshotData = SnapshotData;
 
-    async fn build_snapshot(&mut self) -> io::Result<types::Snapshot> {
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         open_snapshot(&self.state, &self.failure)
     }
 }

@@ -12,10 +12,10 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use crate::config::TypeConfig;
 use crate::failure::FailureSlot;
 use crate::log_store::LogStore;
 use crate::state_machine::StateMachine;
-use crate::types::TypeConfig;
 
 /// A disk, a folder on it, and what removes it in the end.
 type Place = (Arc<dyn Disk>, PathBuf, Option<TempDir>);
@@ -46,8 +46,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (Option<TempDir>, DataDir)
         };
         let state = State::open(&dir, options, log.clone()).expect("a state");
         let (applied, _) = watch::channel(0);
-        let machine =
-            StateMachine::open(state, applied, FailureSlot::default()).expect("a state machine");
+        let machine = StateMachine::open(state, applied, FailureSlot::default(), Arc::default())
+            .expect("a state machine");
         Ok(((folder, dir), LogStore::new(log, FailureSlot::default()), machine))
     }
 }

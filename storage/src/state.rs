@@ -33,7 +33,7 @@ use crate::file::{self, Backend};
 use crate::hot::HotRows;
 use crate::scan::{Base, Levels};
 use crate::snapshot::{SnapshotReader, SnapshotWriter};
-use crate::view::{OpenViews, Working, undecodable};
+use crate::view::{OpenViews, Working};
 use crate::write::{Core, StateMeta};
 use crate::{DataDir, Error, Log, codec, indexes, seeded, table};
 
@@ -87,9 +87,8 @@ pub struct Applied {
 pub struct Committed {
     /// Revision and the leader's time; `now` is clamped so that log time never goes back.
     pub stamp: Stamp,
-    /// The command as the node that took it encoded it; `None` for Raft's own entries, where only
-    /// the revision moves.
-    pub command: Option<Bytes>,
+    /// `None` for Raft's own entries: only the revision moves.
+    pub command: Option<Command>,
 }
 
 /// What became of one command.
@@ -412,14 +411,12 @@ fn apply_all(
             )));
         }
         if let Some(command) = &entry.command {
-            let command = codec::decode_command(command)
-                .map_err(|error| undecodable("log.redb".as_ref(), error))?;
             let mut now = core.meta.now.log_time(entry.stamp.now);
             if armed(Bug::ApplyReadsWallClock) {
                 now = now.max(Millis::new(firstcome_fault::wall_ms()));
             }
             let stamp = Stamp { revision, now };
-            let (recorded, seen) = decide(core, &command, stamp)?;
+            let (recorded, seen) = decide(core, command, stamp)?;
             core.write(recorded.changes, revision, &seen, readers)?;
             core.meta.now = now;
             answers.push(Decided {

@@ -2,12 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod commands;
 mod domain_rules;
 mod fields;
 mod history;
+mod imports;
 mod invariants;
 mod model;
 mod properties;
+mod recording;
 mod reference;
+mod registry;
+mod retention;
 mod scripts;
 mod shop;

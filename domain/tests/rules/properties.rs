@@ -1,12 +1,15 @@
 //! What holds for every history, tried on random ones: 256 in the gate, `PROPTEST_CASES` more.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firstcome_domain::command::*;
 use firstcome_domain::invariant::check;
 use firstcome_domain::journal::Journal;
+use firstcome_domain::kernel::key::Key;
+use firstcome_domain::kernel::row::{IndexKind, TableId};
 use firstcome_domain::order::Status;
+use firstcome_domain::registry::{INDEXES, TABLES, visit_kind};
 use firstcome_domain::testing::memory::{Look as _, Memory};
 use firstcome_domain::{
     Actor, Answer, Millis, OrderId, Outcome, Refusal, Stamp, decide, early_refusal,
@@ -16,6 +19,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::history::*;
 use crate::model::Model;
+use crate::registry::RowsOf;
 use crate::shop::*;
 
 type Verdict = Result<(), TestCaseError>;
@@ -289,6 +293,39 @@ fn a_decision_writes_each_row_once_and_numbers_its_ledger() {
             keys.dedup();
             prop_assert_eq!(keys.len(), written);
             prop_assert!(offsets.by_ref().zip(0..).all(|(offset, place)| offset == place));
+        }
+        Ok(())
+    });
+}
+
+/// Storage keeps a key of an appended index for good, and only behind those that it has.
+#[test]
+fn index_rows_follow_from_the_rows() {
+    try_histories(|steps| {
+        let mut run = Run::new();
+        let mut kept: BTreeMap<TableId, BTreeSet<Key>> = BTreeMap::new();
+        // By then, retention has something to drop.
+        let late = Step { wait_ms: 8 * DAY, deed: Deed::Tick, ..steps[0].clone() };
+        for step in steps.iter().chain([&late]) {
+            run.step(step);
+            let tables = TABLES.iter().map(|table| table.table);
+            let rows = tables.flat_map(|table| visit_kind(table, RowsOf(&run.memory)).unwrap());
+            let entries = rows.flat_map(|row| row.index_rows());
+            let expected: BTreeSet<_> = entries.map(|entry| (entry.table, entry.key)).collect();
+            let found: Vec<_> = run.memory.index_rows().collect();
+            prop_assert!(found.iter().eq(&expected), "after {:?}", step);
+            for index in INDEXES {
+                let IndexKind::Appended { term_bytes } = index.kind else { continue };
+                let now = found.iter().filter(|(table, _)| *table == index.table);
+                let now: BTreeSet<Key> = now.map(|(_, key)| *key).collect();
+                let before = kept.insert(index.table, now.clone()).unwrap_or_default();
+                prop_assert!(now.is_superset(&before), "{} lost a key", index.name);
+                for new in now.difference(&before) {
+                    let term = &new.as_slice()[..term_bytes];
+                    let mut same = before.iter().filter(|key| key.as_slice().starts_with(term));
+                    prop_assert!(same.all(|key| key < new), "{} is not appended", index.name);
+                }
+            }
         }
         Ok(())
     });
