@@ -113,7 +113,7 @@ impl Call {
     /// Reads rows, with the consistency the request asks for.
     pub(crate) async fn read<R>(
         &self,
-        read: impl FnOnce(&ReadView<'_>) -> R,
+        read: impl FnOnce(&ReadView) -> R,
     ) -> Result<Read<R>, Problem> {
         if self.consistency()? == Consistency::Linearizable {
             self.app.node.linearize().await?;

@@ -6,10 +6,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use firstcome_domain::id::{OrderId, ProductId, SaleId};
-use firstcome_domain::stock::{LedgerKey, PoolId};
+use firstcome_domain::kernel::key::{Key, KeyPart};
+use firstcome_domain::stock::LedgerKey;
 use firstcome_domain::value::Revision;
-use firstcome_storage::query::{Direction, OrderPlace};
+use firstcome_storage::query::{Direction, Place};
 use hmac::Mac as _;
 
 use crate::keys::{Keys, Version};
@@ -26,32 +26,15 @@ pub(crate) trait Position: Sized {
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 
-macro_rules! id_keys {
-    ($($id:ident),*) => {$(
-        impl Position for $id {
-            fn write(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.get().to_be_bytes());
-            }
-
-            fn read(bytes: &[u8]) -> Option<Self> {
-                Some(Self::new(u128::from_be_bytes(bytes.try_into().ok()?)))
-            }
-        }
-    )*};
-}
-
-id_keys!(ProductId, SaleId);
-
-impl Position for OrderPlace {
+impl<I: KeyPart> Position for Place<I> {
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.ticket.get().to_be_bytes());
-        out.extend_from_slice(&self.id.get().to_be_bytes());
+        out.extend_from_slice(Key::of(&self.ticket).as_slice());
+        out.extend_from_slice(Key::of(&self.id).as_slice());
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (ticket, id) = bytes.split_first_chunk()?;
-        let ticket = Revision::new(u64::from_be_bytes(*ticket));
-        Some(Self { ticket, id: OrderId::new(u128::from_be_bytes(id.try_into().ok()?)) })
+    fn read(mut bytes: &[u8]) -> Option<Self> {
+        let place = Self { ticket: Revision::take(&mut bytes)?, id: I::take(&mut bytes)? };
+        bytes.is_empty().then_some(place)
     }
 }
 
@@ -79,26 +62,12 @@ impl Position for EventPosition {
 
 impl Position for LedgerKey {
     fn write(&self, out: &mut Vec<u8>) {
-        let (kind, id) = match self.pool {
-            PoolId::Product(id) => (0, id.get()),
-            PoolId::Sale(id) => (1, id.get()),
-        };
-        out.push(kind);
-        out.extend_from_slice(&id.to_be_bytes());
-        EventPosition { revision: self.revision, offset: self.offset }.write(out);
+        out.extend_from_slice(Key::of(&(self.pool, self.revision, self.offset)).as_slice());
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let (kind, rest) = bytes.split_first()?;
-        let (id, place) = rest.split_at_checked(16)?;
-        let id = u128::from_be_bytes(id.try_into().ok()?);
-        let place = EventPosition::read(place)?;
-        let pool = match kind {
-            0 => PoolId::Product(ProductId::new(id)),
-            1 => PoolId::Sale(SaleId::new(id)),
-            _ => return None,
-        };
-        Some(Self { pool, revision: place.revision, offset: place.offset })
+        let (pool, revision, offset) = Key::from_slice(bytes)?.decode()?;
+        Some(Self { pool, revision, offset })
     }
 }
 

@@ -18,14 +18,14 @@ pub trait Application: Send + Sync + 'static {
     /// The answer must be what applying the command to these rows would give, must change no row,
     /// and must still be true of rows that are 200 ms newer. The caller sees to it that the rows
     /// are no older than that.
-    fn answer_early(&self, command: &Command, rows: &ReadView<'_>, now: Millis) -> Option<Outcome>;
+    fn answer_early(&self, command: &Command, rows: &ReadView, now: Millis) -> Option<Outcome>;
 
     /// What the leader should propose now because time has passed. Asked every 20 ms, so it must
     /// be cheap. Two leaders may propose it at once.
-    fn due(&self, rows: &ReadView<'_>, now: Millis) -> Option<Command>;
+    fn due(&self, rows: &ReadView, now: Millis) -> Option<Command>;
 
     /// What the leader should propose to clean up. Asked once a minute.
-    fn housekeeping(&self, rows: &ReadView<'_>, now: Millis) -> Option<Command>;
+    fn housekeeping(&self, rows: &ReadView, now: Millis) -> Option<Command>;
 
     /// Whether a command of [`Application::due`] or [`Application::housekeeping`] should be
     /// proposed again at once, because this outcome says that it has not finished.
@@ -42,15 +42,15 @@ impl Application for Idle {
         false
     }
 
-    fn answer_early(&self, _: &Command, _: &ReadView<'_>, _: Millis) -> Option<Outcome> {
+    fn answer_early(&self, _: &Command, _: &ReadView, _: Millis) -> Option<Outcome> {
         None
     }
 
-    fn due(&self, _: &ReadView<'_>, _: Millis) -> Option<Command> {
+    fn due(&self, _: &ReadView, _: Millis) -> Option<Command> {
         None
     }
 
-    fn housekeeping(&self, _: &ReadView<'_>, _: Millis) -> Option<Command> {
+    fn housekeeping(&self, _: &ReadView, _: Millis) -> Option<Command> {
         None
     }
 

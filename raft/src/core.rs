@@ -49,7 +49,7 @@ impl Core {
     }
 
     /// Reads rows; a storage error ends the process, because nothing true can be answered.
-    pub(crate) fn read<R>(&self, f: impl FnOnce(&ReadView<'_>) -> R) -> Result<R, Failure> {
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&ReadView) -> R) -> Result<R, Failure> {
         self.state.read(f).map_err(|error| {
             self.failure.set_storage(&error);
             not_executed(FailureReason::Draining)

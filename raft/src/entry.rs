@@ -51,7 +51,7 @@ impl Entry {
 
     /// Takes stored or received bytes apart. Decodes a membership, but no command.
     pub(crate) fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
-        let error = |what: &str| DecodeError(format!("log entry: {what}"));
+        let error = |what: &str| DecodeError::malformed(format!("log entry: {what}"));
         let Some((mut head, rest)) = bytes.split_at_checked(HEAD_BYTES) else {
             return Err(error("cut short"));
         };

@@ -62,7 +62,7 @@ pub fn reencode(kind: &str, body: &[u8]) -> Result<Vec<u8>, DecodeError> {
             drop(meta.stored_membership());
             Ok(codec::encode(&meta))
         }
-        other => Err(DecodeError(format!("no kind of frame is called {other}"))),
+        other => Err(DecodeError::malformed(format!("no kind of frame is called {other}"))),
     }
 }
 

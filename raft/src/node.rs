@@ -191,7 +191,7 @@ impl Node {
     }
 
     /// Reads rows as applied here; short closures only. A storage error stops the node.
-    pub fn read<R>(&self, f: impl FnOnce(&ReadView<'_>) -> R) -> Result<R, Failure> {
+    pub fn read<R>(&self, f: impl FnOnce(&ReadView) -> R) -> Result<R, Failure> {
         self.core.read(f)
     }
 

@@ -57,19 +57,18 @@ pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply,
         FailureReason::NoQuorum => Counters::add(&core.counters.no_quorum),
         _ => {}
     })?;
-    Ok(Reply {
-        outcome: decision.outcome,
-        decided: decision.decided,
-        replayed: decision.replayed,
-        early: false,
-    })
+    let outcome = decision.outcome().map_err(|error| {
+        tracing::error!(%error, "the leader's answer cannot be read here");
+        outcome_unknown()
+    })?;
+    Ok(Reply { outcome, decided: decision.decided, replayed: decision.replayed, early: false })
 }
 
 /// Retries until there is a decision, the deadline has passed, or a retry could run the command
 /// twice.
 pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decided, Failure> {
     let keyed = command::is_keyed(command);
-    let bytes = command::encode(command, &core.counters);
+    let bytes = command::encode(command, core.state.level(), &core.counters);
     let began = Instant::now();
     let deadline = began + core.options.admission_deadline;
     let mut perhaps = false;

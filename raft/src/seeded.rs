@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use firstcome_domain::kernel::version::Level;
 use firstcome_domain::{Action, Command, Millis, Revision, Stamp};
 use firstcome_fault::{Bug, armed};
 use firstcome_storage::snapshot::SnapshotReader;
@@ -31,15 +32,15 @@ pub(crate) fn forwarded(command: Bytes) -> Bytes {
     if !armed(Bug::ForwardDropsKey) {
         return command;
     }
-    match codec::decode::<Command>(&command) {
-        Ok(decoded) => Bytes::from(codec::encode(&Command { receipt: None, ..decoded })),
+    match codec::decode_command(&command) {
+        Ok(decoded) => codec::encode_command(&Command { receipt: None, ..decoded }, Level::FIRST),
         Err(_) => command,
     }
 }
 
 /// [`Bug::ExpireByLocalTime`]: each node ends orders by its own clock.
 pub(crate) fn stamped(stamp: Stamp, command: &Command) -> Stamp {
-    if armed(Bug::ExpireByLocalTime) && command.action == Action::Tick {
+    if armed(Bug::ExpireByLocalTime) && matches!(command.action, Action::Tick(_)) {
         return Stamp { now: Millis::new(firstcome_fault::wall_ms()), ..stamp };
     }
     stamp

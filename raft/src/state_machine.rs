@@ -126,9 +126,9 @@ impl StateMachine {
                 EntryPayload::Normal(proposal) => {
                     stamp.now = Millis::new(proposal.now);
                     let decoded = command::decode(&proposal.command, &self.counters);
-                    let decoded = decoded.map_err(|e| Error::Corrupt {
-                        path: "log.redb".into(),
-                        detail: format!("command at {}: {e}", stamp.revision),
+                    let decoded = decoded.map_err(|error| {
+                        tracing::error!(revision = %stamp.revision, "a command cannot be read");
+                        Error::undecodable("log.redb".as_ref(), error)
                     })?;
                     stamp = seeded::stamped(stamp, &decoded);
                     command = Some(decoded);

@@ -57,8 +57,12 @@ pub(crate) async fn run_due(core: Arc<Core>) {
 async fn propose_until_finished(core: &Arc<Core>, command: &Command) {
     loop {
         match propose::drive(core, command).await {
-            Ok(decided) if core.application.is_unfinished(&decided.outcome) => {}
-            Ok(_) => return,
+            Ok(decided) => {
+                let unfinished = |outcome| core.application.is_unfinished(&outcome);
+                if !decided.outcome().is_ok_and(unfinished) {
+                    return;
+                }
+            }
             Err(failure) => {
                 tracing::debug!(%failure, "due work was not decided");
                 return;

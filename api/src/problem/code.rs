@@ -83,6 +83,7 @@ codes! {
     PaymentInProgress "payment_in_progress" 409 retry "Payment in progress", "A payment is being confirmed. Wait for its outcome.";
     NotEnoughUnits "not_enough_units" 409 final "Not enough units", "Fewer units are available than the change would remove.";
     IdInUse "id_in_use" 409 retry "ID in use", "Two requests drew the same ID. Retry with a new key.";
+    FeatureUnavailable "feature_unavailable" 409 retry "Feature unavailable", "The cluster must be upgraded before it can do this.";
     ClusterChangeRejected "cluster_change_rejected" 409 final "Cluster change rejected", "The cluster cannot make this change now.";
     CursorExpired "cursor_expired" 410 final "Cursor expired", "Events this old have been removed. Read the current state, then follow the newest events.";
     VersionMismatch "version_mismatch" 412 final "Version mismatch", "The object has changed since you read it. Read it again.";

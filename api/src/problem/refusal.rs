@@ -48,6 +48,7 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::VersionMismatch { current } => {
             new(C::VersionMismatch).member("current_version", *current)
         }
+        Refusal::FeatureUnavailable { level } => new(C::FeatureUnavailable).member("level", *level),
         Refusal::IdInUse => new(C::IdInUse),
         Refusal::CurrencyFixed => new(C::CurrencyFixed),
         Refusal::NotEnoughUnits { available } => {
@@ -175,6 +176,8 @@ mod tests {
         Refusal::NotFound(_) => Refusal::NotFound(Kind::Sale), "not_found", 404, &[];
         Refusal::VersionMismatch { .. } => Refusal::VersionMismatch { current: 3 },
             "version_mismatch", 412, &["current_version"];
+        Refusal::FeatureUnavailable { .. } => Refusal::FeatureUnavailable { level: 2 },
+            "feature_unavailable", 409, &["level"];
         Refusal::IdInUse => Refusal::IdInUse, "id_in_use", 409, &[];
         Refusal::CurrencyFixed => Refusal::CurrencyFixed, "currency_fixed", 409, &[];
         Refusal::NotEnoughUnits { .. } => Refusal::NotEnoughUnits { available: 1 },

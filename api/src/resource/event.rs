@@ -1,7 +1,8 @@
 //! Events: ids, words and numbers; no personal data.
 
-use firstcome_domain::event::{Events, Fact};
+use firstcome_domain::event::Fact;
 use firstcome_domain::id::OrderId;
+use firstcome_domain::journal::Journal;
 use firstcome_domain::value::{Currency, Stamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -37,19 +38,19 @@ pub(crate) struct EventBody {
 impl EventBody {
     /// Shows the events of one log entry, each with its offset.
     pub(crate) fn all(
-        events: &Events,
+        entry: &Journal,
         currency_of: impl Fn(OrderId) -> Option<Currency>,
     ) -> impl Iterator<Item = (u32, Self)> {
-        (0_u16..).zip(&events.facts).map(move |(offset, fact)| {
+        (0_u16..).zip(&entry.facts).map(move |(offset, fact)| {
             let view = Self {
                 object: "event",
-                id: events.id(offset).to_string(),
+                id: entry.event_id(offset).to_string(),
                 r#type: fact.name(),
-                revision: events.stamp.revision.get(),
+                revision: entry.stamp.revision.get(),
                 offset: offset.into(),
-                at: rfc3339::format(events.stamp.now),
-                actor: actor_text(events.actor),
-                data: data(fact, events.stamp, &currency_of),
+                at: rfc3339::format(entry.stamp.now),
+                actor: actor_text(entry.actor),
+                data: data(fact, entry.stamp, &currency_of),
             };
             (offset.into(), view)
         })

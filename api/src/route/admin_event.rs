@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use firstcome_domain::View as _;
 use firstcome_domain::event::Fact;
 use firstcome_domain::id::OrderId;
+use firstcome_domain::order::Order;
 use firstcome_domain::value::{Currency, Revision};
+use firstcome_storage::query::Page;
 
 use super::routes::Routes;
 use crate::access::Permission;
@@ -59,18 +61,19 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let read = call.read(|view| {
         // A row holds the events of one log entry, at least one. One row more tells whether there
         // is a next page, and the first may have been read to its end already.
-        let rows = view.events(after.map_or(Revision::new(0), |after| after.revision), limit + 2);
+        let from = after.map_or(Revision::new(0), |after| after.revision);
+        let Page { items: rows, next } = view.events(from, limit + 2);
         // Payment events store the amount without its currency, which is that of the order.
         let paid = rows.iter().flat_map(|row| &row.facts).filter_map(|fact| match fact {
             Fact::Payment { payment, .. } => Some(payment.order()),
             _ => None,
         });
         let currencies: HashMap<OrderId, Currency> =
-            paid.filter_map(|id| Some((id, view.order(id)?.currency))).collect();
-        (rows, currencies, view.events_removed_until())
+            paid.filter_map(|id| Some((id, view.get::<Order>(id)?.currency))).collect();
+        (rows, next, currencies, view.events_removed_until())
     });
     let read = read.await?;
-    let (rows, currencies, removed_until) = read.value;
+    let (rows, unread_from, currencies, removed_until) = read.value;
     if after.is_some_and(|after| after.revision < removed_until) {
         return Err(Problem::new(Code::CursorExpired)
             .at(read.revision)
@@ -87,7 +90,12 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let mut page: Vec<_> = unread.take(limit + 1).collect();
     let more = page.len() > limit;
     page.truncate(limit);
-    let next = page.last().map(|(place, _)| *place).filter(|_| more);
+    // Entries without events may lie between: then the page is short, and the list goes on.
+    let skipped = unread_from.map(|revision| {
+        let revision = Revision::new(revision.get().saturating_sub(1));
+        EventPosition { revision, offset: u32::MAX }
+    });
+    let next = if more { page.last().map(|(place, _)| *place) } else { skipped };
     let items: Vec<_> = page.into_iter().map(|(_, view)| view).collect();
     call.page(&list, &items, next.as_ref(), read.revision)
 }

@@ -6,6 +6,7 @@ use firstcome_domain::command::{
     OrderCancel, OrderDeliver, OrderShip, PaymentSettle, ReturnReceive, Settlement,
 };
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::order::Order;
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{NOTE_CHARS_MAX, Revision, TRACKING_CHARS_MAX};
 use firstcome_domain::{Action, View as _};
@@ -140,13 +141,13 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let PageRequest { list, direction, after, limit } =
         call.page_of(ListName::new("all orders"), &filters)?;
     let read = call.read(|view| view.orders(filter, direction, after, limit)).await?;
-    let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
+    let items: Vec<_> = read.value.items.iter().map(|order| OrderBody::of(order)).collect();
     call.page(&list, &items, read.value.next.as_ref(), read.revision)
 }
 
 async fn get(call: Call) -> Result<Answer, Problem> {
     let id: OrderId = call.id()?;
-    let read = call.read(|view| view.order(id)).await?;
+    let read = call.read(|view| view.get::<Order>(id)).await?;
     let order = read.value.ok_or_else(|| Problem::new(Code::NotFound).at(read.revision))?;
     Ok(call.shown(&OrderBody::of(&order), read.revision)?.tagged(order.row.version))
 }

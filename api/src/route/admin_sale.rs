@@ -1,6 +1,8 @@
 //! Staff: sales and their units.
 
-use firstcome_domain::command::{Allotment, SaleAllot, SaleCommand, SaleCreate, SaleUpdate};
+use firstcome_domain::command::{
+    Allotment, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume, SaleUpdate,
+};
 use firstcome_domain::id::SaleId;
 use firstcome_domain::sale::Disclosure;
 use firstcome_domain::settings::PAY_WITHIN_MS;
@@ -92,9 +94,15 @@ pub(super) fn register(routes: Routes) -> Routes {
     routes
         .with(&CREATE, create)
         .with(&UPDATE, update)
-        .with(&PAUSE, |call: Call| step(call, Action::SalePause))
-        .with(&RESUME, |call: Call| step(call, Action::SaleResume))
-        .with(&CLOSE, |call: Call| step(call, Action::SaleClose))
+        .with(&PAUSE, |call: Call| {
+            step(call, |id, if_version| Action::SalePause(SalePause { id, if_version }))
+        })
+        .with(&RESUME, |call: Call| {
+            step(call, |id, if_version| Action::SaleResume(SaleResume { id, if_version }))
+        })
+        .with(&CLOSE, |call: Call| {
+            step(call, |id, if_version| Action::SaleClose(SaleClose { id, if_version }))
+        })
         .with(&ALLOT, allot)
 }
 
@@ -283,13 +291,13 @@ async fn update(call: Call) -> Result<Answer, Problem> {
     answer(&call, &call.propose(Action::SaleUpdate(command)).await?)
 }
 
-async fn step(call: Call, action: fn(SaleCommand) -> Action) -> Result<Answer, Problem> {
+async fn step(call: Call, action: fn(SaleId, Option<u64>) -> Action) -> Result<Answer, Problem> {
     let id: SaleId = call.id()?;
     let EmptyBody {} = call.json()?;
     // Pausing must be quick, so the version is optional here.
     let sent = call.headers.contains_key(IF_MATCH);
     let if_version = sent.then(|| call.if_match()).transpose()?;
-    answer(&call, &call.propose(action(SaleCommand { id, if_version })).await?)
+    answer(&call, &call.propose(action(id, if_version)).await?)
 }
 
 /// Units to move.

@@ -2,10 +2,10 @@
 
 use firstcome_domain::id::{ProductId, SaleId};
 use firstcome_domain::product::Product;
-use firstcome_domain::sale::Sale;
+use firstcome_domain::sale::{Phase, Sale};
 use firstcome_domain::stock::{Pool, PoolId};
 use firstcome_domain::{Millis, View as _};
-use firstcome_storage::query::{Page, ReadView};
+use firstcome_storage::query::ReadView;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -40,8 +40,9 @@ const TIME: Spec = Spec {
 const PRODUCTS: Spec = Spec {
     path: "/v1/products",
     operation: "list_products",
-    summary: "Lists products, newest first; discontinued ones only with `status=discontinued`.",
+    summary: "Lists products, newest first unless asked otherwise; discontinued ones only with `status=discontinued`. A filtered page may be short: go on while there is a `next_cursor`.",
     reads: Reads::Local,
+    sortable: true,
     query: &[
         parameter(
             "status",
@@ -69,8 +70,9 @@ const PRODUCT_STOCK: Spec = Spec {
 const SALES: Spec = Spec {
     path: "/v1/sales",
     operation: "list_sales",
-    summary: "Lists sales, newest first.",
+    summary: "Lists sales, newest first unless asked otherwise. A filtered page may be short: go on while there is a `next_cursor`.",
     reads: Reads::Local,
+    sortable: true,
     query: &[parameter(
         "state",
         "Only sales in this state: `scheduled`, `open`, `closed`, `sold_out`, `paused` or `discontinued`.",
@@ -105,9 +107,6 @@ pub(super) fn register(routes: Routes) -> Routes {
         .with(&SALE_STOCK, sale_stock)
 }
 
-/// A filter may leave a page short, so a list reads up to this many pages to fill one.
-const ROUNDS_MAX: usize = 16;
-
 /// Log time.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Time)]
@@ -123,24 +122,6 @@ async fn time(call: Call) -> Result<Answer, Problem> {
     let read = call.read(|_| ()).await?;
     let now = rfc3339::format(call.now());
     call.shown(&TimeBody { object: "time", now, revision: read.revision.get() }, read.revision)
-}
-
-/// Reads pages until `limit` rows are found, there are no more, or `ROUNDS_MAX` is reached.
-fn fill<T, K: Copy>(
-    mut after: Option<K>,
-    limit: usize,
-    mut ask: impl FnMut(Option<K>, usize) -> Page<T, K>,
-) -> Page<T, K> {
-    let mut items = Vec::with_capacity(limit);
-    for _ in 0..ROUNDS_MAX {
-        let page = ask(after, limit.saturating_sub(items.len()));
-        items.extend(page.items);
-        after = page.next;
-        if after.is_none() || items.len() >= limit {
-            break;
-        }
-    }
-    Page { items, next: after }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -161,11 +142,13 @@ async fn products(call: Call) -> Result<Answer, Problem> {
     if part.as_ref().is_some_and(|part| part.chars().count() > 100) {
         return Err(wrong("q", "too_long", "must have at most 100 characters"));
     }
-    let PageRequest { list, after, limit, .. } =
+    let PageRequest { list, direction, after, limit } =
         call.page_of(ListName::new("products"), &["status", "q"])?;
+    let offered = status != Some(Wanted::Discontinued);
     let read = call.read(|view| {
-        let page = fill(after, limit, |after, limit| {
-            view.products(after, limit, |product| wanted(view, product, status, part.as_deref()))
+        let part = part.as_deref();
+        let page = view.products(offered, part, direction, after, limit, |product| {
+            wanted(view, product, status, part)
         });
         let shown = page
             .items
@@ -178,12 +161,7 @@ async fn products(call: Call) -> Result<Answer, Problem> {
     call.page(&list, &items, next.as_ref(), read.revision)
 }
 
-fn wanted(
-    view: &ReadView<'_>,
-    product: &Product,
-    status: Option<Wanted>,
-    part: Option<&str>,
-) -> bool {
+fn wanted(view: &ReadView, product: &Product, status: Option<Wanted>, part: Option<&str>) -> bool {
     if part.is_some_and(|part| !product.name.to_lowercase().contains(part)) {
         return false;
     }
@@ -197,8 +175,8 @@ fn wanted(
 }
 
 /// Every product and sale has a pool. A missing one is a bug, and shown as empty.
-fn pool_of(view: &ReadView<'_>, id: PoolId) -> Pool {
-    view.pool(id).unwrap_or_else(|| {
+fn pool_of(view: &ReadView, id: PoolId) -> Pool {
+    view.get::<Pool>(id).map(|pool| *pool).unwrap_or_else(|| {
         tracing::error!(pool = ?id, "a pool row is missing");
         Pool {
             id,
@@ -213,7 +191,7 @@ async fn product(call: Call) -> Result<Answer, Problem> {
     let id: ProductId = call.id()?;
     let (now, staff) = (call.now(), is_staff(&call));
     let read = call.read(|view| {
-        let product = view.product(id)?;
+        let product = view.get::<Product>(id)?;
         let sales = view.open_sales_of(id, 20);
         let sales = sales.iter().filter(|sale| !sale.is_over(now));
         let sales = sales.map(|sale| show(view, sale, now, staff, SaleBody::of)).collect();
@@ -227,21 +205,21 @@ async fn product(call: Call) -> Result<Answer, Problem> {
 
 async fn product_stock(call: Call) -> Result<Answer, Problem> {
     let id: ProductId = call.id()?;
-    let read = call.read(|view| view.pool(PoolId::Product(id))).await?;
+    let read = call.read(|view| view.get::<Pool>(PoolId::Product(id))).await?;
     let pool = read.value.ok_or_else(|| missing("product").at(read.revision))?;
     call.shown(&StockBody::exact(&pool), read.revision)
 }
 
 async fn sales(call: Call) -> Result<Answer, Problem> {
     let state = call.query.word("state", &PHASES)?;
-    let PageRequest { list, after, limit, .. } =
+    let PageRequest { list, direction, after, limit } =
         call.page_of(ListName::new("sales"), &["state"])?;
     let (now, staff) = (call.now(), is_staff(&call));
     let read = call.read(|view| {
-        let page = fill(after, limit, |after, limit| {
-            view.sales(after, limit, |sale| {
-                state.is_none_or(|state| show(view, sale, now, staff, phase) == state)
-            })
+        // Time closes a sale before its row says so, so closed ones are looked for among all.
+        let closed = state.filter(|state| *state != Phase::Closed).map(|_| false);
+        let page = view.sales(closed, direction, after, limit, |sale| {
+            state.is_none_or(|state| show(view, sale, now, staff, phase) == state)
         });
         let shown = page.items.iter().map(|sale| show(view, sale, now, staff, SaleBody::of));
         (shown.collect::<Vec<_>>(), page.next)
@@ -255,7 +233,7 @@ async fn sale(call: Call) -> Result<Answer, Problem> {
     let id: SaleId = call.id()?;
     let (now, staff) = (call.now(), is_staff(&call));
     let read = call.read(|view| {
-        let sale = view.sale(id)?;
+        let sale = view.get::<Sale>(id)?;
         Some((show(view, &sale, now, staff, SaleBody::of), sale.row.version))
     });
     let read = read.await?;
@@ -267,7 +245,7 @@ async fn sale_stock(call: Call) -> Result<Answer, Problem> {
     let id: SaleId = call.id()?;
     let (now, staff) = (call.now(), is_staff(&call));
     let read = call.read(|view| {
-        let sale = view.sale(id)?;
+        let sale = view.get::<Sale>(id)?;
         Some(show(view, &sale, now, staff, stock))
     });
     let read = read.await?;
@@ -276,14 +254,15 @@ async fn sale_stock(call: Call) -> Result<Answer, Problem> {
 }
 
 fn show<R>(
-    view: &ReadView<'_>,
+    view: &ReadView,
     sale: &Sale,
     now: Millis,
     staff: bool,
     as_: impl FnOnce(&SaleContext<'_>) -> R,
 ) -> R {
     let pool = pool_of(view, PoolId::Sale(sale.id));
-    let discontinued = view.product(sale.product).is_some_and(|product| product.discontinued);
+    let discontinued =
+        view.get::<Product>(sale.product).is_some_and(|product| product.discontinued);
     as_(&SaleContext { sale, pool: &pool, discontinued, now, staff })
 }
 

@@ -2,7 +2,7 @@
 
 use firstcome_domain::command::{OrderCancel, OrderConfirm, OrderCreate, OrderReturn, WantedLine};
 use firstcome_domain::id::OrderId;
-use firstcome_domain::order::Status;
+use firstcome_domain::order::{Order, Status};
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{LINE_QUANTITY_MAX, LINES_MAX, Sealed};
 use firstcome_domain::{Action, Done, Outcome, View as _};
@@ -224,13 +224,14 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let PageRequest { list, direction, after, limit } = call.page_of(list, &["status"])?;
     let filter = OrderFilter { customer: Some(customer), status, ..OrderFilter::default() };
     let read = call.read(|view| view.orders(filter, direction, after, limit)).await?;
-    let items: Vec<_> = read.value.items.iter().map(OrderBody::of).collect();
+    let items: Vec<_> = read.value.items.iter().map(|order| OrderBody::of(order)).collect();
     call.page(&list, &items, read.value.next.as_ref(), read.revision)
 }
 
 async fn get(call: Call) -> Result<Answer, Problem> {
     let (id, owner): (OrderId, _) = (call.id()?, call.caller()?.id);
-    let read = call.read(|view| view.order(id).filter(|order| order.customer == owner)).await?;
+    let read =
+        call.read(|view| view.get::<Order>(id).filter(|order| order.customer == owner)).await?;
     let order = read.value.ok_or_else(|| Problem::new(Code::NotFound).at(read.revision))?;
     let address = order.address.as_ref().map(|sealed| {
         let address = open_address(&call.app.keys, owner, sealed);

@@ -12,6 +12,7 @@ const CODES: &[(u16, &[&str])] = &[
             "cluster_change_rejected",
             "currency_fixed",
             "currency_mixed",
+            "feature_unavailable",
             "id_in_use",
             "limit_reached",
             "not_cancelable",

@@ -15,6 +15,7 @@
 //! from the frame when they come in, so that neither end decodes a command.
 
 use bytes::{Buf, BufMut, Bytes};
+use firstcome_domain::receipt::OutcomeBytes;
 use firstcome_domain::{Millis, Revision, Stamp};
 use firstcome_storage::codec::{self, DecodeError};
 use firstcome_storage::state::Decided;
@@ -66,7 +67,7 @@ const BYTES: u8 = 1;
 const SLICED_BYTES_MIN: usize = 16 << 10;
 
 fn error(what: &str) -> DecodeError {
-    DecodeError(format!("frame: {what}"))
+    DecodeError::malformed(format!("frame: {what}"))
 }
 
 /// Appends what `fill` appends, behind its length.
@@ -178,7 +179,7 @@ impl Item for Response {
         body.put_u8(u8::from(*replayed));
         body.put_u64_le(decided.revision.get());
         body.put_i64_le(decided.now.get());
-        codec::encode_into(outcome, body);
+        body.extend_from_slice(&outcome.0);
         true
     }
 
@@ -193,14 +194,13 @@ impl Item for Response {
         };
         let revision = Revision::new(bytes.get_u64_le());
         let now = Millis::new(bytes.get_i64_le());
-        let outcome = codec::decode(&bytes)?;
+        let outcome = OutcomeBytes(bytes.to_vec());
         Ok(Self::Decided(Decided { outcome, decided: Stamp { revision, now }, replayed }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use firstcome_domain::{Done, Outcome};
     use openraft::EntryPayload;
     use openraft::entry::RaftEntry;
 
@@ -262,7 +262,7 @@ mod tests {
         let (_, Request::Propose(command)) = &taken[1] else { panic!("{taken:?}") };
         assert!(frame.as_ptr_range().contains(&command.as_ptr()), "it was copied");
 
-        let outcome = Outcome::Done(Done::Ticked { more: true, next_due: None });
+        let outcome = OutcomeBytes(b"any bytes".to_vec());
         let decided = Stamp { revision: Revision::new(70_000), now: Millis::new(-5) };
         let answered = vec![
             (9, Response::Decided(Decided { outcome, decided, replayed: true })),

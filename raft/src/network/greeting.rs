@@ -93,7 +93,7 @@ impl<T: Serialize + DeserializeOwned> Frame for Greeting<T> {
     }
 
     fn take(mut body: Bytes) -> Result<Self, DecodeError> {
-        let error = |what: &str| DecodeError(format!("greeting: {what}"));
+        let error = |what: &str| DecodeError::malformed(format!("greeting: {what}"));
         if body.len() < 5 {
             return Err(error("cut short"));
         }

@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use bytes::Bytes;
+use firstcome_domain::command::Tick;
 use firstcome_domain::{Action, Actor};
 use firstcome_storage::disk::sim::SimDisk;
 use openraft::ChangeMembers::AddVoterIds;
@@ -32,7 +33,7 @@ fn peer(name: &str, peer: &str) -> crate::Peer {
 }
 
 fn tick() -> Command {
-    Command { actor: Actor::Node, receipt: None, action: Action::Tick }
+    Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) }
 }
 
 /// Asks for a decision until there is one.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use firstcome_domain::command::Tick;
 use firstcome_domain::{Action, Actor, Command};
 use tokio::sync::mpsc;
 
@@ -82,7 +83,7 @@ fn append_to(has: &mut Option<LogId>, append: &AppendRequest) -> Appended {
 /// Decides something, and purges what may be purged.
 async fn go_on(node: &Node) {
     for _ in 0..5 {
-        let tick = Command { actor: Actor::Node, receipt: None, action: Action::Tick };
+        let tick = Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) };
         while node.propose(tick.clone()).await.is_err() {}
     }
     node.snapshot().await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use firstcome_domain::command::{OrderCreate, ProductCreate, SaleCreate, WantedLine};
 use firstcome_domain::receipt::{ReceiptKey, Scope};
 use firstcome_domain::sale::Disclosure;
-use firstcome_domain::stock::PoolId;
+use firstcome_domain::stock::{Pool, PoolId};
 use firstcome_domain::value::{Currency, Money};
 use firstcome_domain::{
     Action, Actor, Command, Done, Millis, OrderId, Outcome, ProductId, Revision, Role, SaleId,
@@ -243,7 +243,7 @@ pub(crate) fn is_order(reply: &Result<Reply, Failure>) -> bool {
 /// The accounts of the sale's pool as this node has applied them.
 pub(crate) fn accounts(node: &Node) -> firstcome_domain::stock::Accounts {
     use firstcome_domain::View;
-    node.read(|view| view.pool(PoolId::Sale(SALE))).expect("readable").expect("a pool").accounts
+    node.read(|view| view.get::<Pool>(PoolId::Sale(SALE))).expect("readable").expect("a pool").accounts
 }
 
 pub(crate) fn revision(node: &Node) -> Revision {

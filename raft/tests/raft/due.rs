@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use firstcome_domain::command::Tick;
 use firstcome_domain::{Action, Actor, Command, Millis, Outcome};
 use firstcome_raft::{Application, Node, Options};
 use firstcome_storage::query::ReadView;
 
 use crate::cluster::{eventually, revision};
 
-const TICK: Command = Command { actor: Actor::Node, receipt: None, action: Action::Tick };
+const TICK: Command = Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) };
 
 /// Work that takes three commands, once it is due.
 #[derive(Clone, Default)]
@@ -23,15 +24,15 @@ impl Application for ThreeSteps {
         false
     }
 
-    fn answer_early(&self, _: &Command, _: &ReadView<'_>, _: Millis) -> Option<Outcome> {
+    fn answer_early(&self, _: &Command, _: &ReadView, _: Millis) -> Option<Outcome> {
         None
     }
 
-    fn due(&self, _: &ReadView<'_>, _: Millis) -> Option<Command> {
+    fn due(&self, _: &ReadView, _: Millis) -> Option<Command> {
         self.is_due.swap(false, Ordering::Relaxed).then_some(TICK)
     }
 
-    fn housekeeping(&self, _: &ReadView<'_>, _: Millis) -> Option<Command> {
+    fn housekeeping(&self, _: &ReadView, _: Millis) -> Option<Command> {
         None
     }
 

@@ -14,15 +14,15 @@ impl Application for Shop {
         matches!(command.action, Action::OrderCreate(_))
     }
 
-    fn answer_early(&self, command: &Command, rows: &ReadView<'_>, now: Millis) -> Option<Outcome> {
+    fn answer_early(&self, command: &Command, rows: &ReadView, now: Millis) -> Option<Outcome> {
         early_refusal(rows, command, now).map(Outcome::Refused)
     }
 
-    fn due(&self, rows: &ReadView<'_>, now: Millis) -> Option<Command> {
+    fn due(&self, rows: &ReadView, now: Millis) -> Option<Command> {
         rows.next_due().is_some_and(|at| at <= now).then_some(TICK)
     }
 
-    fn housekeeping(&self, _: &ReadView<'_>, _: Millis) -> Option<Command> {
+    fn housekeeping(&self, _: &ReadView, _: Millis) -> Option<Command> {
         None
     }
 
