@@ -154,9 +154,16 @@ impl ListName {
 
 #[cfg(test)]
 mod tests {
+    use firstcome_domain::id::{OrderId, ProductId, SaleId};
+    use firstcome_domain::stock::PoolId;
+
     use super::*;
     use crate::keys::MasterKey;
     use crate::spec::Spec;
+
+    fn place<I>(id: I) -> Place<I> {
+        Place { ticket: Revision::new(7), id }
+    }
 
     fn keys() -> Keys {
         Keys::new(&MasterKey::generate().unwrap()).unwrap()
@@ -166,34 +173,34 @@ mod tests {
     fn a_cursor_names_the_row_it_was_made_for() {
         let keys = keys();
         let list = ListName::new("orders").filter("status", Some("paid"));
-        let place = OrderPlace { ticket: Revision::new(7), id: OrderId::new(9) };
+        let place = Place::<OrderId> { ticket: Revision::new(7), id: OrderId::new(9) };
         let cursor = list.cursor(&keys, &place).unwrap();
         assert_eq!(list.after(&keys, Some(&cursor)).unwrap(), Some(place));
-        assert_eq!(list.after::<OrderPlace>(&keys, None).unwrap(), None);
+        assert_eq!(list.after::<Place<OrderId>>(&keys, None).unwrap(), None);
     }
 
     #[test]
     fn cursors_of_other_lists_filters_and_keys_and_changed_ones_are_refused() {
         let made = keys();
         let list = ListName::new("orders").filter("status", Some("paid"));
-        let cursor = list.cursor(&made, &SaleId::new(9)).unwrap();
+        let cursor = list.cursor(&made, &place(SaleId::new(9))).unwrap();
         for other in [
             ListName::new("orders"),
             ListName::new("orders").filter("status", Some("expired")),
             ListName::new("sales").filter("status", Some("paid")),
         ] {
-            assert!(other.after::<SaleId>(&made, Some(&cursor)).is_err());
+            assert!(other.after::<Place<SaleId>>(&made, Some(&cursor)).is_err());
         }
-        assert!(list.after::<SaleId>(&keys(), Some(&cursor)).is_err());
+        assert!(list.after::<Place<SaleId>>(&keys(), Some(&cursor)).is_err());
         assert!(list.after::<LedgerKey>(&made, Some(&cursor)).is_err());
         for bad in ["", "x", "AAAA", &cursor[1..], "\u{e9}"] {
-            assert!(list.after::<SaleId>(&made, Some(bad)).is_err(), "{bad}");
+            assert!(list.after::<Place<SaleId>>(&made, Some(bad)).is_err(), "{bad}");
         }
         for at in 0..cursor.len() {
             let mut changed = cursor.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert!(list.after::<SaleId>(&made, Some(&changed)).is_err(), "{at}");
+            assert!(list.after::<Place<SaleId>>(&made, Some(&changed)).is_err(), "{at}");
         }
     }
 
@@ -206,12 +213,12 @@ mod tests {
             let direction = query.direction().unwrap();
             ListName::new("orders").filters(&query, &["status"]).direction(direction)
         };
-        let descending = list("").cursor(&keys, &SaleId::new(9)).unwrap();
-        let ascending = list("order=asc").cursor(&keys, &SaleId::new(9)).unwrap();
-        assert!(list("order=desc").after::<SaleId>(&keys, Some(&descending)).is_ok());
-        assert!(list("order=asc").after::<SaleId>(&keys, Some(&ascending)).is_ok());
-        assert!(list("order=asc").after::<SaleId>(&keys, Some(&descending)).is_err());
-        assert!(list("").after::<SaleId>(&keys, Some(&ascending)).is_err());
+        let descending = list("").cursor(&keys, &place(SaleId::new(9))).unwrap();
+        let ascending = list("order=asc").cursor(&keys, &place(SaleId::new(9))).unwrap();
+        assert!(list("order=desc").after::<Place<SaleId>>(&keys, Some(&descending)).is_ok());
+        assert!(list("order=asc").after::<Place<SaleId>>(&keys, Some(&ascending)).is_ok());
+        assert!(list("order=asc").after::<Place<SaleId>>(&keys, Some(&descending)).is_err());
+        assert!(list("").after::<Place<SaleId>>(&keys, Some(&ascending)).is_err());
     }
 
     #[test]
@@ -219,8 +226,8 @@ mod tests {
         let keys = keys();
         let one = ListName::new("p").filter("q", Some("a|status=1:b"));
         let two = ListName::new("p").filter("q", Some("a")).filter("status", Some("b"));
-        let cursor = one.cursor(&keys, &ProductId::new(1)).unwrap();
-        assert!(two.after::<ProductId>(&keys, Some(&cursor)).is_err());
+        let cursor = one.cursor(&keys, &place(ProductId::new(1))).unwrap();
+        assert!(two.after::<Place<ProductId>>(&keys, Some(&cursor)).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The rules of the shop for these tests: what `firstcome_api::Shop` does, less housekeeping.
 
+use firstcome_domain::command::Tick;
 use firstcome_domain::{Action, Actor, Command, Done, Millis, Outcome, View as _, early_refusal};
 use firstcome_raft::Application;
 use firstcome_storage::query::ReadView;
@@ -7,7 +8,7 @@ use firstcome_storage::query::ReadView;
 #[derive(Clone, Copy)]
 pub(crate) struct Shop;
 
-const TICK: Command = Command { actor: Actor::Node, receipt: None, action: Action::Tick };
+const TICK: Command = Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) };
 
 impl Application for Shop {
     fn may_answer_early(&self, command: &Command) -> bool {
