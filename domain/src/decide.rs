@@ -186,8 +186,9 @@ pub fn find_receipt(view: &impl View, scope: Scope) -> Option<(Receipt, Stamp)> 
     })
 }
 
-/// Receipts of one scope: the live one, and expired ones that no Tick has dropped yet.
-const RECEIPTS_MAX: usize = 100;
+/// Receipts of one scope: the live one, and expired ones that no Tick has dropped yet. A key is
+/// used again after an hour at the earliest, and its receipt waits at most 7 days behind others.
+const RECEIPTS_MAX: usize = 1_000;
 
 /// The key of a user's command; the node's own commands are repeat-safe without one.
 fn receipt_key(command: &Command) -> Option<ReceiptKey> {

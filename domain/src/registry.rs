@@ -1,6 +1,6 @@
 //! The registry: every kind of row and every index there is.
 //!
-//! A row kind is one name in [`rows!`]: from it follow a variant of [`AnyRow`], which is a row of any
+//! A row kind is one name in `rows!`: from it follow a variant of [`AnyRow`], which is a row of any
 //! kind, the descriptions in [`TABLES`], and [`visit_kind`], which calls generic code with the type
 //! behind a table's number. An index is one line in [`INDEXES`]. How to add an aggregate is in
 //! `docs/extending.md`.
@@ -104,12 +104,8 @@ macro_rules! rows {
                 AnyRow::$kind(row)
             }
 
-            #[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds are alike here")]
             fn from_any(row: &AnyRow) -> Option<&Arc<Self>> {
-                match row {
-                    AnyRow::$kind(row) => Some(row),
-                    _ => None,
-                }
+                if let AnyRow::$kind(row) = row { Some(row) } else { None }
             }
         })*
 

@@ -92,19 +92,19 @@ impl Memory {
         for Change { table, key, before, after } in changes {
             let place = (*table, *key);
             assert_eq!(self.rows.get(&place), before.as_ref(), "`before` of {place:?} is wrong");
-            self.set(place, after.clone());
+            self.set(place, after.as_ref());
         }
     }
 
-    fn set(&mut self, place: (TableId, Key), row: Option<AnyRow>) {
-        let old = match &row {
+    fn set(&mut self, place: (TableId, Key), row: Option<&AnyRow>) {
+        let old = match row {
             Some(row) => self.rows.insert(place, row.clone()),
             None => self.rows.remove(&place),
         };
         for index in old.iter().flat_map(AnyRow::index_rows) {
             self.indexes.remove(&(index.table, index.key));
         }
-        for index in row.iter().flat_map(AnyRow::index_rows) {
+        for index in row.into_iter().flat_map(AnyRow::index_rows) {
             self.indexes.insert((index.table, index.key));
         }
     }
@@ -112,7 +112,7 @@ impl Memory {
     /// Writes a row as it stands, without rules: to set up or to break a state.
     pub fn put<R: Declared>(&mut self, row: R) {
         let place = (R::TABLE, Key::of(&row.key()));
-        self.set(place, Some(R::into_any(Arc::new(row))));
+        self.set(place, Some(&R::into_any(Arc::new(row))));
     }
 
     /// The stamp of the last applied log entry.
