@@ -11,9 +11,9 @@ use firstcome_domain::command::{Action, OrderCreate, ProductCreate, SaleCreate, 
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::receipt::{ReceiptKey, Scope};
 use firstcome_domain::sale::Disclosure;
-use firstcome_domain::stock::PoolId;
+use firstcome_domain::stock::{Pool, PoolId};
 use firstcome_domain::value::{Currency, Millis, Money, Revision, Sealed, Stamp};
-use firstcome_domain::{Actor, Command, Role};
+use firstcome_domain::{Actor, Command, Role, View as _};
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::state::Committed;
 use firstcome_storage::{DataDir, Identity, Log, LogOptions, State, StateOptions};
@@ -113,7 +113,7 @@ fn apply(c: &mut Criterion) {
     group.finish();
     // What was measured was sales, not refusals.
     let sold = state
-        .read(|view| firstcome_domain::View::pool(view, PoolId::Sale(SALE)))
+        .read(|view| view.get::<Pool>(PoolId::Sale(SALE)))
         .expect("readable")
         .map(|pool| pool.accounts.held + pool.accounts.sold);
     assert!(sold > Some(0), "nothing was sold");

@@ -6,6 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::kernel::version::Level;
 use firstcome_domain::order::{Line, Order, Payment, PaymentStatus, Source, Status};
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{Currency, Millis, Money, RowStamp, Sealed, Stamp};
@@ -47,10 +48,14 @@ fn order() -> Order {
 
 fn code(c: &mut Criterion) {
     let order = order();
-    let bytes = codec::encode(&order);
-    c.bench_function("codec/encode_order", |b| b.iter(|| codec::encode(black_box(&order))));
+    let bytes = codec::encode_at(&order, Level::FIRST);
+    c.bench_function("codec/encode_order", |b| {
+        b.iter(|| codec::encode_at(black_box(&order), Level::FIRST))
+    });
     c.bench_function("codec/decode_order", |b| {
-        b.iter(|| codec::decode::<Order>(black_box(&bytes)).expect("its own bytes"));
+        b.iter(|| {
+            codec::decode_versioned::<Order>(black_box(&bytes), "order").expect("its own bytes")
+        });
     });
 }
 

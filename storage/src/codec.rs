@@ -43,8 +43,15 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// Damage, with what is wrong.
+    pub fn malformed(text: impl Into<String>) -> Self {
+        Self::Malformed(text.into())
+    }
+}
+
 fn malformed(text: impl Into<String>) -> DecodeError {
-    DecodeError::Malformed(text.into())
+    DecodeError::malformed(text)
 }
 
 /// The release that this program is.
@@ -130,7 +137,11 @@ pub fn encode_at<T: Versioned>(value: &T, level: Level) -> Vec<u8> {
 pub fn decode_versioned<T: Versioned>(bytes: &[u8], what: &str) -> Result<T, DecodeError> {
     let (&version, body) = bytes.split_first().ok_or_else(|| malformed("no bytes at all"))?;
     let newer = || DecodeError::Newer { what: format!("{what}, version {version},") };
-    T::decode(version, Whole(body)).unwrap_or_else(|| Err(newer()))
+    let decoded = T::decode(version, Whole(body)).unwrap_or_else(|| Err(newer()));
+    decoded.map_err(|error| match error {
+        DecodeError::Malformed(detail) => malformed(format!("{what}: {detail}")),
+        newer @ DecodeError::Newer { .. } => newer,
+    })
 }
 
 /// Bytes before the actor of an encoded command: tag and version.

@@ -5,6 +5,7 @@
 //! opens, checks or writes a file are caught and called damage.
 
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::codec;
+use crate::dir::Place;
 use crate::disk::DiskFile;
 use crate::scratch::Scratch;
 
@@ -32,6 +34,38 @@ pub(crate) struct FileIdentity {
     pub(crate) cluster_uuid: String,
     /// The node, in the log only: a state may have come from another node.
     pub(crate) node_id: Option<u64>,
+}
+
+/// An open redb file. Readers share it, so that it stays open, and its directory locked, until the
+/// last of them is done, also when a snapshot has taken its place meanwhile.
+pub(crate) struct OpenFile {
+    /// Taken only when it is dropped.
+    db: Option<Database>,
+    _place: Arc<Place>,
+}
+
+impl OpenFile {
+    pub(crate) const fn new(db: Database, place: Arc<Place>) -> Self {
+        Self { db: Some(db), _place: place }
+    }
+}
+
+impl Deref for OpenFile {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.db.as_ref().expect("the file is open until it is dropped")
+    }
+}
+
+impl Drop for OpenFile {
+    /// Where pages contradict each other, redb may panic once more when it lets go of the file.
+    fn drop(&mut self) {
+        let db = self.db.take();
+        if crate::panics::caught(move || drop(db)).is_err() {
+            tracing::warn!("a damaged file could not be closed in order");
+        }
+    }
 }
 
 /// A [`DiskFile`] as redb wants it.

@@ -3,21 +3,20 @@
 
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::{IndexRow, TableId};
 use firstcome_domain::registry::{Declared, KindVisitor, index_rows, visit_kind};
-use redb::Database;
 
 use crate::Error;
 use crate::codec::{self, RELEASE};
-use crate::file::failed;
-use crate::memtable::{NEWEST, Readers};
+use crate::file::{OpenFile, failed};
+use crate::memtable::NEWEST;
 use crate::scan::{Base, Direction, Levels};
 use crate::state::checkpoint::{begin_durable, put_meta, write_table};
 use crate::table::{self, Kind};
-use crate::view::undecodable;
 use crate::write::{StateMeta, stored_indexes};
 
 /// Keys of one missing index held in memory before they are written: about 100 MB.
@@ -40,19 +39,14 @@ pub(crate) fn of_row(
 }
 
 /// Fills the indexes in memory, all but one, from the rows of a file.
-pub(crate) fn fill_live(
-    levels: &Levels,
-    revision: u64,
-    without: Option<TableId>,
-) -> Result<(), Error> {
+pub(crate) fn fill_live(levels: &Levels, without: Option<TableId>) -> Result<(), Error> {
     let in_memory = table::all().filter(|table| !table.is_stored()).map(|table| table.id);
     let in_memory: Vec<TableId> = in_memory.filter(|id| Some(*id) != without).collect();
-    let readers = Readers { oldest: revision, newest: revision };
     let mut live = levels.live.write();
     for table in table::all().filter(|table| matches!(table.kind, Kind::Rows { live: true })) {
         each_index_row(levels, table, |row| {
             if in_memory.contains(&row.table) {
-                live.set((row.table, row.key), Some(Bytes::new()), revision, readers);
+                live.fill(row.table, &row.key);
             }
         })?;
     }
@@ -60,7 +54,7 @@ pub(crate) fn fill_live(
 }
 
 /// Makes the indexes that the file lacks, and drops those that this release does not keep up.
-pub(crate) fn ensure(db: &Database, path: &Path, meta: StateMeta) -> Result<StateMeta, Error> {
+pub(crate) fn ensure(db: &Arc<OpenFile>, path: &Path, meta: StateMeta) -> Result<StateMeta, Error> {
     let wanted = stored_indexes();
     let missing: Vec<u16> =
         wanted.iter().filter(|id| !meta.indexes.contains(id)).copied().collect();
@@ -106,7 +100,7 @@ pub(crate) fn each_index_row(
     while let Some((_, found)) = scan.next_row()? {
         let rows = of_row(table.id, found.bytes())
             .ok_or_else(|| Error::Invariant(format!("{} has no kind", table.name)))?
-            .map_err(|error| undecodable(path, error))?;
+            .map_err(|error| Error::undecodable(path, error))?;
         rows.into_iter().for_each(&mut visit);
     }
     Ok(())

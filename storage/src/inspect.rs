@@ -14,12 +14,13 @@ use firstcome_domain::invariant;
 use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::TableId;
 use firstcome_domain::registry::Declared;
+use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase};
 
 use crate::Error;
 use crate::dir::{self, Identity, LOG_FILE, Place, STATE_FILE};
 use crate::disk::{Disk, RealDisk};
-use crate::file::{self, failed};
+use crate::file::{self, OpenFile, failed};
 use crate::indexes::{self, each_index_row};
 use crate::log::{Entry, Mark, row};
 use crate::memtable::NEWEST;
@@ -27,7 +28,7 @@ use crate::scan::{Base, Direction, Levels};
 use crate::state::checkpoint::load_meta;
 use crate::state::{Applied, StateHash};
 use crate::table::{self, Table};
-use crate::view::{ReadView, row_hash, undecodable};
+use crate::view::{ReadView, row_hash};
 use crate::write::StateMeta;
 
 /// Looking around needs no large page cache: 64 MiB.
@@ -40,8 +41,8 @@ pub struct Inspection {
     levels: Levels,
     meta: Arc<StateMeta>,
     log: Database,
-    /// The rows are read out of it.
-    _state: Database,
+    /// Whether the indexes in memory are there.
+    filled: Mutex<bool>,
     /// Holds the lock; last, so that it is let go last.
     _place: Arc<Place>,
 }
@@ -126,10 +127,21 @@ impl Inspection {
         let (log, state) = (open(LOG_FILE)?, open(STATE_FILE)?);
         let path = place.file(STATE_FILE);
         let meta = Arc::new(load_meta(&state, &path)?);
+        let state = Arc::new(OpenFile::new(state, Arc::clone(&place)));
         let levels = Levels::over(Base::open(&state, &path)?);
-        indexes::fill_live(&levels, meta.applied_index(), None)?;
-        let log_path = place.file(LOG_FILE);
-        Ok(Self { identity, log_path, levels, meta, log, _state: state, _place: place })
+        let (log_path, filled) = (place.file(LOG_FILE), Mutex::new(false));
+        Ok(Self { identity, log_path, levels, meta, log, filled, _place: place })
+    }
+
+    /// The rows and indexes. Those in memory are made when they are first asked for: a look at the
+    /// log must not need rows that can be decoded.
+    fn levels(&self) -> Result<&Levels, Error> {
+        let mut filled = self.filled.lock();
+        if !*filled {
+            indexes::fill_live(&self.levels, None)?;
+            *filled = true;
+        }
+        Ok(&self.levels)
     }
 
     /// Whose directory it is.
@@ -145,7 +157,7 @@ impl Inspection {
     /// Reads rows as the last checkpoint left them.
     pub fn read<R>(&self, f: impl FnOnce(&ReadView) -> R) -> Result<R, Error> {
         let meta = Arc::clone(&self.meta);
-        let view = ReadView::new(self.levels.clone(), Arc::default(), Arc::default(), meta);
+        let view = ReadView::new(self.levels()?.clone(), Arc::default(), Arc::default(), meta);
         let answer = f(&view);
         view.error().map_or(Ok(answer), Err)
     }
@@ -247,7 +259,7 @@ impl Inspection {
         mut visit: impl FnMut(&Key, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let all = (Bound::Unbounded, Bound::Unbounded);
-        let mut scan = self.levels.scan(table, all.0, all.1, Direction::Up, NEWEST)?;
+        let mut scan = self.levels()?.scan(table, all.0, all.1, Direction::Up, NEWEST)?;
         while let Some((key, found)) = scan.next_row()? {
             visit(&key, found.bytes())?;
         }
@@ -273,7 +285,7 @@ impl Inspection {
         let mut sums: BTreeMap<TableId, Sum> = BTreeMap::new();
         let mut scratch = Vec::new();
         for table in table::all().filter(|table| table.is_primary()) {
-            each_index_row(&self.levels, table, |row| {
+            each_index_row(self.levels()?, table, |row| {
                 let sum = sums.entry(row.table).or_default();
                 sum.add(&mut scratch, row.table, row.key.as_slice(), &[]);
             })?;
@@ -295,12 +307,13 @@ impl invariant::Rows for Inspection {
             .ok_or_else(|| Error::Invariant(format!("{} is no table", R::NAME)))?;
         Self::each(self, table, |key, value| {
             let row = crate::codec::decode_versioned::<R>(value, R::NAME);
-            let row = row.map_err(|error| match undecodable(self.levels.base.path(), error) {
-                Error::Corrupt { path, detail } => {
-                    Error::Corrupt { path, detail: format!("{} {key:?}: {detail}", R::NAME) }
-                }
-                other => other,
-            });
+            let row =
+                row.map_err(|error| match Error::undecodable(self.levels.base.path(), error) {
+                    Error::Corrupt { path, detail } => {
+                        Error::Corrupt { path, detail: format!("{key:?}: {detail}") }
+                    }
+                    other => other,
+                });
             visit(&row?);
             Ok(())
         })

@@ -20,6 +20,7 @@ pub mod fuzz;
 mod hot;
 mod indexes;
 pub mod inspect;
+mod live;
 pub mod log;
 mod memtable;
 mod packed;
@@ -95,6 +96,16 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
+    }
+
+    /// What it means that bytes of a file cannot be decoded: damage, or a later release.
+    pub fn undecodable(path: &Path, error: codec::DecodeError) -> Self {
+        match error {
+            codec::DecodeError::Malformed(detail) => Self::corrupt(path, detail),
+            newer @ codec::DecodeError::Newer { .. } => {
+                Self::Foreign { path: path.to_owned(), detail: newer.to_string() }
+            }
+        }
     }
 
     pub(crate) fn corrupt(path: &Path, detail: impl Into<String>) -> Self {

@@ -1,4 +1,4 @@
-//! Row writes in memory that are not in `state.redb` yet, and the indexes that never are.
+//! Row writes in memory that are not in `state.redb` yet.
 //!
 //! Each write keeps its revision, so that a reader goes on seeing the rows as they were when it
 //! began while apply writes the next ones. Of a row only those earlier versions are kept that
@@ -112,28 +112,15 @@ impl Memtable {
         self.rows.iter().map(|(place, row)| (place, &row.newest.slot))
     }
 
-    /// Forgets a removed row that no reader can see any more; answers whether it is gone.
-    pub(crate) fn forget_removed(&mut self, place: &Place, readers: Readers) -> bool {
-        let Some(row) = self.rows.get(place) else { return true };
-        if row.newest.slot.is_some() {
-            return true;
-        }
-        let unseen = row.newest.revision <= readers.oldest;
-        if unseen {
-            self.rows.remove(place);
-            self.bytes = self.bytes.saturating_sub(place.1.as_slice().len() + ROW_OVERHEAD_BYTES);
-        }
-        unseen
-    }
-
     /// Roughly how much memory the newest versions take.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
+    /// How many versions of each row are kept beside its newest one.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+    pub(crate) fn older(&self) -> impl Iterator<Item = usize> {
+        self.rows.values().map(|row| row.older.len())
     }
 }
 
@@ -183,16 +170,5 @@ mod tests {
         assert_eq!(older(&rows), 2);
         rows.set(PLACE, value("z"), 16, readers(15, 15));
         assert_eq!(older(&rows), 1);
-    }
-
-    #[test]
-    fn a_removed_row_goes_once_nobody_sees_it() {
-        let mut rows = Memtable::default();
-        rows.set(PLACE, Some(Bytes::new()), 5, readers(4, 4));
-        rows.set(PLACE, None, 7, readers(5, 6));
-        assert!(!rows.forget_removed(&PLACE, readers(6, 9)), "a reader at 6 sees it");
-        assert_eq!(rows.get(&PLACE, 6), Some(&Some(Bytes::new())));
-        assert!(rows.forget_removed(&PLACE, readers(7, 9)));
-        assert_eq!((rows.len(), rows.bytes()), (0, 0));
     }
 }

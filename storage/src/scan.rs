@@ -14,10 +14,11 @@ use bytes::Bytes;
 use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::TableId;
 use parking_lot::RwLock;
-use redb::{AccessGuard, Database, ReadOnlyTable, ReadableDatabase, TableError};
+use redb::{AccessGuard, ReadOnlyTable, ReadableDatabase, TableError};
 
 use crate::Error;
-use crate::file::failed;
+use crate::file::{OpenFile, failed};
+use crate::live::LiveIndexes;
 use crate::memtable::{Memtable, NEWEST, Place, Slot};
 use crate::packed;
 use crate::table::{self, Table};
@@ -43,18 +44,21 @@ pub enum Direction {
 pub(crate) struct Base {
     path: PathBuf,
     tables: Vec<(TableId, Option<Rows>)>,
+    /// redb reads nothing more once its file is closed.
+    _file: Arc<OpenFile>,
 }
 
 impl Base {
-    pub(crate) fn open(db: &Database, path: &Path) -> Result<Self, Error> {
-        let txn = db.begin_read().map_err(|error| failed(path, error))?;
+    pub(crate) fn open(file: &Arc<OpenFile>, path: &Path) -> Result<Self, Error> {
+        let txn = file.begin_read().map_err(|error| failed(path, error))?;
         let open = |table: Table| match txn.open_table(table.definition()) {
             Ok(rows) => Ok((table.id, Some(rows))),
             Err(TableError::TableDoesNotExist(_)) => Ok((table.id, None)),
             Err(error) => Err(failed(path, error)),
         };
         let tables = table::all().filter(|table| table.is_stored()).map(open);
-        Ok(Self { path: path.to_owned(), tables: tables.collect::<Result<_, Error>>()? })
+        let tables = tables.collect::<Result<_, Error>>()?;
+        Ok(Self { path: path.to_owned(), tables, _file: Arc::clone(file) })
     }
 
     fn rows(&self, table: TableId) -> Option<&Rows> {
@@ -119,7 +123,7 @@ pub(crate) struct Levels {
     pub(crate) active: Arc<RwLock<Memtable>>,
     pub(crate) frozen: Option<Arc<RwLock<Memtable>>>,
     pub(crate) base: Arc<Base>,
-    pub(crate) live: Arc<RwLock<Memtable>>,
+    pub(crate) live: Arc<RwLock<LiveIndexes>>,
 }
 
 impl Levels {
@@ -172,14 +176,16 @@ impl Levels {
             return Ok(scan);
         }
         let level = |rows: &Arc<RwLock<Memtable>>| {
-            Batch::new(Arc::clone(rows), table.id, low, high, direction, revision)
+            let source = Source::Rows(Arc::clone(rows));
+            Batch::new(source, table.id, low, high, direction, revision)
         };
         if table.is_stored() {
             scan.memory.push(level(&self.active));
             scan.memory.extend(self.frozen.as_ref().map(level));
             scan.disk = DiskScan::open(&self.base, table, low, high, direction)?;
         } else {
-            scan.memory.push(level(&self.live));
+            let source = Source::Live(Arc::clone(&self.live));
+            scan.memory.push(Batch::new(source, table.id, low, high, direction, revision));
         }
         Ok(scan)
     }
@@ -200,9 +206,15 @@ fn is_empty(low: &Bound<Key>, high: &Bound<Key>) -> bool {
     }
 }
 
+/// What a batch is taken out of.
+enum Source {
+    Rows(Arc<RwLock<Memtable>>),
+    Live(Arc<RwLock<LiveIndexes>>),
+}
+
 /// One memtable's place in a scan: a few rows, taken out under the lock.
 struct Batch {
-    rows: Arc<RwLock<Memtable>>,
+    source: Source,
     table: TableId,
     low: Bound<Place>,
     high: Bound<Place>,
@@ -215,7 +227,7 @@ struct Batch {
 
 impl Batch {
     fn new(
-        rows: Arc<RwLock<Memtable>>,
+        source: Source,
         table: TableId,
         low: Bound<Key>,
         high: Bound<Key>,
@@ -235,7 +247,7 @@ impl Batch {
         // Most scans want only the first row or two.
         let wanted = 4;
         let mut batch =
-            Self { rows, table, low, high, direction, revision, ahead, wanted, ended: false };
+            Self { source, table, low, high, direction, revision, ahead, wanted, ended: false };
         batch.fill();
         batch
     }
@@ -256,13 +268,32 @@ impl Batch {
         if self.ended {
             return;
         }
-        {
-            let rows = self.rows.read();
-            let range = rows.range(self.low, self.high, self.revision);
-            let copied = |(key, slot): (Key, &Slot)| (key, slot.clone());
-            match self.direction {
-                Direction::Up => self.ahead.extend(range.take(self.wanted).map(copied)),
-                Direction::Down => self.ahead.extend(range.rev().take(self.wanted).map(copied)),
+        match &self.source {
+            Source::Rows(rows) => {
+                let rows = rows.read();
+                let range = rows.range(self.low, self.high, self.revision);
+                let copied = |(key, slot): (Key, &Slot)| (key, slot.clone());
+                match self.direction {
+                    Direction::Up => self.ahead.extend(range.take(self.wanted).map(copied)),
+                    Direction::Down => self.ahead.extend(range.rev().take(self.wanted).map(copied)),
+                }
+            }
+            Source::Live(indexes) => {
+                // The table of the bounds is this one, or the next, which is no key's.
+                let key = |bound: Bound<Place>| match bound {
+                    Bound::Included((table, key)) if table == self.table => Bound::Included(key),
+                    Bound::Excluded((table, key)) if table == self.table => Bound::Excluded(key),
+                    Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => Bound::Unbounded,
+                };
+                let bounds = (key(self.low), key(self.high));
+                let keys = indexes.read().keys(
+                    self.table,
+                    bounds,
+                    self.direction,
+                    self.revision,
+                    self.wanted,
+                );
+                self.ahead.extend(keys.into_iter().map(|key| (key, Some(Bytes::new()))));
             }
         }
         match self.ahead.back() {

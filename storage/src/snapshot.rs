@@ -27,7 +27,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use crate::Error;
 use crate::codec;
 use crate::dir::{NewState, Place};
-use crate::file::{self, failed};
+use crate::file::{self, OpenFile, failed};
 use crate::state::Applied;
 use crate::state::checkpoint::{begin_durable, check_level, put_meta};
 use crate::table::{self, Table};
@@ -57,10 +57,13 @@ struct Trailer {
     checksum: u128,
 }
 
+/// Where a snapshot goes on: the table, and the last key that was sent of it.
+type Next = (Table, Option<Vec<u8>>);
+
 /// A snapshot going out.
 pub struct SnapshotReader {
     /// Keeps the file open even if another snapshot is installed meanwhile.
-    _db: Arc<Database>,
+    _db: Arc<OpenFile>,
     txn: ReadTransaction,
     path: PathBuf,
     meta: StateMeta,
@@ -69,12 +72,12 @@ pub struct SnapshotReader {
     checksum: Box<Xxh3>,
     rows: BTreeMap<u16, u64>,
     /// The table being read, and the last key sent of it; `None` when all are through.
-    place: Option<(Table, Option<Vec<u8>>)>,
+    place: Option<Next>,
     ended: bool,
 }
 
 impl SnapshotReader {
-    pub(crate) fn open(db: Arc<Database>, path: &Path, meta: &StateMeta) -> Result<Self, Error> {
+    pub(crate) fn open(db: Arc<OpenFile>, path: &Path, meta: &StateMeta) -> Result<Self, Error> {
         let txn = db.begin_read().map_err(|error| failed(path, error))?;
         Ok(Self {
             _db: db,
@@ -134,7 +137,7 @@ impl SnapshotReader {
         chunk: &mut Vec<u8>,
         table: Table,
         last: Option<&[u8]>,
-    ) -> Result<Option<(Table, Option<Vec<u8>>)>, Error> {
+    ) -> Result<Option<Next>, Error> {
         let mut tables = table::all().filter(|table| table.is_stored());
         tables.find(|other| *other == table);
         let after = tables.next().map(|next| (next, None));

@@ -20,20 +20,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::TableId;
+use firstcome_domain::kernel::version::Level;
 use firstcome_domain::receipt::OutcomeBytes;
 use firstcome_domain::{Command, Millis, Outcome, Recorded, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use parking_lot::{Condvar, Mutex, RwLock};
-use redb::Database;
 
 use crate::dir::{self, Place, STATE_FILE};
-use crate::file::{self, Backend};
+use crate::file::{self, Backend, OpenFile};
 use crate::hot::HotRows;
 use crate::scan::{Base, Levels};
 use crate::snapshot::{SnapshotReader, SnapshotWriter};
-use crate::view::{OpenViews, Working};
+use crate::view::{OpenViews, Seen, Working};
 use crate::write::{Core, StateMeta};
 use crate::{DataDir, Error, Log, codec, indexes, seeded, table};
 
@@ -155,7 +154,7 @@ impl Published {
 
 /// The state file.
 pub(crate) struct Saved {
-    pub(crate) db: Arc<Database>,
+    pub(crate) db: Arc<OpenFile>,
     pub(crate) meta: StateMeta,
 }
 
@@ -211,7 +210,8 @@ impl State {
         let place = Arc::clone(dir.place());
         let path = place.file(STATE_FILE);
         let handle = place.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
-        let db = Arc::new(file::open(Backend(handle), &path, options.cache_bytes)?);
+        let db = file::open(Backend(handle), &path, options.cache_bytes)?;
+        let db = Arc::new(OpenFile::new(db, Arc::clone(&place)));
         let meta = indexes::ensure(&db, &path, checkpoint::load_meta(&db, &path)?)?;
         let core = load_core(&db, &path, meta.clone(), None)?;
         Ok(Arc::new(Shared {
@@ -239,6 +239,11 @@ impl State {
     /// How far it is, memory included.
     pub fn applied(&self) -> Applied {
         self.shared().published.read().meta.applied()
+    }
+
+    /// The feature level that the cluster runs at.
+    pub fn level(&self) -> Level {
+        Level(self.shared().published.read().meta.level)
     }
 
     /// How far the last durable checkpoint is.
@@ -273,8 +278,9 @@ impl State {
         }
         // Under the lock: a checkpoint that takes these rows sets it back after this, not before.
         shared.unsaved_bytes.store(unsaved, Ordering::Relaxed);
-        drop(core);
+        // Likewise: no checkpoint may take the rows of a call that failed halfway.
         let decided = result.map_err(|error| shared.fail(error))?;
+        drop(core);
         reach(Point::ApplyCommitAfter);
         if unsaved >= shared.options.checkpoint_bytes {
             if self.owner.thread.is_some() {
@@ -360,7 +366,7 @@ impl State {
             )));
         }
         file.swap_in().map_err(|error| shared.fail(error))?;
-        let db = Arc::new(db);
+        let db = Arc::new(OpenFile::new(db, Arc::clone(&shared.place)));
         let meta = indexes::ensure(&db, &shared.path, meta).map_err(|error| shared.fail(error))?;
         *core = load_core(&db, &shared.path, meta.clone(), seeded::index_lost_with_snapshot())
             .map_err(|error| shared.fail(error))?;
@@ -381,13 +387,13 @@ impl State {
 
 /// The rows of a file, with the indexes that live in memory.
 fn load_core(
-    db: &Database,
+    db: &Arc<OpenFile>,
     path: &std::path::Path,
     meta: StateMeta,
     without: Option<TableId>,
 ) -> Result<Core, Error> {
     let levels = Levels::over(Base::open(db, path)?);
-    indexes::fill_live(&levels, meta.applied_index(), without)?;
+    indexes::fill_live(&levels, without)?;
     Ok(Core::new(levels, meta))
 }
 
@@ -434,13 +440,9 @@ fn apply_all(
 
 /// Decides one command over the rows as they are. A read error wins over whatever was concluded
 /// from it, panics included: rules rely on rows that one bad disk may not deliver.
-fn decide(
-    core: &Core,
-    command: &Command,
-    stamp: Stamp,
-) -> Result<(Recorded, Vec<(TableId, Key, u128)>), Error> {
+fn decide(core: &Core, command: &Command, stamp: Stamp) -> Result<(Recorded, Vec<Seen>), Error> {
     let view = Working::new(&core.levels, &core.hot, core.meta.applied_index());
-    let level = firstcome_domain::kernel::version::Level(core.meta.level);
+    let level = Level(core.meta.level);
     let decided = crate::panics::caught(|| {
         let decision = firstcome_domain::decide(&view, command, stamp);
         decision.record(|outcome| codec::encode_at(outcome, level))

@@ -13,7 +13,7 @@ use firstcome_domain::registry::Declared;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::codec::{self, DecodeError};
+use crate::codec;
 use crate::hot::{HotRow, HotRows};
 use crate::memtable::{NEWEST, Readers};
 use crate::scan::{Direction, Found, Levels, Scan};
@@ -28,16 +28,6 @@ pub(crate) fn row_hash(scratch: &mut Vec<u8>, table: TableId, key: &[u8], value:
     scratch.extend_from_slice(key);
     scratch.extend_from_slice(value);
     xxh3_128(scratch)
-}
-
-/// What an undecodable row means.
-pub(crate) fn undecodable(path: &std::path::Path, error: DecodeError) -> Error {
-    match error {
-        DecodeError::Malformed(detail) => Error::corrupt(path, detail),
-        newer @ DecodeError::Newer { .. } => {
-            Error::Foreign { path: path.to_owned(), detail: newer.to_string() }
-        }
-    }
 }
 
 /// Reads of rows at one revision; the base of both views.
@@ -57,13 +47,8 @@ impl Rows<'_> {
     }
 
     pub(crate) fn decode<R: Declared>(&self, bytes: &[u8]) -> Result<Arc<R>, Error> {
-        let row = codec::decode_versioned::<R>(bytes, R::NAME).map_err(|error| match error {
-            DecodeError::Malformed(detail) => {
-                DecodeError::Malformed(format!("{}: {detail}", R::NAME))
-            }
-            newer @ DecodeError::Newer { .. } => newer,
-        });
-        row.map(Arc::new).map_err(|error| undecodable(self.path(), error))
+        let row = codec::decode_versioned::<R>(bytes, R::NAME);
+        row.map(Arc::new).map_err(|error| Error::undecodable(self.path(), error))
     }
 
     pub(crate) fn scan(
@@ -121,13 +106,16 @@ impl Rows<'_> {
     }
 }
 
+/// A row that was read, and the hash of its bytes, for whoever writes it next.
+pub(crate) type Seen = (TableId, Key, u128);
+
 /// The rows as apply sees them, with the writes of all entries so far.
 pub(crate) struct Working<'a> {
     rows: Rows<'a>,
     applied: u64,
     error: Cell<Option<Error>>,
     /// Hashes of the rows that were read, for whoever writes them next.
-    seen: RefCell<Vec<(TableId, Key, u128)>>,
+    seen: RefCell<Vec<Seen>>,
     scratch: RefCell<Vec<u8>>,
 }
 
@@ -144,7 +132,7 @@ impl<'a> Working<'a> {
     }
 
     /// The error that a read ran into, and the hashes of the rows that were read.
-    pub(crate) fn finish(self) -> (Option<Error>, Vec<(TableId, Key, u128)>) {
+    pub(crate) fn finish(self) -> (Option<Error>, Vec<Seen>) {
         (self.error.into_inner(), self.seen.into_inner())
     }
 

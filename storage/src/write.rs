@@ -12,9 +12,9 @@ use bytes::Bytes;
 use firstcome_domain::Change;
 use firstcome_domain::cluster::FeatureLevel;
 use firstcome_domain::kernel::key::Key;
-use firstcome_domain::kernel::row::{IndexRow, TableId};
+use firstcome_domain::kernel::row::{IndexKind, TableId};
 use firstcome_domain::kernel::version::Level;
-use firstcome_domain::registry::{AnyRow, Declared, RowVisitor};
+use firstcome_domain::registry::{AnyRow, Declared, INDEXES, RowVisitor};
 use firstcome_domain::value::{Millis, Revision};
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ use crate::memtable::{NEWEST, Readers};
 use crate::scan::Levels;
 use crate::state::{Applied, StateHash};
 use crate::table;
-use crate::view::row_hash;
+use crate::view::{Seen, row_hash};
 
 /// Hashes remembered for comparing nodes: a few seconds at full speed, a few megabytes.
 const HASHES_MAX: usize = 100_000;
@@ -94,8 +94,6 @@ pub(crate) struct Core {
     pub(crate) meta: StateMeta,
     pub(crate) hot: Arc<HotRows>,
     hashes: VecDeque<(Revision, u128)>,
-    /// Removed rows of indexes in memory that a reader may still see.
-    removed: Vec<IndexRow>,
     scratch: Vec<u8>,
 }
 
@@ -128,7 +126,6 @@ impl Core {
             meta,
             hot: Arc::default(),
             hashes: VecDeque::new(),
-            removed: Vec::new(),
             scratch: Vec::new(),
         };
         core.remember_hash();
@@ -159,7 +156,7 @@ impl Core {
         &mut self,
         changes: Vec<Change>,
         revision: Revision,
-        seen: &[(TableId, Key, u128)],
+        seen: &[Seen],
         readers: Readers,
     ) -> Result<(), Error> {
         let levels = self.levels.clone();
@@ -189,15 +186,17 @@ impl Core {
             let new = after.as_ref().map(AnyRow::index_rows).unwrap_or_default();
             for index in old.iter().filter(|row| !new.contains(row)) {
                 if is_in_memory(index.table) {
-                    live.set((index.table, index.key), None, at, readers);
-                    self.removed.push(*index);
+                    live.remove(index.table, index.key, at);
                 } else {
                     active.set((index.table, index.key), None, at, readers);
                 }
             }
             for index in new.iter().filter(|row| !old.contains(row)) {
-                let rows = if is_in_memory(index.table) { &mut *live } else { &mut *active };
-                rows.set((index.table, index.key), Some(Bytes::new()), at, readers);
+                if is_in_memory(index.table) {
+                    live.add(index.table, index.key, at);
+                } else {
+                    active.set((index.table, index.key), Some(Bytes::new()), at, readers);
+                }
             }
             if let Some(AnyRow::FeatureLevel(row)) = &after {
                 self.meta.level = FeatureLevel::level(**row).0;
@@ -213,7 +212,7 @@ impl Core {
 
     fn hash_of(
         &mut self,
-        seen: &[(TableId, Key, u128)],
+        seen: &[Seen],
         table: TableId,
         key: &Key,
         active: &crate::memtable::Memtable,
@@ -232,16 +231,13 @@ impl Core {
         Ok(row_hash(&mut self.scratch, table, key.as_slice(), found.bytes()))
     }
 
-    /// Forgets removed rows of memory indexes that no reader sees any more.
+    /// Forgets what no reader sees any more.
     pub(crate) fn tidy(&mut self, readers: Readers) {
-        if self.removed.is_empty() {
-            return;
-        }
-        let mut live = self.levels.live.write();
-        self.removed.retain(|row| !live.forget_removed(&(row.table, row.key), readers));
+        self.levels.live.write().tidy(readers);
     }
 }
 
+/// Asked for every index row that is written: it looks at numbers alone.
 fn is_in_memory(id: TableId) -> bool {
-    table::find(id).is_some_and(|table| !table.is_stored())
+    INDEXES.iter().any(|index| index.table == id && index.kind == IndexKind::Live)
 }

@@ -17,7 +17,6 @@ use crate::memtable::Memtable;
 use crate::packed;
 use crate::scan::Base;
 use crate::table::{self, Table};
-use crate::view::undecodable;
 use crate::write::{Core, StateMeta};
 
 /// How far the rows of a file are; one row.
@@ -34,7 +33,8 @@ pub(crate) fn load_meta(db: &Database, path: &Path) -> Result<StateMeta, Error> 
     };
     let row = table.get(APPLIED_KEY).map_err(|error| failed(path, error))?;
     let row = row.ok_or_else(|| Error::corrupt(path, "it does not say how far it is"))?;
-    let meta: StateMeta = codec::decode(row.value()).map_err(|error| undecodable(path, error))?;
+    let meta: StateMeta =
+        codec::decode(row.value()).map_err(|error| Error::undecodable(path, error))?;
     check_level(&meta, path)?;
     Ok(meta)
 }
@@ -146,9 +146,11 @@ impl Shared {
         self.published.write().levels = core.levels.clone();
     }
 
-    fn save(&self, saved: &mut Saved) -> Result<Applied, Error> {
+    pub(super) fn save(&self, saved: &mut Saved) -> Result<Applied, Error> {
         let (rows, meta) = {
             let mut core = self.core.lock();
+            // Apply may have failed while this waited for it.
+            self.check()?;
             if core.meta == saved.meta {
                 self.unsaved_bytes.store(0, Ordering::Relaxed);
                 let _wake = self.wake.lock();

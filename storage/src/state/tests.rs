@@ -1,12 +1,16 @@
-//! The backlog: what is counted is what is unsaved, and apply waits only while that is too much.
+//! The backlog: what is counted is what is unsaved, and apply waits only while that is too much. And
+//! what is kept for readers: no more than they can ask for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use firstcome_domain::command::{Action, Actor, ProductCreate, Role};
+use firstcome_domain::command::{
+    Action, Actor, OrderCancel, OrderCreate, ProductCreate, Role, WantedLine,
+};
+use firstcome_domain::stock::{Pool, PoolId};
 use firstcome_domain::value::{Currency, Money};
-use firstcome_domain::{ProductId, UserId};
+use firstcome_domain::{OrderId, ProductId, UserId, View as _};
 
 use super::*;
 use crate::dir::IdentityState;
@@ -45,7 +49,7 @@ fn product(revision: u64) -> Committed {
         image_url: None,
         no_shipping: true,
         price,
-        stock: 1,
+        stock: 1000,
         waitlist: false,
     });
     let actor = Actor::User { id: UserId::new(1), role: Role::Admin };
@@ -115,10 +119,11 @@ fn what_is_counted_is_what_is_unsaved_at_every_moment() {
             applying.store(false, Ordering::Relaxed);
         });
         while applying.load(Ordering::Relaxed) {
-            let core = state.shared().core.read();
-            assert_eq!(counted(&state), core.active.bytes());
+            let core = state.shared().core.lock();
+            let unsaved = core.levels.active.read().bytes();
+            assert_eq!(counted(&state), unsaved);
             looks += 1;
-            full += u64::from(core.active.bytes() > 0);
+            full += u64::from(unsaved > 0);
         }
     });
     assert!(looks > 100 && full > 0, "{looks} looks, {full} of them at unsaved rows");
@@ -150,4 +155,82 @@ fn apply_waits_while_too_much_is_unsaved_and_goes_on_after_a_checkpoint() {
     });
     assert_eq!(state.checkpoint().unwrap().revision, Some(Revision::new(2)));
     assert!(state.has_room());
+}
+
+/// Entries that make a product with stock, and then order and cancel in turn, all on its pool.
+fn orders(revisions: std::ops::Range<u64>) -> impl Iterator<Item = Committed> {
+    revisions.map(|revision| {
+        let stamp = Stamp { revision: Revision::new(revision), now: Millis::new(0) };
+        let customer = UserId::new(u128::from(revision / 2));
+        let actor = Actor::User { id: customer, role: Role::Customer };
+        let id = OrderId::new(u128::from(revision / 2));
+        let target = PoolId::Product(ProductId::new(1));
+        let action = if revision % 2 == 0 {
+            let lines = vec![WantedLine { target, quantity: 1 }];
+            Action::OrderCreate(OrderCreate { id, lines, address: None, expected_total: None })
+        } else {
+            Action::OrderCancel(OrderCancel { id })
+        };
+        Committed { stamp, command: Some(Command { actor, receipt: None, action }) }
+    })
+}
+
+/// The most earlier versions of one row: of the pool, that every entry writes.
+fn older(state: &State) -> usize {
+    let core = state.shared().core.lock();
+    let active = core.levels.active.read();
+    active.older().max().unwrap_or(0)
+}
+
+/// Notes of keys that came and went, for readers that began before.
+fn live_notes(state: &State) -> usize {
+    state.shared().core.lock().levels.live.read().noted()
+}
+
+/// Every entry writes the pool, and puts an order into indexes in memory or takes it out.
+#[test]
+fn earlier_versions_are_kept_only_while_somebody_can_ask_for_them() {
+    let dir = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let state = State::open_inline(&dir, OPTIONS, log).unwrap();
+    apply(&state, 1);
+    let apply_each = |revisions: std::ops::Range<u64>| {
+        for entry in orders(revisions) {
+            let revision = entry.stamp.revision;
+            state.apply(&[entry], Bytes::from(revision.to_string())).unwrap();
+        }
+    };
+    apply_each(2..1002);
+    assert_eq!(older(&state), 1, "without a reader: the published version");
+    assert!(live_notes(&state) < 20, "{} notes without a reader", live_notes(&state));
+    let view = state.view().unwrap();
+    let pool = view.get::<Pool>(PoolId::Product(ProductId::new(1)));
+    apply_each(1002..2002);
+    assert!(older(&state) > 900, "{} versions under a reader", older(&state));
+    assert!(live_notes(&state) > 900, "{} notes under a reader", live_notes(&state));
+    assert_eq!(view.get::<Pool>(PoolId::Product(ProductId::new(1))), pool);
+    drop(view);
+    apply_each(2002..2004);
+    assert_eq!(older(&state), 1, "after the reader");
+    assert!(live_notes(&state) < 20, "{} notes after the reader", live_notes(&state));
+    // One call with many entries: nobody can ask for what is between its ends.
+    state.apply(&orders(2004..3004).collect::<Vec<_>>(), Bytes::new()).unwrap();
+    assert_eq!(older(&state), 1, "in one call");
+}
+
+/// Story: apply failed in the middle of a call, while a checkpoint waited for its rows. That would
+/// have saved half a call without Raft's place in the log: the node could not have started again.
+#[test]
+fn a_checkpoint_saves_nothing_of_a_call_that_failed() {
+    let dir = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let state = State::open_inline(&dir, OPTIONS, log).unwrap();
+    let result = state.apply(&[product(1), product(1)], Bytes::from_static(b"meta"));
+    assert!(matches!(result, Err(Error::Invariant(_))), "{result:?}");
+    // It had looked whether all is well before apply failed.
+    let mut saved = state.shared().saved.lock();
+    let result = state.shared().save(&mut saved);
+    assert!(matches!(result, Err(Error::Invariant(_))), "{result:?}");
+    let meta = checkpoint::load_meta(&saved.db, &state.shared().path).unwrap();
+    assert_eq!(meta.revision, None);
 }

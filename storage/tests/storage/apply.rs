@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use firstcome_domain::View;
-use firstcome_domain::memory::Memory;
-use firstcome_domain::stock::PoolId;
-use firstcome_domain::value::{Millis, Revision};
+use firstcome_domain::kernel::version::Level;
+use firstcome_domain::order::Order;
+use firstcome_domain::registry::TABLES;
+use firstcome_domain::stock::{Pool, PoolId};
+use firstcome_domain::testing::memory::Memory;
+use firstcome_domain::value::{Millis, Revision, Stamp};
+use firstcome_domain::{Recorded, View as _};
 use firstcome_storage::disk::sim::SimDisk;
 use firstcome_storage::query::{Direction, OrderFilter};
-use firstcome_storage::{DataDir, Log, State, StateOptions};
+use firstcome_storage::state::Committed;
+use firstcome_storage::{DataDir, Log, State, StateOptions, codec};
 
+use crate::contents::{Contents, contents};
 use crate::shop::{
-    LOG, STATE, Stream, buy, committed, create_product, create_sale, customer, entries, identity,
-    meta, order, product, refused, sale, sim_path,
+    LOG, STATE, Stream, buy, committed, create_product, create_sale, entries, identity, meta,
+    order, refused, sale, sim_path,
 };
 
 /// A state without threads on a simulated disk.
@@ -48,42 +53,10 @@ impl Store {
         Self::on(disk)
     }
 
-    pub(crate) fn apply(&self, entry: &firstcome_storage::state::Committed) {
+    pub(crate) fn apply(&self, entry: &Committed) {
         let revision = entry.stamp.revision.get();
         self.state.apply(std::slice::from_ref(entry), meta(revision)).unwrap();
     }
-}
-
-/// Every row of a state, decoded and in order, as one text.
-pub(crate) fn rows(state: &State) -> String {
-    state
-        .read(|view| {
-            let all_orders = view.orders(OrderFilter::default(), Direction::Down, None, 1_000);
-            let products = view.products(None, 1_000, |_| true);
-            let sales = view.sales(None, 1_000, |_| true);
-            let ledger = view.ledger(None, None, 100_000);
-            assert!(all_orders.next.is_none() && ledger.next.is_none());
-            let events = view.events(Revision::new(0), 100_000);
-            let pools: Vec<_> = (0..10)
-                .flat_map(|n| [PoolId::Product(product(n)), PoolId::Sale(sale(n))])
-                .filter_map(|id| view.pool(id))
-                .collect();
-            let usage: Vec<_> = (0..10)
-                .flat_map(|n| (0..10).map(move |who| (sale(n), customer(who))))
-                .filter_map(|(sale, who)| view.usage(sale, who))
-                .collect();
-            let due = view.due(Millis::MAX, 100_000);
-            format!(
-                "{:?}\n{:#?}{:#?}{:#?}{:#?}{events:#?}{pools:#?}{usage:#?}{due:#?}{:?}",
-                view.settings(),
-                all_orders.items,
-                products.items,
-                sales.items,
-                ledger.items,
-                view.next_due(),
-            )
-        })
-        .unwrap()
 }
 
 #[test]
@@ -97,9 +70,9 @@ fn a_purchase_is_applied_and_readable() {
     assert_eq!(applied.revision, Some(Revision::new(4)));
     assert_eq!(applied.now, Millis::new(20), "log time never goes back");
     assert_eq!(applied.meta, meta(4));
-    let bought = store.state.read(|view| view.order(order(1)).unwrap()).unwrap();
+    let bought = store.state.read(|view| view.get::<Order>(order(1)).unwrap()).unwrap();
     assert_eq!(bought.ticket.now, Millis::new(20));
-    let pool = store.state.read(|view| view.pool(PoolId::Sale(sale(1))).unwrap()).unwrap();
+    let pool = store.state.read(|view| view.get::<Pool>(PoolId::Sale(sale(1))).unwrap()).unwrap();
     assert_eq!((pool.accounts.available, pool.accounts.held), (8, 2));
     assert_eq!(store.state.hash_at(Revision::new(4)), Some(applied.hash));
     assert_eq!(
@@ -129,15 +102,12 @@ fn redb_view_and_memory_view_decide_alike() {
         for step in 0..400 {
             let entry = stream.entry();
             let decided = store.state.apply(std::slice::from_ref(&entry), meta(step)).unwrap();
-            let mut stamp = entry.stamp;
-            if let Some(command) = &entry.command {
-                stamp.now = stamp.now.max(memory.last().now);
-                let expected = firstcome_domain::decide(&memory, command, stamp);
-                assert_eq!(decided[0].outcome, expected.outcome, "seed {seed}, step {step}");
-                assert_eq!(decided[0].decided, expected.decided);
-                assert_eq!(decided[0].replayed, expected.replayed);
-                memory.apply(stamp, &expected.changes);
-            }
+            decide_in(&mut memory, &entry, |expected| {
+                let decided = &decided[0];
+                assert_eq!(decided.outcome, expected.outcome, "seed {seed}, step {step}");
+                assert_eq!(decided.decided, expected.decided);
+                assert_eq!(decided.replayed, expected.replayed);
+            });
             // Both levels, and the file below them.
             if step % 23 == 5 {
                 store.state.checkpoint().unwrap();
@@ -151,37 +121,37 @@ fn redb_view_and_memory_view_decide_alike() {
     }
 }
 
-fn same_rows(memory: &Memory, state: &State) {
-    state
-        .read(|view| {
-            let mut orders =
-                view.orders(OrderFilter::default(), Direction::Down, None, 1_000).items;
-            orders.reverse();
-            let mut expected: Vec<_> = memory.orders().collect();
-            expected.sort_by_key(|order| order.ticket.revision);
-            assert!(expected.into_iter().eq(orders.iter()));
-            let ledger = view.ledger(None, None, 100_000).items;
-            assert!(memory.ledger().eq(ledger.iter()));
-            assert!(memory.events().eq(view.events(Revision::new(0), 100_000).iter()));
-            assert!(memory.pools().all(|row| view.pool(row.id).as_ref() == Some(row)));
-            assert!(memory.products().all(|row| view.product(row.id).as_ref() == Some(row)));
-            assert!(memory.sales().all(|row| view.sale(row.id).as_ref() == Some(row)));
-            for row in memory.usages() {
-                assert_eq!(view.usage(row.sale, row.customer).as_ref(), Some(row));
-            }
-            for row in memory.receipts() {
-                assert_eq!(view.receipt(row.key.scope).as_ref(), Some(row));
-            }
-            assert_eq!(memory.next_due(), view.next_due());
-            assert_eq!(memory.due(Millis::MAX, 9_999), view.due(Millis::MAX, 9_999));
-        })
-        .unwrap();
-    let counts = state.row_counts();
-    let count = |name| counts.iter().find(|(table, _)| *table == name).unwrap().1;
-    assert_eq!(count("orders"), memory.orders().count() as u64);
-    assert_eq!(count("receipts"), memory.receipts().count() as u64);
-    assert_eq!(count("ledger"), memory.ledger().count() as u64);
-    assert_eq!(count("usage"), memory.usages().count() as u64);
+/// Decides a log entry over rows in memory, as storage does, and applies it there.
+pub(crate) fn decide_in(memory: &mut Memory, entry: &Committed, check: impl FnOnce(&Recorded)) {
+    let Some(command) = &entry.command else { return };
+    let stamp = Stamp { now: memory.last().now.log_time(entry.stamp.now), ..entry.stamp };
+    let decision = firstcome_domain::decide(memory, command, stamp);
+    let recorded = decision.record(|outcome| codec::encode_at(outcome, Level::FIRST));
+    check(&recorded);
+    memory.apply(stamp, &recorded.changes);
+}
+
+/// Compares every row of every kind, every index row, the lists and the counts.
+pub(crate) fn same_rows(memory: &Memory, state: &State) {
+    let (found, expected) = (contents(state), Contents::of_memory(memory));
+    assert!(found == expected, "{found:#?} is not {expected:#?}");
+    assert_eq!(found.indexes, found.derived_indexes());
+    let view = state.view().unwrap();
+    let orders = view.orders(OrderFilter::default(), Direction::Up, None, 1_000).items;
+    let mut expected: Vec<_> = memory.orders().collect();
+    expected.sort_by_key(|order| order.ticket.revision);
+    assert!(expected.into_iter().eq(orders.iter().map(|row| &**row)));
+    assert!(memory.ledger().eq(view.ledger(None, None, 100_000).items));
+    let events = view.events(Revision::new(0), 100_000).items;
+    let expected = memory.journal().filter(|entry| !entry.facts.is_empty());
+    assert!(expected.eq(events.iter().map(|entry| &**entry)));
+    assert_eq!(memory.next_due(), view.next_due());
+    for (name, rows) in state.row_counts() {
+        let table = TABLES.iter().find(|table| table.name == name).unwrap().table;
+        let counted = found.rows.iter().filter(|(of, ..)| *of == table).count();
+        assert_eq!(rows, counted as u64, "{name}");
+    }
+    assert!(view.error().is_none());
 }
 
 #[test]
@@ -191,15 +161,15 @@ fn a_checkpoint_and_a_restart_change_no_row() {
     for _ in 0..300 {
         store.apply(&stream.entry());
     }
-    let (before, applied) = (rows(&store.state), store.state.applied());
-    assert!(before.len() > 10_000, "the stream sold nothing");
+    let (before, applied) = (contents(&store.state), store.state.applied());
+    assert!(before.count::<Order>() > 50, "the stream sold nothing");
     assert_eq!(store.state.checkpointed().revision, None);
     assert_eq!(store.state.checkpoint().unwrap(), applied);
     assert_eq!(store.state.checkpointed(), applied);
-    assert_eq!(rows(&store.state), before);
+    assert_eq!(contents(&store.state), before);
     store = store.reopened();
     assert_eq!(store.state.applied(), applied);
-    assert_eq!(rows(&store.state), before);
+    assert_eq!(contents(&store.state), before);
 }
 
 #[test]
@@ -210,12 +180,12 @@ fn replay_after_a_restart_reaches_the_same_hash() {
     all[..120].iter().for_each(|entry| store.apply(entry));
     store.state.checkpoint().unwrap();
     all[120..].iter().for_each(|entry| store.apply(entry));
-    let (before, hash) = (rows(&store.state), store.state.applied().hash);
+    let (before, hash) = (contents(&store.state), store.state.applied().hash);
     store = store.reopened();
     assert_eq!(store.state.applied().revision, Some(Revision::new(120)));
     all[120..].iter().for_each(|entry| store.apply(entry));
     assert_eq!(store.state.applied().hash, hash);
-    assert_eq!(rows(&store.state), before);
+    assert_eq!(contents(&store.state), before);
 }
 
 /// With threads and a real disk: small checkpoints run while entries are applied and read.
@@ -253,7 +223,7 @@ fn checkpoints_run_beside_apply_and_reads() {
         }
         reader.join().unwrap();
     });
-    let (expected, applied) = (rows(&state), state.applied());
+    let (expected, applied) = (contents(&state), state.applied());
     state.close().unwrap();
     assert_eq!(state.checkpointed(), applied);
     drop((state, log, dir));
@@ -261,5 +231,5 @@ fn checkpoints_run_beside_apply_and_reads() {
     let log = Log::open(&dir, LOG).unwrap();
     let state = State::open(&dir, options, log).unwrap();
     assert_eq!(state.applied(), applied);
-    assert_eq!(rows(&state), expected);
+    assert_eq!(contents(&state), expected);
 }

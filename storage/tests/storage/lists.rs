@@ -1,10 +1,15 @@
 //! Lists: pages join without a gap or a repeat, wherever the rows are.
 
+use std::sync::Arc;
+
+use firstcome_domain::journal::{Journal, LedgerRow};
 use firstcome_domain::order::{Order, Status};
+use firstcome_domain::product::Product;
+use firstcome_domain::sale::Sale;
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::Revision;
 use firstcome_storage::State;
-use firstcome_storage::query::{Direction, OrderFilter};
+use firstcome_storage::query::{Direction, OrderFilter, Page, Place, ReadView};
 
 use crate::apply::Store;
 use crate::shop::{Stream, committed, create_product, customer, product, sale};
@@ -27,7 +32,7 @@ fn orders_by_pages(
     filter: OrderFilter,
     direction: Direction,
     limit: usize,
-) -> Vec<Order> {
+) -> Vec<Arc<Order>> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = state.read(|view| view.orders(filter, direction, after, limit)).unwrap();
@@ -41,7 +46,7 @@ fn orders_by_pages(
 }
 
 /// Filters of every kind; `all` has the newest order first.
-fn filters(all: &[Order]) -> Vec<OrderFilter> {
+fn filters(all: &[Arc<Order>]) -> Vec<OrderFilter> {
     let some = |filter: OrderFilter| filter;
     let mut filters = vec![OrderFilter::default()];
     for status in Status::ALL {
@@ -84,7 +89,7 @@ fn order_lists_equal_a_filtered_full_scan_in_every_level() {
         let store = filled(checkpoint_every);
         let all = orders_by_pages(&store.state, OrderFilter::default(), Direction::Down, 1000);
         assert!(all.len() > 50, "too few orders to mean anything");
-        let ticket = |order: &Order| order.ticket.revision;
+        let ticket = |order: &Arc<Order>| order.ticket.revision;
         assert!(all.is_sorted_by(|a, b| ticket(a) > ticket(b)), "the newest ticket first");
         assert!(!all.is_sorted_by(|a, b| a.id > b.id), "the ids would do as well");
         let mut matched = 0;
@@ -109,7 +114,8 @@ fn ledger_pages_join_and_stay_in_their_pool() {
     for checkpoint_every in [1000, 60] {
         let store = filled(checkpoint_every);
         let all = store.state.read(|view| view.ledger(None, None, 100_000)).unwrap();
-        assert!(all.next.is_none() && all.items.is_sorted_by_key(|row| row.key));
+        let place = |row: &LedgerRow| (row.key.revision, row.key.offset);
+        assert!(all.next.is_none() && all.items.is_sorted_by_key(place));
         for pool in [None, Some(PoolId::Sale(sale(1))), Some(PoolId::Product(product(0)))] {
             let (mut found, mut after) = (Vec::new(), None);
             loop {
@@ -136,26 +142,81 @@ fn catalogue_pages_may_be_short_but_reach_every_row() {
             store.state.checkpoint().unwrap();
         }
     }
+    let rare = |row: &Product| row.id.get().is_multiple_of(500);
+    let mut expected = vec![0, 500, 1000, 1500, 2000];
+    for direction in [Direction::Up, Direction::Down] {
+        let (found, pages) = by_pages(&store.state, |view, after| {
+            view.products(false, None, direction, after, 10, rare)
+        });
+        let found: Vec<_> = found.iter().map(|row| row.id).collect();
+        assert_eq!(found, expected.iter().map(|n| product(*n)).collect::<Vec<_>>());
+        assert_eq!(pages, 3, "a page looks at a bounded number of rows");
+        expected.reverse();
+    }
+}
+
+/// Every page of a list joined, and how many there were.
+fn by_pages<T, I: Copy>(
+    state: &State,
+    page: impl Fn(&ReadView, Option<Place<I>>) -> Page<Arc<T>, Place<I>>,
+) -> (Vec<Arc<T>>, usize) {
     let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
-        let rare = |row: &firstcome_domain::product::Product| row.id.get().is_multiple_of(500);
-        let page = store.state.read(|view| view.products(after, 2, rare)).unwrap();
-        found.extend(page.items.iter().map(|row| row.id));
+        let page = state.read(|view| page(view, after)).unwrap();
+        found.extend(page.items);
         pages += 1;
         after = page.next;
         if after.is_none() {
-            break;
+            return (found, pages);
         }
     }
-    assert_eq!(found, [2000, 1500, 1000, 500, 0].map(product));
-    assert!(pages > 2, "a page looks at a bounded number of rows");
+}
+
+#[test]
+fn catalogue_lists_equal_a_filtered_full_scan_by_ticket() {
+    for checkpoint_every in [1000, 60, 7] {
+        let store = filled(checkpoint_every);
+        let (mut products, mut sales) = (Vec::new(), Vec::new());
+        let view = store.state.view().unwrap();
+        view.each::<Product>(|row| {
+            products.push(row.clone());
+            true
+        });
+        view.each::<Sale>(|row| {
+            sales.push(row.clone());
+            true
+        });
+        products.sort_by_key(|row| row.row.created.revision);
+        sales.sort_by_key(|row| row.row.created.revision);
+        assert!(products.iter().any(|row| row.discontinued), "all products are offered");
+        assert!(sales.iter().any(|row| row.closed) && sales.iter().any(|row| !row.closed));
+        for direction in [Direction::Up, Direction::Down] {
+            for offered in [false, true] {
+                let (found, _) = by_pages(&store.state, |view, after| {
+                    view.products(offered, None, direction, after, 2, |_| true)
+                });
+                let wanted = products.iter().filter(|row| !offered || !row.discontinued);
+                assert!(found.iter().map(|row| &**row).eq(wanted), "{offered} {direction:?}");
+            }
+            for closed in [None, Some(false), Some(true)] {
+                let (found, _) = by_pages(&store.state, |view, after| {
+                    view.sales(closed, direction, after, 2, |_| true)
+                });
+                let wanted = sales.iter().filter(|row| closed.is_none_or(|c| row.closed == c));
+                assert!(found.iter().map(|row| &**row).eq(wanted), "{closed:?} {direction:?}");
+            }
+            products.reverse();
+            sales.reverse();
+        }
+    }
 }
 
 #[test]
 fn open_sales_of_a_product_leave_out_the_closed() {
     for checkpoint_every in [1000, 60] {
         let store = filled(checkpoint_every);
-        let sales = store.state.read(|view| view.sales(None, 100, |_| true)).unwrap().items;
+        let all = |view: &ReadView| view.sales(None, Direction::Down, None, 100, |_| true);
+        let sales = store.state.read(all).unwrap().items;
         assert!(sales.iter().any(|row| row.closed) && sales.iter().any(|row| !row.closed));
         for n in 0..3 {
             let open = store.state.read(|view| view.open_sales_of(product(n), 100)).unwrap();
@@ -165,32 +226,42 @@ fn open_sales_of_a_product_leave_out_the_closed() {
     }
 }
 
+/// The oldest entry with events, and what was removed before it.
+fn oldest_event(state: &State) -> (Option<Revision>, Revision) {
+    let view = state.view().unwrap();
+    let oldest = view.events(Revision::new(0), 1).items.first().map(|row| row.stamp.revision);
+    (oldest, view.events_removed_until())
+}
+
 #[test]
 fn events_go_on_from_any_revision_and_know_what_was_removed() {
     let store = filled(60);
     let all = store.state.read(|view| view.events(Revision::new(0), 100_000)).unwrap();
+    assert!(all.next.is_none(), "the list is not over");
+    let all = all.items;
     assert!(all.len() > 50);
     assert!(all.is_sorted_by_key(|row| row.stamp.revision));
     let middle = all[20].stamp.revision;
     let rest = store.state.read(|view| view.events(middle, 5)).unwrap();
-    assert_eq!(rest, all[20..25]);
-    let (oldest, removed) =
-        store.state.read(|view| (view.oldest_event(), view.events_removed_until())).unwrap();
+    assert_eq!(rest.items, all[20..25]);
+    let (oldest, removed) = oldest_event(&store.state);
     assert_eq!(oldest, all.first().map(|row| row.stamp.revision));
     assert!(Some(removed) < oldest);
     // A month later a tick removes them.
+    let mut last_row = Revision::new(0);
+    store.state.view().unwrap().each::<Journal>(|row| {
+        last_row = row.stamp.revision;
+        true
+    });
     let month = 40 * 24 * 3_600_000;
     let last = store.state.applied();
     let revision = last.revision.unwrap().get() + 1;
     let tick = committed(revision, last.now.get() + month, Some(crate::shop::tick()));
     store.apply(&tick);
-    let (oldest, removed) =
-        store.state.read(|view| (view.oldest_event(), view.events_removed_until())).unwrap();
-    assert_eq!(removed, all.last().unwrap().stamp.revision);
+    let (oldest, removed) = oldest_event(&store.state);
+    assert_eq!(removed, last_row);
     assert!(oldest.is_none_or(|oldest| oldest > removed));
     store.state.checkpoint().unwrap();
     let store = store.reopened();
-    let after =
-        store.state.read(|view| (view.oldest_event(), view.events_removed_until())).unwrap();
-    assert_eq!(after, (oldest, removed));
+    assert_eq!(oldest_event(&store.state), (oldest, removed));
 }

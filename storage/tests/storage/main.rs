@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod contents;
 mod running;
 mod shop;
 
@@ -15,4 +16,5 @@ mod inspect;
 mod lists;
 mod log;
 mod snapshot;
+mod views;
 mod volatile;

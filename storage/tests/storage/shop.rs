@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use firstcome_domain::command::{
     Action, Adjustment, Command, OrderCancel, OrderCreate, OrderShip, PaymentSettle, ProductCreate,
-    SaleCommand, SaleCreate, SaleUpdate, Settlement, StockAdjust, WantedLine,
+    ProductSetStatus, SaleClose, SaleCreate, SaleUpdate, Settlement, StockAdjust, Tick, WantedLine,
 };
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::receipt::{ReceiptKey, Scope};
@@ -153,7 +153,7 @@ pub(crate) fn pay(id: u128) -> Command {
 }
 
 pub(crate) fn tick() -> Command {
-    Command { actor: Actor::Node, receipt: None, action: Action::Tick }
+    Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) }
 }
 
 /// The entry at a revision and time.
@@ -221,8 +221,13 @@ impl Stream {
                 note: Some("counted".into()),
             })),
             9 if self.below(4) == 0 => {
-                by_staff(Action::SaleClose(SaleCommand { id: sale(nth_sale), if_version: None }))
+                by_staff(Action::SaleClose(SaleClose { id: sale(nth_sale), if_version: None }))
             }
+            9 => by_staff(Action::ProductSetStatus(ProductSetStatus {
+                id: product(nth_product),
+                if_version: 1 + self.below(3),
+                discontinued: self.below(2) == 0,
+            })),
             10 => by_staff(Action::SaleUpdate(SaleUpdate {
                 id: sale(nth_sale),
                 if_version: 1 + self.below(4),

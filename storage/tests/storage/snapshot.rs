@@ -3,7 +3,8 @@
 use firstcome_storage::snapshot::{SnapshotReader, SnapshotWriter};
 use firstcome_storage::{DataDir, Log, State};
 
-use crate::apply::{Store, rows};
+use crate::apply::Store;
+use crate::contents::contents;
 use crate::shop::{LOG, STATE, Stream, committed, create_product, file, identity, meta, refused};
 
 fn filled(seed: u64, entries: usize) -> Store {
@@ -32,6 +33,12 @@ fn received(state: &State, chunks: &[Vec<u8>]) -> SnapshotWriter {
     writer
 }
 
+/// Sends a snapshot of one state to another.
+pub(crate) fn copy_to(from: &State, to: &State) {
+    let chunks = chunks(from.snapshot().unwrap());
+    to.install(received(to, &chunks)).unwrap();
+}
+
 #[test]
 fn an_installed_snapshot_is_the_sender_to_the_last_row() {
     let sender = filled(3, 400);
@@ -44,18 +51,18 @@ fn an_installed_snapshot_is_the_sender_to_the_last_row() {
     assert_eq!(receiver.state.install(writer).unwrap(), applied);
     assert_eq!(receiver.state.applied(), applied);
     assert_eq!(receiver.state.checkpointed(), applied);
-    assert_eq!(rows(&receiver.state), rows(&sender.state));
+    assert_eq!(contents(&receiver.state), contents(&sender.state));
     assert_eq!(receiver.state.row_counts(), sender.state.row_counts());
     receiver = receiver.reopened();
     assert_eq!(receiver.state.applied(), applied);
-    assert_eq!(rows(&receiver.state), rows(&sender.state));
+    assert_eq!(contents(&receiver.state), contents(&sender.state));
     // Both go on alike.
     let entry = committed(401, 0, Some(create_product(8, 9)));
     sender.apply(&entry);
     receiver.apply(&entry);
     assert_eq!(receiver.state.applied(), sender.state.applied());
     receiver.state.checkpoint().unwrap();
-    assert_eq!(rows(&receiver.reopened().state), rows(&sender.state));
+    assert_eq!(contents(&receiver.reopened().state), contents(&sender.state));
 }
 
 /// The rows may be the same to the last byte, and the way to them lost: the receiver would then
@@ -88,7 +95,7 @@ fn a_used_key_is_known_after_a_snapshot() {
 #[test]
 fn a_snapshot_stays_as_it_was_while_the_sender_goes_on() {
     let sender = filled(3, 200);
-    let expected = rows(&sender.state);
+    let expected = contents(&sender.state);
     let reader = sender.state.snapshot().unwrap();
     for n in 0..50 {
         sender.apply(&committed(1000 + n, 0, Some(create_product(u128::from(n) % 9, 9))));
@@ -97,7 +104,7 @@ fn a_snapshot_stays_as_it_was_while_the_sender_goes_on() {
     let receiver = Store::new();
     let writer = received(&receiver.state, &chunks(reader));
     receiver.state.install(writer).unwrap();
-    assert_eq!(rows(&receiver.state), expected);
+    assert_eq!(contents(&receiver.state), expected);
 }
 
 #[test]
@@ -124,7 +131,7 @@ fn a_changed_missing_or_repeated_chunk_is_refused() {
     let sender = filled(3, 300);
     let sent = chunks(sender.state.snapshot().unwrap());
     let receiver = filled(4, 30);
-    let before = rows(&receiver.state);
+    let before = contents(&receiver.state);
     // Every byte counts; a prime stride visits all kinds of places.
     for place in (0..sent[0].len()).step_by(997) {
         let mut chunk = sent[0].clone();
@@ -140,9 +147,9 @@ fn a_changed_missing_or_repeated_chunk_is_refused() {
     let mut writer = received(&receiver.state, &sent);
     refused(writer.write_chunk(&sent[0]), "out of order");
     drop(writer);
-    assert_eq!(rows(&receiver.state), before);
+    assert_eq!(contents(&receiver.state), before);
     receiver.state.checkpoint().unwrap();
-    assert_eq!(rows(&receiver.reopened().state), before);
+    assert_eq!(contents(&receiver.reopened().state), before);
 }
 
 #[test]
@@ -188,10 +195,10 @@ fn a_given_up_receiver_leaves_the_installed_state_alone() {
     let stuck = received(&state, &chunks(first.state.snapshot().unwrap())[..1]);
     state.install(received(&state, &chunks(second.state.snapshot().unwrap()))).unwrap();
     drop(stuck);
-    assert_eq!(rows(&state), rows(&second.state));
+    assert_eq!(contents(&state), contents(&second.state));
     drop((state, log, dir));
     let dir = DataDir::open(&path).unwrap();
     let log = Log::open_inline(&dir, LOG).unwrap();
     let state = State::open_inline(&dir, STATE, log).unwrap();
-    assert_eq!(rows(&state), rows(&second.state));
+    assert_eq!(contents(&state), contents(&second.state));
 }

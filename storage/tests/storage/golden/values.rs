@@ -1,29 +1,30 @@
 //! One value of every kind that is stored or proposed, each field different from its neighbours.
 
+use firstcome_domain::cluster::FeatureLevel;
 use firstcome_domain::command::{
-    Action, Adjustment, Allotment, OrderCancel, OrderConfirm, OrderCreate, OrderDeliver,
-    OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus, ProductUpdate,
-    ReturnReceive, SaleAllot, SaleCommand, SaleCreate, SaleUpdate, SettingsUpdate, Settlement,
-    StockAdjust, WantedLine,
+    Action, Adjustment, Allotment, FeatureLevelRaise, OrderCancel, OrderConfirm, OrderCreate,
+    OrderDeliver, OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus,
+    ProductUpdate, ReturnReceive, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume,
+    SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine,
 };
-use firstcome_domain::event::{EventLine, Events, Fact, PaymentFact, ProductFact, SaleFact};
+use firstcome_domain::event::{EventLine, Fact, PaymentFact, ProductFact, SaleFact};
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::journal::row::Retention;
+use firstcome_domain::journal::{Journal, LedgerEntry};
+use firstcome_domain::kernel::version::{Level, Versioned};
 use firstcome_domain::order::{
     Capture, EndReason, Line, Order, Payment, PaymentStatus, Refund, Source, Status,
 };
 use firstcome_domain::outcome::{Done, Kind, Outcome, Refusal};
 use firstcome_domain::product::Product;
-use firstcome_domain::receipt::{Receipt, ReceiptKey, Scope};
+use firstcome_domain::receipt::{OutcomeBytes, Receipt, ReceiptKey, Scope};
+use firstcome_domain::registry::Declared;
 use firstcome_domain::sale::{Disclosure, Phase, Sale};
 use firstcome_domain::settings::Settings;
-use firstcome_domain::stock::{
-    Account, Accounts, LedgerKey, LedgerRow, Movement, Pool, PoolId, Reason, Usage,
-};
+use firstcome_domain::stock::{Account, Accounts, Movement, Pool, PoolId, Reason, Usage};
 use firstcome_domain::value::{Currency, Millis, Money, Revision, RowStamp, Sealed, Stamp};
 use firstcome_domain::{Actor, Command, Role};
-use firstcome_storage::codec::encode;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use firstcome_storage::codec;
 
 const fn stamp(n: u64) -> Stamp {
     Stamp { revision: Revision::new(n), now: Millis::new(1_700_000_000_000) }
@@ -157,7 +158,7 @@ fn facts() -> Vec<Fact> {
 }
 
 fn actions() -> Vec<Action> {
-    let command = SaleCommand { id: SALE, if_version: Some(4) };
+    let (id, if_version) = (SALE, Some(4));
     let settle = |settlement| Action::PaymentSettle(PaymentSettle { order: ORDER, settlement });
     vec![
         Action::ProductCreate(ProductCreate {
@@ -222,9 +223,9 @@ fn actions() -> Vec<Action> {
             quantity: 8,
             note: None,
         }),
-        Action::SalePause(command.clone()),
-        Action::SaleResume(command.clone()),
-        Action::SaleClose(command),
+        Action::SalePause(SalePause { id, if_version }),
+        Action::SaleResume(SaleResume { id, if_version }),
+        Action::SaleClose(SaleClose { id, if_version }),
         Action::OrderCreate(OrderCreate {
             id: ORDER,
             lines: vec![WantedLine { target: PoolId::Sale(SALE), quantity: 100 }],
@@ -241,7 +242,8 @@ fn actions() -> Vec<Action> {
         settle(Settlement::Captured { attempt: 1, provider_ref: "p-2".into(), amount: 9 }),
         settle(Settlement::Declined { attempt: 2, code: "no".into(), last: true }),
         Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings: Settings::default() }),
-        Action::Tick,
+        Action::Tick(Tick),
+        Action::FeatureLevelRaise(FeatureLevelRaise { to: 2 }),
     ]
 }
 
@@ -249,6 +251,7 @@ fn refusals() -> Vec<Refusal> {
     let status = Status::Canceled;
     vec![
         Refusal::PermissionDenied,
+        Refusal::FeatureUnavailable { level: 2 },
         Refusal::IdempotencyKeyReused,
         Refusal::InvalidField { pointer: "/name".into(), code: "too_long".into() },
         Refusal::NotFound(Kind::Order),
@@ -283,63 +286,75 @@ fn done() -> Vec<Done> {
         Done::Stock(pool()),
         Done::Order(Box::new(order())),
         Done::Settings(Box::default()),
+        Done::FeatureLevel(2),
         Done::Ticked { more: true, next_due: Some(Millis::new(21)) },
     ]
 }
 
 /// Encodes, and checks on the way that decoding gives the value back.
-fn add<T>(values: &mut Vec<(String, Vec<u8>)>, name: impl Into<String>, value: &T)
-where
-    T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
-{
-    let bytes = encode(value);
-    assert_eq!(firstcome_storage::codec::decode::<T>(&bytes).as_ref().ok(), Some(value));
+fn add<T: Versioned + PartialEq>(values: &mut Values, name: impl Into<String>, value: &T) {
+    let bytes = codec::encode_at(value, Level::FIRST);
+    assert!(codec::decode_versioned::<T>(&bytes, "").is_ok_and(|decoded| decoded == *value));
     values.push((name.into(), bytes));
 }
 
+/// Adds a row, under the name of its table.
+fn add_row<R: Declared>(values: &mut Values, row: &R) {
+    add(values, R::NAME, row);
+}
+
+type Values = Vec<(String, Vec<u8>)>;
+
+fn journal() -> Journal {
+    let outcome = Outcome::Refused(Refusal::SalePaused);
+    let outcome = OutcomeBytes(codec::encode_at(&outcome, Level::FIRST));
+    let movement =
+        Movement { from: Account::Available, to: Account::Held, quantity: 4, reason: Reason::Hold };
+    Journal {
+        stamp: stamp(7),
+        actor: Actor::User { id: USER, role: Role::Operator },
+        receipt: Some(Receipt { key: key(), expires_at: Millis::new(22), outcome }),
+        movements: vec![LedgerEntry {
+            pool: PoolId::Sale(SALE),
+            movement,
+            order: Some(ORDER),
+            peer: Some(PoolId::Product(PRODUCT)),
+            by_node: true,
+            note: Some("counted".into()),
+        }],
+        facts: facts(),
+    }
+}
+
 /// Every value with its name, encoded.
-pub(super) fn all() -> Vec<(String, Vec<u8>)> {
+pub(super) fn all() -> Values {
     let mut values = Vec::new();
     let all = &mut values;
-    add(all, "settings", &Settings { row: row(), ..Settings::default() });
-    add(all, "product", &product());
-    add(all, "sale", &sale());
-    add(all, "pool", &pool());
-    add(all, "order", &order());
+    add_row(all, &Settings { row: row(), ..Settings::default() });
+    add_row(all, &product());
+    add_row(all, &sale());
+    add_row(all, &pool());
+    add_row(all, &order());
+    add_row(all, &Usage { sale: SALE, customer: USER, used: 2, holding: Some(ORDER), row: row() });
+    add_row(all, &journal());
+    let (receipts, facts_until) = (Revision::new(300), Revision::new(70_001));
+    add_row(all, &Retention { receipts, facts: facts_until, row: row() });
+    add_row(all, &FeatureLevel { level: 2, row: row() });
     for status in Status::ALL {
-        add(all, format!("status.{}", status.as_str()), &status);
+        add(all, format!("orders.{}", status.as_str()), &Order { status, ..order() });
     }
-    let usage = Usage { sale: SALE, customer: USER, used: 2, holding: Some(ORDER), row: row() };
-    add(all, "usage", &usage);
-    let ledger = LedgerRow {
-        key: LedgerKey { pool: PoolId::Sale(SALE), revision: Revision::new(7), offset: 1 },
-        movement: Movement {
-            from: Account::Available,
-            to: Account::Held,
-            quantity: 4,
-            reason: Reason::Hold,
-        },
-        order: Some(ORDER),
-        peer: Some(PoolId::Product(PRODUCT)),
-        actor: Actor::User { id: USER, role: Role::Operator },
-        note: Some("counted".into()),
-        stamp: stamp(7),
-    };
-    add(all, "ledger", &ledger);
-    let outcome = Outcome::Refused(Refusal::SalePaused);
-    add(
-        all,
-        "receipt",
-        &Receipt { key: key(), outcome, stamp: stamp(8), expires_at: Millis::new(22) },
-    );
-    add(all, "events", &Events { stamp: stamp(9), actor: Actor::Node, facts: facts() });
     for fact in facts() {
-        add(all, format!("fact.{}", fact.name()), &fact);
+        let name = format!("journal.{}", fact.name());
+        let facts = vec![fact];
+        add(all, name, &Journal { receipt: None, movements: Vec::new(), facts, ..journal() });
     }
     for (place, action) in actions().into_iter().enumerate() {
         let actor = Actor::User { id: USER, role: Role::Customer };
         let name = format!("command.{place}.{}", action.name());
-        add(all, name, &Command { actor, receipt: Some(key()), action });
+        let command = Command { actor, receipt: Some(key()), action };
+        let bytes = codec::encode_command(&command, Level::FIRST);
+        assert_eq!(codec::decode_command(&bytes).as_ref().ok(), Some(&command));
+        all.push((name, bytes.to_vec()));
     }
     for (place, done) in done().into_iter().enumerate() {
         add(all, format!("done.{place}"), &Outcome::Done(done));
