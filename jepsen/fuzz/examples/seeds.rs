@@ -6,8 +6,15 @@
 use std::fs;
 use std::path::Path;
 
-use firstcome_domain::command::{Action, Adjustment, Allotment, Settlement};
-use firstcome_domain::{Millis, Revision, Stamp};
+use bytes::Bytes;
+use firstcome_domain::command::{
+    Action, Actor, Adjustment, Allotment, Command, FeatureLevelRaise, OrderConfirm, OrderDeliver,
+    OrderReturn, OrderShip, ProductSetStatus, ProductUpdate, ReturnReceive, SaleUpdate,
+    SettingsUpdate, Settlement, Tick,
+};
+use firstcome_domain::kernel::version::Level;
+use firstcome_domain::settings::Settings;
+use firstcome_domain::{Millis, OrderId, Revision, SaleId, Stamp};
 use firstcome_fuzz::{checked_chunks, shop};
 use firstcome_storage::codec;
 use firstcome_storage::log::Entry;
@@ -48,12 +55,17 @@ fn addresses(ids: &[u64]) -> Vec<u8> {
 }
 
 /// An order, as proposals carry it.
-fn order() -> Vec<u8> {
+fn order() -> Bytes {
+    encoded(&keyed_order())
+}
+
+fn keyed_order() -> Command {
     let order = shop::order(77, &[(shop::POOLS[1], 1)]);
-    codec::encode(&firstcome_domain::Command {
-        receipt: Some(shop::key(1, 1)),
-        ..shop::by(shop::customer(1), order)
-    })
+    Command { receipt: Some(shop::key(1, 1)), ..shop::by(shop::customer(1), order) }
+}
+
+fn encoded(command: &Command) -> Bytes {
+    codec::encode_command(command, Level::KNOWN)
 }
 
 /// Log entries by name: a blank one, a command, memberships.
@@ -180,8 +192,7 @@ fn questions(vote: &[u8], id: &[u8]) -> Vec<u8> {
 
 fn answers(vote: &[u8], id: &[u8]) -> Vec<u8> {
     let mut memory = shop::memory();
-    let order: firstcome_domain::Command = codec::decode(&order()).expect("an order");
-    let decision = memory.step(&order, Millis::new(0));
+    let step = memory.step(&keyed_order(), Millis::new(0));
     let all = vec![
         [part(&0_u32), vote.to_vec(), part(&true), id.to_vec()].concat(),
         part(&(1_u32, Some("its vote is higher"))),
@@ -193,20 +204,58 @@ fn answers(vote: &[u8], id: &[u8]) -> Vec<u8> {
         part(&(7_u32, 3_u32, "member 9 is not a voter")),
         part(&(7_u32, 5_u32)),
     ];
-    let Stamp { revision, now } = decision.decided;
+    let Stamp { revision, now } = step.decided;
     let stamp = [revision.get().to_le_bytes(), now.get().to_le_bytes()].concat();
-    items(all, &[&[0][..], &stamp, &codec::encode(&decision.outcome)].concat())
+    items(all, &[&[0][..], &stamp, &codec::encode_at(&step.outcome, Level::KNOWN)].concat())
 }
 
-/// One command of most kinds.
-fn actions() -> Vec<(&'static str, firstcome_domain::Actor, Action)> {
-    let staff = shop::STAFF;
+/// At least one command of every kind.
+fn actions() -> Vec<(&'static str, Actor, Action)> {
+    let (node, staff) = (Actor::Node, shop::STAFF);
     let captured = Settlement::Captured { attempt: 0, provider_ref: "p-1".into(), amount: 15_000 };
     let declined = Settlement::Declined { attempt: 1, code: "no_funds".into(), last: true };
     let paid = Settlement::PaidOutside { reference: Some("bank".into()) };
-    let node = firstcome_domain::Actor::Node;
+    let id = |n: u128| OrderId::new(n);
+    let update = ProductUpdate {
+        id: shop::PRODUCT,
+        if_version: 1,
+        name: Some("mug".into()),
+        description: Some(None),
+        image_url: None,
+        no_shipping: None,
+        price: Some(shop::won(1)),
+        waitlist: Some(true),
+    };
+    let longer = SaleUpdate {
+        id: SaleId::new(2),
+        if_version: 1,
+        title: None,
+        price: Some(shop::won(9_000)),
+        opens_at: Some(Millis::new(2_000)),
+        closes_at: Some(None),
+        per_customer_limit: Some(100),
+        pay_within_ms: Some(Some(90_000)),
+        disclosure: None,
+        waitlist: None,
+    };
+    let end = ProductSetStatus { id: shop::PRODUCT, if_version: 1, discontinued: true };
+    let settings = SettingsUpdate { if_version: 0, settings: Settings::default() };
+    let endless = Settings { receipt_retention_ms: i64::MAX, ..Settings::default() };
+    let endless = SettingsUpdate { if_version: 0, settings: endless };
+    let ship = OrderShip { id: id(1), tracking_no: Some("T-1".into()) };
     vec![
         ("product", staff, shop::product(5)),
+        ("product_update", staff, Action::ProductUpdate(update)),
+        ("product_discontinued", staff, Action::ProductSetStatus(end)),
+        ("sale_update", staff, Action::SaleUpdate(longer)),
+        ("settings", staff, Action::SettingsUpdate(settings)),
+        ("settings_of_centuries", staff, Action::SettingsUpdate(endless)),
+        ("level", staff, Action::FeatureLevelRaise(FeatureLevelRaise { to: 2 })),
+        ("ship", staff, Action::OrderShip(ship)),
+        ("deliver", staff, Action::OrderDeliver(OrderDeliver { id: id(1) })),
+        ("confirm", shop::customer(1), Action::OrderConfirm(OrderConfirm { id: id(1) })),
+        ("return", shop::customer(1), Action::OrderReturn(OrderReturn { id: id(1) })),
+        ("receive", staff, Action::ReturnReceive(ReturnReceive { id: id(1), restock: true })),
         ("sale", staff, shop::sale(9, 2, 5, Some(99))),
         ("order", shop::customer(4), shop::order(9, &[(shop::POOLS[1], 2), (shop::POOLS[0], 1)])),
         ("order_of_nothing", shop::customer(4), shop::order(9, &[])),
@@ -219,23 +268,28 @@ fn actions() -> Vec<(&'static str, firstcome_domain::Actor, Action)> {
         ("stock_of_everything", staff, shop::adjust(shop::POOLS[0], Adjustment::In, u64::MAX)),
         ("scrap", staff, shop::adjust(shop::POOLS[1], Adjustment::Scrap, 1)),
         ("allot", staff, shop::allot(1, Allotment::UpFromNew, 3)),
-        ("pause", staff, Action::SalePause(shop::sale_command(1))),
-        ("close", staff, Action::SaleClose(shop::sale_command(1))),
-        ("close_by_a_customer", shop::customer(1), Action::SaleClose(shop::sale_command(1))),
-        ("tick", node, Action::Tick),
+        ("pause", staff, shop::pause(1)),
+        ("close", staff, shop::close(1)),
+        ("close_by_a_customer", shop::customer(1), shop::close(1)),
+        ("resume", staff, shop::resume(1)),
+        ("tick", node, Action::Tick(Tick)),
     ]
 }
 
 fn commands() -> std::io::Result<()> {
     for (name, actor, action) in actions() {
-        write("command_bytes", name, codec::encode(&shop::by(actor, action)))?;
+        write("command_bytes", name, encoded(&shop::by(actor, action)))?;
     }
     write("command_bytes", "order_with_a_key", order())?;
-    let mut other_format = order();
-    other_format[0] = 2;
-    write("command_bytes", "another_format", other_format)?;
+    let with = |at: usize, byte: u8| {
+        let mut bytes = order().to_vec();
+        bytes[at] = byte;
+        bytes
+    };
+    write("command_bytes", "unknown_command", with(1, 0x7f))?;
+    write("command_bytes", "later_version", with(2, 2))?;
     write("command_bytes", "cut_short", &order()[..20])?;
-    write("command_bytes", "more_behind", [order(), vec![0]].concat())
+    write("command_bytes", "more_behind", [&order()[..], &[0]].concat())
 }
 
 fn log_entries() -> std::io::Result<()> {
@@ -266,7 +320,7 @@ fn snapshots() -> std::io::Result<()> {
     for (revision, action) in (1..).zip(opening) {
         entries.push(entry(revision, Some(shop::by(shop::STAFF, action))));
     }
-    entries.push(entry(3, Some(codec::decode(&order()).expect("an order"))));
+    entries.push(entry(3, Some(keyed_order())));
     let empty = checked_chunks(&entries[..1]);
     let shop = checked_chunks(&entries);
     write("snapshot_bytes", "nothing", &empty)?;
@@ -389,6 +443,10 @@ fn operations() -> std::io::Result<()> {
         ("closed", &[[13, 0, 1, 0], [0, 1, 1, 0], [13, 0, 200, 0], [14, 0, 0, 0], [0, 1, 1, 0]]),
         ("cancelled", &[[6, 1, 0, 0], [7, 1, 0, 0], [7, 4, 0, 0], [15, 1, 1, 1]]),
         ("only_ticks", &[[15, 0, 0, 7], [15, 0, 0, 7]]),
+        (
+            "retention",
+            &[[128, 1, 1, 0], [0, 4, 1, 0], [15, 0, 0, 2], [15, 0, 0, 0], [128, 1, 1, 0]],
+        ),
     ];
     for (name, steps) in decide {
         write("decide_ops", name, steps.concat())?;

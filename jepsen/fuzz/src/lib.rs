@@ -8,6 +8,8 @@
 //! The programs under `fuzz_targets/` run these under libFuzzer; `docs/testing.md` has the
 //! commands. `examples/seeds.rs` writes the corpus anew when a format changes.
 
+#![cfg(feature = "sim")]
+
 mod command;
 mod decide;
 mod history;
@@ -16,9 +18,7 @@ mod idempotency;
 mod log_entry;
 mod peer;
 pub mod shop;
-#[cfg(feature = "sim")]
 mod snapshot;
-#[cfg(feature = "sim")]
 mod storage;
 mod toml;
 
@@ -29,9 +29,7 @@ pub use http::http_request;
 pub use idempotency::idempotency_header;
 pub use log_entry::log_entry_bytes;
 pub use peer::peer_frame;
-#[cfg(feature = "sim")]
 pub use snapshot::{checked_chunks, snapshot_bytes, snapshot_of};
-#[cfg(feature = "sim")]
 pub use storage::storage_ops;
 pub use toml::cluster_toml;
 
@@ -48,7 +46,6 @@ pub enum Reached {
 pub type Target = fn(&[u8]) -> Reached;
 
 /// All targets by name.
-#[cfg(feature = "sim")]
 pub const TARGETS: &[(&str, Target)] = &[
     ("peer_frame", peer_frame),
     ("command_bytes", command_bytes),

@@ -4,12 +4,13 @@ use std::sync::OnceLock;
 
 use firstcome_domain::command::{
     Action, Actor, Adjustment, Allotment, Command, OrderCancel, OrderCreate, PaymentSettle,
-    ProductCreate, Role, SaleAllot, SaleCommand, SaleCreate, Settlement, StockAdjust, WantedLine,
+    ProductCreate, Role, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume, Settlement,
+    StockAdjust, WantedLine,
 };
-use firstcome_domain::memory::Memory;
 use firstcome_domain::receipt::{ReceiptKey, Scope};
 use firstcome_domain::sale::Disclosure;
 use firstcome_domain::stock::PoolId;
+use firstcome_domain::testing::memory::Memory;
 use firstcome_domain::value::{Currency, Money};
 use firstcome_domain::{Millis, OrderId, ProductId, SaleId, UserId};
 
@@ -87,7 +88,7 @@ pub fn order(id: u32, lines: &[(PoolId, u32)]) -> Action {
     })
 }
 
-/// Calls an order off.
+/// Cancels an order.
 pub fn cancel(id: u32) -> Action {
     Action::OrderCancel(OrderCancel { id: OrderId::new(id.into()) })
 }
@@ -107,9 +108,19 @@ pub fn allot(n: u8, allotment: Allotment, quantity: u64) -> Action {
     Action::SaleAllot(SaleAllot { id: SaleId::new(n.into()), allotment, quantity, note: None })
 }
 
-/// Names a sale.
-pub fn sale_command(n: u8) -> SaleCommand {
-    SaleCommand { id: SaleId::new(n.into()), if_version: None }
+/// Pauses a sale.
+pub fn pause(n: u8) -> Action {
+    Action::SalePause(SalePause { id: SaleId::new(n.into()), if_version: None })
+}
+
+/// Resumes a sale.
+pub fn resume(n: u8) -> Action {
+    Action::SaleResume(SaleResume { id: SaleId::new(n.into()), if_version: None })
+}
+
+/// Closes a sale.
+pub fn close(n: u8) -> Action {
+    Action::SaleClose(SaleClose { id: SaleId::new(n.into()), if_version: None })
 }
 
 /// The shop on its first day: nine units, two orders waiting for payment, one paid.
