@@ -5,12 +5,12 @@
 //! began; such a view sees the keys as they were.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds as _};
 
 use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::TableId;
 
-use crate::memtable::{NEWEST, Readers};
+use crate::memtable::Readers;
 use crate::scan::Direction;
 use crate::table::{self, Table};
 
@@ -34,8 +34,7 @@ impl LiveIndexes {
     pub(crate) fn add(&mut self, table: TableId, key: Key, revision: u64) {
         if let Some(index) = self.index(table) {
             index.now.insert(&key);
-            index.added.insert(key, revision);
-            index.lately.push_back((revision, key));
+            index.lately.push_back(Note { revision, key, came: true });
         }
     }
 
@@ -51,8 +50,7 @@ impl LiveIndexes {
         if let Some(index) = self.index(table)
             && index.now.remove(&key)
         {
-            index.removed.insert(key, revision);
-            index.lately.push_back((revision, key));
+            index.lately.push_back(Note { revision, key, came: false });
         }
     }
 
@@ -65,18 +63,8 @@ impl LiveIndexes {
     /// Forgets what came or went before the oldest reader began.
     pub(crate) fn tidy(&mut self, readers: Readers) {
         for (_, index) in &mut self.0 {
-            while let Some((revision, key)) = index.lately.front().copied()
-                && revision <= readers.oldest
-            {
-                index.lately.pop_front();
-                let old = |at: &mut u64| *at <= revision;
-                if index.added.get_mut(&key).is_some_and(old) {
-                    index.added.remove(&key);
-                }
-                if index.removed.get_mut(&key).is_some_and(old) {
-                    index.removed.remove(&key);
-                }
-            }
+            let old = index.lately.partition_point(|note| note.revision <= readers.oldest);
+            index.lately.drain(..old);
         }
     }
 
@@ -94,23 +82,25 @@ impl LiveIndexes {
     }
 }
 
-/// The keys of one index. A key that went and came again within the life of a view stands in both
-/// notes: the view sees it all the while, and the row behind it says what it is.
+/// The keys of one index.
 #[derive(Debug)]
 struct LiveIndex {
     now: Keys,
-    /// Keys that came lately, and when.
-    added: BTreeMap<Key, u64>,
-    /// Keys that went lately, and when.
-    removed: BTreeMap<Key, u64>,
-    /// Both, in the order in which they came and went.
-    lately: VecDeque<(u64, Key)>,
+    /// Keys that came and went since the oldest view began, in that order.
+    lately: VecDeque<Note>,
+}
+
+/// A key came or went.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    revision: u64,
+    key: Key,
+    came: bool,
 }
 
 impl LiveIndex {
     fn new(table: Table) -> Self {
-        let now = Keys::of_width(table.key_bytes);
-        Self { now, added: BTreeMap::new(), removed: BTreeMap::new(), lately: VecDeque::new() }
+        Self { now: Keys::of_width(table.key_bytes), lately: VecDeque::new() }
     }
 
     fn keys(
@@ -121,17 +111,20 @@ impl LiveIndex {
         revision: u64,
         limit: usize,
     ) -> Vec<Key> {
-        if revision == NEWEST {
+        let seen = self.lately.partition_point(|note| note.revision <= revision);
+        let later = self.lately.range(seen..);
+        if later.len() == 0 {
             return self.now.range(low, high, direction, |_| true, limit);
         }
-        let came_later = |key: &Key| self.added.get(key).is_some_and(|at| *at > revision);
-        let was_there = |key: &Key| !came_later(key) || self.removed.contains_key(key);
-        let mut keys = self.now.range(low, high, direction, was_there, limit);
-        let gone = self.removed.range((low, high));
-        let gone = gone.filter(|(key, at)| **at > revision && !self.now.contains(key));
-        let gone = gone.map(|(key, _)| *key).filter(|key| !came_later(key));
+        // The first thing that happened to a key after the view began says whether it was there.
+        let mut was_there: BTreeMap<Key, bool> = BTreeMap::new();
+        for note in later.filter(|note| (low, high).contains(&note.key)) {
+            was_there.entry(note.key).or_insert(!note.came);
+        }
+        let unchanged = |key: &Key| !was_there.contains_key(key);
+        let mut keys = self.now.range(low, high, direction, unchanged, limit);
         let before = keys.len();
-        keys.extend(gone);
+        keys.extend(was_there.iter().filter(|(_, there)| **there).map(|(key, _)| *key));
         if keys.len() > before {
             keys.sort_unstable();
             if direction == Direction::Down {
@@ -176,13 +169,6 @@ impl Keys {
         match self {
             Self::Narrow(_, keys) => keys.remove(&padded(key)),
             Self::Wide(_, keys) => keys.remove(&padded(key)),
-        }
-    }
-
-    fn contains(&self, key: &Key) -> bool {
-        match self {
-            Self::Narrow(_, keys) => keys.contains(&padded(key)),
-            Self::Wide(_, keys) => keys.contains(&padded(key)),
         }
     }
 
@@ -235,6 +221,7 @@ mod tests {
     use firstcome_domain::value::Revision;
 
     use super::*;
+    use crate::memtable::NEWEST;
 
     fn key(ticket: u64) -> Key {
         Key::of(&(Status::Paid, Revision::new(ticket), OrderId::new(ticket.into())))
@@ -272,7 +259,7 @@ mod tests {
         assert_eq!(seen(&indexes, Direction::Up, 2, 9), [key(1)]);
         indexes.tidy(Readers { oldest: 4, newest: 5 });
         let (_, index) = indexes.0.iter().find(|(id, _)| *id == LiveOrders::TABLE).unwrap();
-        assert!(index.added.is_empty() && index.removed.is_empty() && index.lately.is_empty());
+        assert!(index.lately.is_empty());
         assert_eq!(seen(&indexes, Direction::Up, 4, 9), [key(2)]);
     }
 }

@@ -95,16 +95,14 @@ impl Memtable {
         self.rows.get(place)?.at(revision)
     }
 
-    /// What a reader at `revision` sees between two bounds, in key order.
+    /// The rows between two bounds in key order, each with what a reader at `revision` sees of it.
     pub(crate) fn range(
         &self,
         low: Bound<Place>,
         high: Bound<Place>,
         revision: u64,
-    ) -> impl DoubleEndedIterator<Item = (Key, &Slot)> {
-        self.rows
-            .range((low, high))
-            .filter_map(move |((_, key), row)| Some((*key, row.at(revision)?)))
+    ) -> impl DoubleEndedIterator<Item = (Key, Option<&Slot>)> {
+        self.rows.range((low, high)).map(move |((_, key), row)| (*key, row.at(revision)))
     }
 
     /// The newest version of every row, in the order of tables and keys.

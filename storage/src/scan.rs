@@ -29,6 +29,8 @@ type Guard = AccessGuard<'static, &'static [u8]>;
 
 /// Rows taken out of a memtable under one lock: a few microseconds.
 const BATCH_ROWS_MAX: usize = 64;
+/// Rows looked at under one lock: an old view passes by what was written since it began.
+const LOOKED_AT_MAX: usize = 4 * BATCH_ROWS_MAX;
 
 /// Which way a scan or a list goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -265,18 +267,38 @@ impl Batch {
     }
 
     fn fill(&mut self) {
-        if self.ended {
-            return;
+        while self.ahead.is_empty() && !self.ended {
+            let edge = self.take_some().map(|last| Bound::Excluded((self.table, last)));
+            match (edge, self.direction) {
+                (None, _) => self.ended = true,
+                (Some(edge), Direction::Up) => self.low = edge,
+                (Some(edge), Direction::Down) => self.high = edge,
+            }
+            self.ended |= is_over(&self.low, &self.high);
+            self.wanted = (self.wanted * 4).min(BATCH_ROWS_MAX);
         }
+    }
+
+    /// Takes some rows out under the lock; answers the key of the last one that it looked at, if
+    /// there may be more.
+    fn take_some(&mut self) -> Option<Key> {
         match &self.source {
             Source::Rows(rows) => {
+                let (mut looked_at, mut last) = (0, None);
+                let mut look = |(key, slot): (Key, Option<&Slot>)| {
+                    self.ahead.extend(slot.map(|slot| (key, slot.clone())));
+                    looked_at += 1;
+                    let is_enough = self.ahead.len() == self.wanted || looked_at == LOOKED_AT_MAX;
+                    last = is_enough.then_some(key);
+                    !is_enough
+                };
                 let rows = rows.read();
-                let range = rows.range(self.low, self.high, self.revision);
-                let copied = |(key, slot): (Key, &Slot)| (key, slot.clone());
+                let mut range = rows.range(self.low, self.high, self.revision);
                 match self.direction {
-                    Direction::Up => self.ahead.extend(range.take(self.wanted).map(copied)),
-                    Direction::Down => self.ahead.extend(range.rev().take(self.wanted).map(copied)),
-                }
+                    Direction::Up => range.all(&mut look),
+                    Direction::Down => range.rev().all(&mut look),
+                };
+                last
             }
             Source::Live(indexes) => {
                 // The table of the bounds is this one, or the next, which is no key's.
@@ -293,21 +315,11 @@ impl Batch {
                     self.revision,
                     self.wanted,
                 );
+                let last = keys.last().copied().filter(|_| keys.len() == self.wanted);
                 self.ahead.extend(keys.into_iter().map(|key| (key, Some(Bytes::new()))));
+                last
             }
         }
-        match self.ahead.back() {
-            Some((last, _)) if self.ahead.len() == self.wanted => {
-                let edge = Bound::Excluded((self.table, *last));
-                match self.direction {
-                    Direction::Up => self.low = edge,
-                    Direction::Down => self.high = edge,
-                }
-                self.ended = is_over(&self.low, &self.high);
-            }
-            _ => self.ended = true,
-        }
-        self.wanted = (self.wanted * 4).min(BATCH_ROWS_MAX);
     }
 }
 
@@ -439,5 +451,55 @@ impl Scan {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memtable::Readers;
+
+    const TABLE: TableId = TableId(1);
+
+    /// Story: an old view looked for its next row, under the lock, through all that was written
+    /// since it began.
+    #[test]
+    fn an_old_view_passes_by_new_rows_a_few_at_a_time() {
+        const ROWS: u64 = 10 * LOOKED_AT_MAX as u64;
+        let mut rows = Memtable::default();
+        let readers = Readers { oldest: 1, newest: 1 };
+        for n in 0..=ROWS {
+            // The first and the last row are old.
+            let revision = if n % ROWS == 0 { 1 } else { 2 };
+            rows.set((TABLE, Key::of(&n)), Some(Bytes::new()), revision, readers);
+        }
+        let rows = Arc::new(RwLock::new(rows));
+        for direction in [Direction::Up, Direction::Down] {
+            let batch = |revision| {
+                let source = Source::Rows(Arc::clone(&rows));
+                Batch::new(source, TABLE, Bound::Unbounded, Bound::Unbounded, direction, revision)
+            };
+            let mut old = batch(1);
+            let mut found = Vec::new();
+            let mut locks = 1;
+            loop {
+                found.extend(old.ahead.drain(..).map(|(key, _)| key));
+                if old.ended {
+                    break;
+                }
+                // One step of `fill`.
+                let last = old.take_some();
+                locks += 1;
+                match (last.map(|last| Bound::Excluded((TABLE, last))), direction) {
+                    (None, _) => old.ended = true,
+                    (Some(edge), Direction::Up) => old.low = edge,
+                    (Some(edge), Direction::Down) => old.high = edge,
+                }
+            }
+            found.sort_unstable();
+            assert_eq!(found, [Key::of(&0u64), Key::of(&ROWS)]);
+            assert!(locks >= 10, "{ROWS} rows under {locks} locks");
+            assert_eq!(batch(2).ahead.len(), 4, "a new view finds its rows at once");
+        }
     }
 }

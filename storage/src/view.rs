@@ -74,6 +74,13 @@ impl Rows<'_> {
         limit: usize,
     ) -> Result<Vec<I::Key>, Error> {
         let table = table::find(I::TABLE).ok_or_else(|| self.damaged(I::NAME))?;
+        let damaged = || self.damaged(I::NAME);
+        if !table.is_stored() {
+            let live = self.levels.live.read();
+            let keys = live.keys(I::TABLE, (low, high), direction, self.revision, limit);
+            drop(live);
+            return keys.iter().map(|key| key.decode().ok_or_else(damaged)).collect();
+        }
         let mut keys = Vec::new();
         if limit == 0 {
             return Ok(keys);
