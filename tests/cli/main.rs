@@ -3,6 +3,7 @@
 mod cluster;
 mod command_line;
 mod documents;
+mod extending;
 mod fault_build;
 mod faults;
 mod http;
