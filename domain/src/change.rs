@@ -1,5 +1,5 @@
-//! Changes: row writes. Storage applies those of a decision together, and derives every index
-//! from the row before and the row after, so the domain cannot forget one.
+//! Changes: row writes. Storage applies the changes of a decision together, and derives every
+//! index from the row before and the row after, so that no rule can forget one.
 
 use crate::kernel::key::Key;
 use crate::kernel::row::TableId;

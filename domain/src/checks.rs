@@ -1,6 +1,6 @@
-//! Checks of each decision before it leaves: what a false invariant there means is a bug in a rule,
-//! so it panics, and the node stops before it spreads. Also what follows from the rows that were
-//! written: one `stock.changed` per touched pool, sold out and available again.
+//! Checks of each decision before it leaves. A broken invariant here is a bug in a rule: it panics,
+//! and the node stops before the bug spreads. Also the events that follow from written rows: one
+//! `stock.changed` per touched pool, sold out, available again.
 
 use std::collections::BTreeMap;
 

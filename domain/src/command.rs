@@ -1,9 +1,9 @@
 //! Commands: what is proposed. One log entry carries one command.
 //!
 //! A command is one line in `commands!`: its tag, which is format and never used again, and the
-//! type that holds its fields. What it may be sent by, what it touches and what it does is that
-//! type's [`Rule`]. Ids, sealed values and hashes are made by the node that took the request,
-//! before proposing.
+//! type that holds its fields. Who may send it, what it touches and what it does is that type's
+//! [`Rule`]. Ids, sealed values and hashes are made by the node that took the request, before
+//! proposing.
 
 use crate::draft::Draft;
 use crate::journal::receipt::ReceiptKey;

@@ -1,8 +1,8 @@
 //! Invariants: what must hold between the rows of any state, checked offline.
 //!
-//! `inspect check`, simulation and the property tests run [`check`] over all rows. Pools, sales
-//! and usages are held in memory while it runs; the ledger and the orders are streamed once
-//! each, and of an order only its units in held and sold are kept between the two.
+//! `inspect check`, simulation and the property tests run [`check`] over all rows. Pools and usages
+//! are held in memory while it runs; the journal and the orders are streamed once each, and of an
+//! order only its units in held and sold are kept between the two. `docs/rules.md` names the tests.
 //!
 //! | Rule | What holds |
 //! |---|---|

@@ -1,10 +1,15 @@
 //! The rules of a sale: pure, deterministic, synchronous.
 //!
-//! Everything that decides who gets a unit is in this crate, and nothing else is. One log entry
-//! carries one [`Command`]; [`decide()`] looks at the rows through a [`View`], and answers with a
-//! [`Decision`]: an [`Outcome`] for the caller and the [`Change`]s that storage writes in one
-//! transaction. The same view, command and [`Stamp`] give the same decision on every node, on
-//! every run: there is no clock, no randomness, no I/O and no hash-map order in here.
+//! Everything that decides who gets a unit is in this crate. One log entry carries one
+//! [`Command`]; [`decide()`] looks at the rows through a [`View`] and returns a [`Decision`], which
+//! holds the [`Outcome`] for the caller and the [`Change`]s that storage applies together. The same
+//! view, command and [`Stamp`] give the same decision on every node, on every run: there is no
+//! clock, no randomness, no I/O and no hash-map order in here.
+//!
+//! Reading order: [`kernel`] (values, ids, keys, what a row is), one folder per aggregate with its
+//! row, commands and rules ([`order`] is the one that matters most), [`registry`] and [`command`]
+//! (the lists of rows and of commands), then [`decide`](mod@decide) on top. `docs/extending.md`
+//! shows how to add an aggregate, `docs/rules.md` explains numbers such as S1 and D8.
 //!
 //! # Glossary (one word per thing, from URL to disk)
 //!

@@ -1,9 +1,9 @@
 //! The registry: every kind of row and every index there is.
 //!
-//! A row kind is one name in `rows!`: from it follow a variant of [`AnyRow`], which is a row of any
-//! kind, the descriptions in [`TABLES`], and [`visit_kind`], which calls generic code with the type
-//! behind a table's number. An index is one line in [`INDEXES`]. How to add an aggregate is in
-//! `docs/extending.md`.
+//! A row kind is one name in `rows!`. From it follow a variant of [`AnyRow`] (a row of any kind),
+//! its description in [`TABLES`], and an arm of [`visit_kind`], which calls generic code with the
+//! type behind a table's number. An index is one line in [`INDEXES`]. `docs/extending.md` shows how
+//! to add an aggregate.
 
 use std::sync::Arc;
 

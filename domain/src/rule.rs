@@ -1,4 +1,5 @@
-//! Rule: what a command must declare beside its fields.
+//! Rule: what a command must declare besides its fields: who may send it, what it touches, and
+//! what it does.
 
 use crate::draft::Draft;
 use crate::kernel::actor::Actor;

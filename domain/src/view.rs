@@ -1,8 +1,8 @@
 //! View: how rules read rows.
 //!
-//! Two implementations stand behind it: storage's, and the one in memory for tests and
-//! simulation. Reads cannot fail here: storage keeps the read error, drops the transaction and
-//! stops the node, because one node's disk must never become a replicated outcome.
+//! There are two implementations: storage's, and one in memory for tests. Reads cannot fail here:
+//! storage keeps the read error, drops everything that was concluded from it and stops the node,
+//! because one node's disk must never become a replicated outcome.
 
 use std::sync::Arc;
 

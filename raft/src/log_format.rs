@@ -1,6 +1,6 @@
 //! What Raft keeps on disk beside entries: log ids, votes, the membership, and its row in the state.
 //!
-//! openraft's types may change with any release. These change only with a new format byte
+//! openraft's types may change with any release. These change only with a new version byte
 //! (`storage::codec`), so nothing of openraft's is stored. Entries: see [`crate::entry`]. Peers
 //! exchange the same types: see [`crate::protocol`].
 

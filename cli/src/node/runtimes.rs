@@ -3,8 +3,9 @@
 //! The `raft` runtime runs elections, heartbeats, replication, apply and the peer connections. The
 //! `api` runtime accepts HTTP connections and runs request handlers. A handler that is busy for
 //! long (a large list, a full worker queue) therefore cannot hold up a heartbeat or the
-//! acknowledgement of an append, which would cost the leader its leadership. The two talk through
-//! channels only.
+//! acknowledgement of an append, which would cost the leader its leadership. Commands go from one
+//! to the other through channels. Reads need neither: a handler reads rows through a view of its
+//! own, and the locks below it are held for microseconds.
 
 use std::future::Future;
 

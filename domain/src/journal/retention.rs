@@ -1,7 +1,7 @@
 //! Retention: receipts and facts leave the journal when their time is over.
 //!
-//! Two marks say how far the journal was gone through; what is behind a mark is not looked at
-//! again. A row that has movements keeps them.
+//! Two marks say how far it has gone through the journal, one for receipts and one for facts; rows
+//! behind a mark are not looked at again. A row that has movements keeps them.
 
 use crate::draft::Draft;
 use crate::journal::row::{Journal, Retention};

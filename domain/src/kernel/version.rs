@@ -3,7 +3,7 @@
 //! A stored value begins with the version of its type. A release reads every version that was ever
 //! written, and writes the version that the cluster's feature level allows, so that nodes of two
 //! releases store the same bytes. A type that never changed needs no code: `impl Versioned for X {}`.
-//! How to change one is in `docs/extending.md`.
+//! `docs/extending.md` shows how to change one.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

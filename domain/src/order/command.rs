@@ -1,4 +1,4 @@
-//! What may be asked about orders.
+//! Commands about orders.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What may be reported about payments.
+//! Commands that report what became of a payment.
 
 use serde::{Deserialize, Serialize};
 

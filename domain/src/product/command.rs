@@ -1,4 +1,4 @@
-//! What may be asked about products.
+//! Commands about products.
 
 use serde::{Deserialize, Serialize};
 

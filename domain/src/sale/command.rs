@@ -1,4 +1,4 @@
-//! What may be asked about sales.
+//! Commands about sales.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What may be asked about stock.
+//! Commands about stock.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,7 @@
-//! Memory: all rows in ordered maps, for tests, simulation and benchmarks.
+//! Memory: all rows in ordered maps, for tests and benchmarks.
 //!
 //! It behaves as storage does: changes of one decision are applied together, indexes follow from
-//! the rows, and log time never goes back. It is also what a snapshot holds: two memories are
-//! equal exactly when all their rows are.
+//! the rows, and log time never goes back. Two memories are equal exactly when all their rows are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
