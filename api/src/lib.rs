@@ -41,6 +41,7 @@ mod rfc3339;
 mod route;
 mod seal;
 mod serve;
+mod shop;
 mod spec;
 mod token;
 
@@ -48,6 +49,7 @@ pub use keys::{KeyError, Keys, MasterKey};
 pub use options::{ApiOptions, Consistency};
 pub use problem::CODES;
 pub use serve::serve;
+pub use shop::Shop;
 
 use std::sync::Arc;
 

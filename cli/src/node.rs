@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use firstcome_api::ApiOptions;
+use firstcome_api::{ApiOptions, Shop};
 use firstcome_raft::{Node, Options, Peer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -77,7 +77,7 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
     announce(config, api_address, options.peer_listen, &data_dir);
 
     let node = tokio::select! {
-        started = runtimes.on_raft(Node::start(options)) => started??,
+        started = runtimes.on_raft(Node::start(options, Shop)) => started??,
         () = signals.next() => return Ok(Exit::Done),
     };
     let master = shared_key.map_or_else(|| development_key(&data_dir), Ok)?;

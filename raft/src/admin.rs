@@ -1,35 +1,34 @@
 //! Membership and leadership verbs, carried out by the leader; status and hashes of members.
 //!
-//! Every change is conditional on the membership the leader saw, so two operators cannot change
-//! it against each other. A node id is never used again.
+//! Every change is conditional on the membership that the leader saw, so two operators cannot
+//! overwrite each other's changes. A node id is never reused.
 
 use openraft::async_runtime::WatchReceiver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use openraft::ChangeMembers;
 use openraft::raft::{Precondition, VoteRequest};
 
+use crate::answer::{Executed, Failure, FailureReason};
 use crate::bootstrap;
 use crate::core::{Core, not_executed};
 use crate::network::rpc::CallError;
-use crate::node::{Executed, Failure, FailureReason};
 use crate::options::Peer;
 use crate::protocol::{Admin, Contact, ContactReply, Failed, Progress, Request, Response};
 use crate::status::{ClusterStatus, Member, MemberRole, NodeHash};
 use crate::types::{Address, LeaderId, LogId, StoredMembership, TypeConfig, Vote};
 use firstcome_domain::Revision;
 
-/// A learner at most so far behind counts as in sync.
+/// A learner at most this many entries behind counts as in sync.
 const SYNC_ENTRIES_MAX: u64 = 1000;
 
-/// One question for the status of a member.
+/// Timeout of one status request to a member.
 const STATUS_MAX: Duration = Duration::from_millis(500);
 
-/// A hash waits so long for its revision.
+/// How long a hash request waits until its revision is applied.
 const HASH_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How long a verb is retried while leadership moves.
@@ -39,11 +38,11 @@ fn rejected(reason: impl Into<String>) -> Failed {
     Failed::Rejected(reason.into())
 }
 
-/// Brings a verb to the leader, wherever it is.
+/// Has the leader carry out a verb, wherever it is.
 pub(crate) async fn ask_leader(core: &Arc<Core>, verb: Admin) -> Result<u64, Failure> {
     let deadline = tokio::time::Instant::now() + VERB_MAX;
     loop {
-        let Some(leader) = core.wait_leader(core.options.election_max * 2).await else {
+        let Some(leader) = core.leadership.wait_leader(core.options.election_max * 2).await else {
             return Err(not_executed(FailureReason::NoQuorum));
         };
         let result = if leader == core.id() {
@@ -70,7 +69,7 @@ pub(crate) async fn ask_leader(core: &Arc<Core>, verb: Admin) -> Result<u64, Fai
 
 async fn hand_on(core: &Core, leader: u64, verb: Admin) -> Result<u64, Failed> {
     // A new member hears its leader before it is told where that is.
-    let Some(address) = core.address(leader) else { return Err(Failed::NotLeader) };
+    let Some(address) = core.leadership.address(leader) else { return Err(Failed::NotLeader) };
     let control = core.members.control(leader, &address);
     match control.call(Request::Admin(verb), VERB_MAX).await {
         Ok(Response::Admin(value)) => Ok(value),
@@ -82,10 +81,10 @@ async fn hand_on(core: &Core, leader: u64, verb: Admin) -> Result<u64, Failed> {
 
 /// Carries a verb out; only the leader can.
 pub(crate) async fn carry_out(core: &Arc<Core>, verb: Admin) -> Result<u64, Failed> {
-    if !core.is_leader() {
+    if !core.leadership.is_leader() {
         return Err(Failed::NotLeader);
     }
-    if !core.has_quorum() {
+    if !core.leadership.has_quorum() {
         return Err(Failed::NoQuorum);
     }
     match verb {
@@ -97,11 +96,11 @@ pub(crate) async fn carry_out(core: &Arc<Core>, verb: Admin) -> Result<u64, Fail
 }
 
 fn membership(core: &Core) -> Arc<StoredMembership> {
-    Arc::clone(&core.metrics.borrow_watched().membership_config)
+    Arc::clone(&core.leadership.metrics().borrow_watched().membership_config)
 }
 
-/// The members, unless they are just changing: what is asked of them then would be worked out from
-/// voters that are on their way out, the leader perhaps among them.
+/// The members, unless a change is in progress: a second change would be computed from voters
+/// that are on their way out, perhaps including the leader.
 fn settled(seen: Arc<StoredMembership>) -> Result<Arc<StoredMembership>, Failed> {
     if seen.membership().get_joint_config().len() > 1 {
         return Err(rejected("another change of voters is under way; ask again"));
@@ -121,8 +120,8 @@ async fn change(
 ) -> Result<(), Failed> {
     let unchanged: Precondition<TypeConfig> =
         Precondition::LastMembershipLogId { last_membership_log_id: *seen.log_id() };
-    // A change of voters has two steps, and only who waits for the first asks for the second. So
-    // it does not end with who asked for it.
+    // A change of voters has two steps, and openraft takes the second only while somebody waits
+    // for the first. So the change runs in a task of its own, which outlives the caller.
     let raft = core.raft.clone();
     let changing = core
         .members
@@ -133,7 +132,7 @@ async fn change(
     match changed {
         Ok(_) => Ok(()),
         Err(openraft::errors::RaftError::APIError(error)) => match error {
-            // Of its second step, if there is another membership by now: then it may be done yet.
+            // If the membership is another one by now, the second step failed and may still happen.
             openraft::errors::ClientWriteError::ForwardToLeader(_) => {
                 let unchanged = membership(core).log_id() == seen.log_id();
                 Err(if unchanged { Failed::NotLeader } else { Failed::Unknown })
@@ -145,20 +144,20 @@ async fn change(
     }
 }
 
-/// A change of voters that is decided by half, by its log id: until its second step a majority of
-/// the voters before is needed, too.
+/// The log id of a change of voters whose first step is committed and whose second is not. Until
+/// then a majority of the old voters is needed as well.
 pub(crate) fn half_done(core: &Core) -> Option<LogId> {
-    let metrics = core.metrics.borrow_watched();
+    let metrics = core.leadership.metrics().borrow_watched();
     let seen = &metrics.membership_config;
     let is_decided = seen.log_id() == metrics.committed_membership_config.log_id();
     let is_half = seen.membership().get_joint_config().len() > 1;
     seen.log_id().filter(|_| is_half && is_decided)
 }
 
-/// Takes the second step of a change of voters, if this node leads: who asked for the first asks
-/// for it, unless its leader went, or the step was refused.
+/// Takes the second step of a change of voters, if this node leads. Normally the caller of the
+/// first step does that, unless its leader went away or the step was refused.
 pub(crate) async fn finish_change(core: &Arc<Core>) {
-    if !core.is_leader() || !core.has_quorum() {
+    if !core.leadership.is_leader() || !core.leadership.has_quorum() {
         return;
     }
     let seen = membership(core);
@@ -167,11 +166,11 @@ pub(crate) async fn finish_change(core: &Arc<Core>) {
     let finished = if stays {
         change(core, &seen, ChangeMembers::AddVoterIds(BTreeSet::new()), false).await
     } else {
-        // Whoever is being removed does not lead on; the next leader looks, too.
+        // A leader that is being removed steps down; the next leader finishes the change.
         transfer(core, None).await.map(|_| ())
     };
     match finished {
-        Ok(()) => tracing::info!(stays, "went on with a change of voters that was half done"),
+        Ok(()) => tracing::info!(stays, "finished a change of voters that was half done"),
         Err(failed) => tracing::warn!(?failed, "a change of voters is half done"),
     }
 }
@@ -197,12 +196,12 @@ async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
             return Err(rejected(format!("no node answers at {}: {error}", peer.peer)));
         }
     }
-    // Ids of members that came and went are known only from what is applied.
+    // The ids of former members are known only once their entries are applied.
     let seen_index = seen.log_id().as_ref().map_or(0, |id| id.index);
     core.wait_index(seen_index, VERB_MAX).await.map_err(|_| Failed::NoQuorum)?;
     let largest = seen.nodes().map(|(id, _)| *id).max().unwrap_or(0);
     let id = core.meta().node_id_max.max(largest) + 1;
-    // First the member, then its identity: an id that is handed out is always taken.
+    // First the member, then its identity: an id that was handed out is never free again.
     change(core, &seen, ChangeMembers::AddNodes(BTreeMap::from([(id, address)])), true).await?;
     let adopt = Contact::Adopt {
         cluster_uuid: core.identity.cluster_uuid.clone(),
@@ -224,7 +223,7 @@ async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
 }
 
 fn matched(core: &Core, id: u64) -> Option<u64> {
-    let metrics = core.metrics.borrow_watched();
+    let metrics = core.leadership.metrics().borrow_watched();
     let replication = metrics.replication.as_ref()?;
     replication.get(&id)?.as_ref().map(|log_id| log_id.index)
 }
@@ -256,7 +255,7 @@ async fn promote(core: &Core, id: u64) -> Result<u64, Failed> {
     if is_voter(&seen, id) {
         return Ok(id);
     }
-    let last = core.metrics.borrow_watched().last_log_index.unwrap_or(0);
+    let last = core.leadership.metrics().borrow_watched().last_log_index.unwrap_or(0);
     let lag = last.saturating_sub(matched(core, id).unwrap_or(0));
     if lag > SYNC_ENTRIES_MAX || healthy(core, &seen, vec![id], false).await.is_empty() {
         return Err(rejected(format!(
@@ -291,7 +290,7 @@ async fn remove(core: &Arc<Core>, id: u64) -> Result<u64, Failed> {
     change(core, &seen, change_set, false).await.map(|()| id)
 }
 
-/// Hands leadership over and waits until it happened.
+/// Hands leadership over and waits until it has moved.
 pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, Failed> {
     let seen = membership(core);
     if to == Some(core.id()) {
@@ -311,7 +310,7 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
         }));
     };
     core.raft.trigger().transfer_leader(target).await.map_err(|_| Failed::Unknown)?;
-    let mut metrics = core.metrics.clone();
+    let mut metrics = core.leadership.metrics().clone();
     let moved = async {
         loop {
             if metrics.borrow_and_update().current_leader == Some(target) {
@@ -325,7 +324,7 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
     match tokio::time::timeout(core.options.election_max * 3, moved).await {
         Ok(true) => Ok(target),
         Ok(false) => Err(Failed::Unknown),
-        Err(_) if core.metrics.borrow_watched().current_leader == Some(core.id()) => {
+        Err(_) if core.leadership.metrics().borrow_watched().current_leader == Some(core.id()) => {
             give_up_transfer(core).await?;
             Err(rejected(format!("member {target} did not take over in time")))
         }
@@ -333,15 +332,15 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<u64>) -> Result<u64, F
     }
 }
 
-/// No member's id: they count from 1.
+/// Not the id of a member: those start at 1.
 const NOBODY: u64 = 0;
 
-/// Ends a transfer that its target accepted and did not carry out.
+/// Ends a leadership transfer that its target accepted but did not carry out.
 ///
-/// openraft takes no writes while a transfer is under way, does not give up by itself, and refuses
-/// an election on a leader. So this node gives its vote of the next term away: that ends
-/// leadership here, and whoever is fit stands for election as usual. It goes to nobody, because a
-/// vote travels: openraft believes one that names its own node to be its own.
+/// openraft takes no writes during a transfer, never gives up by itself, and refuses to start an
+/// election on a leader. So this node gives away its vote in the next term, which ends leadership
+/// here and lets any healthy node stand for election. The vote names no member, because other
+/// nodes hear of it, and openraft takes a vote that names its own node for its own.
 async fn give_up_transfer(core: &Core) -> Result<(), Failed> {
     let seen =
         core.raft.with_raft_state(|state| (*state.vote_ref(), state.log_ids.last().copied()));
@@ -356,17 +355,17 @@ async fn give_up_transfer(core: &Core) -> Result<(), Failed> {
 pub(crate) fn progress(core: &Core) -> Progress {
     Progress {
         applied: *core.applied.borrow(),
-        last: core.metrics.borrow_watched().last_log_index.unwrap_or(0),
-        clock_fit: core.clock_fit.load(Ordering::Relaxed),
+        last: core.leadership.metrics().borrow_watched().last_log_index.unwrap_or(0),
+        clock_fit: core.clock.is_fit(),
     }
 }
 
-/// The cluster as this node sees it; unless `local`, every member is asked how far it is.
+/// The cluster as this node sees it. Unless `local`, asks every member how far it is.
 pub(crate) async fn status(core: &Arc<Core>, local: bool) -> Result<ClusterStatus, Failure> {
     let seen = membership(core);
     let own = progress(core);
-    let leader_id = core.leader();
-    let term = core.metrics.borrow_watched().current_term;
+    let leader_id = core.leadership.leader();
+    let term = core.leadership.metrics().borrow_watched().current_term;
     if leader_id.is_none() && !local {
         return Err(not_executed(FailureReason::NoQuorum));
     }
@@ -419,7 +418,7 @@ pub(crate) async fn status(core: &Arc<Core>, local: bool) -> Result<ClusterStatu
     })
 }
 
-/// How many voters may fail with a majority left: of every half, while members change.
+/// How many voters may fail without losing the majority; of both halves while members change.
 fn can_lose(halves: &[BTreeSet<u64>], reachable: &BTreeSet<u64>) -> u64 {
     let spare = |half: &BTreeSet<u64>| {
         half.intersection(reachable).count().saturating_sub(half.len() / 2 + 1) as u64
@@ -475,7 +474,7 @@ mod tests {
     }
 
     /// Story: while a third voter joined, the two before it could not do without each other, and
-    /// the status said that one may be lost (found by simulation, seed 1425, issue 3).
+    /// the status said that one may be lost (found by simulation, seed 1425).
     #[test]
     fn while_members_change_both_halves_count() {
         check(&[&[1, 4], &[1, 4, 5]], &[1, 4, 5], 0);
@@ -483,7 +482,7 @@ mod tests {
     }
 
     /// Story: one of three voters was on its way out, and led; asked for another then, it made the
-    /// third the only voter and was itself no longer one (found by simulation, seed 1627, issue 3).
+    /// third the only voter and was itself no longer one (found by simulation, seed 1627).
     #[test]
     fn while_voters_change_no_other_change_is_worked_out() {
         let members = |halves: &[&[u64]]| {

@@ -2,29 +2,31 @@
 //!
 //! Nothing is inferred from the state of a disk alone. With `--bootstrap` the first node of the
 //! list waits until *every* configured node answers that it is empty, gives each its id, takes its
-//! own last, and only then writes the first log entry. Dying anywhere in between leaves
-//! directories that have an identity and an empty log; the next start goes on from there.
+//! own last, and only then writes the first log entry. A crash anywhere in between leaves
+//! directories with an identity and an empty log; the next start continues from there.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_fault::{Bug, armed};
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::{DataDir, Identity, Log};
 
-use crate::network::server::HELLO_MAX;
+use crate::answer::StartError;
+use crate::network::HELLO_MAX;
+use crate::network::greeting::Greeting;
 use crate::network::stream::{self, TcpListener};
-use crate::node::StartError;
+use crate::network::{introduce, take_introduction};
 use crate::options::{Options, Peer};
-use crate::protocol::{Channel, Contact, ContactReply, Hello, PROTOCOL};
+use crate::protocol::{Channel, Contact, ContactReply, Hello, Welcome};
+use crate::seeded;
 use crate::types::{Address, Raft};
 
-/// Pause between two rounds of asking everybody.
+/// Pause between two rounds of asking all nodes.
 const ROUND_PAUSE: Duration = Duration::from_millis(150);
 
-/// Every so many rounds the log says who is missing.
+/// Every this many rounds the log says which nodes are missing.
 const ROUNDS_PER_LINE: u32 = 20;
 
 fn identity(uuid: &str, incarnation: u32, node_id: u64, name: &str) -> Identity {
@@ -42,7 +44,7 @@ fn create(options: &Options, identity: &Identity) -> Result<DataDir, StartError>
     Ok(DataDir::create_on(Arc::clone(&options.disk), &options.data_dir, identity)?)
 }
 
-/// Whether a log was ever written: then the node takes part in a cluster.
+/// Whether a log was ever written, which means that the node belongs to a cluster.
 pub(crate) fn is_initialized(log: &Log) -> bool {
     log.last_index().is_some() || log.vote().is_some()
 }
@@ -92,7 +94,7 @@ pub(crate) async fn initialize(
     raft.initialize(members).await.map_err(|e| StartError::Raft(e.to_string()))
 }
 
-/// The first node of the list: asks everybody, then hands out identities.
+/// The first node of the list: asks all nodes, then hands out identities.
 async fn found(options: &Options) -> Result<DataDir, StartError> {
     let others: Vec<(u64, &Peer)> =
         (1..).zip(&options.peers).filter(|(_, p)| p.name != options.name).collect();
@@ -115,6 +117,9 @@ async fn found(options: &Options) -> Result<DataDir, StartError> {
                 }
                 Ok(ContactReply::Vacant { bootstrap: false, .. }) => {
                     missing.push(format!("{} (started without --bootstrap)", peer.name));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Err(StartError::Bootstrap(format!("{}: {error}", peer.name)));
                 }
                 Ok(_) | Err(_) => missing.push(format!("{} at {}", peer.name, peer.peer)),
             }
@@ -161,14 +166,16 @@ pub(crate) async fn contact(
     let socket = stream::connect(address, options.connect_timeout).await?;
     let (mut reader, mut writer) = stream::split(socket);
     let hello = Hello {
-        protocol: PROTOCOL,
         cluster_uuid: String::new(),
         incarnation: 0,
         from: 0,
         to: 0,
         channel: Channel::Contact,
     };
-    writer.write_within(&hello, options.connect_timeout).await?;
+    let limit = options.connect_timeout;
+    if let Welcome::No(why) = introduce(hello, &mut reader, &mut writer, limit).await? {
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, why));
+    }
     writer.write_within(question, options.connect_timeout).await?;
     reader.expect(HELLO_MAX).await
 }
@@ -180,10 +187,11 @@ async fn take_contact(
 ) -> io::Result<()> {
     let (socket, _) = listener.accept().await?;
     let (mut reader, mut writer) = stream::split(socket);
-    let hello: Hello = reader.expect(HELLO_MAX).await?;
+    let hello = take_introduction(&mut reader, &mut writer, HELLO_MAX).await?;
     if hello.channel != Channel::Contact {
         return Ok(());
     }
+    writer.write_within(&Greeting::own(Welcome::Yes), HELLO_MAX).await?;
     let contact = reader.expect(HELLO_MAX).await?;
     writer.write_within(&reply(contact), HELLO_MAX).await
 }
@@ -249,14 +257,19 @@ async fn wait_for_adoption(
     }
 }
 
-/// A node that lost its disk must not wait for a first start that already was.
+/// A node that lost its disk must not wait for a first start that has already happened.
 async fn refuse_if_running(options: &Options) -> Result<DataDir, StartError> {
     loop {
         for peer in options.peers.iter().filter(|p| p.name != options.name) {
             let reply = contact(options, peer, &Contact::Probe).await;
+            if let Err(error) = &reply
+                && error.kind() == io::ErrorKind::Unsupported
+            {
+                return Err(StartError::Bootstrap(format!("{}: {error}", peer.name)));
+            }
             if let Ok(ContactReply::Taken { name, cluster_uuid, initialized: true, .. }) = reply {
-                if armed(Bug::WipedNodeKeepsId) {
-                    return come_back(options, &cluster_uuid);
+                if let Some(id) = seeded::former_id(&founders(options), &options.name) {
+                    return create(options, &identity(&cluster_uuid, 0, id, &options.name));
                 }
                 return Err(StartError::Bootstrap(format!(
                     "{name} already runs cluster {cluster_uuid}, but this directory is empty; if \
@@ -267,11 +280,4 @@ async fn refuse_if_running(options: &Options) -> Result<DataDir, StartError> {
         }
         tokio::time::sleep(ROUND_PAUSE * 4).await;
     }
-}
-
-/// What [`Bug::WipedNodeKeepsId`] makes of an empty directory: the member it was.
-fn come_back(options: &Options, cluster_uuid: &str) -> Result<DataDir, StartError> {
-    let own = founders(options).into_iter().find(|(_, address)| address.name == options.name);
-    let id = own.map_or(1, |(id, _)| id);
-    create(options, &identity(cluster_uuid, 0, id, &options.name))
 }

@@ -2,9 +2,10 @@
 //!
 //! Log time is the leader's, so a leader must not follow a clock that jumps. Between two checks
 //! against the other voters the clock is carried by this machine's monotonic one: a step of more
-//! than `max_ms` against it is not used until the voters' median confirms it. Source:
-//! `operations.md`, durability rule 9.
+//! than `max_ms` against it is not used until the voters' median confirms it. See
+//! docs/adr/0006-a-clock-that-is-off-does-not-lead.md.
 
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 #[cfg(not(simulation))]
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +19,10 @@ pub(crate) struct Clock {
     offset_ms: i64,
     max_ms: i64,
     anchor: Mutex<Anchor>,
+    /// Whether the voters agree with it well enough to lead by it.
+    is_fit: AtomicBool,
+    /// Its offset from the voters' median, as last measured.
+    offset_from_median_ms: AtomicI64,
 }
 
 struct Anchor {
@@ -28,7 +33,13 @@ struct Anchor {
 impl Clock {
     pub(crate) fn new(offset_ms: i64, max_ms: i64) -> Self {
         let anchor = Anchor { wall_ms: wall_ms() + offset_ms, at: Instant::now() };
-        Self { offset_ms, max_ms, anchor: Mutex::new(anchor) }
+        Self {
+            offset_ms,
+            max_ms,
+            anchor: Mutex::new(anchor),
+            is_fit: AtomicBool::new(false),
+            offset_from_median_ms: AtomicI64::new(0),
+        }
     }
 
     /// What the machine's clock says, believed or not.
@@ -59,8 +70,27 @@ impl Clock {
         wall
     }
 
-    /// The voters agree with the machine's clock: believe it from now on.
-    pub(crate) fn confirm(&self) {
+    /// Takes a verdict of the voters: whether this clock is fit to lead by, and how far it is from
+    /// their median. A fit one is believed from now on.
+    pub(crate) fn judge(&self, is_fit: bool, offset_ms: i64) {
+        if is_fit {
+            self.confirm();
+        }
+        self.is_fit.store(is_fit, Ordering::Relaxed);
+        self.offset_from_median_ms.store(offset_ms, Ordering::Relaxed);
+    }
+
+    /// Whether the voters agree with it well enough to lead by it; not before they were asked.
+    pub(crate) fn is_fit(&self) -> bool {
+        self.is_fit.load(Ordering::Relaxed)
+    }
+
+    /// Its offset from the voters' median, in ms.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.offset_from_median_ms.load(Ordering::Relaxed)
+    }
+
+    fn confirm(&self) {
         *self.anchor.lock() = Anchor { wall_ms: self.wall(), at: Instant::now() };
     }
 }
@@ -76,8 +106,8 @@ fn wall_ms() -> i64 {
 
 /// Whether this node's clock is fit to lead, given the other voters' offsets from it in ms.
 ///
-/// `None`: cannot tell, the last verdict stands. A majority (this node included) must be known;
-/// with an even number of clocks that disagree nobody can say which half is right.
+/// `None`: unknown, the last verdict stands. The clocks of a majority (this node included) must be
+/// known, and if an even number of clocks disagrees, neither half can be called right.
 pub(crate) fn verdict(offsets: &[i64], voters: usize, max_ms: i64) -> Option<bool> {
     let mut all: Vec<i64> = offsets.to_vec();
     all.push(0);
@@ -100,8 +130,7 @@ mod tests {
     use super::*;
 
     /// Story: voters told each other the carried time. When the clocks of all machines were set at
-    /// once, every node saw the others off by the whole step and none was fit to lead; found by
-    /// moving all clocks under load (issue 3).
+    /// once, every node saw the others off by the whole step and none was fit to lead.
     #[test]
     fn clocks_set_together_agree_and_are_followed() {
         let clocks = [0; 3].map(|_| {

@@ -1,8 +1,11 @@
 //! Log entries as text, for `firstcome inspect log`.
 
-use firstcome_storage::codec::{self, DecodeError};
+use bytes::Bytes;
+use firstcome_storage::codec::DecodeError;
+use openraft::EntryPayload;
 
-use crate::log_format::{Entry, Payload};
+use crate::command;
+use crate::entry::Entry;
 
 /// A stored log entry, summarised.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,17 +22,17 @@ pub struct EntrySummary {
 
 /// Summarises what `storage::Log` stores for one entry.
 pub fn describe_entry(bytes: &[u8]) -> Result<EntrySummary, DecodeError> {
-    let entry: Entry = codec::decode(bytes)?;
+    let entry = Entry::decode(Bytes::copy_from_slice(bytes))?;
     let (kind, now) = match entry.payload {
-        Payload::Blank => ("blank".to_owned(), None),
-        Payload::Membership(m) => {
-            let ids = m.ids().map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
+        EntryPayload::Blank => ("blank".to_owned(), None),
+        EntryPayload::Membership(m) => {
+            let ids = m.nodes().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
             (format!("membership of {ids}"), None)
         }
-        Payload::Command { now, command } => {
-            let command: firstcome_domain::Command = codec::decode(&command)?;
-            (command.action.name().to_owned(), Some(now))
+        EntryPayload::Normal(proposal) => {
+            (command::name(&proposal.command)?.to_owned(), Some(proposal.now))
         }
     };
-    Ok(EntrySummary { term: entry.id.term(), leader: entry.id.leader(), kind, now })
+    let leader_id = entry.log_id.leader_id;
+    Ok(EntrySummary { term: leader_id.term, leader: leader_id.node_id, kind, now })
 }

@@ -1,4 +1,5 @@
-//! The first reason why this node cannot go on. Whoever runs the node ends the process with it.
+//! The first reason why this node cannot go on; the caller of [`crate::Node::failed`] ends the
+//! process with it.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use firstcome_storage::Error;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Exit codes of `operations.md`, section 5.
+/// The exit codes of docs/operations.md that this crate decides.
 pub(crate) mod exit {
     pub(crate) const CORRUPT: i32 = 65;
     pub(crate) const BUG: i32 = 70;

@@ -8,7 +8,7 @@ use tokio::task::JoinError;
 
 use crate::options::Options;
 
-/// Opens log and state, each with whoever does its writing.
+/// Opens log and state, each with the thread or task that does its writing.
 pub(crate) fn open(dir: &DataDir, options: &Options) -> Result<(Log, State), Error> {
     let log_options = LogOptions { cache_bytes: options.log_cache_bytes };
     let state_options = StateOptions {

@@ -4,11 +4,13 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use firstcome_storage::codec::{self, DecodeError};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use openraft::entry::RaftEntry;
 
+use crate::entry::Entry;
+use crate::network::frame::Frame;
+use crate::network::greeting::Greeting;
 use crate::network::stream;
-use crate::{log_format, protocol};
+use crate::{log_format, protocol, types};
 
 /// What a frame's body may be; the connection says which.
 pub const KINDS: [&str; 12] = [
@@ -29,34 +31,31 @@ pub const KINDS: [&str; 12] = [
 /// Decodes a body as a connection of this kind does, goes the way into openraft's types and back
 /// where there is one, and encodes the value again.
 pub fn reencode(kind: &str, body: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let bytes = Bytes::copy_from_slice(body);
     match kind {
-        "hello" => again::<protocol::Hello>(body),
-        "welcome" => again::<protocol::Welcome>(body),
-        "contact" => again::<protocol::Contact>(body),
-        "contact_reply" => again::<protocol::ContactReply>(body),
-        "append" => {
-            let append: protocol::Append = codec::decode(body)?;
-            Ok(codec::encode(&protocol::Append::from(&append.into_raft())))
-        }
+        "hello" => again::<Greeting<protocol::Hello>>(bytes),
+        "welcome" => again::<Greeting<protocol::Welcome>>(bytes),
+        "contact" => again::<protocol::Contact>(bytes),
+        "contact_reply" => again::<protocol::ContactReply>(bytes),
+        "append" => again::<types::AppendRequest>(bytes),
         "appended" => {
-            let appended: protocol::Appended = codec::decode(body)?;
-            let raft = appended.into_raft();
-            Ok(codec::encode(&raft.map_or(protocol::Appended::Stopped, protocol::Appended::from)))
+            let raft = protocol::Appended::take(bytes)?.into_raft();
+            Ok(put(&raft.map_or(protocol::Appended::Stopped, protocol::Appended::from)))
         }
-        "requests" => again::<Vec<(u64, protocol::Request)>>(body),
-        "responses" => again::<Vec<(u64, protocol::Response)>>(body),
+        "requests" => again::<Vec<(u64, protocol::Request)>>(bytes),
+        "responses" => again::<Vec<(u64, protocol::Response)>>(bytes),
         "snapshot_head" => {
-            let head: protocol::SnapshotHead = codec::decode(body)?;
+            let head = protocol::SnapshotHead::take(bytes)?;
             drop(head.meta.snapshot_meta());
-            Ok(codec::encode(&head))
+            Ok(put(&head))
         }
         "vote" => {
-            let vote: log_format::Vote = codec::decode(body)?;
-            Ok(codec::encode(&log_format::Vote::from(&vote.into_raft())))
+            let vote = log_format::Vote::take(bytes)?;
+            Ok(put(&log_format::Vote::from(&vote.into_raft())))
         }
         "entry" => {
-            let entry: log_format::Entry = codec::decode(body)?;
-            Ok(codec::encode(&log_format::Entry::from(&entry.into_raft())))
+            let entry = Entry::decode(bytes)?;
+            Ok(Entry::new(entry.log_id, entry.payload).bytes().to_vec())
         }
         "meta" => {
             let meta: log_format::Meta = codec::decode(body)?;
@@ -67,8 +66,14 @@ pub fn reencode(kind: &str, body: &[u8]) -> Result<Vec<u8>, DecodeError> {
     }
 }
 
-fn again<T: Serialize + DeserializeOwned>(body: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    codec::decode::<T>(body).map(|value| codec::encode(&value))
+fn again<T: Frame>(body: Bytes) -> Result<Vec<u8>, DecodeError> {
+    T::take(body).map(|value| put(&value))
+}
+
+fn put<T: Frame>(value: &T) -> Vec<u8> {
+    let mut body = Vec::new();
+    value.put(&mut body);
+    body
 }
 
 /// The frames at the front of a stream of bytes, what is left of it, and the room taken for it.
@@ -83,7 +88,7 @@ pub fn split(stream: &[u8]) -> io::Result<(Vec<Bytes>, usize, usize)> {
 
 /// One frame with this body.
 pub fn frame(body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut buffer = BytesMut::new();
-    stream::put_frame(&mut buffer, body)?;
-    Ok(buffer.to_vec())
+    let mut buffer = Vec::new();
+    stream::put_frame(&mut buffer, |frame| frame.extend_from_slice(body))?;
+    Ok(buffer)
 }

@@ -1,23 +1,32 @@
 //! Agreement: one log for all nodes, and who may append to it.
 //!
-//! A [`Node`] takes a command on any node, brings it to the leader over a standing connection,
-//! and answers when a majority has it on disk and the leader has applied it. Reads are made
-//! linearizable on any node by one question to the leader. openraft does the protocol; what it
-//! stores goes through `log_store` and `state_machine`, what it sends through `network`, and
-//! nothing of its types leaves this crate.
+//! A [`Node`] takes a command on any node, forwards it to the leader over a standing connection,
+//! and answers when a majority has it on disk and the leader has applied it. Reads are
+//! linearizable on any node, at the cost of one question to the leader. openraft runs the
+//! protocol: what it stores goes through `log_store` and `state_machine`, what it sends goes
+//! through `network`, and none of its types leave this crate. What a command means is up to the
+//! [`Application`].
 //!
-//! Reading order: [`node`] (the surface), `propose` (one command's way), `read_index`, `timers`,
-//! `admin`, `bootstrap`, then the adaptors.
+//! Reading order: [`node`] (the surface), `propose` (the path of one command), `read_index`,
+//! `timers`, `admin`, `bootstrap`, then the formats (`entry`, `log_format`, `protocol`) and the
+//! adaptors for openraft.
 
 mod admin;
+mod admission;
+mod answer;
+mod application;
 mod bootstrap;
 mod clock;
+mod command;
 mod core;
+mod counters;
 mod describe;
+mod entry;
 mod failure;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
+mod leadership;
 mod log_format;
 mod log_store;
 mod members;
@@ -28,6 +37,8 @@ pub mod options;
 mod propose;
 mod protocol;
 mod read_index;
+mod readers;
+mod seeded;
 #[cfg(simulation)]
 pub mod simulation;
 mod state_machine;
@@ -38,8 +49,10 @@ mod timers;
 mod transfers;
 mod types;
 
+pub use answer::{Executed, Failure, FailureReason, Reply, StartError};
+pub use application::Application;
 pub use describe::{EntrySummary, describe_entry};
 pub use failure::storage_exit_code;
-pub use node::{Executed, Failure, FailureReason, Node, Reply, StartError};
+pub use node::Node;
 pub use options::{Options, Peer};
 pub use status::{ClusterStatus, Member, MemberRole, NodeHash};

@@ -1,14 +1,11 @@
-//! What Raft keeps on disk: log entries, log ids, votes, the membership, and its row in the state.
+//! What Raft keeps on disk beside entries: log ids, votes, the membership, and its row in the state.
 //!
 //! openraft's types may change with any release. These change only with a new format byte
-//! (`storage::codec`), so nothing of openraft's is stored. Peers exchange the same types: see
-//! [`crate::protocol`].
+//! (`storage::codec`), so nothing of openraft's is stored. Entries: see [`crate::entry`]. Peers
+//! exchange the same types: see [`crate::protocol`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use openraft::EntryPayload;
-use openraft::entry::RaftEntry;
 use serde::{Deserialize, Serialize};
 
 use crate::types;
@@ -24,14 +21,6 @@ impl From<&types::LogId> for LogId {
 }
 
 impl LogId {
-    pub(crate) const fn term(self) -> u64 {
-        self.0
-    }
-
-    pub(crate) const fn leader(self) -> u64 {
-        self.1
-    }
-
     pub(crate) const fn index(self) -> u64 {
         self.2
     }
@@ -128,53 +117,10 @@ impl From<&types::Membership> for Membership {
 }
 
 impl Membership {
-    fn into_raft(self) -> types::Membership {
+    pub(crate) fn into_raft(self) -> types::Membership {
         let nodes: BTreeMap<u64, types::Address> =
             self.nodes.into_iter().map(|(id, node)| (id, node.into_raft())).collect();
         types::Membership::new(self.configs, nodes).expect("checked when it was decoded")
-    }
-
-    /// All members, learners included.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> {
-        self.nodes.keys().copied()
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Payload {
-    Blank,
-    Command { now: i64, command: Bytes },
-    Membership(Membership),
-}
-
-/// A log entry as it is stored and sent.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Entry {
-    pub(crate) id: LogId,
-    pub(crate) payload: Payload,
-}
-
-impl From<&types::Entry> for Entry {
-    fn from(entry: &types::Entry) -> Self {
-        let payload = match &entry.payload {
-            EntryPayload::Blank => Payload::Blank,
-            EntryPayload::Normal(p) => Payload::Command { now: p.now, command: p.command.clone() },
-            EntryPayload::Membership(m) => Payload::Membership(m.into()),
-        };
-        Self { id: LogId::from(&entry.log_id), payload }
-    }
-}
-
-impl Entry {
-    pub(crate) fn into_raft(self) -> types::Entry {
-        let payload = match self.payload {
-            Payload::Blank => types::Payload::Blank,
-            Payload::Command { now, command } => {
-                types::Payload::Normal(types::Proposal { now, command })
-            }
-            Payload::Membership(m) => types::Payload::Membership(m.into_raft()),
-        };
-        types::Entry::new(self.id.into_raft(), payload)
     }
 }
 

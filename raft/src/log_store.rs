@@ -9,6 +9,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 
 use bytes::Bytes;
+use firstcome_storage::codec::DecodeError;
 use firstcome_storage::log::{Entry, Mark};
 use firstcome_storage::{Error, Log, codec};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
@@ -16,6 +17,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use crate::entry;
 use crate::failure::FailureSlot;
 use crate::log_format;
 use crate::types::{self, TypeConfig};
@@ -41,16 +43,20 @@ impl LogStore {
         Self { log, failure }
     }
 
-    /// A row that cannot be read is damage, which openraft would turn into text.
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> io::Result<T> {
-        codec::decode(bytes).map_err(|error| {
+        self.readable(codec::decode(bytes))
+    }
+
+    /// Reports a row that cannot be decoded as corruption; openraft would keep only the text.
+    fn readable<T>(&self, decoded: Result<T, DecodeError>) -> io::Result<T> {
+        decoded.map_err(|error| {
             let error = Error::Corrupt { path: "log.redb".into(), detail: error.to_string() };
             self.failure.set_storage(&error);
             io::Error::other(error)
         })
     }
 
-    fn entries(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<types::Entry>> {
+    fn entries(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<entry::Entry>> {
         if start >= end {
             return Ok(Vec::new());
         }
@@ -58,9 +64,7 @@ impl LogStore {
         read.inspect_err(|error| self.failure.set_storage(error))
             .map_err(io::Error::other)?
             .iter()
-            .map(|entry| {
-                self.decode::<log_format::Entry>(&entry.bytes).map(log_format::Entry::into_raft)
-            })
+            .map(|entry| self.readable(entry::Entry::decode(entry.bytes.clone())))
             .collect()
     }
 }
@@ -69,7 +73,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: R,
-    ) -> io::Result<Vec<types::Entry>> {
+    ) -> io::Result<Vec<entry::Entry>> {
         let start = match range.start_bound() {
             Bound::Included(i) => *i,
             Bound::Excluded(i) => i + 1,
@@ -93,7 +97,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
         &mut self,
         start: u64,
         end: u64,
-    ) -> io::Result<Vec<types::Entry>> {
+    ) -> io::Result<Vec<entry::Entry>> {
         self.entries(start, end, READ_BYTES_MAX)
     }
 }
@@ -135,24 +139,21 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn read_committed(&mut self) -> io::Result<Option<types::LogId>> {
         let Some(bytes) = self.log.committed() else { return Ok(None) };
         let id = self.decode::<log_format::LogId>(&bytes)?.into_raft();
-        // The mark may have reached the disk with a later commit than a truncated tail.
+        // The mark may be on disk although the entry it names was truncated.
         let known = self.log.last_index().is_some_and(|last| id.index <= last);
         Ok(known.then_some(id))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
     where
-        I: IntoIterator<Item = types::Entry> + OptionalSend,
+        I: IntoIterator<Item = entry::Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let encoded = entries
+        let stored = entries
             .into_iter()
-            .map(|entry| Entry {
-                index: entry.log_id.index,
-                bytes: Bytes::from(codec::encode(&log_format::Entry::from(&entry))),
-            })
+            .map(|entry| Entry { index: entry.log_id.index, bytes: entry.bytes().clone() })
             .collect();
-        self.log.append(encoded, Box::new(move |result| callback.io_completed(result)));
+        self.log.append(stored, Box::new(move |result| callback.io_completed(result)));
         Ok(())
     }
 
@@ -163,7 +164,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn purge(&mut self, upto: types::LogId) -> io::Result<()> {
         let bytes = Bytes::from(codec::encode(&log_format::LogId::from(&upto)));
         let mark = Mark { index: upto.index, bytes };
-        // Not awaited: a purge goes on in small steps, and a crash in between only keeps more.
+        // Not awaited: a purge takes small steps, and a crash in between only keeps more entries.
         self.log.purge(mark, Box::new(|_| ()));
         Ok(())
     }
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
     use crate::failure::exit;
 
-    /// Story: openraft had only the text, and the node ended as if by a bug (70) (issue 3).
+    /// Story: openraft kept only the text, and the node exited as if by a bug (70).
     #[tokio::test]
     async fn an_entry_that_cannot_be_read_is_damage() {
         let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::network::Dialer;
+use crate::network::greeting::Strangers;
 use crate::network::rpc::Rpc;
 use crate::protocol::Channel;
 use crate::types::Address;
@@ -26,13 +27,13 @@ impl Members {
         Self { dialer, links: Mutex::new(BTreeMap::new()) }
     }
 
-    /// For votes, read indexes, clocks, status. The address of an id never changes.
+    /// For votes, read indexes, clocks and status. The address of an id never changes.
     pub(crate) fn control(&self, id: u64, address: &Address) -> Rpc {
         let mut links = self.links.lock();
         links.entry(id).or_insert_with(|| self.open(id, address)).control.clone()
     }
 
-    /// For forwarded commands; `None` if nobody knows where `id` is.
+    /// For forwarded commands; `None` if the address of `id` is unknown.
     pub(crate) fn forward(
         &self,
         id: u64,
@@ -48,7 +49,7 @@ impl Members {
         Some(forward)
     }
 
-    /// Drops the connections to everybody but these; what waits for an answer still gets it.
+    /// Drops the connections to all but these; requests in flight still get their answers.
     pub(crate) fn keep(&self, is_member: impl Fn(u64) -> bool) {
         self.links.lock().retain(|id, _| is_member(*id));
     }
@@ -59,6 +60,11 @@ impl Members {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         self.dialer.runtime.spawn(task)
+    }
+
+    /// Members that this release cannot talk to.
+    pub(crate) const fn strangers(&self) -> &Strangers {
+        &self.dialer.strangers
     }
 
     fn open(&self, id: u64, address: &Address) -> Links {

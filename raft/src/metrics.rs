@@ -17,7 +17,7 @@ pub(crate) fn text(core: &Core) -> String {
     };
     let count = |counter: &AtomicU64| i128::from(counter.load(Ordering::Relaxed));
     // Copied out: the watch must not be borrowed twice at once.
-    let metrics = core.metrics.borrow_watched().clone();
+    let metrics = core.leadership.metrics().borrow_watched().clone();
     let leader = metrics.current_leader;
     let applied = *core.applied.borrow();
     let committed = metrics.local_committed.map_or(0, |id| id.index);
@@ -36,15 +36,17 @@ pub(crate) fn text(core: &Core) -> String {
     line("raft_purged_index", "gauge", "Last index that is gone from the log.", purged.into());
     let saved = core.state.checkpointed().revision.map_or(0, firstcome_domain::Revision::get);
     line("checkpoint_revision", "gauge", "Revision of the last durable checkpoint.", saved.into());
-    let offset = core.clock_offset_ms.load(Ordering::Relaxed);
+    let offset = core.clock.offset_ms();
     line("clock_offset_ms", "gauge", "This clock against the voters' median.", offset.into());
-    let fit = core.clock_fit.load(Ordering::Relaxed);
+    let fit = core.clock.is_fit();
     line("clock_fit", "gauge", "1 if this clock is fit to lead.", fit.into());
-    let in_flight = i128::try_from(core.in_flight.load(Ordering::Relaxed)).unwrap_or(i128::MAX);
+    let in_flight = i128::try_from(core.admission.in_flight()).unwrap_or(i128::MAX);
     line("admission_in_flight", "gauge", "Commands taken and not answered yet.", in_flight);
     let c = &core.counters;
     line("commands_proposed_total", "counter", "Commands of clients here.", count(&c.proposed));
     line("commands_forwarded_total", "counter", "Of them sent to a leader.", count(&c.forwarded));
+    line("commands_encoded_total", "counter", "Commands encoded here.", count(&c.commands_encoded));
+    line("commands_decoded_total", "counter", "Commands decoded here.", count(&c.commands_decoded));
     line("early_refusals_total", "counter", "Refusals without a log entry.", count(&c.early));
     line("outcome_unknown_total", "counter", "Answers that said maybe.", count(&c.unknown));
     line("overloaded_total", "counter", "Commands refused by admission.", count(&c.overloaded));

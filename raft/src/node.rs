@@ -5,122 +5,41 @@ mod tests;
 
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use firstcome_domain::{Command, Millis, Outcome, Revision, Stamp};
+use firstcome_domain::{Command, Millis, Revision, Stamp};
 use firstcome_fault::Trigger;
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::query::ReadView;
 use firstcome_storage::{DataDir, Identity};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::admission::Admission;
+use crate::answer::{Failure, FailureReason, Reply, StartError};
+use crate::application::Application;
 use crate::clock::Clock;
-use crate::core::{self, Core, Counters};
+use crate::core::{self, Core};
+use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
 use crate::files;
+use crate::leadership::Leadership;
 use crate::log_format;
 use crate::log_store::LogStore;
 use crate::members::Members;
+use crate::network::greeting::Strangers;
 use crate::network::peer::Factory;
 use crate::network::{Dialer, server, stream};
 use crate::options::Options;
 use crate::protocol::Admin;
+use crate::readers::Readers;
 use crate::state_machine::StateMachine;
 use crate::status::{ClusterStatus, NodeHash};
 use crate::transfers::Transfers;
 use crate::types::Raft;
 use crate::{admin, bootstrap, propose, read_index, timers};
-
-/// Whether a failed request may have taken effect.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Executed {
-    /// This request never takes effect.
-    No,
-    /// It may take effect, now or later.
-    Maybe,
-}
-
-/// Why there is no outcome.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum FailureReason {
-    /// No leader, or no majority behind it.
-    NoQuorum,
-    /// Too much in flight here or on the leader.
-    Overloaded,
-    /// This node is shutting down or draining.
-    Draining,
-    /// The wanted revision was not applied in time.
-    RevisionNotReached,
-    /// No answer in time; the outcome is unknown.
-    OutcomeUnknown,
-    /// A membership or leadership request that cannot be carried out, with the reason.
-    Rejected(String),
-}
-
-/// A request without an outcome.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{reason:?} (executed: {executed:?})")]
-pub struct Failure {
-    /// Why.
-    pub reason: FailureReason,
-    /// Whether it may have run.
-    pub executed: Executed,
-}
-
-/// An outcome and where it was decided.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reply {
-    /// The answer.
-    pub outcome: Outcome,
-    /// The stamp that decided it (of the first execution for a replay); for an early refusal the
-    /// revision and log time that were read.
-    pub decided: Stamp,
-    /// Whether it came from a receipt.
-    pub replayed: bool,
-    /// Whether it is a refusal answered from applied state, without a log entry.
-    pub early: bool,
-}
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory.
-    #[error(transparent)]
-    Storage(#[from] firstcome_storage::Error),
-    /// The peer port (75).
-    #[error("cannot listen on {address} for peers")]
-    Listen {
-        /// The address.
-        address: String,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Bootstrap found nodes that already hold data (76).
-    #[error("cannot bootstrap: {0}")]
-    Bootstrap(String),
-    /// The settings contradict each other (78).
-    #[error("invalid settings: {0}")]
-    Settings(String),
-    /// The node was removed from its cluster (77).
-    #[error("this node was removed from the cluster")]
-    Removed,
-    /// The disk failed, or what is on it is damaged, while Raft read it.
-    #[error("{reason}")]
-    Failed {
-        /// The exit code for it.
-        code: i32,
-        /// What failed.
-        reason: String,
-    },
-    /// openraft refused to start (70).
-    #[error("raft cannot start: {0}")]
-    Raft(String),
-}
 
 /// A running node; cheap to clone.
 #[derive(Clone)]
@@ -135,7 +54,10 @@ impl Node {
     ///
     /// The runtime that polls this call runs every task of the node; its methods may be called
     /// from any other.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
+    pub async fn start(
+        options: Options,
+        application: impl Application,
+    ) -> Result<Self, StartError> {
         let config = raft_config(&options)?;
         let listener =
             match options.peer_listen {
@@ -164,6 +86,7 @@ impl Node {
             dial: options.dial.clone(),
             connect_timeout: options.connect_timeout,
             failure: failure.clone(),
+            strangers: Strangers::default(),
             runtime: Handle::current(),
         };
         let members = Arc::new(Members::new(dialer.clone()));
@@ -175,8 +98,10 @@ impl Node {
             rpc_timeout: options.rpc_timeout,
             chunk_timeout: options.chunk_timeout,
         };
+        let counters = Arc::<Counters>::default();
         let (applied_tx, applied) = watch::channel(0);
-        let machine = StateMachine::open(state.clone(), applied_tx, failure.clone())?;
+        let machine =
+            StateMachine::open(state.clone(), applied_tx, failure.clone(), Arc::clone(&counters))?;
         let store = LogStore::new(log.clone(), failure.clone());
         let raft = Raft::new(identity.node_id, config, factory, store, machine).await.map_err(
             |error| match failure.first() {
@@ -184,34 +109,28 @@ impl Node {
                 None => StartError::Raft(error.to_string()),
             },
         )?;
-        let (read_index, asks) = mpsc::unbounded_channel();
+        let (readers, queue) = Readers::new();
         let clock_max = i64::try_from(options.clock_max.as_millis()).unwrap_or(i64::MAX);
         let core = Arc::new(Core {
-            metrics: raft.metrics(),
-            server: raft.server_metrics(),
-            voters: usize::MAX.into(),
+            leadership: Leadership::new(identity.node_id, &raft, options.election_max),
             clock: Clock::new(options.clock_offset_ms, clock_max),
             dir: Mutex::new(Some(dir)),
             members,
             transfers,
             applied,
             failure,
-            draining: false.into(),
-            in_flight: 0.into(),
-            read_index,
-            fresh_since: Mutex::new(None),
-            heard_leader: Mutex::new(None),
-            clock_offset_ms: 0.into(),
-            clock_fit: false.into(),
-            counters: Counters::default(),
+            admission: Arc::new(Admission::new(options.admission_queue)),
+            readers,
+            counters,
             identity,
             raft,
             log,
             state,
             options,
+            application: Box::new(application),
         });
         let mut tasks = vec![
-            tokio::spawn(read_index::run(Arc::clone(&core), asks)),
+            tokio::spawn(read_index::run(Arc::clone(&core), queue)),
             tokio::spawn(timers::run_due(Arc::clone(&core))),
             tokio::spawn(timers::run_snapshots(Arc::clone(&core))),
             tokio::spawn(timers::run_changes(Arc::clone(&core))),
@@ -254,7 +173,7 @@ impl Node {
         });
     }
 
-    /// Proposes a command through whoever leads; answers after a majority made it durable and
+    /// Proposes a command through the leader; answers after a majority made it durable and
     /// the leader applied it.
     pub async fn propose(&self, command: Command) -> Result<Reply, Failure> {
         propose::propose(&self.core, command).await
@@ -286,10 +205,10 @@ impl Node {
     /// whose clock is off tells the voters' median, because it is their time that decides.
     pub fn log_time(&self) -> Millis {
         let core = &self.core;
-        let now = if core.clock_fit.load(Ordering::Relaxed) {
+        let now = if core.clock.is_fit() {
             core.clock.now()
         } else {
-            let offset = core.clock_offset_ms.load(Ordering::Relaxed);
+            let offset = core.clock.offset_ms();
             Millis::new((core.clock.wall() - offset).max(0))
         };
         now.max(core.state.applied().now)
@@ -302,8 +221,8 @@ impl Node {
 
     /// The leader's name as known here, cheaply.
     pub fn leader_name(&self) -> Option<String> {
-        let leader = self.core.leader()?;
-        let metrics = self.core.metrics.borrow_watched();
+        let leader = self.core.leadership.leader()?;
+        let metrics = self.core.leadership.metrics().borrow_watched();
         metrics.membership_config.get_node(&leader).map(|node| node.name.clone())
     }
 
@@ -327,11 +246,12 @@ impl Node {
     /// What keeps this node from being ready; empty when it is.
     pub fn not_ready(&self) -> Vec<String> {
         let core = &self.core;
-        let leader = core.leader();
+        let leader = core.leadership.leader();
         let applied = *core.applied.borrow();
-        let committed = core.metrics.borrow_watched().local_committed.map_or(0, |id| id.index);
+        let committed =
+            core.leadership.metrics().borrow_watched().local_committed.map_or(0, |id| id.index);
         let mut reasons = Vec::new();
-        if core.draining.load(Ordering::Relaxed) {
+        if core.admission.is_draining() {
             reasons.push("draining".to_owned());
         }
         if leader.is_none() {
@@ -391,15 +311,11 @@ impl Node {
     /// Stops taking requests, hands leadership away, saves a checkpoint, closes the files.
     pub async fn shutdown(&self) {
         let core = &self.core;
-        core.draining.store(true, Ordering::Relaxed);
-        if core.is_leader() {
+        core.admission.drain();
+        if core.leadership.is_leader() {
             drop(admin::transfer(core, None).await);
         }
-        let quiet = async {
-            while core.in_flight.load(Ordering::Relaxed) > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
+        let quiet = core.admission.quiet();
         drop(tokio::time::timeout(core.options.admission_deadline, quiet).await);
         if let Err(error) = core.raft.shutdown().await {
             tracing::warn!(%error, "raft did not stop cleanly");
@@ -417,7 +333,7 @@ impl Node {
         if let Ok(Err(error)) = closed {
             tracing::error!(%error, "the last checkpoint failed; the log still has everything");
         }
-        // Last, so that whoever gets the lock finds both files closed.
+        // Last, so that the next owner of the lock finds both files closed.
         drop(core.dir.lock().take());
     }
 
@@ -437,7 +353,7 @@ impl Node {
     }
 }
 
-/// A node this far behind what is decided sends its clients elsewhere.
+/// A node that is this many committed entries behind is not ready.
 const READY_LAG_MAX: u64 = 10_000;
 
 fn check_identity(dir: &DataDir, options: &Options) -> Result<Identity, StartError> {
@@ -454,7 +370,7 @@ fn check_identity(dir: &DataDir, options: &Options) -> Result<Identity, StartErr
     Ok(identity)
 }
 
-/// openraft's settings; each has its reason in `operations.md`, section 4.
+/// openraft's settings.
 fn raft_config(options: &Options) -> Result<Arc<openraft::Config>, StartError> {
     let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     let config = openraft::Config {

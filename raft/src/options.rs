@@ -80,7 +80,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Settings of `operations.md` for a node of this name and directory.
+    /// The defaults for a node of this name and directory.
     pub fn new(name: &str, data_dir: PathBuf) -> Self {
         Self {
             name: name.to_owned(),

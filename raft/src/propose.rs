@@ -1,68 +1,50 @@
-//! From a command to its decision: admission, early refusal, the leader's log or the way there.
+//! From a command to its decision: admission, early answer, the leader's log or forwarding to it.
 //!
-//! What matters here is to be honest about failure. A command that was refused before it entered
-//! a log is `executed: no`, and may be tried elsewhere at will. One that may be in a log is
-//! `executed: maybe`: it is proposed again only if it carries a receipt key, because then the
-//! second copy finds the receipt of the first.
+//! Failures say whether the command may have run. One that was refused before it entered a log is
+//! `executed: no`, and the client may retry it anywhere. One that may be in a log is `executed:
+//! maybe`: it is proposed again only if it carries a receipt key, because then the second copy
+//! finds the receipt of the first.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use firstcome_domain::{Action, Command, Outcome, decide};
+use firstcome_domain::{Command, Stamp};
 use firstcome_fault::{Bug, armed};
-use firstcome_storage::codec;
+use firstcome_storage::state::Decided;
 use openraft::errors::ClientWriteError;
 use tokio::sync::oneshot;
 
-use crate::core::{Core, Counters, not_executed, outcome_unknown};
+use crate::answer::{Failure, FailureReason, Reply};
+use crate::command;
+use crate::core::{Core, not_executed, outcome_unknown};
+use crate::counters::Counters;
 use crate::network::rpc::CallError;
-use crate::node::{Failure, FailureReason, Reply};
-use crate::protocol::{Decision, Failed, Request, Response};
+use crate::protocol::{Failed, Request, Response};
+use crate::seeded;
 use crate::types::{Answer, Proposal, WriteError, WriteResult};
 
-/// How long a caller waits for a leader to be known: shorter than an election, so that "no
-/// quorum" is answered fast and the client decides where to try next.
+/// How long a caller waits for a known leader: shorter than an election, so that "no quorum" is
+/// answered fast and the client can try another node.
 const LEADER_PATIENCE: Duration = Duration::from_millis(300);
 
-/// First pause before asking again after "not the leader"; it doubles up to
-/// [`RETRY_PAUSE_MAX`], so that thousands of waiting callers leave the CPU to the election.
+/// First pause before a retry after "not the leader". It doubles up to [`RETRY_PAUSE_MAX`], so
+/// that thousands of waiting callers leave the CPU to the election.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Longest pause before asking again: what a buyer waits at most on top of a failover.
+/// Longest pause before a retry: the most that a buyer waits on top of a failover.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// Age of the applied state from which an early refusal may be answered.
+/// Age of the applied rows from which a command may be answered early.
 const EARLY_AGE_MAX: Duration = Duration::from_millis(200);
 
-/// Counts a command in, and out again when dropped.
-struct Admitted(Arc<Core>);
-
-impl Admitted {
-    fn enter(core: &Arc<Core>) -> Option<Self> {
-        let before = core.in_flight.fetch_add(1, Ordering::Relaxed);
-        let admitted = Self(Arc::clone(core));
-        if before < core.options.admission_queue {
-            return Some(admitted);
-        }
-        Counters::add(&core.counters.overloaded);
-        None
-    }
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Proposes a command of a client of this node.
+/// Proposes a command that a client sent to this node.
 pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply, Failure> {
-    if core.draining.load(Ordering::Relaxed) {
+    if core.admission.is_draining() {
         return Err(not_executed(FailureReason::Draining));
     }
-    let Some(_admitted) = Admitted::enter(core) else {
+    let Some(_admitted) = core.admission.enter() else {
+        Counters::add(&core.counters.overloaded);
         return Err(not_executed(FailureReason::Overloaded));
     };
     if let Some(reply) = early(core, &command).await {
@@ -82,10 +64,11 @@ pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply,
     })
 }
 
-/// Tries until there is a decision, the deadline passed, or trying again would be dishonest.
-pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decision, Failure> {
-    let keyed = command.receipt.is_some();
-    let bytes = Bytes::from(codec::encode(command));
+/// Retries until there is a decision, the deadline has passed, or a retry could run the command
+/// twice.
+pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decided, Failure> {
+    let keyed = command::is_keyed(command);
+    let bytes = command::encode(command, &core.counters);
     let began = Instant::now();
     let deadline = began + core.options.admission_deadline;
     let mut perhaps = false;
@@ -98,10 +81,8 @@ pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decisio
         };
         let reason = match failed {
             Failed::Unknown => {
-                perhaps = !armed(Bug::MaybeReportedAsNo);
-                if !perhaps {
-                    return Err(not_executed(FailureReason::NoQuorum));
-                }
+                seeded::maybe_reported_as_no()?;
+                perhaps = true;
                 if !keyed && !armed(Bug::BlindRetryWithoutKey) {
                     return Err(outcome_unknown());
                 }
@@ -125,8 +106,8 @@ pub(crate) async fn drive(core: &Arc<Core>, command: &Command) -> Result<Decisio
 }
 
 /// One try: here if this node leads, else at the leader.
-async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Decision, Failed> {
-    let Some(leader) = core.wait_leader(LEADER_PATIENCE.min(left)).await else {
+async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Decided, Failed> {
+    let Some(leader) = core.leadership.wait_leader(LEADER_PATIENCE.min(left)).await else {
         return Err(Failed::NoQuorum);
     };
     if leader == core.id() {
@@ -137,13 +118,12 @@ async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Dec
             Ok(Err(_)) | Err(_) => Err(Failed::Unknown),
         };
     }
-    let Some(forward) = core.members.forward(leader, || core.address(leader)) else {
+    let Some(forward) = core.members.forward(leader, || core.leadership.address(leader)) else {
         return Err(Failed::NotLeader);
     };
     Counters::add(&core.counters.forwarded);
     let limit = left.min(core.options.forward_timeout);
-    let command = if armed(Bug::ForwardDropsKey) { without_key(command) } else { command };
-    match forward.call(Request::Propose(command), limit).await {
+    match forward.call(Request::Propose(seeded::forwarded(command)), limit).await {
         Ok(Response::Decided(decision)) => Ok(decision),
         Ok(Response::Failed(failed)) => Err(failed),
         Ok(_) | Err(CallError::Lost) => Err(Failed::Unknown),
@@ -151,29 +131,25 @@ async fn attempt(core: &Arc<Core>, command: Bytes, left: Duration) -> Result<Dec
     }
 }
 
-/// What [`Bug::ForwardDropsKey`] sends to the leader.
-fn without_key(command: Bytes) -> Bytes {
-    match codec::decode::<Command>(&command) {
-        Ok(decoded) => Bytes::from(codec::encode(&Command { receipt: None, ..decoded })),
-        Err(_) => command,
-    }
-}
-
 /// Takes a command that another node forwarded; answers through `answer`, once.
 pub(crate) async fn take_forwarded(
     core: &Arc<Core>,
     command: Bytes,
-    answer: impl FnOnce(Result<Decision, Failed>) + Send + 'static,
+    answer: impl FnOnce(Result<Decided, Failed>) + Send + 'static,
 ) {
-    if core.draining.load(Ordering::Relaxed) {
+    if core.admission.is_draining() {
         return answer(Err(Failed::NotLeader));
     }
-    // Once in the log it would end every node that cannot read it.
-    if codec::decode::<Command>(&command).is_err() {
-        tracing::warn!("a peer forwarded what is no command here; is it of another release?");
+    if !command::has_known_header(&command) {
+        tracing::warn!(
+            "refused a forwarded command of an unknown format: the peer may run another release"
+        );
         return answer(Err(Failed::NotLeader));
     }
-    let Some(admitted) = Admitted::enter(core) else { return answer(Err(Failed::Overloaded)) };
+    let Some(admitted) = core.admission.enter() else {
+        Counters::add(&core.counters.overloaded);
+        return answer(Err(Failed::Overloaded));
+    };
     append(core, command, move |result| {
         drop(admitted);
         answer(result);
@@ -181,17 +157,17 @@ pub(crate) async fn take_forwarded(
     .await;
 }
 
-/// Stamps a command and hands it to this node's log; `answer` hears what became of it. Returns
-/// as soon as openraft has it. If openraft stops, `answer` is dropped: unknown.
+/// Stamps a command and hands it to this node's log; `answer` is called with the result. Returns
+/// as soon as openraft has it. If openraft stops, `answer` is dropped and the result is unknown.
 async fn append(
     core: &Arc<Core>,
     command: Bytes,
-    answer: impl FnOnce(Result<Decision, Failed>) + Send + 'static,
+    answer: impl FnOnce(Result<Decided, Failed>) + Send + 'static,
 ) {
-    if !core.is_leader() || !core.clock_fit.load(Ordering::Relaxed) {
+    if !core.leadership.is_leader() || !core.clock.is_fit() {
         return answer(Err(Failed::NotLeader));
     }
-    if !core.has_quorum() {
+    if !core.leadership.has_quorum() {
         return answer(Err(Failed::NoQuorum));
     }
     // Apply clamps, so a stamp behind the last one cannot turn log time back.
@@ -200,10 +176,10 @@ async fn append(
     drop(core.raft.client_write_ff(proposal, Some(responder)).await);
 }
 
-fn decided(result: WriteResult) -> Result<Decision, Failed> {
+fn decided(result: WriteResult) -> Result<Decided, Failed> {
     match result {
         Ok(written) => match written.data {
-            Some(decided) => Ok(Decision::from(decided)),
+            Some(decided) => Ok(decided),
             None => Err(Failed::Unknown),
         },
         Err(error) => Err(match error {
@@ -218,43 +194,38 @@ fn rejected(error: &WriteError) -> Failed {
     Failed::Rejected(error.to_string())
 }
 
-/// Answers `sold_out` or `sale_closed` without a log entry, if the rules would say just that on
-/// rows that were current at most [`EARLY_AGE_MAX`] ago (`domain.md`, section 0).
+/// Answers a command without a log entry, if the application can do so from rows that were
+/// current at most [`EARLY_AGE_MAX`] ago.
 async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
-    if !matches!(command.action, Action::OrderCreate(_)) {
+    if !core.application.may_answer_early(command) {
         return None;
     }
-    let refusal = || {
-        // Log time, not this machine's: only log time opens and closes (D6).
-        core.read(|view| {
-            let applied = view.applied();
-            let refusal = decide::early_refusal(view, command, applied.now)?;
-            Some((refusal, applied))
+    let answer = || {
+        // Log time, not this machine's: nodes whose clocks differ must answer alike.
+        core.read(|rows| {
+            let applied = rows.applied();
+            let outcome = core.application.answer_early(command, rows, applied.now)?;
+            Some((outcome, applied))
         })
         .ok()
         .flatten()
     };
     // Taken before the rows are read: they are at least as new as this.
-    let mut known_at = *core.fresh_since.lock();
-    let mut found = refusal()?;
+    let mut known_at = core.readers.fresh_since();
+    let mut found = answer()?;
     let is_fresh = |at: Option<Instant>| {
         armed(Bug::EarlyRefusalTooOld) || at.is_some_and(|at| at.elapsed() < EARLY_AGE_MAX)
     };
     if !is_fresh(known_at) {
         crate::read_index::linearize(core).await.ok()?;
-        known_at = *core.fresh_since.lock();
-        found = refusal()?;
+        known_at = core.readers.fresh_since();
+        found = answer()?;
         if !is_fresh(known_at) {
             return None;
         }
     }
-    let (refusal, applied) = found;
+    let (outcome, applied) = found;
     Counters::add(&core.counters.early);
-    let revision = applied.revision.unwrap_or_default();
-    Some(Reply {
-        outcome: Outcome::Refused(refusal),
-        decided: firstcome_domain::Stamp { revision, now: applied.now },
-        replayed: false,
-        early: true,
-    })
+    let decided = Stamp { revision: applied.revision.unwrap_or_default(), now: applied.now };
+    Some(Reply { outcome, decided, replayed: false, early: true })
 }

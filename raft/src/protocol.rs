@@ -4,16 +4,18 @@
 //! see [`crate::log_format`].
 
 use bytes::Bytes;
-use firstcome_domain::{Outcome, Stamp};
 use firstcome_storage::state::Decided;
 use openraft::raft::StreamAppendError;
 use serde::{Deserialize, Serialize};
 
-use crate::log_format::{Address, Entry, LogId, Meta, Vote, log_id, raft_log_id};
+use crate::log_format::{Address, LogId, Meta, Vote, log_id, raft_log_id};
 use crate::types;
 
-/// Version of the peer protocol; a peer that speaks another is turned away.
+/// The newest peer protocol that this release speaks. Two nodes need one in common.
 pub(crate) const PROTOCOL: u16 = 1;
+
+/// The oldest one that it still speaks.
+pub(crate) const PROTOCOL_OLDEST: u16 = 1;
 
 /// What a connection is for; each kind has its own, so that none waits behind another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -30,10 +32,9 @@ pub(crate) enum Channel {
     Contact,
 }
 
-/// First frame of every connection.
+/// First frame of every connection, in a [`crate::network::greeting::Greeting`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
-    pub(crate) protocol: u16,
     pub(crate) cluster_uuid: String,
     pub(crate) incarnation: u32,
     pub(crate) from: u64,
@@ -42,7 +43,7 @@ pub(crate) struct Hello {
     pub(crate) channel: Channel,
 }
 
-/// Answer to [`Hello`].
+/// Answer to [`Hello`], in a greeting as well.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Welcome {
     Yes,
@@ -52,37 +53,15 @@ pub(crate) enum Welcome {
     Removed,
 }
 
-/// Append: some entries after `prev`, or none for a heartbeat.
+/// The head of an append; its entries follow as they are stored. None: a heartbeat.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Append {
-    vote: Vote,
-    prev: Option<LogId>,
-    commit: Option<LogId>,
-    entries: Vec<Entry>,
+pub(crate) struct AppendHead {
+    pub(crate) vote: Vote,
+    pub(crate) prev: Option<LogId>,
+    pub(crate) commit: Option<LogId>,
 }
 
-impl From<&types::AppendRequest> for Append {
-    fn from(r: &types::AppendRequest) -> Self {
-        Self {
-            vote: (&r.vote).into(),
-            prev: log_id(r.prev_log_id.as_ref()),
-            commit: log_id(r.leader_commit.as_ref()),
-            entries: r.entries.iter().map(Entry::from).collect(),
-        }
-    }
-}
-
-impl Append {
-    pub(crate) fn into_raft(self) -> types::AppendRequest {
-        types::AppendRequest {
-            vote: self.vote.into_raft(),
-            prev_log_id: raft_log_id(self.prev),
-            leader_commit: raft_log_id(self.commit),
-            entries: self.entries.into_iter().map(Entry::into_raft).collect(),
-        }
-    }
-}
-
+/// Answer to one append.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Appended {
     /// Everything up to here matches and is durable.
@@ -157,9 +136,11 @@ pub(crate) enum Request {
     Hash {
         revision: u64,
     },
-    /// Encoded command.
-    Propose(Bytes),
     Admin(Admin),
+    /// A command, as encoded by the node that took the request. Goes as it is: see
+    /// [`crate::network::frame`].
+    #[serde(skip)]
+    Propose(Bytes),
 }
 
 /// Membership and leadership verbs, carried to the leader.
@@ -182,9 +163,11 @@ pub(crate) enum Response {
     },
     Status(Progress),
     Hash(Option<u128>),
-    Decided(Decision),
     Admin(u64),
     Failed(Failed),
+    /// What became of a command. Goes field by field: see [`crate::network::frame`].
+    #[serde(skip)]
+    Decided(Decided),
 }
 
 /// How far a node is.
@@ -193,19 +176,6 @@ pub(crate) struct Progress {
     pub(crate) applied: u64,
     pub(crate) last: u64,
     pub(crate) clock_fit: bool,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Decision {
-    pub(crate) outcome: Outcome,
-    pub(crate) decided: Stamp,
-    pub(crate) replayed: bool,
-}
-
-impl From<Decided> for Decision {
-    fn from(d: Decided) -> Self {
-        Self { outcome: d.outcome, decided: d.decided, replayed: d.replayed }
-    }
 }
 
 /// Why a peer did not do it.

@@ -1,64 +1,59 @@
 //! Reads that see everything decided before them, on any node.
 //!
-//! One question is in flight at a time; whoever arrives meanwhile is served by the next one, so a
-//! thousand readers cost one round of heartbeats. Source: Raft thesis, section 6.4 (`ReadIndex`);
-//! leases are never used, because a paused leader would serve stale rows.
+//! One request is in flight at a time; readers that arrive meanwhile share the next one, so a
+//! thousand readers cost one round of heartbeats. See section 6.4 of the Raft thesis
+//! (`ReadIndex`). Leases are never used, because a paused leader would serve stale rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firstcome_domain::Revision;
-use firstcome_fault::{Bug, armed};
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use crate::core::{Core, Counters, not_executed};
-use crate::node::{Failure, FailureReason};
+use crate::answer::{Failure, FailureReason};
+use crate::core::{Core, not_executed};
+use crate::counters::Counters;
 use crate::protocol::{Failed, Request, Response};
+use crate::readers::Reader;
+use crate::seeded;
 
 /// How long a reader waits for a leader and its majority.
 const ROUND_MAX: Duration = Duration::from_millis(1500);
 
-/// One waiting reader.
-pub(crate) struct Ask(oneshot::Sender<Result<(u64, Instant), Failure>>);
-
 /// Makes sure that reads from now on see everything decided before the call.
 pub(crate) async fn linearize(core: &Arc<Core>) -> Result<Revision, Failure> {
-    if armed(Bug::StaleFollowerRead) && !core.is_leader() {
-        return Ok(core.state.applied().revision.unwrap_or_default());
+    if let Some(stale) = seeded::stale_read(core) {
+        return Ok(stale);
     }
-    let (tx, rx) = oneshot::channel();
-    let gone = || not_executed(FailureReason::Draining);
-    core.read_index.send(Ask(tx)).map_err(|_| gone())?;
-    let (index, asked_at) = rx.await.map_err(|_| gone())??;
+    let confirmed = core.readers.wait().await;
+    let (index, asked_at) = confirmed.ok_or_else(|| not_executed(FailureReason::Draining))??;
     core.wait_index(index, core.options.forward_timeout).await?;
-    let mut fresh = core.fresh_since.lock();
-    *fresh = (*fresh).max(Some(asked_at));
-    drop(fresh);
+    core.readers.note_applied(asked_at);
     Ok(core.state.applied().revision.unwrap_or_default())
 }
 
 /// Serves readers, one round at a time, until the node ends.
-pub(crate) async fn run(core: Arc<Core>, mut asks: mpsc::UnboundedReceiver<Ask>) {
-    while let Some(first) = asks.recv().await {
+pub(crate) async fn run(core: Arc<Core>, mut queue: mpsc::UnboundedReceiver<Reader>) {
+    while let Some(first) = queue.recv().await {
         let mut waiting = vec![first];
-        while let Ok(ask) = asks.try_recv() {
-            waiting.push(ask);
+        while let Ok(reader) = queue.try_recv() {
+            waiting.push(reader);
         }
         let asked_at = Instant::now();
         Counters::add(&core.counters.read_index_rounds);
         let round = tokio::time::timeout(ROUND_MAX, confirmed_index(&core)).await;
         let result = round.unwrap_or_else(|_| Err(not_executed(FailureReason::NoQuorum)));
-        for Ask(answer) in waiting {
-            drop(answer.send(result.clone().map(|index| (index, asked_at))));
+        for reader in waiting {
+            reader.answer(result.clone().map(|index| (index, asked_at)));
         }
     }
 }
 
 async fn confirmed_index(core: &Arc<Core>) -> Result<u64, Failure> {
     loop {
-        let Some(leader) = core.wait_leader(ROUND_MAX / 2).await else {
+        let Some(leader) = core.leadership.wait_leader(ROUND_MAX / 2).await else {
             return Err(not_executed(FailureReason::NoQuorum));
         };
         let answer = if leader == core.id() {
@@ -76,8 +71,8 @@ async fn confirmed_index(core: &Arc<Core>) -> Result<u64, Failure> {
 
 /// The read index of this node as the leader, confirmed by a majority.
 pub(crate) async fn local_index(core: &Core) -> Result<u64, Failed> {
-    if armed(Bug::LeaseReadAfterPause) && core.is_leader() {
-        return Ok(*core.applied.borrow());
+    if let Some(index) = seeded::unconfirmed_index(core) {
+        return Ok(index);
     }
     match core.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
         Ok(linearizer) => Ok(linearizer.read_log_id().index()),
@@ -89,7 +84,7 @@ pub(crate) async fn local_index(core: &Core) -> Result<u64, Failed> {
 }
 
 async fn ask_leader(core: &Core, leader: u64) -> Result<u64, Failed> {
-    let Some(address) = core.address(leader) else { return Err(Failed::NotLeader) };
+    let Some(address) = core.leadership.address(leader) else { return Err(Failed::NotLeader) };
     let control = core.members.control(leader, &address);
     match control.call(Request::ReadIndex, core.options.rpc_timeout).await {
         Ok(Response::ReadIndex(index)) => Ok(index),

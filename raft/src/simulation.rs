@@ -195,7 +195,7 @@ impl Node {
     /// What Raft believes here.
     pub fn observe(&self) -> Observed {
         let core = &self.core;
-        let metrics = core.metrics.borrow_watched().clone();
+        let metrics = core.leadership.metrics().borrow_watched().clone();
         let position =
             |id: Option<LogId>| id.map(|id| ((id.leader_id.term, id.leader_id.node_id), id.index));
         let vote = metrics.vote;

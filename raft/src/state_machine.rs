@@ -8,9 +8,10 @@
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use firstcome_domain::{Action, Command, Millis, Revision, Stamp};
+use firstcome_domain::{Millis, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use firstcome_storage::snapshot::{SnapshotReader, SnapshotWriter};
 use firstcome_storage::state::{Applied, Committed};
@@ -21,18 +22,21 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
+use crate::command;
+use crate::counters::Counters;
 use crate::failure::FailureSlot;
 use crate::log_format;
+use crate::seeded;
 use crate::types::{self, TypeConfig};
 
 /// Entries applied under one lock: readers wait about a millisecond at most.
 const CHUNK_ENTRIES_MAX: usize = 256;
 
-/// A snapshot on its way out or in.
+/// A snapshot that is being sent or was received.
 pub(crate) enum SnapshotData {
     /// Streams rows at the revision of its meta.
     Outgoing(Box<SnapshotReader>),
-    /// Completely received, not yet verified as a whole.
+    /// Received completely, but not yet verified as a whole.
     Incoming(Box<SnapshotWriter>),
 }
 
@@ -42,6 +46,7 @@ pub(crate) struct StateMachine {
     meta: log_format::Meta,
     applied: watch::Sender<u64>,
     failure: FailureSlot,
+    counters: Arc<Counters>,
 }
 
 /// Makes the snapshot mark.
@@ -50,7 +55,7 @@ pub(crate) struct Marker {
     failure: FailureSlot,
 }
 
-/// Runs work that may block, without keeping Raft's core from running on this thread's queue.
+/// Runs work that may block, and lets other threads take over this one's tasks meanwhile.
 pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
@@ -68,15 +73,11 @@ fn meta_of(applied: &Applied) -> Result<log_format::Meta, Error> {
     })
 }
 
-/// Saves a checkpoint and opens it for reading; the meta is that of the rows it holds.
+/// Saves a checkpoint and opens it for reading, with the meta of exactly these rows.
 fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<types::Snapshot> {
     let opened = aside(|| {
         let reader = state.snapshot()?;
-        let meta = if armed(Bug::SnapshotMetaAhead) {
-            meta_of(&state.applied())?
-        } else {
-            meta_of(reader.applied())?
-        };
+        let meta = meta_of(&seeded::applied_of(&reader, state))?;
         Ok((reader, meta))
     });
     let (reader, meta) = opened.map_err(|error: Error| {
@@ -92,11 +93,12 @@ impl StateMachine {
         state: State,
         applied: watch::Sender<u64>,
         failure: FailureSlot,
+        counters: Arc<Counters>,
     ) -> Result<Self, Error> {
         let now = state.applied();
         let meta = meta_of(&now)?;
         applied.send_replace(now.revision.map_or(0, Revision::get));
-        Ok(Self { state, meta, applied, failure })
+        Ok(Self { state, meta, applied, failure, counters })
     }
 
     fn fail(&self, error: Error) -> io::Error {
@@ -117,18 +119,16 @@ impl StateMachine {
             match entry.payload {
                 EntryPayload::Normal(proposal) => {
                     stamp.now = Millis::new(proposal.now);
-                    let decoded: Command =
-                        codec::decode(&proposal.command).map_err(|e| Error::Corrupt {
-                            path: "log.redb".into(),
-                            detail: format!("command at {}: {e}", stamp.revision),
-                        })?;
-                    if armed(Bug::ExpireByLocalTime) && decoded.action == Action::Tick {
-                        stamp.now = Millis::new(firstcome_fault::wall_ms());
-                    }
+                    let decoded = command::decode(&proposal.command, &self.counters);
+                    let decoded = decoded.map_err(|e| Error::Corrupt {
+                        path: "log.redb".into(),
+                        detail: format!("command at {}: {e}", stamp.revision),
+                    })?;
+                    stamp = seeded::stamped(stamp, &decoded);
                     command = Some(decoded);
                 }
                 EntryPayload::Membership(m) => {
-                    // Every one counts: a member that came and went in one chunk keeps its id.
+                    // Not only the last one: a member that came and went in one chunk keeps its id.
                     let largest = m.nodes().map(|(id, _)| *id).max().unwrap_or(0);
                     self.meta.node_id_max = self.meta.node_id_max.max(largest);
                     membership = Some(types::StoredMembership::new(Some(entry.log_id), m));
@@ -149,9 +149,9 @@ impl StateMachine {
             self.meta.last = log_format::log_id(last.as_ref());
         }
         let meta = Bytes::from(codec::encode(&self.meta));
-        // A chunk takes about a millisecond; waiting for a checkpoint to make room takes longer,
-        // and Raft's core must go on meanwhile. Leaving the scheduler each time costs a quarter
-        // of all throughput.
+        // A chunk takes about a millisecond. Waiting until a checkpoint has made room takes longer,
+        // and Raft's core must go on meanwhile. Always leaving the scheduler would cost a quarter
+        // of the throughput.
         let decided = if self.state.has_room() {
             self.state.apply(&committed, meta)?
         } else {

@@ -46,8 +46,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (Option<TempDir>, DataDir)
         };
         let state = State::open(&dir, options, log.clone()).expect("a state");
         let (applied, _) = watch::channel(0);
-        let machine =
-            StateMachine::open(state, applied, FailureSlot::default()).expect("a state machine");
+        let machine = StateMachine::open(state, applied, FailureSlot::default(), Arc::default())
+            .expect("a state machine");
         Ok(((folder, dir), LogStore::new(log, FailureSlot::default()), machine))
     }
 }

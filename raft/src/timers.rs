@@ -1,11 +1,11 @@
-//! What a node does by itself: due work, the snapshot mark, clocks, and noticing its own end.
+//! What a node does on its own: due work, snapshot marks, clock checks, and noticing that Raft
+//! has stopped.
 
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use firstcome_domain::{Action, Actor, Command, Done, Outcome, View};
+use firstcome_domain::Command;
 use futures_util::future::join_all;
 
 use crate::clock;
@@ -16,66 +16,59 @@ use crate::propose;
 use crate::protocol::{Failed, Request, Response};
 use crate::{admin, log_format};
 
-/// How often the leader looks whether something is due: an order may hold its units so much
-/// longer than `pay_by`.
+/// How often the leader asks whether something is due, which is how late due work may be.
 const DUE_PERIOD: Duration = Duration::from_millis(20);
 
-/// How often expired receipts and old events are removed for their own sake.
+/// How often the leader asks whether there is something to clean up.
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_mins(1);
 
-/// Clocks are compared so often.
+/// How often clocks are compared.
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 
-/// ... and so often until the first verdict, because nobody stands for election before it.
+/// How often until the first verdict, before which no node stands for election.
 const CLOCK_PERIOD_FIRST: Duration = Duration::from_millis(50);
 
-/// Proposes a Tick when something is due. Two leaders doing so is harmless: a Tick only sweeps.
+/// Proposes what the application says is due. Two leaders may do so at once.
 pub(crate) async fn run_due(core: Arc<Core>) {
     let mut housekept = Instant::now();
     loop {
         tokio::time::sleep(DUE_PERIOD).await;
-        if !core.is_leader() || core.draining.load(Ordering::Relaxed) {
+        if !core.leadership.is_leader() || core.admission.is_draining() {
             continue;
         }
         let now = core.clock.now();
-        let Ok((due, stale)) = core.read(|view| {
-            let due = view.next_due().is_some_and(|at| at <= now);
-            let stale = housekept.elapsed() >= HOUSEKEEPING_PERIOD && {
-                let settings = view.settings();
-                let old = now.plus(-settings.event_retention_ms);
-                !view.expired_receipts(now, 1).is_empty() || !view.events_until(old, 1).is_empty()
-            };
-            (due, stale)
+        let cleans_up = housekept.elapsed() >= HOUSEKEEPING_PERIOD;
+        let Ok(command) = core.read(|rows| {
+            let application = &core.application;
+            let due = application.due(rows, now);
+            if due.is_none() && cleans_up { application.housekeeping(rows, now) } else { due }
         }) else {
             return;
         };
-        if housekept.elapsed() >= HOUSEKEEPING_PERIOD {
+        if cleans_up {
             housekept = Instant::now();
         }
-        if due || stale {
-            tick(&core).await;
+        if let Some(command) = command {
+            propose_until_finished(&core, &command).await;
         }
     }
 }
 
-async fn tick(core: &Arc<Core>) {
-    let command = Command { actor: Actor::Node, receipt: None, action: Action::Tick };
+async fn propose_until_finished(core: &Arc<Core>, command: &Command) {
     loop {
-        match propose::drive(core, &command).await {
-            Ok(decision) => match decision.outcome {
-                Outcome::Done(Done::Ticked { more: true, .. }) => {}
-                _ => return,
-            },
+        match propose::drive(core, command).await {
+            Ok(decided) if core.application.is_unfinished(&decided.outcome) => {}
+            Ok(_) => return,
             Err(failure) => {
-                tracing::debug!(%failure, "a tick was not decided");
+                tracing::debug!(%failure, "due work was not decided");
                 return;
             }
         }
     }
 }
 
-/// Moves the snapshot mark and purges behind it, with a margin: what a slow follower or a pending
-/// apply may still need stays (openraft#2116).
+/// Moves the snapshot mark and purges behind it, with a margin for slow followers and pending
+/// applies (openraft#2116).
 pub(crate) async fn run_snapshots(core: Arc<Core>) {
     let options = &core.options;
     let period = options.snapshot_interval.min(Duration::from_secs(1));
@@ -83,7 +76,7 @@ pub(crate) async fn run_snapshots(core: Arc<Core>) {
     loop {
         tokio::time::sleep(period).await;
         let applied = *core.applied.borrow();
-        let marked = core.metrics.borrow_watched().snapshot.map_or(0, |id| id.index);
+        let marked = core.leadership.metrics().borrow_watched().snapshot.map_or(0, |id| id.index);
         let new = applied.saturating_sub(marked);
         let by_time = new > 0 && marked_at.elapsed() >= options.snapshot_interval;
         if new < options.snapshot_entries && !by_time {
@@ -96,14 +89,14 @@ pub(crate) async fn run_snapshots(core: Arc<Core>) {
     }
 }
 
-/// Asks for a new mark, and purges up to the last durable checkpoint less what is retained, and
-/// less what receivers of snapshots read next.
+/// Asks for a new mark, and purges up to the last durable checkpoint. Keeps the retained entries
+/// and those that receivers of snapshots read next.
 pub(crate) async fn mark_and_purge(core: &Core) -> Result<(), ()> {
     core.raft.trigger().snapshot().await.map_err(drop)?;
     let saved = core.state.checkpointed().revision.map_or(0, firstcome_domain::Revision::get);
     let upto = saved.saturating_sub(core.options.retain_entries);
     let upto = {
-        let metrics = core.metrics.borrow_watched();
+        let metrics = core.leadership.metrics().borrow_watched();
         let matched = |id| {
             let log_id = metrics.replication.as_ref()?.get(&id)?;
             Some(log_id.map_or(0, |log_id| log_id.index))
@@ -116,20 +109,22 @@ pub(crate) async fn mark_and_purge(core: &Core) -> Result<(), ()> {
     Ok(())
 }
 
-/// Compares clocks with the other voters. A node whose clock is off does not stand for election,
-/// and gives leadership up if it has it.
+/// Compares this clock with those of the other voters. A node whose clock is off does not stand
+/// for election, and gives up leadership if it has it.
 pub(crate) async fn run_clock(core: Arc<Core>) {
     let max_ms = i64::try_from(core.options.clock_max.as_millis()).unwrap_or(i64::MAX);
     let mut last: Option<bool> = None;
     loop {
         let (offsets, voters) = offsets(&core).await;
-        // Before the first log entry there is nobody to compare with, and nothing to lead.
+        // Before the first log entry there are no voters to compare with.
         let verdict = if voters == 0 { None } else { clock::verdict(&offsets, voters, max_ms) };
         if let Some(fit) = verdict {
-            if fit {
-                core.clock.confirm();
-            }
-            core.clock_fit.store(fit, Ordering::Relaxed);
+            // Only with a verdict: without one the median means nothing.
+            let mut sorted = offsets.clone();
+            sorted.push(0);
+            sorted.sort_unstable();
+            let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+            core.clock.judge(fit, -median);
             core.raft.runtime_config().elect(fit);
             if last != Some(fit) && !fit {
                 tracing::error!(
@@ -138,24 +133,18 @@ pub(crate) async fn run_clock(core: Arc<Core>) {
                      not lead until the clock is repaired"
                 );
             }
-            if !fit && core.is_leader() {
+            if !fit && core.leadership.is_leader() {
                 drop(admin::transfer(&core, None).await);
             }
             last = Some(fit);
-            // Without a verdict the median says nothing: the last offset stands, too.
-            let mut sorted = offsets;
-            sorted.push(0);
-            sorted.sort_unstable();
-            let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
-            core.clock_offset_ms.store(-median, Ordering::Relaxed);
         }
         tokio::time::sleep(if last.is_some() { CLOCK_PERIOD } else { CLOCK_PERIOD_FIRST }).await;
     }
 }
 
-/// The other voters' clocks against this machine's own, in ms, corrected for the way.
+/// The offsets of the other voters' clocks from this one in ms, corrected for network delay.
 async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
-    let membership = core.metrics.borrow_watched().membership_config.clone();
+    let membership = core.leadership.metrics().borrow_watched().membership_config.clone();
     let voters: Vec<u64> = membership.voter_ids().collect();
     let others = voters.iter().filter(|id| **id != core.id());
     let asked = join_all(others.filter_map(|id| Some((id, membership.get_node(id)?))).map(
@@ -165,7 +154,7 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
             let answer = control.call(Request::Clock, core.options.rpc_timeout).await;
             match answer {
                 Ok(Response::Clock { now }) => {
-                    // Half the round trip is the error of this reading; a slow one says nothing.
+                    // The error is half the round trip, so a slow answer is ignored.
                     let trip = sent.elapsed();
                     let way = i64::try_from(trip.as_millis() / 2).unwrap_or(0);
                     (trip < core.options.clock_max).then(|| now + way - core.clock.wall())
@@ -186,40 +175,41 @@ async fn offsets(core: &Arc<Core>) -> (Vec<i64>, usize) {
 /// How often a leader looks for a change of voters that is half done.
 const CHANGE_PERIOD: Duration = Duration::from_secs(1);
 
-/// Goes on with changes of voters that stand still between their two steps.
+/// Finishes changes of voters that have stopped between their two steps.
 pub(crate) async fn run_changes(core: Arc<Core>) {
     let mut before = None;
     loop {
         tokio::time::sleep(CHANGE_PERIOD).await;
         let half_done = admin::half_done(&core);
         let stands_still = half_done.is_some() && half_done == before;
-        if stands_still && !core.draining.load(Ordering::Relaxed) {
+        if stands_still && !core.admission.is_draining() {
             admin::finish_change(&core).await;
         }
         before = half_done;
     }
 }
 
-/// How often Raft's own state is looked at when nothing else changes.
+/// How often Raft's own state is checked when nothing else changes.
 const WATCH_PERIOD: Duration = Duration::from_millis(200);
 
-/// Counts voters, lets go of those who left, and ends the node when Raft has stopped or the node
-/// was removed.
+/// Counts voters, closes links to former members, and ends the node when Raft has stopped, the
+/// node was removed, or its release cannot talk to a majority.
 pub(crate) async fn run_watch(core: Arc<Core>) {
-    let mut server = core.server.clone();
+    let mut server = core.leadership.changes();
     let mut seen_membership = None;
     loop {
-        let membership = {
+        let (membership, voters) = {
             let now = server.borrow_and_update();
-            let voters = now.membership_config.voter_ids().count();
-            core.voters.store(voters, Ordering::Relaxed);
-            // Each time: a question that was on its way may have opened a link again.
+            let voters: Vec<u64> = now.membership_config.voter_ids().collect();
+            core.leadership.set_voters(voters.len());
+            // Every time: a request that was in flight may have opened a link again.
             core.members.keep(|id| now.membership_config.get_node(&id).is_some());
-            now.committed_membership_config.log_id().as_ref().map(log_format::LogId::from)
+            let committed = now.committed_membership_config.log_id().as_ref();
+            (committed.map(log_format::LogId::from), voters)
         };
         if membership != seen_membership {
             seen_membership = membership;
-            // What is committed may not be applied yet, and only what is applied counts.
+            // A committed membership counts once it is applied.
             let index = seen_membership.map_or(0, log_format::LogId::index);
             drop(core.wait_index(index, core.options.chunk_timeout).await);
             if is_removed(&core, core.id()) {
@@ -227,10 +217,15 @@ pub(crate) async fn run_watch(core: Arc<Core>) {
                 return;
             }
         }
+        if let Some(why) = core.members.strangers().majority(&voters) {
+            core.failure
+                .set(exit::IDENTITY, format!("this node runs an incompatible release: {why}"));
+            return;
+        }
         let changed = tokio::time::timeout(WATCH_PERIOD, server.changed()).await;
-        let running = core.metrics.borrow_watched().running_state.clone();
+        let running = core.leadership.metrics().borrow_watched().running_state.clone();
         if running.is_err() || matches!(changed, Ok(Err(_))) {
-            if !core.draining.load(Ordering::Relaxed) {
+            if !core.admission.is_draining() {
                 let reason = running.err().map_or("it is gone".to_owned(), |f| f.to_string());
                 core.fatal(format!("raft stopped: {reason}"));
             }

@@ -1,13 +1,13 @@
-//! Snapshots on their way to members, and the log their receivers read next.
+//! Snapshots being sent to members, and the log that their receivers read next.
 //!
-//! A large snapshot takes longer than a busy leader needs to write what it retains. Purged
-//! meanwhile, the log behind the snapshot leaves its receiver with nothing but another one, and so
-//! on for ever. So the log stays from the snapshot on until its receiver has caught up; etcd pauses
-//! its compaction for the same reason (its `server.go`: "a snapshot sending cycle"). openraft keeps
-//! what it is just sending, but only until the next error of a link.
+//! While a large snapshot is sent, a busy leader may write more than it retains. If it purged the
+//! log behind the snapshot, the receiver would need another snapshot, and so on without end. So
+//! the leader keeps the log from the snapshot on until its receiver has caught up; etcd pauses its
+//! compaction for the same reason (its `server.go`: "a snapshot sending cycle"). openraft keeps
+//! what it is sending, but only until the next error of a link.
 //!
-//! This ends: a transfer without progress is broken off, and a receiver that does not come closer
-//! is let go. Until then the log grows by what is written meanwhile.
+//! The wait is bounded: a transfer without progress is cancelled, and a receiver that does not
+//! come closer is given up. Until then the log grows by what is written meanwhile.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

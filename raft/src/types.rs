@@ -1,15 +1,17 @@
 //! The one place that names openraft's type configuration.
 //!
-//! Nothing of openraft's goes on the wire or to disk unwrapped: see [`crate::log_format`] and [`crate::protocol`].
+//! Nothing of openraft's goes on the wire or to disk unwrapped: see [`crate::entry`],
+//! [`crate::log_format`] and [`crate::protocol`].
 
 use std::fmt;
 
 use bytes::Bytes;
 use firstcome_storage::state::Decided;
 use openraft::type_config::alias::{
-    CommittedLeaderIdOf, EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf,
+    CommittedLeaderIdOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf,
 };
 
+use crate::entry::Entry;
 use crate::state_machine::{SnapshotData, StateMachine};
 
 /// A command on its way through the log: the leader's time, and the command as it was encoded by
@@ -18,7 +20,7 @@ use crate::state_machine::{SnapshotData, StateMachine};
 pub(crate) struct Proposal {
     /// The leader's clock, in ms; apply clamps it.
     pub(crate) now: i64,
-    /// `codec::encode(&Command)`.
+    /// See [`crate::command`].
     pub(crate) command: Bytes,
 }
 
@@ -70,8 +72,8 @@ impl openraft::RaftTypeConfig for TypeConfig {
     type Term = u64;
     type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, u64>;
     type Vote = openraft::impls::Vote<Self::LeaderId>;
-    type Payload = openraft::EntryPayload<Proposal, u64, Address>;
-    type Entry = openraft::Entry<Self::LeaderId, Self::Payload>;
+    type Payload = Payload;
+    type Entry = Entry;
     type AsyncRuntime = openraft_rt_tokio::TokioRuntime;
     type Responder<T>
         = Answer<T>
@@ -87,7 +89,6 @@ impl openraft::RaftTypeConfig for TypeConfig {
 pub(crate) type LeaderId = CommittedLeaderIdOf<TypeConfig>;
 pub(crate) type LogId = LogIdOf<TypeConfig>;
 pub(crate) type Vote = VoteOf<TypeConfig>;
-pub(crate) type Entry = EntryOf<TypeConfig>;
 pub(crate) type Payload = openraft::EntryPayload<Proposal, u64, Address>;
 pub(crate) type Membership = openraft::Membership<u64, Address>;
 pub(crate) type StoredMembership = StoredMembershipOf<TypeConfig>;

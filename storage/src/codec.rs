@@ -30,16 +30,21 @@ pub struct DecodeError(pub String);
 /// Encodes a value behind its format byte.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(ENCODE_BYTES_GUESS);
-    encode_onto(value, &mut bytes);
+    encode_into(value, &mut bytes);
     bytes
 }
 
-/// Appends what [`encode`] returns to a buffer in memory.
-pub fn encode_onto<T: Serialize>(value: &T, bytes: &mut impl std::io::Write) {
-    // Fails only for types that serde cannot measure, and no row, command or frame contains one.
-    bytes.write_all(&[FORMAT]).expect("a buffer in memory takes every byte");
+/// Appends a value behind its format byte. Writing to memory fails only for types that serde
+/// cannot measure, and no row, command or frame contains one.
+pub fn encode_into<T: Serialize>(value: &T, bytes: &mut Vec<u8>) {
+    bytes.push(FORMAT);
     bincode::serde::encode_into_std_write(value, bytes, bincode::config::standard())
         .expect("every encoded type has sequences of known length");
+}
+
+/// Whether these bytes begin as a value of a format that [`decode`] reads.
+pub fn has_known_format(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&FORMAT)
 }
 
 /// Decodes what [`encode`] wrote; refuses other formats, trailing bytes and oversize.

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use firstcome_api::Shop;
 use firstcome_raft::{Node, Options, Peer};
 use serde_json::json;
 
@@ -27,7 +28,7 @@ async fn without_a_majority_writes_are_503_and_local_reads_answer() {
         options.peer = me.peer;
         options.peers.clone_from(&peers);
         options.bootstrap = true;
-        Node::start(options)
+        Node::start(options, Shop)
     };
     let (one, two) = tokio::join!(start(0), start(1));
     let (one, two) = (one.unwrap(), two.unwrap());

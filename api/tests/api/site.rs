@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_api::{ApiOptions, Keys, MasterKey};
+use firstcome_api::{ApiOptions, Keys, MasterKey, Shop};
 use firstcome_domain::{Millis, Role, UserId};
 use firstcome_raft::{Node, Options};
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ impl Site {
         options.heartbeat = Duration::from_millis(20);
         options.election_min = Duration::from_millis(100);
         options.election_max = Duration::from_millis(200);
-        let node = Node::start(options).await.unwrap();
+        let node = Node::start(options, Shop).await.unwrap();
         let site = Self::over(node, dir).await;
         site.led().await;
         site

@@ -58,18 +58,22 @@ fn order() -> Vec<u8> {
 
 /// Log entries by name: a blank one, a command, memberships.
 fn entries() -> Vec<(&'static str, Vec<u8>)> {
-    let id = part(&(3_u64, 1_u64, 70_000_u64));
-    let membership = |configs: &[Vec<u64>], nodes: &[u64]| {
-        [id.clone(), part(&2_u32), part(&configs), addresses(nodes)].concat()
+    let entry = |kind: u8, rest: &[u8]| {
+        let id = [3_u64, 1, 70_000].map(u64::to_le_bytes).concat();
+        [&[1, kind][..], &id, rest].concat()
     };
+    let membership =
+        |configs: &[Vec<u64>], nodes: &[u64]| entry(2, &whole(&[part(&configs), addresses(nodes)]));
+    let at = 1_700_000_000_000_i64.to_le_bytes();
     vec![
-        ("blank", [id.clone(), part(&0_u32)].concat()),
-        ("order", [id.clone(), part(&(1_u32, 1_700_000_000_000_i64, order()))].concat()),
+        ("blank", entry(0, &[])),
+        ("order", entry(1, &[&at[..], &order()].concat())),
+        ("order_without_a_time", entry(1, &at[..7])),
         ("members", membership(&[vec![1, 2, 3]], &[1, 2, 3, 4])),
         ("joint", membership(&[vec![1, 2, 3], vec![1, 2, 4]], &[1, 2, 3, 4])),
         ("membership_without_voters_ended_the_node", membership(&[vec![]], &[1])),
         ("voter_without_address_ended_the_node", membership(&[vec![1, 9]], &[1])),
-        ("unknown_payload", [id.clone(), part(&9_u32)].concat()),
+        ("unknown_payload", entry(9, &[])),
     ]
 }
 
@@ -79,17 +83,18 @@ fn peer_frames() -> std::io::Result<()> {
     let id = part(&Some((3_u64, 1_u64, 70_000_u64)));
     let none = part(&None::<(u64, u64, u64)>);
     let mut frames = vec![
-        (0, "hello", part(&(1_u16, uuid, 0_u32, 1_u64, 2_u64, 2_u32))),
-        (0, "hello_on_no_channel", part(&(1_u16, uuid, 0_u32, 1_u64, 2_u64, 9_u32))),
-        (1, "welcome", part(&0_u32)),
-        (1, "turned_away", part(&(1_u32, "peer protocol 1 is spoken here"))),
-        (1, "removed", part(&2_u32)),
+        (0, "hello", greeting(1, part(&(uuid, 0_u32, 1_u64, 2_u64, 2_u32)))),
+        (0, "hello_of_another_protocol", greeting(9, vec![255, 254])),
+        (0, "hello_on_no_channel", greeting(1, part(&(uuid, 0_u32, 1_u64, 2_u64, 9_u32)))),
+        (1, "welcome", greeting(1, part(&0_u32))),
+        (1, "turned_away", greeting(1, part(&(1_u32, "this is node 3")))),
+        (1, "removed", greeting(1, part(&2_u32))),
         (2, "probe", part(&0_u32)),
         (2, "adopt", part(&(1_u32, uuid, 0_u32, 3_u64, "n3"))),
         (3, "vacant", part(&(0_u32, "n3", true))),
         (3, "taken", part(&(1_u32, "n3", uuid, 3_u64, false))),
         (3, "adopted", part(&2_u32)),
-        (4, "heartbeat", [vote.clone(), id.clone(), id.clone(), part(&0_u8)].concat()),
+        (4, "heartbeat", append(&[&vote, &id, &id], &[])),
         (5, "matches", [part(&0_u32), id.clone()].concat()),
         (5, "conflict", part(&(1_u32, (2_u64, 1_u64, 9_u64)))),
         (5, "higher_vote", part(&(2_u32, (9_u64, 2_u64, false)))),
@@ -100,8 +105,7 @@ fn peer_frames() -> std::io::Result<()> {
         (9, "vote_with_more_behind", [vote.clone(), vec![0]].concat()),
     ];
     for (name, entry) in entries() {
-        let append = [vote.clone(), id.clone(), none.clone(), part(&1_u8), entry.clone()];
-        frames.push((4, name, append.concat()));
+        frames.push((4, name, append(&[&vote, &id, &none], &[&entry, &entry])));
         frames.push((10, name, entry));
     }
     let members =
@@ -112,7 +116,8 @@ fn peer_frames() -> std::io::Result<()> {
     frames.push((11, "meta_of_nothing", [none.clone(), none, part(&0_u8), part(&0_u64)].concat()));
     let mut stream = Vec::new();
     for (kind, name, body) in frames {
-        let body = whole(&[body]);
+        // These have a layout of their own; the others are one encoded value.
+        let body = if matches!(kind, 0 | 1 | 4 | 6 | 7 | 10) { body } else { whole(&[body]) };
         let bytes = firstcome_raft::fuzz::frame(&body)?;
         stream.extend_from_slice(&bytes);
         let label = firstcome_raft::fuzz::KINDS[usize::from(kind)];
@@ -129,45 +134,68 @@ fn peer_frames() -> std::io::Result<()> {
     write("peer_frame", "stream_with_a_flipped_bit", [vec![99], flipped].concat())?;
     write("peer_frame", "stream_of_a_forged_length", [99, 0, 0, 0, 1, 0, 0, 0, 0])?;
     write("peer_frame", "stream_of_too_long_a_frame", [99, 1, 0, 0, 1, 0, 0, 0, 0])?;
-    write("peer_frame", "requests_of_a_forged_count", [6, 1, 253, 0, 0, 0, 0, 0, 0, 0, 128])
+    write("peer_frame", "requests_of_a_forged_length", [&[6; 10][..], &[255; 4]].concat())
+}
+
+/// A release that speaks one protocol, and what it says.
+fn greeting(protocol: u16, value: Vec<u8>) -> Vec<u8> {
+    let protocol = protocol.to_le_bytes();
+    [&protocol[..], &protocol, &[5], b"0.1.0", &whole(&[value])].concat()
+}
+
+fn with_length(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).expect("a small part");
+    [&length.to_le_bytes()[..], bytes].concat()
+}
+
+fn append(head: &[&[u8]], entries: &[&[u8]]) -> Vec<u8> {
+    let head = whole(&[head.concat()]);
+    let entries = entries.iter().flat_map(|entry| with_length(entry));
+    with_length(&head).into_iter().chain(entries).collect()
+}
+
+/// Questions or answers in one frame: encoded values, then bytes as they are.
+fn items(values: Vec<Vec<u8>>, bytes: &[u8]) -> Vec<u8> {
+    let values = values.into_iter().map(|value| (0_u8, whole(&[value])));
+    let all = values.chain([(1_u8, bytes.to_vec())]);
+    let item = |((kind, body), n): ((u8, Vec<u8>), u64)| {
+        [&n.to_le_bytes()[..], &[kind], &with_length(&body)].concat()
+    };
+    all.zip(1..).flat_map(item).collect()
 }
 
 fn questions(vote: &[u8], id: &[u8]) -> Vec<u8> {
-    let question = |n: u64, rest: Vec<u8>| [part(&n), rest].concat();
-    let all = [
+    let all = vec![
         [part(&0_u32), vote.to_vec(), id.to_vec(), part(&(false, true))].concat(),
         [part(&1_u32), vote.to_vec(), part(&2_u64), id.to_vec()].concat(),
         part(&2_u32),
         part(&3_u32),
         part(&4_u32),
         part(&(5_u32, 70_000_u64)),
-        part(&(6_u32, order())),
-        part(&(7_u32, 0_u32, ("n4", "h4:8081", "h4:9091"))),
-        part(&(7_u32, 3_u32, Some(2_u64))),
+        part(&(6_u32, 0_u32, ("n4", "h4:8081", "h4:9091"))),
+        part(&(6_u32, 3_u32, Some(2_u64))),
     ];
-    let count = part(&(all.len() as u64));
-    [count, all.into_iter().zip(1..).flat_map(|(rest, n)| question(n, rest)).collect()].concat()
+    items(all, &order())
 }
 
 fn answers(vote: &[u8], id: &[u8]) -> Vec<u8> {
     let mut memory = shop::memory();
     let order: firstcome_domain::Command = codec::decode(&order()).expect("an order");
     let decision = memory.step(&order, Millis::new(0));
-    let all = [
+    let all = vec![
         [part(&0_u32), vote.to_vec(), part(&true), id.to_vec()].concat(),
         part(&(1_u32, Some("its vote is higher"))),
         part(&(2_u32, 70_000_u64)),
         part(&(3_u32, 1_700_000_000_000_i64)),
         part(&(4_u32, 9_u64, 10_u64, true)),
         part(&(5_u32, Some(u128::MAX))),
-        part(&(6_u32, decision.outcome, decision.decided, false)),
-        part(&(7_u32, 4_u64)),
-        part(&(8_u32, 3_u32, "member 9 is not a voter")),
-        part(&(8_u32, 5_u32)),
+        part(&(6_u32, 4_u64)),
+        part(&(7_u32, 3_u32, "member 9 is not a voter")),
+        part(&(7_u32, 5_u32)),
     ];
-    let count = part(&(all.len() as u64));
-    let one = |(rest, n): (Vec<u8>, u64)| [part(&n), rest].concat();
-    [count, all.into_iter().zip(1..).flat_map(one).collect()].concat()
+    let Stamp { revision, now } = decision.decided;
+    let stamp = [revision.get().to_le_bytes(), now.get().to_le_bytes()].concat();
+    items(all, &[&[0][..], &stamp, &codec::encode(&decision.outcome)].concat())
 }
 
 /// One command of most kinds.
@@ -212,7 +240,7 @@ fn commands() -> std::io::Result<()> {
 
 fn log_entries() -> std::io::Result<()> {
     for (name, entry) in entries() {
-        write("log_entry_bytes", &format!("entry_{name}"), [vec![0], whole(&[entry])].concat())?;
+        write("log_entry_bytes", &format!("entry_{name}"), [vec![0], entry].concat())?;
     }
     let known: Vec<Entry> = (5..)
         .zip(entries())

@@ -62,7 +62,7 @@ impl Site {
             let mut options = Options::new("n1", folder.path().join("n1"));
             options.bootstrap = true;
             options.state_cache_bytes = 16 << 20;
-            let node = Node::start(options).await.expect("a node");
+            let node = Node::start(options, firstcome_api::Shop).await.expect("a node");
             // The open files live on without their names, and nothing is left behind.
             drop(folder);
             let keys = Keys::new(&MasterKey::generate().expect("random bytes")).expect("keys");

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
-use firstcome_api::{ApiOptions, Keys};
+use firstcome_api::{ApiOptions, Keys, Shop};
 use firstcome_raft::simulation::{Machine, enter};
 use firstcome_raft::{Node, Options, Peer, StartError};
 use firstcome_storage::Disk;
@@ -222,7 +222,7 @@ impl Cluster {
         runtime.block_on(async {
             tokio::time::advance(Duration::from_nanos(now)).await;
             tokio::spawn(async move {
-                let started = Node::start(options).await;
+                let started = Node::start(options, Shop).await;
                 if let Ok(node) = &started {
                     let (node, report) = (node.clone(), Arc::clone(&report));
                     tokio::spawn(async move {

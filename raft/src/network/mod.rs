@@ -1,8 +1,10 @@
 //! How nodes talk: standing TCP connections, one per purpose, so that none waits behind another.
 //!
-//! A connection opens with [`crate::protocol::Hello`]; a peer of another cluster, incarnation or
+//! A connection opens with a [`crate::protocol::Hello`]. A peer of another cluster, incarnation or
 //! protocol, or one that was removed, is turned away before any other frame is decoded.
 
+pub(crate) mod frame;
+pub(crate) mod greeting;
 pub(crate) mod peer;
 pub(crate) mod rpc;
 pub(crate) mod server;
@@ -19,8 +21,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::failure::{FailureSlot, exit};
-use crate::protocol::{Channel, Hello, PROTOCOL, Welcome};
+use crate::protocol::{Channel, Hello, Welcome};
+use greeting::{Greeting, Strangers};
 use stream::{FrameReader, FrameWriter};
+
+/// A caller that has not introduced itself within this time is disconnected.
+pub(crate) const HELLO_MAX: Duration = Duration::from_secs(5);
 
 /// Opens connections in the name of this node.
 #[derive(Clone)]
@@ -32,12 +38,14 @@ pub(crate) struct Dialer {
     pub(crate) dial: BTreeMap<String, String>,
     pub(crate) connect_timeout: Duration,
     pub(crate) failure: FailureSlot,
+    /// Members that this release cannot talk to.
+    pub(crate) strangers: Strangers,
     /// Where connections live, whichever runtime their first caller is on.
     pub(crate) runtime: Handle,
 }
 
 impl Dialer {
-    /// Connects and introduces itself. Any error means: unreachable for now.
+    /// Connects and introduces itself. Any error means that the peer is unreachable for now.
     pub(crate) async fn open(
         &self,
         to: u64,
@@ -49,21 +57,58 @@ impl Dialer {
         let stream = stream::connect(address, self.connect_timeout).await?;
         let (mut reader, mut writer) = stream::split(stream);
         let hello = Hello {
-            protocol: PROTOCOL,
             cluster_uuid: self.cluster_uuid.clone(),
             incarnation: self.incarnation,
             from: self.node_id,
             to,
             channel,
         };
-        writer.write_within(&hello, self.connect_timeout).await?;
-        match reader.expect(self.connect_timeout).await? {
-            Welcome::Yes => Ok((reader, writer)),
+        let welcome = introduce(hello, &mut reader, &mut writer, self.connect_timeout).await;
+        match welcome.inspect_err(|error| self.note_stranger(to, error))? {
+            Welcome::Yes => {
+                self.strangers.remove(to);
+                Ok((reader, writer))
+            }
             Welcome::No(reason) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, reason)),
             Welcome::Removed => {
                 self.failure.set(exit::REMOVED, format!("{name} says this node was removed"));
                 Err(io::Error::new(io::ErrorKind::ConnectionRefused, "removed from the cluster"))
             }
+        }
+    }
+    fn note_stranger(&self, id: u64, error: &io::Error) {
+        if error.kind() == io::ErrorKind::Unsupported {
+            self.strangers.add(id, &error.to_string());
+        }
+    }
+}
+
+/// Says who calls, and takes the answer. `Unsupported`: the two releases have no protocol in
+/// common.
+pub(crate) async fn introduce(
+    hello: Hello,
+    reader: &mut FrameReader,
+    writer: &mut FrameWriter,
+    limit: Duration,
+) -> io::Result<Welcome> {
+    writer.write_within(&Greeting::own(hello), limit).await?;
+    let greeting: Greeting<Welcome> = reader.expect(limit).await?;
+    greeting.understood().map_err(|why| io::Error::new(io::ErrorKind::Unsupported, why))
+}
+
+/// Takes a caller's introduction; one of another protocol is told so, and is an error.
+pub(crate) async fn take_introduction(
+    reader: &mut FrameReader,
+    writer: &mut FrameWriter,
+    limit: Duration,
+) -> io::Result<Hello> {
+    let greeting: Greeting<Hello> = reader.expect(limit).await?;
+    match greeting.understood() {
+        Ok(hello) => Ok(hello),
+        Err(why) => {
+            tracing::warn!(%why, "turned a peer away");
+            writer.write_within(&Greeting::own(Welcome::No(why.clone())), limit).await?;
+            Err(io::Error::new(io::ErrorKind::Unsupported, why))
         }
     }
 }

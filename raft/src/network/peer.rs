@@ -28,7 +28,8 @@ use super::rpc::CallError;
 use super::stream::{FrameReader, FrameWriter};
 use crate::log_format;
 use crate::members::Members;
-use crate::protocol::{self, Append, Appended, Channel, Request, Response, SnapshotHead};
+use crate::protocol::{self, Appended, Channel, Request, Response, SnapshotHead};
+use crate::seeded;
 use crate::state_machine::{SnapshotData, aside};
 use crate::transfers::Transfers;
 use crate::types::{Address, AppendResult, RpcError, Snapshot, TypeConfig, Vote};
@@ -63,7 +64,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     }
 }
 
-/// One purpose's way to one member.
+/// The connections to one member for one purpose.
 pub(crate) struct PeerNetwork {
     target: u64,
     node: Address,
@@ -74,8 +75,8 @@ pub(crate) struct PeerNetwork {
     chunk_timeout: Duration,
     /// The idle append connection; taken while a stream runs, kept only if it ended cleanly.
     append: Option<Connection>,
-    /// The append connection on its way. A heartbeat is given up after one interval, and on a
-    /// slow network that is sooner than a connection stands: the next one goes on from here.
+    /// The append connection being dialled. openraft gives up a heartbeat after one interval,
+    /// which on a slow network is less than a dial takes: the next heartbeat continues it.
     dialling: Option<JoinHandle<io::Result<Connection>>>,
 }
 
@@ -165,17 +166,6 @@ impl PeerNetwork {
     }
 }
 
-/// What [`Bug::CommitWithoutQuorum`] takes for the answer of a peer that nobody can reach.
-fn as_if_heard<'s>(
-    input: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + 'static,
-) -> BoxStream<'s, Result<AppendResult, RpcError>> {
-    let heard = input.take(1).map(|request| {
-        let last = request.entries.last().map(|entry| entry.log_id);
-        Ok(Ok(last.or(request.prev_log_id)))
-    });
-    heard.boxed()
-}
-
 fn unexpected() -> RpcError {
     RPCError::Network(NetworkError::new(&io::Error::new(
         io::ErrorKind::InvalidData,
@@ -208,12 +198,12 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
-            // Before the dial, because openraft's back-off waits in here.
+            // Before the dial, because openraft's backoff waits in this stream.
             let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
             let input = stream::iter([first]).chain(input);
             let connection = match self.append_connection().await {
                 Ok(connection) => connection,
-                Err(_) if armed(Bug::CommitWithoutQuorum) => return Ok(as_if_heard(input)),
+                Err(_) if armed(Bug::CommitWithoutQuorum) => return Ok(seeded::as_if_heard(input)),
                 Err(error) => return Err(unreachable(&error)),
             };
             let flow = Flow {
@@ -354,8 +344,7 @@ where
                         self.input = None;
                         continue;
                     };
-                    let written =
-                        writer.write_within(&Append::from(&request), self.peer.rpc_timeout).await;
+                    let written = writer.write_within(&request, self.peer.rpc_timeout).await;
                     if let Err(error) = written {
                         return Some(Err(unreachable(&error)));
                     }

@@ -1,8 +1,8 @@
-//! Questions and answers over one standing connection, out of order.
+//! Requests and responses over one standing connection, out of order.
 //!
-//! Everything that waits goes out in one frame, so forwarded commands travel in batches without
-//! any added delay. The difference that matters to a buyer is kept: a request that never left
-//! this node certainly did not run; one that left and got no answer may have.
+//! Everything in the queue goes out in one frame, so forwarded commands travel in batches without
+//! added delay. Callers learn the difference that matters: a request that never left this node
+//! certainly did not run; one that left and got no answer may have.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,13 +15,13 @@ use super::Dialer;
 use super::stream::{FrameReader, FrameWriter};
 use crate::protocol::{Channel, Request, Response};
 
-/// Requests in one frame at most.
+/// The most requests in one frame.
 const BATCH_MAX: usize = 4096;
 
-/// Bytes of proposals in one frame, about; well below the frame limit.
+/// About the most bytes of proposals in one frame; well below the frame limit.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// No answer at all for so long while some are owed: the peer is stuck, reconnect.
+/// Without any response for this long while some are due, the peer is stuck: reconnect.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Frames of requests that wait for the socket; more stay in the queue.
@@ -32,7 +32,7 @@ const FRAMES_MAX: usize = 4;
 pub(crate) enum CallError {
     /// The request never left.
     NotSent,
-    /// It left; what became of it is unknown.
+    /// It left; whether it ran is unknown.
     Lost,
 }
 
@@ -117,7 +117,7 @@ impl Link {
         }
     }
 
-    /// Reads and writes apart: two ends that only wrote would wait for each other.
+    /// Reads and writes concurrently: two ends that only wrote would wait for each other.
     async fn converse(
         &mut self,
         mut reader: FrameReader,
@@ -174,8 +174,8 @@ impl Link {
     }
 }
 
-/// `first` and everything else that waits, up to a frame; calls nobody waits for are dropped, so
-/// that a command its caller has given up does not run later.
+/// `first` and everything else in the queue, up to a frame. Calls that timed out are dropped, so
+/// that a command whose caller has given up does not run later.
 fn batch(
     first: Call,
     queue: &mut mpsc::UnboundedReceiver<Call>,

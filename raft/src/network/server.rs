@@ -1,4 +1,4 @@
-//! The peer port: takes connections, checks who calls, and answers by the kind of connection.
+//! The peer port: accepts connections, checks who calls, and serves each kind of connection.
 
 use std::io;
 use std::sync::Arc;
@@ -8,27 +8,26 @@ use futures_util::StreamExt;
 use openraft::raft::{TransferLeaderRequest, VoteRequest};
 use tokio::sync::mpsc;
 
+use super::greeting::Greeting;
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
+use super::{HELLO_MAX, take_introduction};
 use crate::core::Core;
 use crate::log_format::{Vote, log_id, raft_log_id};
 use crate::protocol::{
-    Append, Appended, Channel, Contact, ContactReply, Failed, Hello, PROTOCOL, Request, Response,
-    SnapshotHead, VoteReply, Welcome,
+    Appended, Channel, Contact, ContactReply, Failed, Hello, Request, Response, SnapshotHead,
+    VoteReply, Welcome,
 };
 use crate::state_machine::{SnapshotData, aside};
 use crate::types::{AppendRequest, Snapshot};
 use crate::{admin, bootstrap, propose, read_index};
 
-/// A caller that does not say who it is within this time is cut off.
-pub(crate) const HELLO_MAX: Duration = Duration::from_secs(5);
-
-/// Appends taken from one connection ahead of the log.
+/// Appends read from one connection ahead of the log.
 const APPENDS_MAX: usize = 64;
 
-/// Answers in one frame: of the largest, which hold an order of 20 lines, 4 MiB.
+/// The most responses in one frame: 4 MiB if each holds an order of 20 lines, the largest one.
 const ANSWERS_MAX: usize = 512;
 
-/// Writing an answer takes no longer, or the caller is gone.
+/// If writing a response takes longer, the caller is taken for gone.
 const WRITE_MAX: Duration = Duration::from_secs(5);
 
 /// Takes peer connections until the task is aborted.
@@ -57,13 +56,14 @@ pub(crate) async fn run(core: Arc<Core>, listener: TcpListener) {
 async fn serve(core: Arc<Core>, socket: TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let (mut reader, mut writer) = stream::split(socket);
-    let hello: Hello = reader.expect(HELLO_MAX).await?;
+    let hello = take_introduction(&mut reader, &mut writer, HELLO_MAX).await?;
     if hello.channel == Channel::Contact {
+        writer.write_within(&Greeting::own(Welcome::Yes), WRITE_MAX).await?;
         let contact: Contact = reader.expect(HELLO_MAX).await?;
         return writer.write_within(&contact_reply(&core, &contact), WRITE_MAX).await;
     }
     let welcome = check(&core, &hello);
-    writer.write_within(&welcome, WRITE_MAX).await?;
+    writer.write_within(&Greeting::own(welcome.clone()), WRITE_MAX).await?;
     if welcome != Welcome::Yes {
         tracing::warn!(from = hello.from, answer = ?welcome, "turned a peer away");
         return Ok(());
@@ -80,9 +80,6 @@ async fn serve(core: Arc<Core>, socket: TcpStream) -> io::Result<()> {
 
 fn check(core: &Core, hello: &Hello) -> Welcome {
     let own = &core.identity;
-    if hello.protocol != PROTOCOL {
-        return Welcome::No(format!("peer protocol {PROTOCOL} is spoken here"));
-    }
     if hello.cluster_uuid != own.cluster_uuid || hello.incarnation != own.incarnation {
         return Welcome::No(format!("this is cluster {}", own.cluster_uuid));
     }
@@ -92,7 +89,7 @@ fn check(core: &Core, hello: &Hello) -> Welcome {
     if is_removed(core, hello.from) { Welcome::Removed } else { Welcome::Yes }
 }
 
-/// Whether an id was once a member and is none now: ids are never used again.
+/// Whether an id belonged to a former member: ids are never reused.
 pub(crate) fn is_removed(core: &Core, id: u64) -> bool {
     let meta = core.meta();
     id <= meta.node_id_max && meta.stored_membership().get_node(&id).is_none()
@@ -126,8 +123,8 @@ async fn serve_append(
 ) -> io::Result<()> {
     let (tx, rx) = mpsc::channel::<AppendRequest>(APPENDS_MAX);
     let reading = async move {
-        while let Some(append) = reader.read::<Append>().await? {
-            if tx.send(append.into_raft()).await.is_err() {
+        while let Some(append) = reader.read().await? {
+            if tx.send(append).await.is_err() {
                 break;
             }
         }
@@ -144,7 +141,7 @@ async fn serve_append(
                 Ok(result) => {
                     let goes_on = result.is_ok();
                     if goes_on {
-                        *core.heard_leader.lock() = Some(std::time::Instant::now());
+                        core.leadership.heard();
                     }
                     (Appended::from(result), goes_on)
                 }
@@ -162,13 +159,13 @@ async fn serve_append(
         ended = &mut answering => ended,
         ended = &mut reading => {
             ended?;
-            // The leader closed; what it sent before is still worth an answer to nobody.
+            // The leader closed the connection: it does not wait for the remaining responses.
             Ok(())
         }
     }
 }
 
-/// Control and forward connections: many questions at once, answered as they are ready.
+/// Control and forward connections: many requests at once, answered as they are ready.
 async fn serve_questions(
     core: &Arc<Core>,
     from: u64,
@@ -176,7 +173,7 @@ async fn serve_questions(
     mut writer: FrameWriter,
 ) -> io::Result<()> {
     let (answers, mut ready) = mpsc::unbounded_channel::<(u64, Response)>();
-    // Reads and writes apart: two ends that only wrote would wait for each other.
+    // Reads and writes concurrently: two ends that only wrote would wait for each other.
     let writing = async move {
         while let Some(first) = ready.recv().await {
             let mut batch = vec![first];
@@ -191,7 +188,7 @@ async fn serve_questions(
     };
     let reading = async move {
         while let Some(questions) = reader.read::<Vec<(u64, Request)>>().await? {
-            // The periodic question notices a member that was removed while connected.
+            // The periodic request tells a member that it was removed while connected.
             if questions.iter().any(|(_, q)| *q == Request::Clock) && is_removed(core, from) {
                 for (id, _) in questions {
                     drop(answers.send((id, Response::Failed(Failed::Removed))));
@@ -208,8 +205,8 @@ async fn serve_questions(
     }
 }
 
-/// Answers in the background: one task for all commands of a frame, in their order, and one for
-/// each other question.
+/// Answers in the background: one task for all commands of a frame, in their order, and one task
+/// for each other request.
 fn take_questions(
     core: &Arc<Core>,
     questions: Vec<(u64, Request)>,
@@ -236,7 +233,7 @@ fn take_questions(
             let answers = answers.clone();
             let take = propose::take_forwarded(&core, command, move |result| {
                 let response = match result {
-                    Ok(decision) => Response::Decided(decision),
+                    Ok(decided) => Response::Decided(decided),
                     Err(failed) => Response::Failed(failed),
                 };
                 drop(answers.send((id, response)));

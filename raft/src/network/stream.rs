@@ -6,20 +6,18 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[cfg(not(simulation))]
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 #[cfg(not(simulation))]
 pub(crate) use tokio::net::{TcpListener, TcpStream};
 
+use super::frame::Frame;
 #[cfg(simulation)]
 use crate::simulation::{OwnedReadHalf, OwnedWriteHalf};
 #[cfg(simulation)]
 pub(crate) use crate::simulation::{TcpListener, TcpStream};
-use firstcome_storage::codec;
 
 /// 16 MiB: an append of 4096 entries of 4 KiB.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -54,14 +52,14 @@ pub(crate) struct FrameReader {
 /// The writing half of a connection.
 pub(crate) struct FrameWriter {
     half: OwnedWriteHalf,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
 }
 
 pub(crate) fn split(stream: TcpStream) -> (FrameReader, FrameWriter) {
     let (read, write) = stream.into_split();
     (
         FrameReader { half: read, buffer: BytesMut::with_capacity(64 << 10) },
-        FrameWriter { half: write, buffer: BytesMut::with_capacity(64 << 10) },
+        FrameWriter { half: write, buffer: Vec::with_capacity(64 << 10) },
     )
 }
 
@@ -82,15 +80,15 @@ impl FrameReader {
     }
 
     /// The next frame, decoded.
-    pub(crate) async fn read<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub(crate) async fn read<T: Frame>(&mut self) -> io::Result<Option<T>> {
         let Some(body) = self.read_bytes().await? else { return Ok(None) };
-        codec::decode(&body)
+        T::take(body)
             .map(Some)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
     }
 
     /// The next frame, decoded, within `limit`; a closed connection is an error.
-    pub(crate) async fn expect<T: DeserializeOwned>(&mut self, limit: Duration) -> io::Result<T> {
+    pub(crate) async fn expect<T: Frame>(&mut self, limit: Duration) -> io::Result<T> {
         tokio::time::timeout(limit, self.read())
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))??
@@ -123,22 +121,23 @@ pub(crate) fn take_frame(buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
 
 impl FrameWriter {
     /// Writes one frame, at once.
-    pub(crate) async fn write<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
-        self.buffer.clear();
-        self.buffer.put_bytes(0, HEAD_BYTES);
-        codec::encode_onto(value, &mut (&mut self.buffer).writer());
-        seal_frame(&mut self.buffer)?;
-        self.half.write_all(&self.buffer).await
+    async fn write<T: Frame>(&mut self, value: &T) -> io::Result<()> {
+        self.write_body(|body| value.put(body)).await
     }
 
     /// Writes one frame with this body, at once.
     pub(crate) async fn write_bytes(&mut self, body: &[u8]) -> io::Result<()> {
-        put_frame(&mut self.buffer, body)?;
+        self.write_body(|frame| frame.extend_from_slice(body)).await
+    }
+
+    async fn write_body(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        self.buffer.clear();
+        put_frame(&mut self.buffer, fill)?;
         self.half.write_all(&self.buffer).await
     }
 
     /// Writes one frame within `limit`.
-    pub(crate) async fn write_within<T: Serialize>(
+    pub(crate) async fn write_within<T: Frame>(
         &mut self,
         value: &T,
         limit: Duration,
@@ -149,26 +148,17 @@ impl FrameWriter {
     }
 }
 
-/// Makes the buffer one frame with this body.
-pub(crate) fn put_frame(buffer: &mut BytesMut, body: &[u8]) -> io::Result<()> {
-    buffer.clear();
-    buffer.reserve(HEAD_BYTES + body.len());
-    buffer.put_bytes(0, HEAD_BYTES);
-    buffer.put_slice(body);
-    seal_frame(buffer)
-}
-
-/// Writes length and checksum into the head of a buffer that holds room for it and a body.
-fn seal_frame(buffer: &mut BytesMut) -> io::Result<()> {
-    let Some((head, body)) = buffer.split_first_chunk_mut::<HEAD_BYTES>() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "frame without a head"));
-    };
+/// Appends one frame whose body is what `fill` appends.
+pub(crate) fn put_frame(buffer: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; HEAD_BYTES]);
+    fill(buffer);
+    let (head, body) = buffer[start..].split_at_mut(HEAD_BYTES);
     let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= FRAME_BYTES_MAX);
     let Some(length) = length else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "frame too large"));
     };
-    let mut head = &mut head[..];
-    head.put_u32_le(length);
-    head.put_u32_le(checksum(body));
+    head[..4].copy_from_slice(&length.to_le_bytes());
+    head[4..].copy_from_slice(&checksum(body).to_le_bytes());
     Ok(())
 }

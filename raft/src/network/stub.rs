@@ -7,13 +7,15 @@ use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use super::greeting::Greeting;
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
 use crate::clock::Clock;
 use crate::log_format;
 use crate::protocol::{
-    self, Append, Appended, Channel, Contact, ContactReply, Hello, Progress, Request, Response,
-    VoteReply, Welcome,
+    self, Appended, Channel, Contact, ContactReply, Hello, Progress, Request, Response, VoteReply,
+    Welcome,
 };
+use crate::types::AppendRequest;
 
 /// Longest wait for anything in tests of this crate; a healthy run needs a fraction of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,8 +37,14 @@ pub(crate) async fn run(name: &'static str, listener: TcpListener) {
 
 async fn agree(name: &str, socket: TcpStream) -> io::Result<()> {
     let (mut reader, writer) = stream::split(socket);
-    let hello: Hello = reader.expect(DEADLINE).await?;
+    let hello = greeted(&mut reader).await?;
     agree_on(name, &hello, reader, writer).await
+}
+
+/// What the dialler said first.
+pub(crate) async fn greeted(reader: &mut FrameReader) -> io::Result<Hello> {
+    let greeting: Greeting<Hello> = reader.expect(DEADLINE).await?;
+    greeting.understood().map_err(io::Error::other)
 }
 
 /// Agrees on one connection, whose [`Hello`] was read.
@@ -46,6 +54,7 @@ pub(crate) async fn agree_on(
     mut reader: FrameReader,
     mut writer: FrameWriter,
 ) -> io::Result<()> {
+    writer.write_within(&Greeting::own(Welcome::Yes), DEADLINE).await?;
     if hello.channel == Channel::Contact {
         let reply = match reader.expect(DEADLINE).await? {
             Contact::Probe => ContactReply::Vacant { name: name.to_owned(), bootstrap: true },
@@ -53,10 +62,8 @@ pub(crate) async fn agree_on(
         };
         return writer.write_within(&reply, DEADLINE).await;
     }
-    writer.write_within(&Welcome::Yes, DEADLINE).await?;
     if hello.channel == Channel::Append {
-        while let Some(append) = reader.read::<Append>().await? {
-            let append = append.into_raft();
+        while let Some(append) = reader.read::<AppendRequest>().await? {
             let last = append.entries.last().map(|entry| entry.log_id).or(append.prev_log_id);
             let answer = Appended::Matches(log_format::log_id(last.as_ref()));
             writer.write_within(&answer, DEADLINE).await?;

@@ -1,5 +1,4 @@
-//! Both ends of a link writing at once, more than the sockets hold: neither may wait for the
-//! other to read first.
+//! Links under load, links that are given up, and peers of other releases.
 
 use std::sync::Arc;
 
@@ -11,10 +10,11 @@ use openraft::raft::AppendEntriesRequest;
 use super::rpc::Rpc;
 use super::stub::DEADLINE;
 use super::*;
+use crate::application::Idle;
 use crate::log_format;
 use crate::members::Members;
 use crate::protocol::{Admin, Failed, Request, Response};
-use crate::types::{Address, TypeConfig, Vote};
+use crate::types::{Address, AppendRequest, TypeConfig, Vote};
 use crate::{Node, Options};
 
 /// 24 MiB: loopback takes about 10 each way before a writer waits.
@@ -29,6 +29,7 @@ fn dialer(cluster_uuid: String) -> Dialer {
         dial: BTreeMap::new(),
         connect_timeout: DEADLINE,
         failure: FailureSlot::default(),
+        strangers: Strangers::default(),
         runtime: Handle::current(),
     }
 }
@@ -54,8 +55,8 @@ fn heartbeat() -> AppendEntriesRequest<TypeConfig> {
 async fn talk_first(listener: stream::TcpListener) -> io::Result<()> {
     let (socket, _) = listener.accept().await?;
     let (mut reader, mut writer) = stream::split(socket);
-    let _: Hello = reader.expect(DEADLINE).await?;
-    writer.write_within(&Welcome::Yes, DEADLINE).await?;
+    stub::greeted(&mut reader).await?;
+    writer.write_within(&Greeting::own(Welcome::Yes), DEADLINE).await?;
     // To a question that nobody asked: the other end drops it.
     let long = Response::Failed(Failed::Rejected("x".repeat(MESSAGE_BYTES)));
     for _ in 0..MESSAGES {
@@ -70,7 +71,7 @@ async fn talk_first(listener: stream::TcpListener) -> io::Result<()> {
 }
 
 /// Story: the asking end read no answers while a frame of questions waited for the socket, and
-/// the answering end no questions while answers did: a busy forward link stood still (issue 2).
+/// the answering end no questions while answers did: a busy forward link stood still.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_asking_end_reads_answers_while_its_questions_wait_for_the_socket() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -114,7 +115,7 @@ async fn a_link_outlives_the_runtime_of_its_first_caller() {
 
 /// Story: openraft waits for a dead peer inside its stream of requests, and the dial came before
 /// the first of them: a leader dialled a dead peer some hundred times a second, and logged each
-/// (found by runs under SIGKILL, issue 3).
+/// (found by runs under SIGKILL).
 #[tokio::test]
 async fn a_peer_is_not_dialled_before_there_is_a_request() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -142,7 +143,7 @@ async fn a_peer_is_not_dialled_before_there_is_a_request() {
 
 /// Story: a heartbeat is given up after one interval, and its dial was given up with it. Where a
 /// connection takes longer than that to stand, no heartbeat ever arrived and leaders fell for ever
-/// (found by simulation, issue 3).
+/// (found by simulation).
 #[tokio::test]
 async fn a_given_up_append_leaves_its_dial_to_the_next() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -153,7 +154,7 @@ async fn a_given_up_append_leaves_its_dial_to_the_next() {
     let arrived = async {
         let (socket, _) = listener.accept().await.unwrap();
         let (mut reader, writer) = stream::split(socket);
-        let _: Hello = reader.expect(DEADLINE).await.unwrap();
+        stub::greeted(&mut reader).await.unwrap();
         (reader, writer)
     };
     let (mut reader, mut writer) = tokio::select! {
@@ -161,9 +162,9 @@ async fn a_given_up_append_leaves_its_dial_to_the_next() {
         halves = arrived => halves,
     };
     drop(listener);
-    writer.write_within(&Welcome::Yes, DEADLINE).await.unwrap();
+    writer.write_within(&Greeting::own(Welcome::Yes), DEADLINE).await.unwrap();
     let second = network.append_entries(heartbeat(), option());
-    let sent = reader.expect::<crate::protocol::Append>(DEADLINE);
+    let sent = reader.expect::<AppendRequest>(DEADLINE);
     tokio::select! {
         ended = second => panic!("nobody has answered yet: {ended:?}"),
         sent = sent => assert!(sent.is_ok(), "on the connection of the first"),
@@ -177,7 +178,7 @@ async fn the_answering_end_reads_questions_while_its_answers_wait_for_the_socket
     let mut options = Options::new("n1", folder.path().join("n1"));
     options.peer_listen = Some(address.parse().unwrap());
     options.bootstrap = true;
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     let led = async { while node.linearize().await.is_err() {} };
     tokio::time::timeout(DEADLINE, led).await.expect("the node leads");
     let cluster = node.cluster(true).await.unwrap().cluster_uuid;
@@ -200,5 +201,79 @@ async fn the_answering_end_reads_questions_while_its_answers_wait_for_the_socket
     }
     answered.sort_unstable();
     assert!(answered.into_iter().eq(1..=MESSAGES));
+    node.shutdown().await;
+}
+
+/// A peer of a release that has no protocol in common with this one, for one connection.
+async fn foreign_peer(listener: stream::TcpListener) -> io::Result<()> {
+    let (socket, _) = listener.accept().await?;
+    let (mut reader, mut writer) = stream::split(socket);
+    stub::greeted(&mut reader).await?;
+    writer.write_within(&Greeting::<Welcome>::foreign("7.8.9", 9), DEADLINE).await
+}
+
+fn names_both_releases(why: &str) -> bool {
+    why.contains("7.8.9") && why.contains(env!("CARGO_PKG_VERSION"))
+}
+
+#[tokio::test]
+async fn a_peer_of_another_protocol_is_not_talked_to() {
+    let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let peer = tokio::spawn(foreign_peer(listener));
+    let dialer = dialer(String::new());
+    let Err(error) = dialer.open(9, "n9", &address, Channel::Control).await else { panic!() };
+    assert!(names_both_releases(&error.to_string()), "{error}");
+    let why = dialer.strangers.majority(&[9]).expect("it is noted");
+    assert!(names_both_releases(&why), "{why}");
+    peer.await.unwrap().unwrap();
+    // Its binary was replaced meanwhile.
+    let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let peer = tokio::spawn(stub::run("n9", listener));
+    dialer.open(9, "n9", &address, Channel::Control).await.unwrap();
+    assert_eq!(dialer.strangers.majority(&[9]), None);
+    peer.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_with_a_node_of_another_protocol_is_refused() {
+    let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let peer = listener.local_addr().unwrap().to_string();
+    let foreign = tokio::spawn(foreign_peer(listener));
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::new("n1", folder.path().join("n1"));
+    let own = stub::own_address();
+    options.peer_listen = Some(own.parse().unwrap());
+    options.bootstrap = true;
+    options.peers = [("n1", own), ("n2", peer)]
+        .map(|(name, peer)| crate::Peer { name: name.to_owned(), api: String::new(), peer })
+        .to_vec();
+    let started =
+        tokio::time::timeout(DEADLINE, Node::start(options, Idle)).await.expect("in time");
+    let Err(crate::StartError::Bootstrap(why)) = started else { panic!("it started") };
+    assert!(why.starts_with("n2: ") && names_both_releases(&why), "{why}");
+    foreign.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_of_another_protocol_is_told_so_and_a_majority_of_them_ends_the_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = stub::own_address();
+    let mut options = Options::new("n1", folder.path().join("n1"));
+    options.peer_listen = Some(address.parse().unwrap());
+    options.bootstrap = true;
+    let node = Node::start(options, Idle).await.unwrap();
+    let socket = stream::connect(&address, DEADLINE).await.unwrap();
+    let (mut reader, mut writer) = stream::split(socket);
+    writer.write_within(&Greeting::<Hello>::foreign("7.8.9", 9), DEADLINE).await.unwrap();
+    let answer: Greeting<Welcome> = reader.expect(DEADLINE).await.unwrap();
+    let Ok(Welcome::No(why)) = answer.understood() else { panic!("it was welcome") };
+    assert!(names_both_releases(&why), "{why}");
+
+    node.core.members.strangers().add(1, "as if voter 1 were of another release");
+    let (code, why) = tokio::time::timeout(DEADLINE, node.failed()).await.expect("it ends");
+    assert_eq!(code, exit::IDENTITY);
+    assert!(why.contains("voter 1"), "{why}");
     node.shutdown().await;
 }

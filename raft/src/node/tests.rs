@@ -10,16 +10,19 @@ use openraft::raft::AppendEntriesRequest;
 use tempfile::TempDir;
 
 use super::*;
+use crate::Executed;
+use crate::application::Idle;
 use crate::failure::exit;
+use crate::network::greeting::Greeting;
 use crate::network::stub::{self, DEADLINE};
-use crate::protocol::{Channel, Failed, Hello, Request, Response, Welcome};
+use crate::protocol::{Channel, Failed, Request, Response, Welcome};
 use crate::types::{Address, ServerMetrics, Vote};
 
 async fn alone() -> (TempDir, Node) {
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::new("n1", folder.path().join("n1"));
     options.bootstrap = true;
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     (folder, node)
 }
 
@@ -37,8 +40,7 @@ async fn decides(node: &Node) {
     tokio::time::timeout(DEADLINE, deciding).await.expect("a decision");
 }
 
-/// Story: the watch returned when Raft's channel closed, and a process without Raft lived on
-/// (issue 2).
+/// Story: the watch returned when Raft's channel closed, and a process without Raft lived on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn raft_that_stops_by_itself_ends_the_node_with_70() {
     let (_folder, node) = alone().await;
@@ -59,8 +61,7 @@ async fn raft_that_is_stopped_in_order_is_no_failure() {
     assert!(ended.is_err(), "{ended:?}");
 }
 
-/// Story: what a peer forwarded went into the log as it came, and every node ended that applied it
-/// (issue 3).
+/// Story: what a peer forwarded went into the log as it came, and every node ended that applied it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_command_does_not_get_into_the_log() {
     let (_folder, node) = alone().await;
@@ -74,7 +75,7 @@ async fn what_is_no_command_does_not_get_into_the_log() {
 }
 
 /// Story: openraft reads what the snapshot mark names before it is up, and a disk that failed then
-/// was called a bug (70) (found by simulation, seed 1234, issue 3).
+/// was called a bug (70) (found by simulation, seed 1234).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_fails_while_a_node_starts_is_no_bug() {
     let disk = SimDisk::new();
@@ -85,7 +86,7 @@ async fn a_disk_that_fails_while_a_node_starts_is_no_bug() {
         options.checkpoint_interval = DEADLINE;
         options
     };
-    let node = Node::start(options(&disk)).await.unwrap();
+    let node = Node::start(options(&disk), Idle).await.unwrap();
     decides(&node).await;
     node.snapshot().await.unwrap();
     // What is decided and in no checkpoint is applied again while Raft starts.
@@ -98,7 +99,7 @@ async fn a_disk_that_fails_while_a_node_starts_is_no_bug() {
     for call in 1..200 {
         let disk = stopped.copy();
         disk.fail_call(call, 5);
-        match Node::start(options(&disk)).await {
+        match Node::start(options(&disk), Idle).await {
             Ok(node) => {
                 let is_beyond = !disk.has_failed();
                 node.shutdown().await;
@@ -114,7 +115,7 @@ async fn a_disk_that_fails_while_a_node_starts_is_no_bug() {
     assert!(failed.contains(&"open") && failed.contains(&"raft"), "{failed:?}");
 }
 
-/// Story: connections to members that were removed stayed for as long as the process (issue 2).
+/// Story: connections to members that were removed stayed for as long as the process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_link_to_a_node_that_is_no_member_is_closed() {
     let (_folder, node) = alone().await;
@@ -127,9 +128,9 @@ async fn the_link_to_a_node_that_is_no_member_is_closed() {
     let until_closed = async {
         let (socket, _) = listener.accept().await?;
         let (mut reader, mut writer) = stream::split(socket);
-        let hello: Hello = reader.expect(DEADLINE).await?;
+        let hello = stub::greeted(&mut reader).await?;
         assert_eq!(hello.channel, Channel::Control);
-        writer.write_within(&Welcome::Yes, DEADLINE).await?;
+        writer.write_within(&Greeting::own(Welcome::Yes), DEADLINE).await?;
         let question: Vec<(u64, Request)> = reader.expect(DEADLINE).await?;
         let answer: Vec<_> = question.iter().map(|(id, _)| (*id, clock(1))).collect();
         writer.write_within(&answer, DEADLINE).await?;
@@ -146,9 +147,9 @@ const fn clock(now: i64) -> Response {
 }
 
 /// Story: openraft takes no writes while a transfer is under way and does not give up by itself;
-/// a target that accepted and did nothing stopped the sale (issue 2). The vote that then ended
+/// a target that accepted and did nothing stopped the sale. The vote that then ended
 /// leadership named the target, and a target that woke up as the leader of an older term took it
-/// for its own and led on (found by simulation, seed 2399, issue 3).
+/// for its own and led on (found by simulation, seed 2399).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -160,7 +161,7 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     options.peer_listen = Some(own.parse().unwrap());
     options.bootstrap = true;
     options.peers = vec![peer("n1", &own), peer("n2", &stub)];
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     decides(&node).await;
     let failure = node.transfer_leader(Some(2)).await.unwrap_err();
     assert!(
@@ -177,14 +178,14 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
 
 /// Story: a new member heard its leader before it was told where that is; asked for a change of
 /// membership then, it asked itself again without end, and its thread did nothing else (found by
-/// simulation, short seed 14, issue 3).
+/// simulation, short seed 14).
 #[tokio::test]
 async fn a_verb_that_waits_for_the_address_of_the_leader_lets_others_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::new("n1", folder.path().join("n1"));
     // It forms no cluster, and has no log yet.
     options.peers = vec![peer("n1", "127.0.0.1:7000")];
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     let heartbeat = AppendEntriesRequest {
         vote: Vote::new_committed(1, 9),
         prev_log_id: None,
@@ -192,17 +193,21 @@ async fn a_verb_that_waits_for_the_address_of_the_leader_lets_others_go_on() {
         leader_commit: None,
     };
     node.core.raft.append_entries(heartbeat).await.unwrap();
-    *node.core.heard_leader.lock() = Some(std::time::Instant::now());
-    assert_eq!(node.core.leader(), Some(9));
+    node.core.leadership.heard();
+    assert_eq!(node.core.leadership.leader(), Some(9));
     let mut removing = pin!(node.remove_member(7));
     assert!(futures_util::poll!(&mut removing).is_pending());
-    assert_eq!(node.core.leader(), Some(9), "it gave way only when it had forgotten the leader");
+    assert_eq!(
+        node.core.leadership.leader(),
+        Some(9),
+        "it gave way only when it had forgotten the leader"
+    );
     let failure = removing.await.unwrap_err();
     assert_eq!((failure.reason, failure.executed), (FailureReason::NoQuorum, Executed::No));
 }
 
 /// Story: a change of voters whose leader went between its two steps stayed half done, and the
-/// voters before could not do without each other (found by simulation, short seed 43, issue 3).
+/// voters before could not do without each other (found by simulation, short seed 43).
 /// Here who waits for the first step is gone, and so nobody asks for the second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_voters_that_stands_still_half_done_is_finished() {
@@ -213,10 +218,10 @@ async fn a_change_of_voters_that_stands_still_half_done_is_finished() {
     let mut options = Options::new("n1", folder.path().join("n1"));
     options.peer_listen = Some(stub::own_address().parse().unwrap());
     options.bootstrap = true;
-    let node = Node::start(options).await.unwrap();
+    let node = Node::start(options, Idle).await.unwrap();
     decides(&node).await;
     node.add_member("n2".to_owned(), String::new(), stub).await.unwrap();
-    let mut server = node.core.server.clone();
+    let mut server = node.core.leadership.changes();
     let mut until_halves = async |wanted: usize| {
         let halves = |seen: &ServerMetrics| {
             seen.membership_config.membership().get_joint_config().len() == wanted

@@ -6,8 +6,9 @@ use openraft::entry::RaftEntry;
 use openraft::testing::log::StoreBuilder;
 
 use super::*;
+use crate::entry::Entry;
 use crate::suite::OnDisk;
-use crate::types::{Address, Entry, LeaderId, LogId, Membership, Payload};
+use crate::types::{Address, LeaderId, LogId, Membership, Payload};
 
 fn membership(index: u64, members: &[u64]) -> EntryResponder<TypeConfig> {
     let voters = vec![BTreeSet::from([1])];
@@ -19,7 +20,7 @@ fn membership(index: u64, members: &[u64]) -> EntryResponder<TypeConfig> {
 }
 
 /// Story: only the last membership of a chunk was looked at, so the id of a member that came and
-/// went within one was handed out again (issue 2).
+/// went within one was handed out again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_id_of_a_member_that_came_and_went_in_one_chunk_stays_taken() {
     let (_dir, _log, mut machine) = OnDisk::real().build().await.unwrap();

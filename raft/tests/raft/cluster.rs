@@ -17,6 +17,8 @@ use firstcome_raft::{Failure, Node, Options, Peer, Reply};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
+use crate::shop::Shop;
+
 /// Longest wait for anything in these tests; a healthy run needs a fraction of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -31,7 +33,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     loop {
         match tokio::time::timeout_at(end, ready()).await {
             Ok(Some(value)) => return value,
-            Ok(None) => {}
+            Ok(None) => assert!(tokio::time::Instant::now() < end, "not in time: {what}"),
             Err(elapsed) => panic!("not in time ({elapsed}): {what}"),
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -72,7 +74,7 @@ impl Cluster {
         let starting: Vec<_> = runtimes
             .iter()
             .enumerate()
-            .map(|(i, runtime)| runtime.spawn(Node::start(cluster.options(i))))
+            .map(|(i, runtime)| runtime.spawn(Node::start(cluster.options(i), Shop)))
             .collect();
         for node in starting {
             let node = node.await.expect("no panic").expect("a node");
@@ -142,7 +144,7 @@ impl Cluster {
     pub(crate) async fn restart(&mut self, i: usize) {
         let options = self.options(i);
         let node = eventually("the directory is free again", || async {
-            Node::start(options.clone()).await.ok()
+            Node::start(options.clone(), Shop).await.ok()
         })
         .await;
         self.nodes[i] = Some(node);

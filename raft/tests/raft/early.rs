@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::cluster::{Cluster, eventually, insist, open_sale, order};
 
-/// What `domain.md`, section 0, allows.
+/// The age of rows from which an early refusal may be answered: docs/adr/0005-early-refusal-runs-the-rules-on-a-read.md.
 const AGE_MAX: Duration = Duration::from_millis(200);
 
 /// Asks as ever new buyers until a refusal comes early: the node has fresh rows of a sold-out sale.
@@ -46,7 +46,7 @@ async fn a_node_without_a_majority_refuses_nobody_early() {
 }
 
 /// Story: rows counted as fresh from the moment the leader's answer arrived, however long it had
-/// been on the way; what was sold in the meantime was not seen (issue 2).
+/// been on the way; what was sold in the meantime was not seen.
 #[test]
 fn an_answer_that_took_longer_than_200_ms_makes_no_early_refusal() {
     let runtime =

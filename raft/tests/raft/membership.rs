@@ -6,6 +6,7 @@ use firstcome_raft::{FailureReason, MemberRole, Node, StartError};
 use futures_util::future::join_all;
 
 use crate::cluster::{Cluster, accounts, eventually, insist, open_sale, order};
+use crate::shop::Shop;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_node_catches_up_by_snapshot_and_becomes_a_voter() {
@@ -32,7 +33,7 @@ async fn a_new_node_catches_up_by_snapshot_and_becomes_a_voter() {
     .await;
 
     let (options, peer) = cluster.newcomer();
-    let joining = tokio::spawn(Node::start(options));
+    let joining = tokio::spawn(Node::start(options, Shop));
     let id = eventually("the newcomer is waiting", || async {
         let node = cluster.node(0);
         node.add_member(peer.name.clone(), peer.api.clone(), peer.peer.clone()).await.ok()
@@ -64,7 +65,7 @@ async fn a_removed_node_stops_and_stays_out() {
     let (code, reason) = cluster.node(gone).failed().await;
     assert_eq!(code, 77, "{reason}");
     cluster.stop(gone).await;
-    let again = Node::start(cluster.options(gone)).await;
+    let again = Node::start(cluster.options(gone), Shop).await;
     assert!(matches!(again.err(), Some(StartError::Removed)));
     insist(&cluster.node(leader), order(1)).await;
     let failure = cluster.node(leader).remove_member(id).await.expect_err("gone already");
@@ -152,6 +153,6 @@ async fn a_wiped_node_does_not_come_back_under_its_id() {
     let wiped = (leader + 1) % 3;
     cluster.stop(wiped).await;
     std::fs::remove_dir_all(cluster.data_dir(wiped)).expect("wiped");
-    let again = Node::start(cluster.options(wiped)).await;
+    let again = Node::start(cluster.options(wiped), Shop).await;
     assert!(matches!(again.err(), Some(StartError::Bootstrap(_))));
 }

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use firstcome_domain::{Outcome, Refusal};
-use firstcome_raft::{Executed, FailureReason};
+use firstcome_raft::{Executed, FailureReason, Node};
 use futures_util::future::join_all;
 
 use crate::cluster::{Cluster, accounts, eventually, insist, is_order, open_sale, order, revision};
+use crate::shop::Shop;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_sell_exactly_what_is_stocked() {
@@ -95,7 +96,7 @@ async fn ref09_restart_keeps_holds() {
         cluster.stop(i).await;
     }
     let options: Vec<_> = (0..3).map(|i| cluster.options(i)).collect();
-    let started = join_all(options.into_iter().map(firstcome_raft::Node::start)).await;
+    let started = join_all(options.into_iter().map(|options| Node::start(options, Shop))).await;
     cluster.nodes = started.into_iter().map(|node| Some(node.expect("a node"))).collect();
     cluster.leader().await;
     let node = cluster.node(2);
