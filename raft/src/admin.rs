@@ -12,14 +12,15 @@ use futures_util::future::join_all;
 use openraft::ChangeMembers;
 use openraft::raft::{Precondition, VoteRequest};
 
-use crate::answer::{Executed, Failure, FailureReason};
+use crate::answer::{Executed, Failure, FailureReason, not_executed};
 use crate::bootstrap;
-use crate::core::{Core, not_executed};
+use crate::config::TypeConfig;
+use crate::core::Core;
 use crate::network::rpc::CallError;
 use crate::options::Peer;
 use crate::protocol::{Admin, Contact, ContactReply, Failed, Progress, Request, Response};
 use crate::status::{ClusterStatus, Member, MemberRole, NodeHash};
-use crate::types::{Address, LeaderId, LogId, StoredMembership, TypeConfig, Vote};
+use crate::types::{Address, LeaderId, LogId, StoredMembership, Vote};
 use firstcome_domain::Revision;
 
 /// A learner at most this many entries behind counts as in sync.

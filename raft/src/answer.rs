@@ -38,6 +38,16 @@ pub struct Failure {
     pub executed: Executed,
 }
 
+/// A failure of something that certainly did not run.
+pub(crate) fn not_executed(reason: FailureReason) -> Failure {
+    Failure { reason, executed: Executed::No }
+}
+
+/// The failure of something that may have run.
+pub(crate) fn outcome_unknown() -> Failure {
+    Failure { reason: FailureReason::OutcomeUnknown, executed: Executed::Maybe }
+}
+
 /// An outcome and where it was decided.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply {

@@ -21,7 +21,8 @@ use crate::network::{introduce, take_introduction};
 use crate::options::{Options, Peer};
 use crate::protocol::{Channel, Contact, ContactReply, Hello, Welcome};
 use crate::seeded;
-use crate::types::{Address, Raft};
+use crate::state_machine::Raft;
+use crate::types::Address;
 
 /// Pause between two rounds of asking all nodes.
 const ROUND_PAUSE: Duration = Duration::from_millis(150);

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::admission::Admission;
-use crate::answer::{Executed, Failure, FailureReason};
+use crate::answer::{Failure, FailureReason, not_executed};
 use crate::application::Application;
 use crate::clock::Clock;
 use crate::counters::Counters;
@@ -19,8 +19,8 @@ use crate::log_format;
 use crate::members::Members;
 use crate::options::Options;
 use crate::readers::Readers;
+use crate::state_machine::Raft;
 use crate::transfers::Transfers;
-use crate::types::Raft;
 
 pub(crate) struct Core {
     pub(crate) options: Options,
@@ -41,16 +41,6 @@ pub(crate) struct Core {
     pub(crate) transfers: Arc<Transfers>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) failure: FailureSlot,
-}
-
-/// A failure of something that certainly did not run.
-pub(crate) fn not_executed(reason: FailureReason) -> Failure {
-    Failure { reason, executed: Executed::No }
-}
-
-/// The failure of something that may have run.
-pub(crate) fn outcome_unknown() -> Failure {
-    Failure { reason: FailureReason::OutcomeUnknown, executed: Executed::Maybe }
 }
 
 impl Core {

@@ -10,7 +10,7 @@ use crate::entry::Entry;
 use crate::network::frame::Frame;
 use crate::network::greeting::Greeting;
 use crate::network::stream;
-use crate::{log_format, protocol, types};
+use crate::{config, log_format, protocol};
 
 /// What a frame's body may be; the connection says which.
 pub const KINDS: [&str; 12] = [
@@ -37,7 +37,7 @@ pub fn reencode(kind: &str, body: &[u8]) -> Result<Vec<u8>, DecodeError> {
         "welcome" => again::<Greeting<protocol::Welcome>>(bytes),
         "contact" => again::<protocol::Contact>(bytes),
         "contact_reply" => again::<protocol::ContactReply>(bytes),
-        "append" => again::<types::AppendRequest>(bytes),
+        "append" => again::<config::AppendRequest>(bytes),
         "appended" => {
             let raft = protocol::Appended::take(bytes)?.into_raft();
             Ok(put(&raft.map_or(protocol::Appended::Stopped, protocol::Appended::from)))

@@ -8,7 +8,9 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::type_config::alias::WatchReceiverOf;
 use parking_lot::Mutex;
 
-use crate::types::{Address, Metrics, Raft, ServerMetrics, TypeConfig};
+use crate::config::{Metrics, ServerMetrics, TypeConfig};
+use crate::state_machine::Raft;
+use crate::types::Address;
 
 /// How often a caller without a leader looks again.
 const LEADER_POLL: Duration = Duration::from_millis(20);

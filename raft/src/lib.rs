@@ -18,6 +18,7 @@ mod application;
 mod bootstrap;
 mod clock;
 mod command;
+mod config;
 mod core;
 mod counters;
 mod describe;
@@ -33,6 +34,8 @@ mod members;
 mod metrics;
 mod network;
 pub mod node;
+#[cfg(simulation)]
+pub mod observe;
 pub mod options;
 mod propose;
 mod protocol;

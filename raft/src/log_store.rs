@@ -17,10 +17,11 @@ use openraft::{OptionalSend, RaftLogReader};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use crate::config::TypeConfig;
 use crate::entry;
 use crate::failure::FailureSlot;
 use crate::log_format;
-use crate::types::{self, TypeConfig};
+use crate::types;
 
 /// A huge payload must not stall the link.
 const READ_BYTES_MAX: usize = 4 << 20;

@@ -18,10 +18,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
-use crate::answer::{Failure, FailureReason, Reply, StartError};
+use crate::answer::{Failure, FailureReason, Reply, StartError, not_executed};
 use crate::application::Application;
 use crate::clock::Clock;
-use crate::core::{self, Core};
+use crate::core::Core;
 use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
 use crate::files;
@@ -35,10 +35,10 @@ use crate::network::{Dialer, server, stream};
 use crate::options::Options;
 use crate::protocol::Admin;
 use crate::readers::Readers;
+use crate::state_machine::Raft;
 use crate::state_machine::StateMachine;
 use crate::status::{ClusterStatus, NodeHash};
 use crate::transfers::Transfers;
-use crate::types::Raft;
 use crate::{admin, bootstrap, propose, read_index, timers};
 
 /// A running node; cheap to clone.
@@ -294,7 +294,7 @@ impl Node {
     pub async fn snapshot(&self) -> Result<Revision, Failure> {
         let state = self.core.state.clone();
         let saved = files::apart(move || state.checkpoint()).await;
-        let stopped = || core::not_executed(FailureReason::Draining);
+        let stopped = || not_executed(FailureReason::Draining);
         let saved = saved.map_err(|_| stopped())?.map_err(|error| {
             self.core.failure.set_storage(&error);
             stopped()

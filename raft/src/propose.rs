@@ -15,14 +15,15 @@ use firstcome_storage::state::Decided;
 use openraft::errors::ClientWriteError;
 use tokio::sync::oneshot;
 
-use crate::answer::{Failure, FailureReason, Reply};
+use crate::answer::{Failure, FailureReason, Reply, not_executed, outcome_unknown};
 use crate::command;
-use crate::core::{Core, not_executed, outcome_unknown};
+use crate::config::{Answer, WriteError, WriteResult};
+use crate::core::Core;
 use crate::counters::Counters;
 use crate::network::rpc::CallError;
 use crate::protocol::{Failed, Request, Response};
 use crate::seeded;
-use crate::types::{Answer, Proposal, WriteError, WriteResult};
+use crate::types::Proposal;
 
 /// How long a caller waits for a known leader: shorter than an election, so that "no quorum" is
 /// answered fast and the client can try another node.

@@ -8,8 +8,8 @@ use firstcome_storage::state::Decided;
 use openraft::raft::StreamAppendError;
 use serde::{Deserialize, Serialize};
 
+use crate::config;
 use crate::log_format::{Address, LogId, Meta, Vote, log_id, raft_log_id};
-use crate::types;
 
 /// The newest peer protocol that this release speaks. Two nodes need one in common.
 pub(crate) const PROTOCOL: u16 = 1;
@@ -74,8 +74,8 @@ pub(crate) enum Appended {
     Stopped,
 }
 
-impl From<types::AppendResult> for Appended {
-    fn from(result: types::AppendResult) -> Self {
+impl From<config::AppendResult> for Appended {
+    fn from(result: config::AppendResult) -> Self {
         match result {
             Ok(id) => Self::Matches(log_id(id.as_ref())),
             Err(StreamAppendError::Conflict(id)) => Self::Conflict((&id).into()),
@@ -86,7 +86,7 @@ impl From<types::AppendResult> for Appended {
 
 impl Appended {
     /// `None`: the peer has stopped.
-    pub(crate) fn into_raft(self) -> Option<types::AppendResult> {
+    pub(crate) fn into_raft(self) -> Option<config::AppendResult> {
         match self {
             Self::Matches(id) => Some(Ok(raft_log_id(id))),
             Self::Conflict(id) => Some(Err(StreamAppendError::Conflict(id.into_raft()))),

@@ -12,8 +12,8 @@ use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy;
 use tokio::sync::mpsc;
 
-use crate::answer::{Failure, FailureReason};
-use crate::core::{Core, not_executed};
+use crate::answer::{Failure, FailureReason, not_executed};
+use crate::core::Core;
 use crate::counters::Counters;
 use crate::protocol::{Failed, Request, Response};
 use crate::readers::Reader;
@@ -24,7 +24,7 @@ const ROUND_MAX: Duration = Duration::from_millis(1500);
 
 /// Makes sure that reads from now on see everything decided before the call.
 pub(crate) async fn linearize(core: &Arc<Core>) -> Result<Revision, Failure> {
-    if let Some(stale) = seeded::stale_read(core) {
+    if let Some(stale) = seeded::stale_read(core.leadership.is_leader(), &core.state) {
         return Ok(stale);
     }
     let confirmed = core.readers.wait().await;
@@ -71,7 +71,9 @@ async fn confirmed_index(core: &Arc<Core>) -> Result<u64, Failure> {
 
 /// The read index of this node as the leader, confirmed by a majority.
 pub(crate) async fn local_index(core: &Core) -> Result<u64, Failed> {
-    if let Some(index) = seeded::unconfirmed_index(core) {
+    if let Some(index) =
+        seeded::unconfirmed_index(core.leadership.is_leader(), *core.applied.borrow())
+    {
         return Ok(index);
     }
     match core.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {

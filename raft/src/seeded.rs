@@ -14,9 +14,9 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
 
-use crate::answer::{Failure, FailureReason};
-use crate::core::{Core, not_executed};
-use crate::types::{Address, AppendRequest, AppendResult, RpcError};
+use crate::answer::{Failure, FailureReason, not_executed};
+use crate::config::{AppendRequest, AppendResult, RpcError};
+use crate::types::Address;
 
 /// [`Bug::MaybeReportedAsNo`]: a command that may run is reported as one that never will.
 pub(crate) fn maybe_reported_as_no() -> Result<(), Failure> {
@@ -51,15 +51,14 @@ pub(crate) fn applied_of(reader: &SnapshotReader, state: &State) -> Applied {
 }
 
 /// [`Bug::StaleFollowerRead`]: a follower reads what it has, without asking how far "now" is.
-pub(crate) fn stale_read(core: &Core) -> Option<Revision> {
-    let stale = armed(Bug::StaleFollowerRead) && !core.leadership.is_leader();
-    stale.then(|| core.state.applied().revision.unwrap_or_default())
+pub(crate) fn stale_read(is_leader: bool, state: &State) -> Option<Revision> {
+    let unasked = armed(Bug::StaleFollowerRead) && !is_leader;
+    unasked.then(|| state.applied().revision.unwrap_or_default())
 }
 
 /// [`Bug::LeaseReadAfterPause`]: a leader reads what it has for as long as it believes to lead.
-pub(crate) fn unconfirmed_index(core: &Core) -> Option<u64> {
-    let lease = armed(Bug::LeaseReadAfterPause) && core.leadership.is_leader();
-    lease.then(|| *core.applied.borrow())
+pub(crate) fn unconfirmed_index(is_leader: bool, applied: u64) -> Option<u64> {
+    (armed(Bug::LeaseReadAfterPause) && is_leader).then_some(applied)
 }
 
 /// [`Bug::WipedNodeKeepsId`]: the id of a node that lost its disk, for it to come back under.

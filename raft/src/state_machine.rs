@@ -18,16 +18,18 @@ use firstcome_storage::state::{Applied, Committed};
 use firstcome_storage::{Error, State, codec};
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use crate::command;
+use crate::config::TypeConfig;
 use crate::counters::Counters;
 use crate::failure::FailureSlot;
 use crate::log_format;
 use crate::seeded;
-use crate::types::{self, TypeConfig};
+use crate::types;
 
 /// Entries applied under one lock: readers wait about a millisecond at most.
 const CHUNK_ENTRIES_MAX: usize = 256;
@@ -39,6 +41,10 @@ pub(crate) enum SnapshotData {
     /// Received completely, but not yet verified as a whole.
     Incoming(Box<SnapshotWriter>),
 }
+
+/// openraft over this crate's log and state.
+pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
+pub(crate) type Snapshot = SnapshotOf<TypeConfig, SnapshotData>;
 
 /// The applying side of a node.
 pub(crate) struct StateMachine {
@@ -74,7 +80,7 @@ fn meta_of(applied: &Applied) -> Result<log_format::Meta, Error> {
 }
 
 /// Saves a checkpoint and opens it for reading, with the meta of exactly these rows.
-fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<types::Snapshot> {
+fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<Snapshot> {
     let opened = aside(|| {
         let reader = state.snapshot()?;
         let meta = meta_of(&seeded::applied_of(&reader, state))?;
@@ -85,7 +91,7 @@ fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<types::Snap
         io::Error::other(error)
     })?;
     let snapshot = SnapshotData::Outgoing(Box::new(reader));
-    Ok(types::Snapshot { meta: meta.snapshot_meta(), snapshot })
+    Ok(Snapshot { meta: meta.snapshot_meta(), snapshot })
 }
 
 impl StateMachine {
@@ -233,7 +239,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
-    async fn get_current_snapshot(&mut self) -> io::Result<Option<types::Snapshot>> {
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
         if self.state.applied().revision.is_none() {
             return Ok(None);
         }
@@ -244,7 +250,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 impl RaftSnapshotBuilder<TypeConfig> for Marker {
     type SnapshotData = SnapshotData;
 
-    async fn build_snapshot(&mut self) -> io::Result<types::Snapshot> {
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         open_snapshot(&self.state, &self.failure)
     }
 }

@@ -12,10 +12,10 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use crate::config::TypeConfig;
 use crate::failure::FailureSlot;
 use crate::log_store::LogStore;
 use crate::state_machine::StateMachine;
-use crate::types::TypeConfig;
 
 /// A disk, a folder on it, and what removes it in the end.
 type Place = (Arc<dyn Disk>, PathBuf, Option<TempDir>);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use firstcome_domain::{Millis, Stamp};
 use firstcome_raft::Node;
-use firstcome_raft::simulation::{Leader, Observed, Position};
+use firstcome_raft::observe::{Leader, Observed, Position};
 
 use crate::cluster::Cluster;
 use crate::trace::Trace;

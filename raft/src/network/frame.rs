@@ -21,12 +21,12 @@ use firstcome_storage::state::Decided;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::config::AppendRequest;
 use crate::entry::Entry;
 use crate::log_format::{Vote, log_id, raft_log_id};
 use crate::protocol::{
     AppendHead, Appended, Contact, ContactReply, Request, Response, SnapshotHead,
 };
-use crate::types::AppendRequest;
 
 /// Something that fills one frame.
 pub(crate) trait Frame: Sized {

@@ -26,13 +26,15 @@ use tokio::time::Instant;
 use super::Dialer;
 use super::rpc::CallError;
 use super::stream::{FrameReader, FrameWriter};
+use crate::config::{AppendResult, RpcError, TypeConfig};
 use crate::log_format;
 use crate::members::Members;
 use crate::protocol::{self, Appended, Channel, Request, Response, SnapshotHead};
 use crate::seeded;
+use crate::state_machine::Snapshot;
 use crate::state_machine::{SnapshotData, aside};
 use crate::transfers::Transfers;
-use crate::types::{Address, AppendResult, RpcError, Snapshot, TypeConfig, Vote};
+use crate::types::{Address, Vote};
 
 /// Appends in flight on one connection.
 const PIPELINE_MAX: usize = 64;

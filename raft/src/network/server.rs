@@ -11,14 +11,15 @@ use tokio::sync::mpsc;
 use super::greeting::Greeting;
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
 use super::{HELLO_MAX, take_introduction};
+use crate::config::AppendRequest;
 use crate::core::Core;
 use crate::log_format::{Vote, log_id, raft_log_id};
 use crate::protocol::{
     Appended, Channel, Contact, ContactReply, Failed, Hello, Request, Response, SnapshotHead,
     VoteReply, Welcome,
 };
+use crate::state_machine::Snapshot;
 use crate::state_machine::{SnapshotData, aside};
-use crate::types::{AppendRequest, Snapshot};
 use crate::{admin, bootstrap, propose, read_index};
 
 /// Appends read from one connection ahead of the log.

@@ -10,12 +10,12 @@ use std::time::Duration;
 use super::greeting::Greeting;
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
 use crate::clock::Clock;
+use crate::config::AppendRequest;
 use crate::log_format;
 use crate::protocol::{
     self, Appended, Channel, Contact, ContactReply, Hello, Progress, Request, Response, VoteReply,
     Welcome,
 };
-use crate::types::AppendRequest;
 
 /// Longest wait for anything in tests of this crate; a healthy run needs a fraction of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

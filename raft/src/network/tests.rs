@@ -11,10 +11,11 @@ use super::rpc::Rpc;
 use super::stub::DEADLINE;
 use super::*;
 use crate::application::Idle;
+use crate::config::{AppendRequest, TypeConfig};
 use crate::log_format;
 use crate::members::Members;
 use crate::protocol::{Admin, Failed, Request, Response};
-use crate::types::{Address, AppendRequest, TypeConfig, Vote};
+use crate::types::{Address, Vote};
 use crate::{Node, Options};
 
 /// 24 MiB: loopback takes about 10 each way before a writer waits.

@@ -12,11 +12,12 @@ use tempfile::TempDir;
 use super::*;
 use crate::Executed;
 use crate::application::Idle;
+use crate::config::ServerMetrics;
 use crate::failure::exit;
 use crate::network::greeting::Greeting;
 use crate::network::stub::{self, DEADLINE};
 use crate::protocol::{Channel, Failed, Request, Response, Welcome};
-use crate::types::{Address, ServerMetrics, Vote};
+use crate::types::{Address, Vote};
 
 async fn alone() -> (TempDir, Node) {
     let folder = tempfile::tempdir().unwrap();

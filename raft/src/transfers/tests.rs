@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::application::Idle;
+use crate::config::AppendRequest;
 use crate::log_format::{self, LogId};
 use crate::network::greeting::Greeting;
 use crate::network::stream::{self, FrameReader, FrameWriter, TcpListener};
 use crate::network::stub::{self, DEADLINE};
 use crate::protocol::{Appended, Channel, SnapshotHead, Welcome};
-use crate::types::AppendRequest;
 use crate::{Node, Options};
 
 const PATIENCE: Duration = Duration::from_mins(2);
