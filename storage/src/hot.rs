@@ -5,6 +5,7 @@
 //! revision than a row's reads the levels instead.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::TableId;
@@ -27,7 +28,7 @@ pub(crate) struct HotRow {
 
 /// Decoded rows by table and key.
 #[derive(Default)]
-pub(crate) struct HotRows(RwLock<HashMap<(TableId, Key), HotRow>>);
+pub(crate) struct HotRows(RwLock<HashMap<(TableId, Key), HotRow, BuildHasherDefault<KeyHasher>>>);
 
 impl HotRows {
     pub(crate) fn get(&self, table: TableId, key: &Key) -> Option<HotRow> {
@@ -41,5 +42,39 @@ impl HotRows {
             rows.clear();
         }
         rows.insert((table, key), row);
+    }
+}
+
+/// Hashes keys of a few dozen bytes. It resists no attack, which would cost time on every look-up:
+/// the keys are ids of products and sales, and only staff create those.
+#[derive(Default)]
+pub(crate) struct KeyHasher(u64);
+
+/// An odd number without a pattern: 2^64 divided by the golden ratio.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(FACTOR);
+    }
+
+    fn write_u16(&mut self, word: u16) {
+        self.write_u64(word.into());
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(u64::try_from(word).unwrap_or(u64::MAX));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
     }
 }

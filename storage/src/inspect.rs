@@ -156,8 +156,12 @@ impl Inspection {
 
     /// Reads rows as the last checkpoint left them.
     pub fn read<R>(&self, f: impl FnOnce(&ReadView) -> R) -> Result<R, Error> {
-        let meta = Arc::clone(&self.meta);
-        let view = ReadView::new(self.levels()?.clone(), Arc::default(), Arc::default(), meta);
+        let view = ReadView::new(
+            self.levels()?.clone(),
+            Arc::default(),
+            Arc::default(),
+            self.meta.applied(),
+        );
         let answer = f(&view);
         view.error().map_or(Ok(answer), Err)
     }

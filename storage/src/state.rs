@@ -81,6 +81,13 @@ pub struct Applied {
     pub hash: StateHash,
 }
 
+impl Applied {
+    /// The last applied log entry; 0 before the first.
+    pub(crate) fn index(&self) -> u64 {
+        self.revision.map_or(0, Revision::get)
+    }
+}
+
 /// One committed log entry.
 #[derive(Clone, Debug)]
 pub struct Committed {
@@ -142,13 +149,14 @@ pub(crate) struct Shared {
 struct Published {
     levels: Levels,
     hot: Arc<HotRows>,
-    meta: Arc<StateMeta>,
+    applied: Applied,
+    level: Level,
 }
 
 impl Published {
     fn of(core: &Core) -> Self {
         let (levels, hot) = (core.levels.clone(), Arc::clone(&core.hot));
-        Self { levels, hot, meta: Arc::new(core.meta.clone()) }
+        Self { levels, hot, applied: core.meta.applied(), level: Level(core.meta.level) }
     }
 }
 
@@ -238,12 +246,12 @@ impl State {
 
     /// How far it is, memory included.
     pub fn applied(&self) -> Applied {
-        self.shared().published.read().meta.applied()
+        self.shared().published.read().applied.clone()
     }
 
     /// The feature level that the cluster runs at.
     pub fn level(&self) -> Level {
-        Level(self.shared().published.read().meta.level)
+        self.shared().published.read().level
     }
 
     /// How far the last durable checkpoint is.
@@ -303,7 +311,7 @@ impl State {
         shared.check()?;
         let now = shared.published.read();
         let (levels, hot) = (now.levels.clone(), Arc::clone(&now.hot));
-        Ok(ReadView::new(levels, hot, Arc::clone(&shared.open), Arc::clone(&now.meta)))
+        Ok(ReadView::new(levels, hot, Arc::clone(&shared.open), now.applied.clone()))
     }
 
     /// Reads rows as the last applied entry left them. An error of the disk poisons the state.
@@ -324,9 +332,9 @@ impl State {
 
     /// Rows per primary table, by name.
     pub fn row_counts(&self) -> Vec<(&'static str, u64)> {
-        let meta = Arc::clone(&self.shared().published.read().meta);
+        let core = self.shared().core.lock();
         let primary = table::all().filter(|table| table.is_primary());
-        primary.map(|table| (table.name, meta.count(table.id))).collect()
+        primary.map(|table| (table.name, core.meta.count(table.id))).collect()
     }
 
     /// Makes everything applied so far durable; blocks.

@@ -13,13 +13,13 @@ use firstcome_domain::registry::Declared;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::Error;
 use crate::codec;
 use crate::hot::{HotRow, HotRows};
 use crate::memtable::{NEWEST, Readers};
 use crate::scan::{Direction, Found, Levels, Scan};
 use crate::state::Applied;
 use crate::table::{self, Table};
-use crate::{Error, write::StateMeta};
 
 /// The hash of one primary row.
 pub(crate) fn row_hash(scratch: &mut Vec<u8>, table: TableId, key: &[u8], value: &[u8]) -> u128 {
@@ -220,29 +220,29 @@ pub struct ReadView {
     levels: Levels,
     hot: Arc<HotRows>,
     open: Arc<OpenViews>,
-    pub(crate) meta: Arc<StateMeta>,
+    applied: Applied,
     error: Mutex<Option<Error>>,
 }
 
 impl ReadView {
-    /// The caller sees to it that `meta` is still the published one.
+    /// The caller sees to it that `applied` is still the published position.
     pub(crate) fn new(
         levels: Levels,
         hot: Arc<HotRows>,
         open: Arc<OpenViews>,
-        meta: Arc<StateMeta>,
+        applied: Applied,
     ) -> Self {
-        open.enter(meta.applied_index());
-        Self { levels, hot, open, meta, error: Mutex::new(None) }
+        open.enter(applied.index());
+        Self { levels, hot, open, applied, error: Mutex::new(None) }
     }
 
     pub(crate) fn rows(&self) -> Rows<'_> {
-        Rows { levels: &self.levels, hot: &self.hot, revision: self.meta.applied_index() }
+        Rows { levels: &self.levels, hot: &self.hot, revision: self.applied.index() }
     }
 
     /// How far the rows are.
     pub fn applied(&self) -> Applied {
-        self.meta.applied()
+        self.applied.clone()
     }
 
     /// The error that a read ran into: nothing that was concluded from the view may be used.
@@ -272,7 +272,7 @@ impl ReadView {
 
 impl Drop for ReadView {
     fn drop(&mut self) {
-        self.open.leave(self.meta.applied_index());
+        self.open.leave(self.applied.index());
     }
 }
 

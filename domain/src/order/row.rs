@@ -6,7 +6,6 @@ use crate::kernel::id::{OrderId, PaymentId, ProductId, UserId};
 use crate::kernel::key::{Key, KeyPart};
 use crate::kernel::row::{IndexKind, IndexRows, Row, TableId, indexes};
 use crate::kernel::value::{Currency, Millis, Money, Revision, RowStamp, Sealed, Stamp};
-use crate::kernel::version::Versioned;
 use crate::payment::row::Payment;
 use crate::stock::row::PoolId;
 
@@ -171,6 +170,9 @@ pub struct Order {
     pub tracking_no: Option<String>,
     /// Why it ended early.
     pub reason: Option<EndReason>,
+    /// When something was last noted on it.
+    #[cfg(feature = "next")]
+    pub noted_at: Option<Millis>,
     /// The log entry that placed it: its place in the line.
     pub ticket: Stamp,
     /// Version and stamps.
@@ -224,7 +226,8 @@ indexes! {
     UnpaidOrders(1038, "unpaid_orders", IndexKind::Live): (UserId, Revision, OrderId);
 }
 
-impl Versioned for Order {}
+#[cfg(not(feature = "next"))]
+impl crate::kernel::version::Versioned for Order {}
 
 impl Row for Order {
     const TABLE: TableId = TableId(5);
@@ -246,6 +249,7 @@ impl Row for Order {
 
     fn index(&self, rows: &mut IndexRows) {
         let (id, ticket, status) = (self.id, self.ticket.revision, self.status);
+        rows.0.reserve(self.lines.len().saturating_mul(3).saturating_add(5));
         rows.add::<OrdersByTicket>((ticket, id));
         rows.add::<OrdersByCustomer>((self.customer, ticket, id));
         if status.is_terminal() {
@@ -268,6 +272,8 @@ impl Row for Order {
                 rows.add::<HoldsDue>((line.pool, pay_by, id));
             }
         }
+        #[cfg(feature = "next")]
+        crate::next::index_order(self, rows);
     }
 
     fn due_at(&self) -> Option<Millis> {
