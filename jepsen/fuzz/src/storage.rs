@@ -3,7 +3,9 @@
 //! Two bytes are one operation: what, and how much. The log queues and writes on demand, so what
 //! is acknowledged is known exactly. After a crash, under any policy, the log, the vote and the
 //! purged mark are those of the last acknowledgement, or of the write that failed under way; the
-//! state is one that was, and not before the last checkpoint.
+//! state is one that was, and not before the last checkpoint. Its rows are those of
+//! [`Memory`] at that revision, and so are the rows of a view that was taken earlier, whatever
+//! was applied or saved meanwhile.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -12,13 +14,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use firstcome_domain::command::Adjustment;
-use firstcome_domain::{Millis, Revision, Stamp};
+use firstcome_domain::command::{Adjustment, Tick};
+use firstcome_domain::journal::row::ReceiptsByScope;
+use firstcome_domain::kernel::row::{Due, Index};
+use firstcome_domain::order::row::HoldsDue;
+use firstcome_domain::registry::{Declared, KindVisitor, TABLES, visit_kind};
+use firstcome_domain::testing::memory::Memory;
+use firstcome_domain::view::{FIRST_DUE, LAST_DUE};
+use firstcome_domain::{Action, Actor, Command, Millis, OrderId, Revision, Stamp, View, decide};
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::disk::sim::{Policy, SimDisk};
+use firstcome_storage::inspect::Inspection;
 use firstcome_storage::log::{Done, Entry, Mark};
-use firstcome_storage::state::{Committed, StateHash};
-use firstcome_storage::{DataDir, Identity, Log, LogOptions, State, StateOptions};
+use firstcome_storage::state::{Committed, ReadView, StateHash};
+use firstcome_storage::{DataDir, Identity, Log, LogOptions, State, StateOptions, codec};
 
 use crate::{Reached, shop};
 
@@ -45,6 +54,7 @@ pub fn storage_ops(data: &[u8]) -> Reached {
         }
     }
     world.crash(Policy::DropUnsynced);
+    world.inspect();
     if world.acknowledged > 0 { Reached::Accepted } else { Reached::Refused }
 }
 
@@ -55,12 +65,21 @@ struct World {
     queued: Model,
     /// Everything acknowledged.
     durable: Model,
-    /// Hash by revision, as applied; the state may be found at any of them from `saved` on.
-    hashes: BTreeMap<u64, StateHash>,
+    /// What was applied, by revision; the state may be found at any of them from `saved` on.
+    states: BTreeMap<u64, Expected>,
+    /// A view, and the revision at which it was taken.
+    view: Option<(ReadView, u64)>,
     saved: u64,
     acknowledged: u64,
     /// A callback has heard of an error since the last opening.
     failed: Arc<AtomicBool>,
+}
+
+/// The state at one revision.
+#[derive(Clone, Default)]
+struct Expected {
+    hash: StateHash,
+    rows: Memory,
 }
 
 impl World {
@@ -81,7 +100,8 @@ impl World {
             open: None,
             queued: Model::default(),
             durable: Model::default(),
-            hashes: BTreeMap::from([(0, StateHash::default())]),
+            states: BTreeMap::from([(0, Expected::default())]),
+            view: None,
             saved: 0,
             acknowledged: 0,
             failed: Arc::default(),
@@ -129,7 +149,10 @@ impl World {
             8 => return self.checkpoint(),
             9 => self.crash(policy(amount)),
             10 => self.disk.fail_call(self.disk.calls() + 1 + u64::from(amount % 16), 5),
-            _ => self.check_reads(),
+            _ => {
+                self.check_reads();
+                self.check_view();
+            }
         }
         ControlFlow::Continue(())
     }
@@ -148,7 +171,7 @@ impl World {
 
     /// Raft never truncates what is purged or applied.
     fn truncate(&mut self, amount: u8) {
-        let floor = self.queued.purged.max(self.hashes.keys().next_back().copied());
+        let floor = self.queued.purged.max(self.states.keys().next_back().copied());
         let Some(last) = self.queued.last else { return };
         let keep = last.saturating_sub(u64::from(amount % 8));
         if floor.is_some_and(|floor| keep < floor) {
@@ -195,15 +218,20 @@ impl World {
         let applied = self.state().applied().revision.map_or(0, Revision::get);
         let last = self.queued.last.unwrap_or(0).min(applied + u64::from(amount % 4));
         for revision in applied + 1..=last {
-            let adjust = shop::adjust(shop::POOLS[0], Adjustment::In, revision);
-            let action = if revision == 1 { shop::product(9) } else { adjust };
-            let command = Some(shop::by(shop::STAFF, action));
-            let stamp = Stamp { revision: Revision::new(revision), now: Millis::new(0) };
-            let decided = self.state().apply(&[Committed { stamp, command }], Bytes::new());
-            if decided.is_err() {
-                return;
-            }
-            self.hashes.insert(revision, self.state().applied().hash);
+            let (stamp, command) = (stamp(revision), command(revision));
+            let Expected { mut rows, .. } = self.states[&(revision - 1)].clone();
+            let recorded = decide(&rows, &command, stamp)
+                .record(|outcome| codec::encode_at(outcome, self.state().level()));
+            let entry = Committed { stamp, command: Some(command) };
+            let Ok(decided) = self.state().apply(&[entry], Bytes::new()) else { return };
+            let [decided] = &decided[..] else { panic!("one command, but {decided:?}") };
+            assert_eq!(
+                (&decided.outcome, decided.decided, decided.replayed),
+                (&recorded.outcome, recorded.decided, recorded.replayed)
+            );
+            rows.apply(stamp, &recorded.changes);
+            let hash = self.state().applied().hash;
+            self.states.insert(revision, Expected { hash, rows });
         }
     }
 
@@ -223,6 +251,7 @@ impl World {
 
     /// The power goes, and comes back.
     fn crash(&mut self, policy: Policy) {
+        self.view = None;
         let mut point = self.disk.crash_points();
         while point.step() {}
         self.open = None;
@@ -240,10 +269,32 @@ impl World {
         let applied = self.state().applied();
         let revision = applied.revision.map_or(0, Revision::get);
         assert!(revision >= self.saved, "a checkpoint at {} is lost", self.saved);
-        assert_eq!(self.hashes.get(&revision), Some(&applied.hash), "at {revision}");
+        let expected = self.states.get(&revision).expect("a state that was");
+        assert_eq!(applied.hash, expected.hash, "at {revision}");
         assert!(self.queued.last.unwrap_or(0) >= revision, "the state is ahead of its log");
-        self.hashes.retain(|known, _| *known <= revision);
+        assert_same(&self.state().view().expect("a view"), &expected.rows);
+        self.states.retain(|known, _| *known <= revision);
         self.saved = revision;
+    }
+
+    /// The view that was taken last time shows what it showed then; takes another one.
+    fn check_view(&mut self) {
+        if let Some((view, revision)) = self.view.take() {
+            assert_same(&view, &self.states[&revision].rows);
+        }
+        // A poisoned state gives no view.
+        let Ok(view) = self.state().view() else { return };
+        let revision = self.state().applied().revision.map_or(0, Revision::get);
+        assert_same(&view, &self.states[&revision].rows);
+        self.view = Some((view, revision));
+    }
+
+    /// Nothing is wrong offline, either: indexes follow from rows, counts and hash are right.
+    fn inspect(&mut self) {
+        self.open = None;
+        let disk = Arc::new(self.disk.clone());
+        let inspection = Inspection::open_on(disk, Path::new(PATH)).expect("it opens");
+        assert_eq!(inspection.check().expect("it can be read"), []);
     }
 
     fn found(&self) -> Model {
@@ -267,6 +318,77 @@ impl World {
         assert_eq!(found, expected);
         assert_eq!(found.vote, self.durable.vote, "a vote that is not durable");
     }
+}
+
+/// Ten seconds pass from entry to entry, so an order expires six entries later.
+fn stamp(revision: u64) -> Stamp {
+    let now = Millis::new(i64::try_from(revision).unwrap_or(i64::MAX).saturating_mul(10_000));
+    Stamp { revision: Revision::new(revision), now }
+}
+
+/// What an entry asks for: first there is something to buy, then somebody buys, cancels, repeats
+/// a key, or lets time pass.
+fn command(revision: u64) -> Command {
+    let number = |divisor: u64| u8::try_from(revision / divisor % 5).unwrap_or(0);
+    let id = u32::try_from(revision).unwrap_or(u32::MAX);
+    let buyer = shop::customer(number(7));
+    match revision {
+        1 => shop::by(shop::STAFF, shop::product(50)),
+        2 => shop::by(shop::STAFF, shop::sale(1, 30, 0, None)),
+        _ => match revision % 7 {
+            0 | 1 => {
+                let lines = [(shop::POOLS[1], 1), (shop::POOLS[0], 1)];
+                let receipt = Some(shop::key(number(7), number(3)));
+                Command { receipt, ..shop::by(buyer, shop::order(id, &lines)) }
+            }
+            2 => shop::by(shop::customer(number(2)), shop::order(id, &[(shop::POOLS[1], 2)])),
+            3 => shop::by(shop::STAFF, shop::cancel(id - 1)),
+            4 => shop::by(shop::STAFF, shop::adjust(shop::POOLS[0], Adjustment::In, revision)),
+            5 => shop::by(Actor::Node, Action::Tick(Tick)),
+            _ => {
+                shop::by(shop::STAFF, if number(7) == 0 { shop::pause(1) } else { shop::resume(1) })
+            }
+        },
+    }
+}
+
+/// All rows are equal, one by one and as a list, and so are indexes that live in memory.
+fn assert_same(view: &ReadView, rows: &Memory) {
+    struct Compare<'a>(&'a ReadView, &'a Memory);
+    impl KindVisitor for Compare<'_> {
+        type Output = ();
+
+        fn kind<R: Declared>(self) {
+            let Self(view, rows) = self;
+            let mut found = Vec::new();
+            view.each::<R>(|row| {
+                found.push(row.clone());
+                true
+            });
+            let expected: Vec<R> = rows.all::<R>().cloned().collect();
+            assert_eq!(found, expected, "{}", R::NAME);
+            for row in &expected {
+                assert_eq!(view.get::<R>(row.key()).as_deref(), Some(row), "{}", R::NAME);
+            }
+        }
+    }
+    for table in TABLES {
+        visit_kind(table.table, Compare(view, rows)).expect("a table of the registry has a kind");
+    }
+    assert_same_keys::<Due>(view, rows, FIRST_DUE, LAST_DUE);
+    let (first, last) = (Revision::new(0), Revision::new(u64::MAX));
+    assert_same_keys::<ReceiptsByScope>(view, rows, (0, first), (u128::MAX, last));
+    for pool in shop::POOLS {
+        let first = (pool, Millis::new(i64::MIN), OrderId::new(0));
+        let last = (pool, Millis::new(i64::MAX), OrderId::new(u128::MAX));
+        assert_same_keys::<HoldsDue>(view, rows, first, last);
+    }
+    assert!(view.error().is_none(), "the disk can be read");
+}
+
+fn assert_same_keys<I: Index>(view: &ReadView, rows: &Memory, first: I::Key, last: I::Key) {
+    let found = view.scan::<I>(first, last, usize::MAX);
+    assert_eq!(found, rows.scan::<I>(first, last, usize::MAX), "{}", I::NAME);
 }
 
 fn policy(amount: u8) -> Policy {
