@@ -15,6 +15,8 @@ use crate::view::View;
 
 pub use crate::cluster::command::FeatureLevelRaise;
 pub use crate::kernel::actor::{Actor, Role};
+#[cfg(feature = "next")]
+pub use crate::next::command::OrderAnnotate;
 pub use crate::order::command::{
     OrderCancel, OrderConfirm, OrderCreate, OrderDeliver, OrderReturn, OrderShip, ReturnReceive,
     WantedLine,
@@ -109,6 +111,14 @@ macro_rules! commands {
                 }
             }
 
+            /// Whether this release reads a command with this tag and version.
+            pub fn knows(tag: u16, version: u8) -> bool {
+                match tag {
+                    $($tag => (1..=<$name as Versioned>::VERSION).contains(&version),)*
+                    _ => false,
+                }
+            }
+
             pub(crate) fn touches(&self) -> Vec<Touch> {
                 match self {
                     $(Self::$name(command) => command.touches(),)*
@@ -128,7 +138,9 @@ macro_rules! commands {
     };
 }
 
-commands! {
+/// The list. `more` are commands of the next release, in builds that test how it gets along.
+macro_rules! list_commands {
+    ($($more:tt)*) => { commands! {
     1 ProductCreate,
     2 ProductUpdate,
     3 ProductSetStatus,
@@ -150,4 +162,11 @@ commands! {
     19 SettingsUpdate,
     20 Tick,
     21 FeatureLevelRaise,
+    $($more)*
+    } };
 }
+
+#[cfg(not(feature = "next"))]
+list_commands! {}
+#[cfg(feature = "next")]
+list_commands! { 900 OrderAnnotate, }

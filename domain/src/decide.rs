@@ -25,7 +25,7 @@ use crate::registry::AnyRow;
 use crate::sale::row::Sale;
 use crate::stock::row::{Pool, PoolId};
 use crate::view::View;
-use crate::{checks, permission, sweep};
+use crate::{checks, field, permission, sweep};
 
 /// What one log entry did: the answer, and what makes it true. [`Decision::record`] turns it into
 /// bytes and row writes.
@@ -172,6 +172,22 @@ pub fn early_refusal(view: &impl View, command: &Command, now: Millis) -> Option
         matches!(refusal, Refusal::SaleClosed { .. })
     };
     stands.then_some(refusal)
+}
+
+/// Refuses a command that must not get into the log of a cluster at `level`: a node of another
+/// release could not read it, or this one not apply it. Asked before proposing; [`decide`] would
+/// refuse it too, but by then it is in every log.
+pub fn unavailable(action: &Action, level: Level) -> Option<Refusal> {
+    let since = action.since();
+    if since > level {
+        return Some(Refusal::FeatureUnavailable { level: since.0 });
+    }
+    if let Action::FeatureLevelRaise(raise) = action
+        && Level(raise.to) > Level::KNOWN
+    {
+        return Some(field::invalid("/to", "out_of_range"));
+    }
+    None
 }
 
 /// The newest receipt of a scope, expired or not, and when it was decided.

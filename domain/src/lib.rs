@@ -61,6 +61,8 @@ pub mod decide;
 mod draft;
 mod field;
 pub mod invariant;
+#[cfg(feature = "next")]
+pub mod next;
 pub mod outcome;
 pub mod permission;
 pub mod registry;
@@ -72,7 +74,7 @@ pub mod view;
 
 pub use change::Change;
 pub use command::{Action, Actor, Command, Role};
-pub use decide::{Answer, Decision, Recorded, decide, early_refusal};
+pub use decide::{Answer, Decision, Recorded, decide, early_refusal, unavailable};
 pub use journal::{event, receipt};
 pub use kernel::id::{OrderId, PaymentId, ProductId, SaleId, UserId};
 pub use kernel::value::{Millis, Revision, Stamp};

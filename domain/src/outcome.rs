@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::{OrderId, ProductId};
 use crate::kernel::value::{Millis, Money};
-use crate::kernel::version::Versioned;
 use crate::order::row::{Order, Status};
 use crate::product::row::Product;
 use crate::sale::row::Sale;
@@ -21,7 +20,8 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
-impl Versioned for Outcome {}
+#[cfg(not(feature = "next"))]
+impl crate::kernel::version::Versioned for Outcome {}
 
 /// What was done: the rows as the decision left them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -12,6 +12,8 @@ use crate::journal::row::{Journal, LedgerByPool, ReceiptsByScope, Retention};
 use crate::kernel::key::{Key, KeyPart};
 use crate::kernel::row::{Due, IndexDef, IndexRow, IndexRows, Row, TableId};
 use crate::kernel::value::{Millis, RowStamp};
+#[cfg(feature = "next")]
+use crate::next::row::OrderNote;
 use crate::order::row::{
     EndedOrders, EndedOrdersByPool, HoldsDue, LiveOrders, LiveOrdersByPool, Order,
     OrdersByCustomer, OrdersByPool, OrdersByTicket, UnpaidOrders,
@@ -41,6 +43,10 @@ pub const INDEXES: &[IndexDef] = &[
     IndexDef::of::<UnpaidOrders>(),
     IndexDef::of::<LedgerByPool>(),
     IndexDef::of::<ReceiptsByScope>(),
+    #[cfg(feature = "next")]
+    IndexDef::of::<crate::next::index::OrdersByTotal>(),
+    #[cfg(feature = "next")]
+    IndexDef::of::<crate::next::index::OrdersByProduct>(),
 ];
 
 /// What listings and storage must know of a table without its row type.
@@ -127,7 +133,10 @@ macro_rules! rows {
     };
 }
 
+#[cfg(not(feature = "next"))]
 rows! { Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel }
+#[cfg(feature = "next")]
+rows! { Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, OrderNote }
 
 impl AnyRow {
     /// Its table.

@@ -4,11 +4,16 @@
 //! node that took the request, and decoded once per node, when it is applied; both are counted.
 
 use bytes::Bytes;
-use firstcome_domain::Command;
 use firstcome_domain::kernel::version::Level;
+use firstcome_domain::{Command, Refusal};
 use firstcome_storage::codec::{self, DecodeError};
 
 use crate::counters::Counters;
+
+/// Why a command must not be proposed to a cluster at `level`, if it must not.
+pub(crate) fn unavailable(command: &Command, level: Level) -> Option<Refusal> {
+    firstcome_domain::unavailable(&command.action, level)
+}
 
 /// Encodes a command that this node is about to propose.
 pub(crate) fn encode(command: &Command, level: Level, counters: &Counters) -> Bytes {

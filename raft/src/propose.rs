@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use firstcome_domain::{Command, Stamp};
+use firstcome_domain::{Command, Outcome, Stamp};
 use firstcome_fault::{Bug, armed};
-use firstcome_storage::state::Decided;
+use firstcome_storage::state::{Applied, Decided};
 use openraft::errors::ClientWriteError;
 use tokio::sync::oneshot;
 
@@ -48,6 +48,9 @@ pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply,
         Counters::add(&core.counters.overloaded);
         return Err(not_executed(FailureReason::Overloaded));
     };
+    if let Some(reply) = unavailable(core, &command).await? {
+        return Ok(reply);
+    }
     if let Some(reply) = early(core, &command).await {
         return Ok(reply);
     }
@@ -194,6 +197,18 @@ fn rejected(error: &WriteError) -> Failed {
     Failed::Rejected(error.to_string())
 }
 
+/// Refuses a command that the cluster's feature level does not have: in the log, it would stop nodes
+/// of earlier releases. Level and refusal are read like any other row, so that nobody is refused
+/// after having seen the level raised.
+async fn unavailable(core: &Arc<Core>, command: &Command) -> Result<Option<Reply>, Failure> {
+    let refusal = || command::unavailable(command, core.state.level());
+    if refusal().is_none() {
+        return Ok(None);
+    }
+    crate::read_index::linearize(core).await?;
+    Ok(refusal().map(|refusal| early_reply(Outcome::Refused(refusal), &core.state.applied())))
+}
+
 /// Answers a command without a log entry, if the application can do so from rows that were
 /// current at most [`EARLY_AGE_MAX`] ago.
 async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
@@ -226,6 +241,11 @@ async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
     }
     let (outcome, applied) = found;
     Counters::add(&core.counters.early);
-    let decided = Stamp { revision: applied.revision.unwrap_or_default(), now: applied.now };
-    Some(Reply { outcome, decided, replayed: false, early: true })
+    Some(early_reply(outcome, &applied))
+}
+
+/// An answer that was read from rows.
+fn early_reply(outcome: Outcome, rows: &Applied) -> Reply {
+    let decided = Stamp { revision: rows.revision.unwrap_or_default(), now: rows.now };
+    Reply { outcome, decided, replayed: false, early: true }
 }

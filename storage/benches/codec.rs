@@ -41,6 +41,8 @@ fn order() -> Order {
         },
         tracking_no: None,
         reason: None,
+        #[cfg(feature = "next")]
+        noted_at: None,
         ticket: Stamp::default(),
         row: RowStamp::default(),
     }

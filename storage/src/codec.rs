@@ -10,6 +10,7 @@
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::Bytes;
 use firstcome_domain::kernel::actor::Actor;
+pub use firstcome_domain::kernel::version::RELEASE;
 use firstcome_domain::kernel::version::{Decoder, Encoder, Level, Versioned};
 use firstcome_domain::receipt::ReceiptKey;
 use firstcome_domain::{Action, Command};
@@ -53,9 +54,6 @@ impl DecodeError {
 fn malformed(text: impl Into<String>) -> DecodeError {
     DecodeError::malformed(text)
 }
-
-/// The release that this program is.
-pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 /// Encodes a value behind its format byte.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
@@ -171,8 +169,7 @@ pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
 
 /// Whether the bytes begin like a command that this release knows; looks at nothing behind that.
 pub fn is_known_command(bytes: &[u8]) -> bool {
-    let known = |tag| Action::ALL.iter().any(|(known, _)| *known == tag);
-    command_head(bytes).is_ok_and(|(tag, _, _)| known(tag))
+    command_head(bytes).is_ok_and(|(tag, version, _)| Action::knows(tag, version))
 }
 
 fn command_head(bytes: &[u8]) -> Result<(u16, u8, &[u8]), DecodeError> {

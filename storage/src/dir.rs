@@ -22,6 +22,7 @@ use firstcome_fault::{Bug, Point, armed, reach};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::codec::RELEASE;
 use crate::disk::{self, Disk, DiskLock};
 use crate::file::{self, FileIdentity};
 
@@ -337,7 +338,7 @@ pub(crate) fn missing(path: &Path, error: io::Error) -> Error {
 fn foreign_format(path: &Path, format: u32) -> Error {
     Error::Foreign {
         path: path.to_owned(),
-        detail: format!("format {format}; this release reads format {FORMAT}"),
+        detail: format!("format {format}; release {RELEASE} reads format {FORMAT}"),
     }
 }
 

@@ -53,8 +53,10 @@ pub(crate) fn fill_live(levels: &Levels, without: Option<TableId>) -> Result<(),
     Ok(())
 }
 
-/// Makes the indexes that the file lacks, and drops those that this release does not keep up.
+/// Makes the indexes that the file lacks, and drops those that this release does not keep up. From
+/// then on the file is one of this release.
 pub(crate) fn ensure(db: &Arc<OpenFile>, path: &Path, meta: StateMeta) -> Result<StateMeta, Error> {
+    let meta = StateMeta { release: RELEASE.to_owned(), ..meta };
     let wanted = stored_indexes();
     let missing: Vec<u16> =
         wanted.iter().filter(|id| !meta.indexes.contains(id)).copied().collect();
@@ -83,7 +85,7 @@ pub(crate) fn ensure(db: &Arc<OpenFile>, path: &Path, meta: StateMeta) -> Result
         let nothing = Bytes::new();
         write_table(&txn, path, index, keys.into_iter().map(|key| (key, Some(&nothing))))?;
     }
-    let meta = StateMeta { indexes: wanted, release: RELEASE.to_owned(), ..meta };
+    let meta = StateMeta { indexes: wanted, ..meta };
     put_meta(&txn, path, &meta)?;
     txn.commit().map_err(|error| failed(path, error))?;
     Ok(meta)

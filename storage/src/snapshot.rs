@@ -29,7 +29,7 @@ use crate::codec;
 use crate::dir::{NewState, Place};
 use crate::file::{self, OpenFile, failed};
 use crate::state::Applied;
-use crate::state::checkpoint::{begin_durable, check_level, put_meta};
+use crate::state::checkpoint::{begin_durable, check_known, put_meta};
 use crate::table::{self, Table};
 use crate::view::row_hash;
 use crate::write::StateMeta;
@@ -300,7 +300,9 @@ impl SnapshotWriter {
             let record = take_record(&mut rest).ok_or_else(|| self.damaged("cut short"))?;
             match record {
                 Record::Header(bytes) if self.sequence == 0 && before == 0 => {
-                    self.meta = Some(self.decode(bytes)?);
+                    let meta = self.decode(bytes)?;
+                    check_known(&meta, &self.path)?;
+                    self.meta = Some(meta);
                 }
                 Record::Row(id, key, value) if self.meta.is_some() => {
                     *self.rows.entry(id.0).or_default() += 1;
@@ -380,7 +382,6 @@ impl SnapshotWriter {
         if trailer.hash != self.hash || meta.hash != self.hash {
             return Err(wrong("its state hash does not match"));
         }
-        check_level(&meta, &self.path)?;
         put_meta(&txn, &self.path, &meta)?;
         txn.commit().map_err(|error| failed(&self.path, error))?;
         Ok((self.db, meta, self.file))

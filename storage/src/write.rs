@@ -6,6 +6,7 @@
 //! change has read it, and its hash was kept.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ const HASHES_MAX: usize = 100_000;
 /// How far the state is; one row beside the tables, written with them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct StateMeta {
-    /// The newest release that wrote to the file.
+    /// The release that wrote it.
     pub(crate) release: String,
     /// The feature level of the rows.
     pub(crate) level: u16,
@@ -160,6 +161,8 @@ impl Core {
         readers: Readers,
     ) -> Result<(), Error> {
         let levels = self.levels.clone();
+        // A level that these changes raise counts from the next entry on.
+        let level = Level(self.meta.level);
         let mut active = levels.active.write();
         let mut live = levels.live.write();
         let at = revision.get();
@@ -168,7 +171,6 @@ impl Core {
                 None => None,
                 Some(_) => Some(self.hash_of(seen, table, &key, &active)?),
             };
-            let level = Level(self.meta.level);
             let bytes = after.as_ref().map(|row| row.visit(Encode(level)));
             let new_hash = bytes
                 .as_ref()
@@ -199,7 +201,7 @@ impl Core {
                 }
             }
             if let Some(AnyRow::FeatureLevel(row)) = &after {
-                self.meta.level = FeatureLevel::level(**row).0;
+                self.meta.level = known_level(row, levels.base.path())?.0;
             }
             if is_hot {
                 let hash = new_hash.unwrap_or(0);
@@ -235,6 +237,21 @@ impl Core {
     pub(crate) fn tidy(&mut self, readers: Readers) {
         self.levels.live.write().tidy(readers);
     }
+}
+
+/// The level that a cluster was raised to; an error if this release does not know it. It must not
+/// go on then: others write and decide by rules that it does not have.
+fn known_level(row: &FeatureLevel, path: &Path) -> Result<Level, Error> {
+    let (level, known) = (row.level(), Level::KNOWN);
+    if level <= known {
+        return Ok(level);
+    }
+    let detail = format!(
+        "the cluster was raised to feature level {} by release {}; this is release {RELEASE}, \
+         which knows levels up to {}",
+        level.0, row.release, known.0
+    );
+    Err(Error::Foreign { path: path.to_owned(), detail })
 }
 
 /// Asked for every index row that is written: it looks at numbers alone.

@@ -7,17 +7,19 @@ use crate::kernel::value::RowStamp;
 use crate::kernel::version::{Level, Versioned};
 
 /// The one row.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FeatureLevel {
     /// Encodings and rules up to this level are in use.
     pub level: u16,
+    /// The release that asked for the level.
+    pub release: String,
     /// Version and stamps.
     pub row: RowStamp,
 }
 
 impl FeatureLevel {
     /// The level as rules ask for it.
-    pub const fn level(self) -> Level {
+    pub const fn level(&self) -> Level {
         Level(self.level)
     }
 }

@@ -8,6 +8,10 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// The release that this program is. Builds with the feature `next` stand in for a later one.
+pub const RELEASE: &str =
+    if cfg!(feature = "next") { "0.2.0-next" } else { env!("CARGO_PKG_VERSION") };
+
 /// The feature level of a cluster: raised by an operator once all nodes run a release that knows
 /// it. Release 0.1 is level 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]

@@ -138,6 +138,8 @@ fn create<V: View>(
         payment,
         tracking_no: None,
         reason: None,
+        #[cfg(feature = "next")]
+        noted_at: None,
         ticket: draft.stamp(),
         row: RowStamp::default(), // The draft sets it.
     });

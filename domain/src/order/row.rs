@@ -273,7 +273,12 @@ impl Row for Order {
             }
         }
         #[cfg(feature = "next")]
-        crate::next::index_order(self, rows);
+        crate::next::index::add(
+            rows,
+            (ticket, id),
+            self.total,
+            self.lines.iter().map(|line| line.product).collect(),
+        );
     }
 
     fn due_at(&self) -> Option<Millis> {

@@ -98,7 +98,7 @@ fn one_of_each() -> Vec<Action> {
         captured(1, "cap", PRICE),
         Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings: Settings::default() }),
         Action::Tick(Tick),
-        Action::FeatureLevelRaise(FeatureLevelRaise { to: 2 }),
+        Action::FeatureLevelRaise(FeatureLevelRaise { to: 2, release: "0.2.0".into() }),
     ]
 }
 

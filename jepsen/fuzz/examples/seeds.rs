@@ -250,7 +250,11 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
         ("sale_update", staff, Action::SaleUpdate(longer)),
         ("settings", staff, Action::SettingsUpdate(settings)),
         ("settings_of_centuries", staff, Action::SettingsUpdate(endless)),
-        ("level", staff, Action::FeatureLevelRaise(FeatureLevelRaise { to: 2 })),
+        (
+            "level",
+            staff,
+            Action::FeatureLevelRaise(FeatureLevelRaise { to: 2, release: "0.2.0".into() }),
+        ),
         ("ship", staff, Action::OrderShip(ship)),
         ("deliver", staff, Action::OrderDeliver(OrderDeliver { id: id(1) })),
         ("confirm", shop::customer(1), Action::OrderConfirm(OrderConfirm { id: id(1) })),

@@ -32,7 +32,7 @@ pub(crate) struct Speaker {
 impl Speaker {
     /// This release.
     fn own() -> Self {
-        let release = env!("CARGO_PKG_VERSION").to_owned();
+        let release = codec::RELEASE.to_owned();
         Self { oldest: PROTOCOL_OLDEST, newest: PROTOCOL, release }
     }
 
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn releases_without_a_common_protocol_name_each_other() {
         let why = sent(&Greeting::foreign("7.8.9", 9)).understood().unwrap_err();
-        let own = env!("CARGO_PKG_VERSION");
+        let own = codec::RELEASE;
         let expected = format!(
             "the peer is release 7.8.9 (peer protocol 9), but this node is release {own} (peer \
              protocol 1)"

@@ -291,9 +291,11 @@ async fn serve_snapshot(
 ) -> io::Result<()> {
     let limit = core.options.chunk_timeout;
     let head: SnapshotHead = reader.expect(limit).await?;
-    // A bad stream closes the connection; a bad disk ends the node.
+    // A bad stream closes the connection. A bad disk ends the node, and so does a leader whose rows
+    // this release cannot hold.
     let refused = |error: firstcome_storage::Error| {
-        if matches!(error, firstcome_storage::Error::Io { .. }) {
+        use firstcome_storage::Error;
+        if matches!(error, Error::Io { .. } | Error::Foreign { .. }) {
             core.failure.set_storage(&error);
         }
         io::Error::other(error)

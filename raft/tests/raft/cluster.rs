@@ -243,7 +243,10 @@ pub(crate) fn is_order(reply: &Result<Reply, Failure>) -> bool {
 /// The accounts of the sale's pool as this node has applied them.
 pub(crate) fn accounts(node: &Node) -> firstcome_domain::stock::Accounts {
     use firstcome_domain::View;
-    node.read(|view| view.get::<Pool>(PoolId::Sale(SALE))).expect("readable").expect("a pool").accounts
+    node.read(|view| view.get::<Pool>(PoolId::Sale(SALE)))
+        .expect("readable")
+        .expect("a pool")
+        .accounts
 }
 
 pub(crate) fn revision(node: &Node) -> Revision {

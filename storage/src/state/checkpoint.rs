@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use firstcome_domain::kernel::key::Key;
+use firstcome_domain::kernel::row::TableId;
+use firstcome_domain::kernel::version::Level;
 use firstcome_fault::{Bug, Point, armed, reach};
 use redb::{Database, Durability, ReadableDatabase, TableError};
 
@@ -35,21 +37,28 @@ pub(crate) fn load_meta(db: &Database, path: &Path) -> Result<StateMeta, Error> 
     let row = row.ok_or_else(|| Error::corrupt(path, "it does not say how far it is"))?;
     let meta: StateMeta =
         codec::decode(row.value()).map_err(|error| Error::undecodable(path, error))?;
-    check_level(&meta, path)?;
+    check_known(&meta, path)?;
     Ok(meta)
 }
 
-/// Refuses rows of a feature level that this release does not know.
-pub(crate) fn check_level(meta: &StateMeta, path: &Path) -> Result<(), Error> {
-    let known = firstcome_domain::kernel::version::Level::KNOWN.0;
-    if meta.level > known {
-        let StateMeta { release, level, .. } = meta;
-        let detail = format!(
-            "release {release} wrote it at feature level {level}; this is release {}, which knows \
-             levels up to {known}",
-            codec::RELEASE
-        );
-        return Err(Error::Foreign { path: path.to_owned(), detail });
+/// Refuses rows of a feature level or of a table that this release does not know.
+pub(crate) fn check_known(meta: &StateMeta, path: &Path) -> Result<(), Error> {
+    let StateMeta { release, level, counts, .. } = meta;
+    let (own, known) = (codec::RELEASE, Level::KNOWN.0);
+    let foreign = |detail| Err(Error::Foreign { path: path.to_owned(), detail });
+    if *level > known {
+        return foreign(format!(
+            "release {release} wrote it at feature level {level}; this is release {own}, which \
+             knows levels up to {known}"
+        ));
+    }
+    let is_known = |id: u16| table::find(TableId(id)).is_some_and(Table::is_primary);
+    let unknown = counts.iter().find(|(id, rows)| **rows > 0 && !is_known(**id));
+    if let Some((id, _)) = unknown {
+        return foreign(format!(
+            "release {release} wrote rows of table {id}; this is release {own}, which does not \
+             know it"
+        ));
     }
     Ok(())
 }

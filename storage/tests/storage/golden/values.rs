@@ -118,6 +118,8 @@ fn order() -> Order {
         },
         tracking_no: Some("TR-9".into()),
         reason: Some(EndReason::PaymentRefused),
+        #[cfg(feature = "next")]
+        noted_at: None,
         ticket: stamp(6),
         row: row(),
     }
@@ -243,7 +245,7 @@ fn actions() -> Vec<Action> {
         settle(Settlement::Declined { attempt: 2, code: "no".into(), last: true }),
         Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings: Settings::default() }),
         Action::Tick(Tick),
-        Action::FeatureLevelRaise(FeatureLevelRaise { to: 2 }),
+        Action::FeatureLevelRaise(FeatureLevelRaise { to: 2, release: "0.2.0".into() }),
     ]
 }
 
@@ -339,7 +341,7 @@ pub(super) fn all() -> Values {
     add_row(all, &journal());
     let (receipts, facts_until) = (Revision::new(300), Revision::new(70_001));
     add_row(all, &Retention { receipts, facts: facts_until, row: row() });
-    add_row(all, &FeatureLevel { level: 2, row: row() });
+    add_row(all, &FeatureLevel { level: 2, release: "0.2.0".into(), row: row() });
     for status in Status::ALL {
         add(all, format!("orders.{}", status.as_str()), &Order { status, ..order() });
     }
