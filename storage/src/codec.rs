@@ -75,6 +75,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let Some((&format, body)) = bytes.split_first() else {
         return Err(malformed("no bytes at all"));
     };
+    if format > FORMAT {
+        return Err(DecodeError::Newer { what: format!("a value of format {format}") });
+    }
     if format != FORMAT {
         return Err(malformed(format!("format {format}, but this release reads {FORMAT}")));
     }
@@ -124,11 +127,16 @@ impl Decoder for Whole<'_> {
 
 /// Encodes a value in the version that a cluster at `level` stores.
 pub fn encode_at<T: Versioned>(value: &T, level: Level) -> Vec<u8> {
-    let version = T::version_at(level);
     let mut bytes = Vec::with_capacity(ENCODE_BYTES_GUESS);
-    bytes.push(version);
-    value.encode(version, Onto(&mut bytes));
+    encode_at_onto(value, level, &mut bytes);
     bytes
+}
+
+/// Appends what [`encode_at`] returns.
+pub fn encode_at_onto<T: Versioned>(value: &T, level: Level, bytes: &mut Vec<u8>) {
+    let version = T::version_at(level);
+    bytes.push(version);
+    value.encode(version, Onto(bytes));
 }
 
 /// Decodes what [`encode_at`] wrote, at whatever level that was; `what` is named in errors.

@@ -13,7 +13,7 @@ use redb::{Builder, Database, StorageBackend};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::codec;
+use crate::codec::{self, DecodeError};
 use crate::dir::Place;
 use crate::disk::DiskFile;
 use crate::scratch::Scratch;
@@ -171,7 +171,10 @@ pub(crate) fn identity(db: &Database, path: &Path) -> Result<FileIdentity, Error
     };
     let row = guarded(path, || read().map_err(|error| failed(path, error)))?;
     let row = row.ok_or_else(|| Error::corrupt(path, "it has no identity row"))?;
-    codec::decode(&row).map_err(|error| Error::corrupt(path, format!("identity row: {error}")))
+    codec::decode(&row).map_err(|error| match error {
+        DecodeError::Malformed(detail) => Error::corrupt(path, format!("identity row: {detail}")),
+        newer @ DecodeError::Newer { .. } => Error::undecodable(path, newer),
+    })
 }
 
 /// What a redb error means for the node.

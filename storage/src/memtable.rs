@@ -128,6 +128,7 @@ mod tests {
 
     const PLACE: Place = (TableId(1), Key::EMPTY);
 
+    #[expect(clippy::unnecessary_wraps, reason = "slots read better so")]
     fn value(text: &'static str) -> Slot {
         Some(Bytes::from_static(text.as_bytes()))
     }
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn versions_that_nobody_can_ask_for_are_dropped() {
         let mut rows = Memtable::default();
-        let older = |rows: &Memtable| rows.rows.get(&PLACE).unwrap().older.len();
+        let older = |rows: &Memtable| rows.rows[&PLACE].older.len();
         // One chunk of entries: only what the published revision 10 sees is kept.
         for revision in 5..10 {
             rows.set(PLACE, value("x"), revision, readers(4, 4));

@@ -172,8 +172,8 @@ impl ReadView {
     ) -> Page<Arc<Product>, Place<ProductId>> {
         let mut filling = Filling::new(limit);
         let mut visit = |place: Place<ProductId>| {
-            let row = self.get::<Product>(place.id).filter(|row| keep(row));
-            filling.take(place, row)
+            let row = self.get::<Product>(place.id).filter(|row| !offered || !row.discontinued);
+            filling.take(place, row.filter(|row| keep(row)))
         };
         if let Some(named) = name.and_then(|name| self.named(name)) {
             let comes = |place: &Place<ProductId>| match (direction, after) {
@@ -367,12 +367,21 @@ impl ReadView {
     ) -> Page<LedgerRow, LedgerKey> {
         let mut filling = Filling::new(limit);
         let mut visit = |journal: &Journal| {
-            let wanted = journal.ledger().filter(|row| {
-                let place = |key: LedgerKey| (key.revision, key.offset);
-                pool.is_none_or(|pool| row.key.pool == pool)
-                    && after.is_none_or(|after| place(row.key) > place(after))
-            });
-            wanted.into_iter().all(|row| filling.take(row.key, Some(row)))
+            let mut wanted = journal
+                .ledger()
+                .filter(|row| {
+                    let place = |key: LedgerKey| (key.revision, key.offset);
+                    pool.is_none_or(|pool| row.key.pool == pool)
+                        && after.is_none_or(|after| place(row.key) > place(after))
+                })
+                .peekable();
+            if wanted.peek().is_none() {
+                // An entry without movements was looked at too: the list goes on behind it.
+                let pool = pool.unwrap_or(PoolId::Product(ProductId::new(0)));
+                let (revision, offset) = (journal.stamp.revision, u32::MAX);
+                return filling.take(LedgerKey { pool, revision, offset }, None);
+            }
+            wanted.all(|row| filling.take(row.key, Some(row)))
         };
         let first = after.map_or(Revision::new(0), |after| after.revision);
         let walked = match pool {

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::Error;
-use crate::codec;
+use crate::codec::{self, DecodeError};
 use crate::dir::{NewState, Place};
 use crate::file::{self, OpenFile, failed};
 use crate::state::Applied;
@@ -333,7 +333,10 @@ impl SnapshotWriter {
     }
 
     fn decode<T: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Error> {
-        codec::decode(bytes).map_err(|error| self.damaged(&error.to_string()))
+        codec::decode(bytes).map_err(|error| match error {
+            DecodeError::Malformed(detail) => self.damaged(&detail),
+            newer @ DecodeError::Newer { .. } => Error::undecodable(&self.path, newer),
+        })
     }
 
     /// The table with a number; `None` for an index of another release.

@@ -220,7 +220,9 @@ impl State {
         let handle = place.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
         let db = file::open(Backend(handle), &path, options.cache_bytes)?;
         let db = Arc::new(OpenFile::new(db, Arc::clone(&place)));
-        let meta = indexes::ensure(&db, &path, checkpoint::load_meta(&db, &path)?)?;
+        let meta = file::guarded(&path, || {
+            indexes::ensure(&db, &path, checkpoint::load_meta(&db, &path)?)
+        })?;
         let core = load_core(&db, &path, meta.clone(), None)?;
         Ok(Arc::new(Shared {
             place,
@@ -375,7 +377,8 @@ impl State {
         }
         file.swap_in().map_err(|error| shared.fail(error))?;
         let db = Arc::new(OpenFile::new(db, Arc::clone(&shared.place)));
-        let meta = indexes::ensure(&db, &shared.path, meta).map_err(|error| shared.fail(error))?;
+        let meta = file::guarded(&shared.path, || indexes::ensure(&db, &shared.path, meta));
+        let meta = meta.map_err(|error| shared.fail(error))?;
         *core = load_core(&db, &shared.path, meta.clone(), seeded::index_lost_with_snapshot())
             .map_err(|error| shared.fail(error))?;
         *shared.published.write() = Published::of(&core);
@@ -400,8 +403,11 @@ fn load_core(
     meta: StateMeta,
     without: Option<TableId>,
 ) -> Result<Core, Error> {
-    let levels = Levels::over(Base::open(db, path)?);
-    indexes::fill_live(&levels, without)?;
+    let levels = file::guarded(path, || {
+        let levels = Levels::over(Base::open(db, path)?);
+        indexes::fill_live(&levels, without)?;
+        Ok(levels)
+    })?;
     Ok(Core::new(levels, meta))
 }
 

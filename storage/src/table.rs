@@ -1,8 +1,8 @@
 //! The tables of `state.redb`: what the registry says of each, by its number.
 //!
 //! Rows of the first kind are *primary*: they alone make up the state hash and the row counts.
-//! Index rows follow from them and can be made again. In redb a table is named by its number and
-//! its name, so that a number is never given to another table by accident.
+//! Index rows follow from them and can be made again. In redb a table has its name; its number is in
+//! the state hash, in snapshots, and in the row that says how far the file is.
 
 use firstcome_domain::kernel::row::{IndexKind, TableId};
 use firstcome_domain::registry::{INDEXES, TABLES};
