@@ -52,7 +52,7 @@ fn code(c: &mut Criterion) {
     let order = order();
     let bytes = codec::encode_at(&order, Level::FIRST);
     c.bench_function("codec/encode_order", |b| {
-        b.iter(|| codec::encode_at(black_box(&order), Level::FIRST))
+        b.iter(|| codec::encode_at(black_box(&order), Level::FIRST));
     });
     c.bench_function("codec/decode_order", |b| {
         b.iter(|| {

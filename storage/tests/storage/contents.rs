@@ -58,11 +58,6 @@ impl Contents {
     pub(crate) fn count<R: Declared>(&self) -> usize {
         self.rows.iter().filter(|(table, ..)| *table == R::TABLE).count()
     }
-
-    /// How many rows an index has.
-    pub(crate) fn count_in<I: Index>(&self) -> usize {
-        self.indexes.iter().filter(|(table, _)| *table == I::TABLE).count()
-    }
 }
 
 /// What a state holds now.

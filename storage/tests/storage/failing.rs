@@ -148,6 +148,8 @@ fn pages_that_contradict_each_other_are_damage_also_when_they_are_written() {
             Ok(()) => kept += 1,
             // Rows that decode, and are not the rows that were written, may break a rule first.
             Err(Error::Corrupt { .. } | Error::Invariant(_)) => refused += 1,
+            // A version byte was hit: only the checksum of its page could tell.
+            Err(Error::Foreign { detail, .. }) if detail.contains(", version ") => refused += 1,
             Err(other) => panic!("seed {seed}: {other:?}"),
         }
     }

@@ -11,8 +11,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use firstcome_domain::Action;
+use firstcome_domain::kernel::row::IndexKind;
 use firstcome_domain::order::Order;
-use firstcome_domain::registry::TABLES;
+use firstcome_domain::registry::{INDEXES, TABLES};
 use firstcome_storage::inspect::Inspection;
 use firstcome_storage::{DataDir, Log, State};
 
@@ -80,9 +81,38 @@ fn every_row_kind_and_every_command_is_on_record() {
     }
 }
 
+#[test]
+fn the_format_page_has_every_table() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/disk-format.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let kind = |kind| match kind {
+        IndexKind::Stored => "stored",
+        IndexKind::Appended { .. } => "appended",
+        IndexKind::Live => "live",
+    };
+    let mut wanted: Vec<String> =
+        TABLES.iter().map(|table| format!("{} {}", table.table.0, table.name)).collect();
+    let indexes = INDEXES.iter();
+    wanted.extend(indexes.map(|of| format!("{} {} {}", of.table.0, of.name, kind(of.kind))));
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + " ";
+    let lines: Vec<String> = page.lines().map(words).collect();
+    for start in &wanted {
+        let found = lines.iter().filter(|line| line.starts_with(&format!("{start} "))).count();
+        assert_eq!(found, 1, "{start:?}");
+    }
+    let numbered = |line: &&String| {
+        let (number, rest) = line.split_once(' ').unwrap_or_default();
+        number.parse::<u16>().is_ok() && !rest.is_empty()
+    };
+    assert_eq!(lines.iter().filter(numbered).count(), wanted.len(), "a table is gone");
+}
+
+/// Entries of the recorded snapshot and directory.
+const ENTRIES: u64 = 200;
+
 fn history() -> Vec<firstcome_storage::state::Committed> {
     let mut stream = Stream::new(2024);
-    (0..120).map(|_| stream.entry()).collect()
+    (0..ENTRIES).map(|_| stream.entry()).collect()
 }
 
 #[test]
@@ -105,8 +135,13 @@ fn a_snapshot_of_version_1_installs() {
     writer.write_chunk(&unhex(&text)).unwrap();
     // The install recomputes the state hash over the rows.
     let applied = receiver.state.install(writer).unwrap();
-    assert_eq!(applied.revision.unwrap().get(), 120);
-    assert!(contents(&receiver.state).count::<Order>() > 20);
+    assert_eq!(applied.revision.unwrap().get(), ENTRIES);
+    let contents = contents(&receiver.state);
+    assert!(contents.count::<Order>() > 20);
+    for index in INDEXES {
+        let rows = contents.indexes.iter().filter(|(table, _)| *table == index.table).count();
+        assert!(rows > 0, "{} is empty", index.name);
+    }
 }
 
 #[test]
@@ -117,8 +152,8 @@ fn a_directory_of_version_1_opens_and_reaches_the_recorded_hash() {
         let dir = DataDir::create(&path, &identity()).unwrap();
         let log = Log::open_inline(&dir, LOG).unwrap();
         let state = State::open_inline(&dir, STATE, log.clone()).unwrap();
-        log.append(entries(0..121, 1), done().0);
-        state.apply(&history(), meta(120)).unwrap();
+        log.append(entries(0..ENTRIES + 1, 1), done().0);
+        state.apply(&history(), meta(ENTRIES)).unwrap();
         let hash = format!("{:032x}\n", state.applied().hash.0);
         state.close().unwrap();
         log.close();
@@ -143,7 +178,7 @@ fn a_directory_of_version_1_opens_and_reaches_the_recorded_hash() {
     let dir = DataDir::open(&path).unwrap();
     assert_eq!(dir.identity(), &identity());
     let log = Log::open_inline(&dir, LOG).unwrap();
-    assert_eq!(log.read(0..999, usize::MAX).unwrap(), entries(0..121, 1));
+    assert_eq!(log.read(0..999, usize::MAX).unwrap(), entries(0..ENTRIES + 1, 1));
     let state = State::open_inline(&dir, STATE, log).unwrap();
     assert_eq!(format!("{:032x}", state.applied().hash.0), hash.trim());
 }

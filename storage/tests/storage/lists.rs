@@ -12,7 +12,9 @@ use firstcome_storage::State;
 use firstcome_storage::query::{Direction, OrderFilter, Page, Place, ReadView};
 
 use crate::apply::Store;
-use crate::shop::{Stream, committed, create_product, customer, product, sale};
+use crate::shop::{
+    Stream, buy, committed, create_product, customer, discontinue, product, restock, sale,
+};
 
 /// A store whose rows are in the file, in memory, or both.
 fn filled(checkpoint_every: usize) -> Store {
@@ -133,6 +135,37 @@ fn ledger_pages_join_and_stay_in_their_pool() {
     }
 }
 
+/// Story: most entries of a hot sale are refusals, with a receipt and without movements. The ledger
+/// looked through all of them in one call.
+#[test]
+fn the_ledger_passes_by_entries_without_movements_in_pages() {
+    let store = Store::new();
+    let pool = PoolId::Product(product(1));
+    store.apply(&committed(1, 0, Some(create_product(1, 2))));
+    for n in 2..=2500_u64 {
+        // The first two get the units, and the last one more.
+        if n == 2500 {
+            store.apply(&committed(n, 0, Some(restock(pool))));
+        } else {
+            store.apply(&committed(n, 0, Some(buy(n.into(), n.into(), pool, 1, Some(n)))));
+        }
+    }
+    assert_eq!(crate::contents::contents(&store.state).count::<Journal>(), 2500);
+    let (mut found, mut pages) = (Vec::new(), 0);
+    let mut after = None;
+    loop {
+        let page = store.state.read(|view| view.ledger(None, after, 100)).unwrap();
+        found.extend(page.items.iter().map(|row| row.key.revision.get()));
+        pages += 1;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, [1, 2, 3, 2500]);
+    assert_eq!(pages, 3, "a page looks at a bounded number of rows");
+}
+
 #[test]
 fn catalogue_pages_may_be_short_but_reach_every_row() {
     let store = Store::new();
@@ -143,7 +176,7 @@ fn catalogue_pages_may_be_short_but_reach_every_row() {
         }
     }
     let rare = |row: &Product| row.id.get().is_multiple_of(500);
-    let mut expected = vec![0, 500, 1000, 1500, 2000];
+    let mut expected = [0, 500, 1000, 1500, 2000];
     for direction in [Direction::Up, Direction::Down] {
         let (found, pages) = by_pages(&store.state, |view, after| {
             view.products(false, None, direction, after, 10, rare)
@@ -156,7 +189,7 @@ fn catalogue_pages_may_be_short_but_reach_every_row() {
 }
 
 /// Every page of a list joined, and how many there were.
-fn by_pages<T, I: Copy>(
+pub(crate) fn by_pages<T, I: Copy>(
     state: &State,
     page: impl Fn(&ReadView, Option<Place<I>>) -> Page<Arc<T>, Place<I>>,
 ) -> (Vec<Arc<T>>, usize) {
@@ -176,6 +209,7 @@ fn by_pages<T, I: Copy>(
 fn catalogue_lists_equal_a_filtered_full_scan_by_ticket() {
     for checkpoint_every in [1000, 60, 7] {
         let store = filled(checkpoint_every);
+        store.apply(&committed(501, 0, Some(discontinue(product(0)))));
         let (mut products, mut sales) = (Vec::new(), Vec::new());
         let view = store.state.view().unwrap();
         view.each::<Product>(|row| {
@@ -189,6 +223,7 @@ fn catalogue_lists_equal_a_filtered_full_scan_by_ticket() {
         products.sort_by_key(|row| row.row.created.revision);
         sales.sort_by_key(|row| row.row.created.revision);
         assert!(products.iter().any(|row| row.discontinued), "all products are offered");
+        assert!(products.iter().any(|row| !row.discontinued), "no product is offered");
         assert!(sales.iter().any(|row| row.closed) && sales.iter().any(|row| !row.closed));
         for direction in [Direction::Up, Direction::Down] {
             for offered in [false, true] {

@@ -152,6 +152,17 @@ pub(crate) fn pay(id: u128) -> Command {
     by_staff(Action::PaymentSettle(PaymentSettle { order: order(id), settlement }))
 }
 
+pub(crate) fn restock(pool: PoolId) -> Command {
+    let (adjustment, note) = (Adjustment::In, Some("counted".into()));
+    by_staff(Action::StockAdjust(StockAdjust { pool, adjustment, quantity: 5, note }))
+}
+
+/// Discontinues a product that was not changed before.
+pub(crate) fn discontinue(id: ProductId) -> Command {
+    let (if_version, discontinued) = (1, true);
+    by_staff(Action::ProductSetStatus(ProductSetStatus { id, if_version, discontinued }))
+}
+
 pub(crate) fn tick() -> Command {
     Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) }
 }
@@ -214,20 +225,12 @@ impl Stream {
             3 | 4 => cancel(old_order, who),
             5 | 6 => pay(old_order),
             7 => by_staff(Action::OrderShip(OrderShip { id: order(old_order), tracking_no: None })),
-            8 => by_staff(Action::StockAdjust(StockAdjust {
-                pool,
-                adjustment: Adjustment::In,
-                quantity: 5,
-                note: Some("counted".into()),
-            })),
+            8 => restock(pool),
             9 if self.below(4) == 0 => {
                 by_staff(Action::SaleClose(SaleClose { id: sale(nth_sale), if_version: None }))
             }
-            9 => by_staff(Action::ProductSetStatus(ProductSetStatus {
-                id: product(nth_product),
-                if_version: 1 + self.below(3),
-                discontinued: self.below(2) == 0,
-            })),
+            // Of the others there is always something to buy.
+            9 if nth_product == 2 => discontinue(product(nth_product)),
             10 => by_staff(Action::SaleUpdate(SaleUpdate {
                 id: sale(nth_sale),
                 if_version: 1 + self.below(4),

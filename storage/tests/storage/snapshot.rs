@@ -16,7 +16,7 @@ fn filled(seed: u64, entries: usize) -> Store {
     store
 }
 
-fn chunks(mut reader: SnapshotReader) -> Vec<Vec<u8>> {
+pub(crate) fn chunks(mut reader: SnapshotReader) -> Vec<Vec<u8>> {
     let mut chunks = Vec::new();
     while let Some(chunk) = reader.next_chunk().unwrap() {
         assert!(chunk.len() < 1100 * 1024);
