@@ -242,6 +242,7 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
     let settings = SettingsUpdate { if_version: 0, settings: Settings::default() };
     let endless = Settings { receipt_retention_ms: i64::MAX, ..Settings::default() };
     let endless = SettingsUpdate { if_version: 0, settings: endless };
+    let level = FeatureLevelRaise { to: 2, release: "0.2.0".into() };
     let ship = OrderShip { id: id(1), tracking_no: Some("T-1".into()) };
     vec![
         ("product", staff, shop::product(5)),
@@ -250,11 +251,7 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
         ("sale_update", staff, Action::SaleUpdate(longer)),
         ("settings", staff, Action::SettingsUpdate(settings)),
         ("settings_of_centuries", staff, Action::SettingsUpdate(endless)),
-        (
-            "level",
-            staff,
-            Action::FeatureLevelRaise(FeatureLevelRaise { to: 2, release: "0.2.0".into() }),
-        ),
+        ("level", staff, Action::FeatureLevelRaise(level)),
         ("ship", staff, Action::OrderShip(ship)),
         ("deliver", staff, Action::OrderDeliver(OrderDeliver { id: id(1) })),
         ("confirm", shop::customer(1), Action::OrderConfirm(OrderConfirm { id: id(1) })),
@@ -458,6 +455,36 @@ fn operations() -> std::io::Result<()> {
     // 0 append, 3 truncate, 4 purge, 5 vote, 6 work, 7 apply, 8 checkpoint, 9 crash, 10 fault
     let storage: &[(&str, &[[u8; 2]])] = &[
         ("append_and_crash", &[[0, 3], [6, 0], [0, 2], [9, 1], [11, 0], [0, 1], [6, 0], [9, 3]]),
+        (
+            "view_while_rows_change",
+            &[
+                [0, 3],
+                [0, 3],
+                [0, 3],
+                [0, 3],
+                [6, 0],
+                [7, 3],
+                [7, 3],
+                [11, 0],
+                [7, 3],
+                [8, 0],
+                [11, 0],
+                [7, 3],
+                [8, 0],
+                [7, 3],
+                [11, 0],
+                [0, 3],
+                [0, 3],
+                [7, 3],
+                [7, 3],
+                [11, 0],
+                [8, 0],
+                [9, 1],
+                [11, 0],
+                [7, 3],
+                [11, 0],
+            ],
+        ),
         ("vote", &[[5, 7], [11, 0], [6, 0], [5, 8], [9, 0], [11, 0]]),
         ("truncate", &[[0, 3], [0, 3], [6, 0], [3, 2], [0, 7], [6, 0], [9, 4]]),
         ("checkpoint", &[[0, 3], [7, 3], [8, 0], [0, 3], [7, 2], [9, 1], [7, 3], [8, 0], [9, 3]]),
