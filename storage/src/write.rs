@@ -98,14 +98,18 @@ pub(crate) struct Core {
     scratch: Vec<u8>,
 }
 
-/// Encodes a row of whatever kind.
-struct Encode(Level);
+/// Encodes a row of whatever kind. The bytes stay in memory until the next checkpoint, so they get
+/// no more room than they need.
+struct Encode<'a>(Level, &'a mut Vec<u8>);
 
-impl RowVisitor for Encode {
+impl RowVisitor for Encode<'_> {
     type Output = Bytes;
 
     fn row<R: Declared>(self, row: &R) -> Bytes {
-        codec::encode_at(row, self.0).into()
+        let Self(level, scratch) = self;
+        scratch.clear();
+        codec::encode_at_onto(row, level, scratch);
+        Bytes::copy_from_slice(scratch)
     }
 }
 
@@ -171,7 +175,7 @@ impl Core {
                 None => None,
                 Some(_) => Some(self.hash_of(seen, table, &key, &active)?),
             };
-            let bytes = after.as_ref().map(|row| row.visit(Encode(level)));
+            let bytes = after.as_ref().map(|row| row.visit(Encode(level, &mut self.scratch)));
             let new_hash = bytes
                 .as_ref()
                 .map(|bytes| row_hash(&mut self.scratch, table, key.as_slice(), bytes));
