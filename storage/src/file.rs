@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     /// Story: a page that claims another type was taken for a failing disk (74) (found by
-    /// simulation, seed 1185, issue 3).
+    /// simulation, seed 1185).
     #[test]
     fn another_type_than_ours_is_damage() {
         let name = || redb::TypeName::new("&[u8]");

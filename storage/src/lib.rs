@@ -6,9 +6,12 @@
 //!
 //! From the outside in: a [`DataDir`] is opened and locked; a [`Log`] and a [`State`] are opened
 //! on it. Raft appends to the log, applies committed entries to the state, and reads through a
-//! [`query::ReadView`]. [`snapshot`] carries a state to another node, [`inspect`] looks into a
-//! stopped one. Below, rows go from typed changes (`rows`) into memory (`memtable`), are found
-//! through three levels (`scan`), and reach redb in bulk (`state`). All of it stands on [`disk`],
+//! [`query::ReadView`], which stays as it is while apply goes on. [`snapshot`] carries a state to
+//! another node, [`inspect`] looks into a stopped one.
+//!
+//! Below, the changes of a decision become rows and index rows (`write`) in memory (`memtable`,
+//! `live`), are found through three levels (`scan`), and reach redb in bulk ([`state`]). Which
+//! tables and indexes there are is the registry's business (`table`). All of it stands on [`disk`],
 //! which the cargo feature `sim` replaces by one in memory that loses what was not synced.
 
 pub mod codec;

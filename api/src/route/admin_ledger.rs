@@ -17,7 +17,7 @@ const LIST: Spec = Spec {
     path: "/v1/admin/stock-ledger",
     operation: "list_ledger",
     tag: "staff: records",
-    summary: "Lists stock movements, oldest first: those of one pool, or of all pools, one after the other.",
+    summary: "Lists stock movements, oldest first: those of one pool, or of all pools, in the order of the log.",
     permission: Permission::StockAdjust,
     budget: Budget::Admin,
     query: &[parameter("pool", "ID of the product or sale; all pools by default.")],

@@ -66,7 +66,7 @@ fn counted(state: &State) -> usize {
 }
 
 /// Story: the counter kept what a snapshot had carried away, and apply waited for a checkpoint
-/// that had nothing to do (issue 2).
+/// that had nothing to do.
 #[test]
 fn nothing_is_counted_after_a_checkpoint_a_snapshot_or_an_install() {
     let dir = directory();
@@ -101,7 +101,7 @@ fn nothing_is_counted_after_a_checkpoint_a_snapshot_or_an_install() {
 }
 
 /// Story: apply wrote the counter after it had let the rows go, so a checkpoint in between was
-/// overwritten: its rows were counted for ever, and nothing was left to save (issue 2).
+/// overwritten: its rows were counted for ever, and nothing was left to save.
 #[test]
 fn what_is_counted_is_what_is_unsaved_at_every_moment() {
     const ENTRIES: u64 = 1000;

@@ -242,7 +242,7 @@ fn files_of_another_cluster_node_or_kind_are_foreign() {
 }
 
 /// Story: a flipped bit in the name of the cluster passed for a file of another one, and the operator
-/// was told so (found by simulation, seed 2113, issue 3).
+/// was told so (found by simulation, seed 2113).
 #[test]
 fn a_damaged_identity_row_is_damage() {
     let uuid = identity().cluster_uuid;
@@ -330,7 +330,7 @@ fn flip_through(disk: &SimDisk, name: &str, fine: impl Fn(Holdings) -> bool) -> 
 
 /// Story: redb takes a file that was closed in order, or allows quick repair, as it is. A node
 /// whose state was damaged while it stood still came back and served it: its hash was not that of
-/// the others (found by flipping bits under `conservation`, issue 3).
+/// the others (found by flipping bits under `conservation`).
 #[test]
 fn a_bit_flipped_in_a_file_that_stands_still_is_damage_or_does_not_matter() {
     let closed = stopped();

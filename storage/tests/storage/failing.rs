@@ -121,7 +121,7 @@ fn a_dead_log_thread_is_an_error_not_a_hang() {
 
 /// Story: redb asserts that pages agree, also while it writes. A node whose pages were flipped
 /// ended as if by a bug of ours (70) and not as damaged (65), because only opening and deciding
-/// were guarded (found by flipping bits under load, issue 3). Here they are flipped right after
+/// were guarded (found by flipping bits under load). Here they are flipped right after
 /// the directory was checked.
 ///
 /// Where the pages are hit that say which others are free, redb 4.6 may panic a second time while
