@@ -15,6 +15,9 @@ Examples:
   firstcome bench --nodes 1 --ceiling          also measures the node's HTTP ceiling
   firstcome bench --rate 2000                  open loop: 2000 requests per second, regardless of responses
   firstcome bench --through followers --json
+  firstcome bench --connections 1 --products 16000 --readers 32
+                                               one buyer beside 32 readers per node, in two rounds
+  firstcome bench --readers 8 --read-path '/v1/sales?state=open'
   firstcome bench --url http://127.0.0.1:8081,http://127.0.0.1:8082 --key-file master.key
 
 Every request comes from a different buyer with its own token and key. Afterwards bench checks that
@@ -54,6 +57,18 @@ pub(crate) struct Args {
     /// Measure the responses of a sold-out sale.
     #[arg(long)]
     sold_out: bool,
+    /// Create this many products with long descriptions first.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    products: u64,
+    /// Number of anonymous keep-alive connections to each node that read without pause while
+    /// purchases are measured.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    readers: u64,
+    /// What the readers read. If given more than once, purchases are measured beside each path in
+    /// turn, and compared with those beside the first.
+    #[arg(long, value_name = "PATH", requires = "readers", value_parser = parse_path,
+        default_values = ["/livez", "/v1/products?q=zzzz"])]
+    read_path: Vec<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -83,7 +98,18 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
             Nodes::All => Through::All,
         },
         sold_out: args.sold_out,
+        products: small(args.products),
+        readers: small(args.readers),
+        read_paths: args.read_path,
         json,
     };
     bench::run(plan).await
+}
+
+/// Parses the target of a request line.
+fn parse_path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("invalid path: start with / and percent-encode spaces and letters outside ASCII".to_owned())
 }

@@ -1,13 +1,17 @@
 //! The benchmark: one sale under load from distinct buyers, and an audit afterwards.
 //!
 //! `phase` generates and measures the load, `tokens` signs the buyers' tokens beforehand, `audit`
-//! checks that what was measured really happened, `report` prints the result. Compare ratios within
-//! one run.
+//! checks that what was measured really happened, `report` prints the result. Purchases can be
+//! measured beside reads of a large catalogue: `catalogue` creates it, `readers` read, and `round`
+//! measures purchases once beside each kind of read. Compare ratios within one run.
 
 mod audit;
+mod catalogue;
 mod phase;
 mod plan;
+mod readers;
 mod report;
+mod round;
 mod target;
 mod tokens;
 
@@ -31,6 +35,7 @@ use crate::{output, rfc3339};
 const NOOP_PATH: &str = "/v1/bench/noop";
 /// More units than any run can sell.
 const UNITS: u64 = 1_000_000_000;
+
 /// Runs the benchmark; an interrupt stops the nodes it started as well.
 pub(crate) async fn run(plan: Plan) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -46,6 +51,7 @@ async fn measure(plan: &Plan) -> anyhow::Result<Exit> {
     let target = Target::prepare(plan).await?;
     let through = target.through(plan.through).await?;
     let tokens = Rc::new(Tokens::mint(&target.keys, plan));
+    catalogue::create(&target, plan.products).await?;
     let sale_id = open_sale(plan, &target).await?;
     let load = |path| Load {
         addresses: through.clone(),
@@ -65,11 +71,11 @@ async fn measure(plan: &Plan) -> anyhow::Result<Exit> {
         buy_the_only_unit(&target, &sale_id).await?;
     }
     tokens.rewind();
-    let purchases = phase::run(load("/v1/orders"), tokens).await?;
+    let rounds = round::run_all(plan, &target, &load("/v1/orders"), &tokens).await?;
     let extra = u64::from(plan.sold_out);
-    let audit = audit::run(&target, &sale_id, &purchases, extra).await?;
+    let audit = audit::run(&target, &sale_id, &rounds, extra).await?;
     let wanted = if plan.sold_out { "409 sold_out" } else { "201" };
-    report::print(plan, &target, ceiling.as_ref(), &purchases, wanted, &audit);
+    report::print(plan, &target, ceiling.as_ref(), &rounds, wanted, &audit);
     Ok(if audit.violations.is_empty() { Exit::Done } else { Exit::Refused })
 }
 

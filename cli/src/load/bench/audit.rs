@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::phase::Measured;
+use super::round::Round;
 use super::target::Target;
 use crate::client::{Request, rows};
 use crate::output::field;
@@ -33,7 +33,7 @@ pub(super) struct Audit {
 pub(super) async fn run(
     target: &Target,
     sale_id: &str,
-    purchases: &Measured,
+    rounds: &[Round],
     extra: u64,
 ) -> anyhow::Result<Audit> {
     let admin = target.admin(0)?;
@@ -41,15 +41,10 @@ pub(super) async fn run(
     let stock = admin.send_ok(Request::get(&path)).await?.body;
     let count = |name| stock.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (sold, held) = (count("sold"), count("held"));
-    let acknowledged = purchases.answered("201") + extra;
+    let bought = rounds.iter().map(|round| round.purchases.answered("201"));
+    let acknowledged = bought.sum::<u64>() + extra;
     // A request without a definite response may have been executed.
-    let maybe: u64 = purchases
-        .answers
-        .iter()
-        .filter(|(label, _)| label.starts_with("504"))
-        .map(|(_, count)| count)
-        .sum();
-    let lost = purchases.lost + maybe;
+    let lost = rounds.iter().map(|round| round.purchases.lost + round.purchases.unknown()).sum();
     let (orders_checked, per_buyer_max) = read_back(target, sale_id).await?;
     let hashes_equal = hashes_equal(target).await?;
     let mut violations = Vec::new();

@@ -22,11 +22,12 @@ use crate::load::latency::{histogram, milliseconds};
 /// Responses later than this after the end are counted as lost.
 const TAIL: Duration = Duration::from_secs(10);
 /// Timeout of a connection attempt on loopback or a local network.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// Pause after a refused connection.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What to send, how, and for how long.
+#[derive(Clone)]
 pub(super) struct Load {
     pub(super) addresses: Vec<String>,
     pub(super) path: &'static str,
@@ -157,7 +158,8 @@ impl Shared {
     }
 }
 
-fn count(counts: &mut BTreeMap<String, u64>, label: &str) {
+/// Counts a response.
+pub(super) fn count(counts: &mut BTreeMap<String, u64>, label: &str) {
     if let Some(count) = counts.get_mut(label) {
         *count += 1;
     } else {
@@ -166,7 +168,7 @@ fn count(counts: &mut BTreeMap<String, u64>, label: &str) {
 }
 
 /// `201`, or `409 sold_out`. Searches the body for the code, which is cheaper than parsing it.
-fn label(status: u16, body: &[u8]) -> String {
+pub(super) fn label(status: u16, body: &[u8]) -> String {
     const MARK: &[u8] = b"\"code\":\"";
     if status < 300 {
         return status.to_string();
@@ -189,6 +191,12 @@ impl Measured {
     /// All responses with one label, including those before and after the measured time.
     pub(super) fn answered(&self, label: &str) -> u64 {
         self.answers.get(label).copied().unwrap_or(0)
+    }
+
+    /// Responses that leave open whether the request was executed.
+    pub(super) fn unknown(&self) -> u64 {
+        let unknown = self.answers.iter().filter(|(label, _)| label.starts_with("504"));
+        unknown.map(|(_, count)| count).sum()
     }
 
     fn at(&self, quantile: f64) -> f64 {

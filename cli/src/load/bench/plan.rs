@@ -30,5 +30,11 @@ pub(crate) struct Plan {
     pub(crate) through: Through,
     /// Measure a sold-out sale.
     pub(crate) sold_out: bool,
+    /// Products to create first.
+    pub(crate) products: usize,
+    /// Connections per node that read beside the purchases.
+    pub(crate) readers: usize,
+    /// What they read; one round of purchases for each.
+    pub(crate) read_paths: Vec<String>,
     pub(crate) json: bool,
 }

@@ -60,6 +60,17 @@ impl Target {
         Client::as_new_user(&format!("http://{address}"), &self.keys, Role::Admin, ADMIN_LIMIT)
     }
 
+    /// The highest Raft term that a node knows. Each election begins a new one.
+    pub(super) async fn term(&self) -> anyhow::Result<u64> {
+        let mut highest = 0;
+        for at in 0..self.addresses.len() {
+            let path = Request::get("/v1/cluster?consistency=local");
+            let cluster = self.admin(at)?.send_ok(path).await?.body;
+            highest = highest.max(cluster.get("term").and_then(Value::as_u64).unwrap_or(0));
+        }
+        Ok(highest)
+    }
+
     /// The addresses of the nodes that receive the requests.
     pub(super) async fn through(&self, through: Through) -> anyhow::Result<Vec<String>> {
         if through == Through::All {
