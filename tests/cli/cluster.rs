@@ -145,6 +145,16 @@ impl Cluster {
         })
     }
 
+    /// The leader and the term according to each node.
+    pub(crate) fn terms(&self) -> Vec<(String, u64)> {
+        let terms = (0..NODES).map(|at| {
+            let path = "/v1/cluster?consistency=local";
+            let seen = Request::get(path).send(self.api(at)).expect("an answer");
+            (seen.text("leader").to_owned(), seen.body["term"].as_u64().expect("a term"))
+        });
+        terms.collect()
+    }
+
     /// Sends a signal to several nodes at the same time.
     pub(crate) fn signal(&self, name: &str, at: &[usize]) {
         let ids = at.iter().filter_map(|at| self.nodes[*at].process.as_ref());
@@ -183,18 +193,19 @@ impl Cluster {
             "name": "Lamp", "no_shipping": true, "stock": units,
             "price": {"amount": 15000, "currency": "KRW"},
         });
-        let product = self.create("/v1/admin/products", &product);
+        let product = self.create("/v1/admin/products", "setup-products", &product);
         let sale = json!({
             "product_id": product["id"], "title": "Spring", "units": units,
             "opens_at": opens_at, "per_customer_limit": 10,
         });
-        self.create("/v1/admin/sales", &sale)["id"].as_str().expect("an id").to_owned()
+        let sale = self.create("/v1/admin/sales", "setup-sales", &sale);
+        sale["id"].as_str().expect("an id").to_owned()
     }
 
-    fn create(&self, path: &str, body: &Value) -> Value {
+    /// Creates something as staff, with this idempotency key; returns it.
+    pub(crate) fn create(&self, path: &str, key: &str, body: &Value) -> Value {
         let body = body.to_string();
-        let key = format!("setup-{}", path.rsplit('/').next().unwrap_or_default());
-        let ask = Request::post(path, &body).by(&self.admin).key(&key);
+        let ask = Request::post(path, &body).by(&self.admin).key(key);
         let answer = until("the request of staff is answered", || {
             ask.send(self.api(0)).ok().filter(|answer| answer.status < 500)
         });

@@ -1,4 +1,5 @@
-//! A small HTTP client: one connection per request, with a timeout for each wait.
+//! A small HTTP client with a timeout for each wait: one connection per request, or a keep-alive
+//! connection for reads.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -54,10 +55,7 @@ impl<'a> Request<'a> {
 
     /// Sends it to `address` and waits for the whole response. After an error the outcome is unknown.
     pub(crate) fn send(self, address: &str) -> io::Result<Response> {
-        let to: SocketAddr = address.parse().map_err(io::Error::other)?;
-        let mut stream = TcpStream::connect_timeout(&to, SILENCE_MAX)?;
-        stream.set_read_timeout(Some(SILENCE_MAX))?;
-        stream.set_write_timeout(Some(SILENCE_MAX))?;
+        let mut stream = connect(address)?;
         let mut head = vec![
             format!("{} {} HTTP/1.1", self.method, self.path),
             format!("host: {address}"),
@@ -73,9 +71,68 @@ impl<'a> Request<'a> {
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
-        Response::parse(&String::from_utf8_lossy(&answer))
-            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete response"))
+        Response::parse(&String::from_utf8_lossy(&answer)).ok_or_else(incomplete)
     }
+}
+
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let to: SocketAddr = address.parse().map_err(io::Error::other)?;
+    let stream = TcpStream::connect_timeout(&to, SILENCE_MAX)?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.set_write_timeout(Some(SILENCE_MAX))?;
+    Ok(stream)
+}
+
+fn incomplete() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete response")
+}
+
+/// A keep-alive connection that reads without a token.
+pub(crate) struct Reader {
+    address: String,
+    /// Opened by the first read.
+    stream: Option<TcpStream>,
+    received: Vec<u8>,
+}
+
+impl Reader {
+    /// A reader of the node at `address`.
+    pub(crate) fn new(address: &str) -> Self {
+        Self { address: address.to_owned(), stream: None, received: Vec::new() }
+    }
+
+    /// Reads `path` and returns the status. The connection stays open for the next read.
+    pub(crate) fn get(&mut self, path: &str) -> io::Result<u16> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(connect(&self.address)?),
+        };
+        stream.write_all(request.as_bytes())?;
+        self.received.clear();
+        let mut part = [0; 8 << 10];
+        loop {
+            let count = stream.read(&mut part)?;
+            self.received.extend_from_slice(part.get(..count).unwrap_or_default());
+            if let Some(status) = status_if_whole(&self.received) {
+                return Ok(status);
+            }
+            if count == 0 {
+                return Err(incomplete());
+            }
+        }
+    }
+}
+
+/// The status of a response, once all of it has arrived.
+fn status_if_whole(bytes: &[u8]) -> Option<u16> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let length = head.lines().filter_map(|line| line.split_once(": "));
+    let mut length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: usize = length.next()?.1.parse().ok()?;
+    (bytes.len() == end + length).then_some(status)
 }
 
 impl Response {

@@ -11,4 +11,5 @@ mod http;
 mod markers;
 mod node;
 mod process;
+mod reads;
 mod settings;
