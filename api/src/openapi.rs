@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, built from the specs that serve the routes: no route can be served
 //! without being described.
 
+use firstcome_domain::kernel::version::RELEASE;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, Paths};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -38,7 +39,7 @@ pub(crate) fn document(specs: &[&'static Spec]) -> OpenApi {
     }
     let info = InfoBuilder::new()
         .title("firstcome")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(RELEASE)
         .description(Some(
             "Sells limited stock first come, first served. Every node serves the same API. \
              Every response carries `X-Revision`, its position in the replicated log.",

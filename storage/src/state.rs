@@ -64,6 +64,9 @@ impl Default for StateOptions {
 /// the disk is slower than the log.
 const BACKLOG_FACTOR: usize = 4;
 
+/// A look at how far the file is reads a handful of pages.
+const LOOK_CACHE_BYTES: usize = 1024 * 1024;
+
 /// 128-bit additive hash over all primary rows; equal at equal revisions on every node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StateHash(pub u128);
@@ -217,6 +220,12 @@ impl State {
     fn load(dir: &DataDir, options: StateOptions, log: Log) -> Result<Arc<Shared>, Error> {
         let place = Arc::clone(dir.place());
         let path = place.file(STATE_FILE);
+        // Nothing is written to rows of a later release, not even what redb writes by itself.
+        let look = place.disk.open_read_only(&path).map_err(|error| dir::missing(&path, error))?;
+        file::guarded(&path, || {
+            let look = file::look_into(look, &path, LOOK_CACHE_BYTES)?;
+            checkpoint::load_meta(&look, &path).map(drop)
+        })?;
         let handle = place.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
         let db = file::open(Backend(handle), &path, options.cache_bytes)?;
         let db = Arc::new(OpenFile::new(db, Arc::clone(&place)));

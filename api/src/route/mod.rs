@@ -13,6 +13,8 @@ mod catalogue;
 mod cluster;
 mod document;
 mod health;
+#[cfg(feature = "next")]
+mod next;
 pub(crate) mod order;
 mod routes;
 
@@ -33,6 +35,8 @@ fn routes() -> Routes {
     let routes = admin_order::register(admin_stock::register(routes));
     let routes = admin_event::register(admin_ledger::register(routes));
     let routes = cluster::register(admin_settings::register(routes));
+    #[cfg(feature = "next")]
+    let routes = next::register(routes);
     document::register(health::register(routes))
 }
 

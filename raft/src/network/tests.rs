@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use firstcome_storage::codec;
 use futures_util::future::join_all;
 use openraft::network::{RPCOption, RaftNetworkFactory as _, RaftNetworkV2 as _};
 use openraft::raft::AppendEntriesRequest;
@@ -14,7 +15,7 @@ use crate::application::Idle;
 use crate::config::{AppendRequest, TypeConfig};
 use crate::log_format;
 use crate::members::Members;
-use crate::protocol::{Admin, Failed, Request, Response};
+use crate::protocol::{Admin, Failed, Request, Response, SnapshotHead};
 use crate::types::{Address, Vote};
 use crate::{Node, Options};
 
@@ -214,7 +215,7 @@ async fn foreign_peer(listener: stream::TcpListener) -> io::Result<()> {
 }
 
 fn names_both_releases(why: &str) -> bool {
-    why.contains("7.8.9") && why.contains(env!("CARGO_PKG_VERSION"))
+    why.contains("7.8.9") && why.contains(codec::RELEASE)
 }
 
 #[tokio::test]
@@ -276,5 +277,35 @@ async fn a_caller_of_another_protocol_is_told_so_and_a_majority_of_them_ends_the
     let (code, why) = tokio::time::timeout(DEADLINE, node.failed()).await.expect("it ends");
     assert_eq!(code, exit::IDENTITY);
     assert!(why.contains("voter 1"), "{why}");
+    node.shutdown().await;
+}
+
+/// Of the build that stands in for a later release, at a level that this one does not know.
+const LATER_SNAPSHOT: &str = include_str!("../../../storage/tests/golden/next/level-2.hex");
+
+/// It can never follow this leader, so it must not ask for the same rows again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_of_a_later_release_ends_the_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = stub::own_address();
+    let mut options = Options::new("n1", folder.path().join("n1"));
+    options.peer_listen = Some(address.parse().unwrap());
+    options.bootstrap = true;
+    let node = Node::start(options, Idle).await.unwrap();
+    let dialer = dialer(node.core.identity.cluster_uuid.clone());
+    let (mut reader, mut writer) = dialer.open(1, "n1", &address, Channel::Snapshot).await.unwrap();
+    let head = SnapshotHead {
+        vote: log_format::Vote::from(&Vote::new(9, 2)),
+        meta: log_format::Meta::default(),
+    };
+    writer.write_within(&head, DEADLINE).await.unwrap();
+    let digits: Vec<u8> = LATER_SNAPSHOT.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    let chunk: Vec<u8> = digits.chunks(2).map(byte).collect();
+    writer.write_bytes(&chunk).await.unwrap();
+    let (code, why) = tokio::time::timeout(DEADLINE, node.failed()).await.expect("it ends");
+    assert_eq!(code, exit::IDENTITY, "{why}");
+    assert!(why.contains("0.2.0-next") && why.contains(codec::RELEASE), "{why}");
+    assert!(reader.read_bytes().await.unwrap().is_none(), "the connection is closed");
     node.shutdown().await;
 }

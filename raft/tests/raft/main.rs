@@ -4,6 +4,7 @@ mod cluster;
 mod due;
 mod early;
 mod encoding;
+mod level;
 mod membership;
 mod sale;
 mod shop;

@@ -17,6 +17,7 @@ mod later;
 mod lists;
 mod log;
 mod names;
+mod next_build;
 mod purchase;
 mod retention;
 mod snapshot;
