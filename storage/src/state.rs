@@ -371,12 +371,17 @@ impl State {
     }
 
     /// Verifies what was received, swaps it in, and answers how far the state is now. A snapshot
-    /// that is behind the state is refused and changes nothing.
+    /// that is behind the state, or has rows that cannot be read, is refused and changes nothing.
     pub fn install(&self, writer: SnapshotWriter) -> Result<Applied, Error> {
         let shared = self.shared();
         let mut saved = shared.saved.lock();
         shared.check()?;
         let (db, meta, file) = writer.finish()?;
+        let db = Arc::new(OpenFile::new(db, Arc::clone(&shared.place)));
+        // Before the swap: a state whose rows cannot be read must not replace one that works.
+        let meta = file::guarded(&shared.path, || indexes::ensure(&db, &shared.path, meta))?;
+        let without = seeded::index_lost_with_snapshot();
+        let loaded = load_core(&db, &shared.path, meta.clone(), without)?;
         let mut core = shared.core.lock();
         if meta.revision < core.meta.revision {
             return Err(Error::Invariant(format!(
@@ -385,11 +390,7 @@ impl State {
             )));
         }
         file.swap_in().map_err(|error| shared.fail(error))?;
-        let db = Arc::new(OpenFile::new(db, Arc::clone(&shared.place)));
-        let meta = file::guarded(&shared.path, || indexes::ensure(&db, &shared.path, meta));
-        let meta = meta.map_err(|error| shared.fail(error))?;
-        *core = load_core(&db, &shared.path, meta.clone(), seeded::index_lost_with_snapshot())
-            .map_err(|error| shared.fail(error))?;
+        *core = loaded;
         *shared.published.write() = Published::of(&core);
         shared.unsaved_bytes.store(0, Ordering::Relaxed);
         *shared.checkpointed.lock() = meta.applied();
