@@ -12,10 +12,13 @@ use firstcome_domain::command::{
     OrderReturn, OrderShip, ProductSetStatus, ProductUpdate, ReturnReceive, SaleUpdate,
     SettingsUpdate, Settlement, Tick,
 };
+use firstcome_domain::journal::Journal;
+use firstcome_domain::kernel::row::{Index as _, Row as _};
 use firstcome_domain::kernel::version::Level;
+use firstcome_domain::order::row::OrdersByTicket;
 use firstcome_domain::settings::Settings;
 use firstcome_domain::{Millis, OrderId, Revision, SaleId, Stamp};
-use firstcome_fuzz::{checked_chunks, shop};
+use firstcome_fuzz::{Records, checked_chunks, shop};
 use firstcome_storage::codec;
 use firstcome_storage::log::Entry;
 use firstcome_storage::state::Committed;
@@ -338,7 +341,34 @@ fn snapshots() -> std::io::Result<()> {
     let mut short = shop[..shop.len() - 20].to_vec();
     let length = u16::try_from(short.len() - 3).expect("a small shop").to_le_bytes();
     short[1..3].copy_from_slice(&length);
-    write("snapshot_bytes", "without_its_trailer", short)
+    write("snapshot_bytes", "without_its_trailer", short)?;
+    resealed(&shop)
+}
+
+/// Snapshots that agree with themselves, and still are not what this release would send.
+fn resealed(shop: &[u8]) -> std::io::Result<()> {
+    let write = |name: &str, change: &dyn Fn(&mut Records)| {
+        let mut records = Records::read(&shop[3..]).expect("a whole snapshot");
+        change(&mut records);
+        let chunk = records.chunk();
+        let length = u16::try_from(chunk.len()).expect("a small shop").to_le_bytes();
+        write("snapshot_bytes", name, [&[3][..], &length, &chunk].concat())
+    };
+    let journal = |(table, ..): &&mut (u16, Vec<u8>, Vec<u8>)| *table == Journal::TABLE.0;
+    write("resealed", &|_| {})?;
+    write("resealed_without_an_index", &|records| records.leave_out(OrdersByTicket::TABLE.0))?;
+    write("resealed_with_an_unknown_index", &|records| {
+        records.rows.push((1999, b"key".to_vec(), Vec::new()));
+    })?;
+    write("resealed_with_rows_of_a_later_release", &|records| {
+        records.rows.push((999, b"key".to_vec(), Vec::new()));
+    })?;
+    write("resealed_row_of_a_later_version", &|records| {
+        records.rows.iter_mut().find(journal).expect("an order was placed").2[0] = 9;
+    })?;
+    write("resealed_row_that_cannot_be_read_ended_the_node", &|records| {
+        records.rows.iter_mut().find(journal).expect("an order was placed").2.truncate(3);
+    })
 }
 
 fn requests() -> std::io::Result<()> {

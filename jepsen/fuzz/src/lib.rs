@@ -29,7 +29,7 @@ pub use http::http_request;
 pub use idempotency::idempotency_header;
 pub use log_entry::log_entry_bytes;
 pub use peer::peer_frame;
-pub use snapshot::{checked_chunks, snapshot_bytes, snapshot_of};
+pub use snapshot::{Records, checked_chunks, snapshot_bytes, snapshot_of};
 pub use storage::storage_ops;
 pub use toml::cluster_toml;
 

@@ -1,17 +1,19 @@
 //! Snapshots as a peer streams them.
 //!
 //! An even first byte: the chunks are taken as they are. An odd one: each gets its checksum, so
-//! that mutations reach the records behind it. Then chunks, each after its length (two bytes,
-//! little endian).
+//! that mutations reach the records behind it. Its second bit: the first chunk is made to agree
+//! with itself (row counts, state hash, checksum over its records), so that mutations reach the
+//! rows. Then chunks, each after its length (two bytes, little endian).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::disk::sim::SimDisk;
 use firstcome_storage::state::Committed;
-use firstcome_storage::{DataDir, Error, Identity, Log, LogOptions, State, StateOptions};
-use xxhash_rust::xxh3::xxh3_64;
+use firstcome_storage::{DataDir, Error, Identity, Log, LogOptions, State, StateOptions, codec};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::{Reached, shop};
 
@@ -23,7 +25,14 @@ const CHUNKS_MAX: usize = 16;
 pub fn snapshot_bytes(data: &[u8]) -> Reached {
     let Some((&selector, rest)) = data.split_first() else { return Reached::Refused };
     let mut chunks = split(rest);
-    if selector % 2 == 1 {
+    let is_resealed = selector & 2 != 0;
+    if is_resealed
+        && let Some(chunk) = chunks.first_mut()
+        && let Some(records) = Records::read(chunk)
+    {
+        *chunk = records.chunk();
+    }
+    if selector & 1 != 0 {
         for chunk in &mut chunks {
             let sum = xxh3_64(chunk);
             chunk.extend_from_slice(&sum.to_le_bytes());
@@ -34,11 +43,22 @@ pub fn snapshot_bytes(data: &[u8]) -> Reached {
     match install(&state, &chunks) {
         Ok(()) => {
             let again = snapshot_of(&state);
-            assert_eq!(again.concat(), chunks.concat(), "a snapshot changes on its way");
+            if is_resealed {
+                // It may lack indexes, which were made, or have others, which were left out.
+                let further = empty_state();
+                install(&further, &again).expect("what was installed can be given out");
+                assert_eq!(further.applied(), state.applied());
+                assert_eq!(snapshot_of(&further), again, "a snapshot changes on its way");
+            } else {
+                assert_eq!(again.concat(), chunks.concat(), "a snapshot changes on its way");
+            }
             Reached::Accepted
         }
         Err(error) => {
-            let refused = matches!(error, Error::Corrupt { .. } | Error::Invariant(_));
+            let refused = matches!(
+                error,
+                Error::Corrupt { .. } | Error::Foreign { .. } | Error::Invariant(_)
+            );
             assert!(refused, "{error:?} is no fault of the bytes");
             assert_eq!(state.applied(), before, "refused, and yet something has changed");
             // A refusal is the sender's problem: this node goes on.
@@ -62,10 +82,88 @@ fn split(mut rest: &[u8]) -> Vec<Vec<u8>> {
     chunks
 }
 
-fn install(state: &State, chunks: &[Vec<u8>]) -> Result<(), Error> {
+/// Format and sequence of a chunk, before its records.
+const HEAD_BYTES: usize = 9;
+/// Tables of rows have lower numbers, indexes this one and higher ones.
+const FIRST_INDEX: u16 = 1000;
+
+/// What the first record says: release, feature level, revision, log time, Raft's part, state hash,
+/// rows per table, indexes.
+type Meta = (String, u16, Option<u64>, i64, Vec<u8>, u128, BTreeMap<u16, u64>, Vec<u16>);
+
+/// A whole snapshot in one chunk, taken apart.
+pub struct Records {
+    head: Vec<u8>,
+    meta: Meta,
+    /// Table, key, value.
+    pub rows: Vec<(u16, Vec<u8>, Vec<u8>)>,
+}
+
+impl Records {
+    /// Reads a chunk without its checksum; `None` if it does not begin like a snapshot. What follows
+    /// the rows is left out.
+    pub fn read(chunk: &[u8]) -> Option<Self> {
+        let (head, records) = chunk.split_at_checked(HEAD_BYTES)?;
+        let (b'H', records) = records.split_first().map(|(tag, rest)| (*tag, rest))? else {
+            return None;
+        };
+        let (length, records) = records.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        let (meta, mut records) = records.split_at_checked(length)?;
+        let mut rows = Vec::new();
+        while let Some((&b'R', row)) = records.split_first() {
+            let (table, row) = row.split_first_chunk::<2>()?;
+            let (key_length, row) = row.split_first()?;
+            let (value_length, row) = row.split_first_chunk::<4>()?;
+            let value_length = usize::try_from(u32::from_le_bytes(*value_length)).ok()?;
+            let (key, row) = row.split_at_checked(usize::from(*key_length))?;
+            let (value, rest) = row.split_at_checked(value_length)?;
+            rows.push((u16::from_le_bytes(*table), key.to_vec(), value.to_vec()));
+            records = rest;
+        }
+        Some(Self { head: head.to_vec(), meta: codec::decode(meta).ok()?, rows })
+    }
+
+    /// Leaves out an index, as a release does that does not have it.
+    pub fn leave_out(&mut self, index: u16) {
+        self.rows.retain(|(table, ..)| *table != index);
+        self.meta.7.retain(|table| *table != index);
+    }
+
+    /// The chunk, with the counts, the hash and the checksum that these rows ask for.
+    pub fn chunk(&self) -> Vec<u8> {
+        let (mut rows, mut counts, mut hash) = (Vec::new(), BTreeMap::<u16, u64>::new(), 0_u128);
+        for (table, key, value) in &self.rows {
+            *counts.entry(*table).or_default() += 1;
+            if *table < FIRST_INDEX {
+                let hashed = xxh3_128(&[&table.to_be_bytes()[..], key, value].concat());
+                hash = hash.wrapping_add(hashed);
+            }
+            rows.push(b'R');
+            rows.extend(table.to_le_bytes());
+            rows.push(u8::try_from(key.len()).expect("it was read with such a length"));
+            rows.extend(length(value));
+            rows.extend_from_slice(key);
+            rows.extend_from_slice(value);
+        }
+        let mut meta = self.meta.clone();
+        meta.5 = hash;
+        meta.6 = counts.range(..FIRST_INDEX).map(|(table, rows)| (*table, *rows)).collect();
+        let meta = codec::encode(&meta);
+        let records = [&b"H"[..], &length(&meta), &meta, &rows].concat();
+        let trailer = codec::encode(&(counts, hash, xxh3_128(&records)));
+        [&self.head, &records, &b"T"[..], &length(&trailer), &trailer].concat()
+    }
+}
+
+fn length(bytes: &[u8]) -> [u8; 4] {
+    u32::try_from(bytes.len()).expect("a small snapshot").to_le_bytes()
+}
+
+fn install(state: &State, chunks: &[impl AsRef<[u8]>]) -> Result<(), Error> {
     let mut writer = state.receive()?;
     for chunk in chunks {
-        writer.write_chunk(chunk)?;
+        writer.write_chunk(chunk.as_ref())?;
     }
     state.install(writer).map(drop)
 }
