@@ -315,10 +315,11 @@ fn log_entries() -> std::io::Result<()> {
 }
 
 fn snapshots() -> std::io::Result<()> {
-    let entry = |revision, command| Committed {
-        stamp: Stamp { revision: Revision::new(revision), now: Millis::new(0) },
+    let at = |days: i64, revision, command| Committed {
+        stamp: Stamp { revision: Revision::new(revision), now: Millis::new(days * 86_400_000) },
         command,
     };
+    let entry = |revision, command| at(0, revision, command);
     let mut entries = vec![entry(0, None)];
     let opening = [shop::product(9), shop::sale(1, 3, 0, None)];
     for (revision, action) in (1..).zip(opening) {
@@ -327,6 +328,11 @@ fn snapshots() -> std::io::Result<()> {
     entries.push(entry(3, Some(keyed_order())));
     let empty = checked_chunks(&entries[..1]);
     let shop = checked_chunks(&entries);
+    let settings = SettingsUpdate { if_version: 0, settings: Settings::default() };
+    let settings = shop::by(shop::STAFF, Action::SettingsUpdate(settings));
+    entries.push(at(8, 4, Some(settings)));
+    entries.push(at(8, 5, Some(shop::by(Actor::Node, Action::Tick(Tick)))));
+    write("snapshot_bytes", "shop_after_a_week", checked_chunks(&entries))?;
     write("snapshot_bytes", "nothing", &empty)?;
     write("snapshot_bytes", "product", checked_chunks(&entries[..2]))?;
     write("snapshot_bytes", "shop_with_an_order", &shop)?;

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use firstcome_fuzz::{Reached, TARGETS};
+use firstcome_domain::Action;
+use firstcome_domain::registry::TABLES;
+use firstcome_fuzz::{Reached, Records, TARGETS};
+use firstcome_storage::codec::decode_command;
 
 /// Seeds without which a target is not worth its name.
 const FILES_MIN: usize = 6;
@@ -38,6 +41,25 @@ fn every_target_takes_its_corpus_and_both_sides_are_reached() {
         }
         let both = BTreeSet::from([Reached::Accepted, Reached::Refused]);
         assert_eq!(reached, both, "the corpus of {name} reaches one side only");
+    }
+}
+
+/// A new kind of row or command is not fuzzed before it has a seed.
+#[test]
+fn every_command_and_every_table_has_a_seed() {
+    let seeds = |target| corpus(target).into_iter().map(|file| fs::read(file).unwrap());
+    let commands = seeds("command_bytes").filter_map(|bytes| decode_command(&bytes).ok());
+    let tags: BTreeSet<u16> = commands.map(|command| command.action.tag()).collect();
+    assert_eq!(tags, Action::ALL.iter().map(|(tag, _)| *tag).collect());
+
+    // A chunk comes after the first byte and its length.
+    let snapshots = seeds("snapshot_bytes").filter_map(|bytes| Records::read(bytes.get(3..)?));
+    let tables: BTreeSet<u16> =
+        snapshots.flat_map(|records| records.rows).map(|(table, ..)| table).collect();
+    // There is a row of the feature level once there is a second level.
+    let wanted = TABLES.iter().filter(|table| table.name != "feature_level");
+    for table in wanted {
+        assert!(tables.contains(&table.table.0), "no snapshot has rows of {}", table.name);
     }
 }
 
