@@ -2,7 +2,7 @@
 
 use firstcome_domain::command::SettingsUpdate;
 use firstcome_domain::settings::Settings;
-use firstcome_domain::{Action, Done, Outcome, View as _};
+use firstcome_domain::{Action, Done, Outcome, View};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -43,7 +43,7 @@ pub(super) fn register(routes: Routes) -> Routes {
 }
 
 async fn get(call: Call) -> Result<Answer, Problem> {
-    let read = call.read(|view| view.settings()).await?;
+    let read = call.read(View::settings).await?;
     let shown = call.shown(&SettingsBody::of(&read.value), read.revision)?;
     Ok(shown.tagged(read.value.row.version))
 }
@@ -111,7 +111,7 @@ async fn update(call: Call) -> Result<Answer, Problem> {
     // Fields that are left out keep the values read here. If they have changed since the editor
     // read them, the decision refuses the command by its version.
     call.app.node.linearize().await?;
-    let mut settings = call.app.node.read(|view| view.settings())?;
+    let mut settings = call.app.node.read(View::settings)?;
     change.apply(&mut settings);
     if let Some(field) = settings.out_of_range() {
         return Err(Problem::field(

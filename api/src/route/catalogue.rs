@@ -3,7 +3,8 @@
 use firstcome_domain::id::{ProductId, SaleId};
 use firstcome_domain::product::Product;
 use firstcome_domain::sale::{Phase, Sale};
-use firstcome_domain::stock::{Pool, PoolId};
+use firstcome_domain::stock::{Accounts, Pool, PoolId};
+use firstcome_domain::value::RowStamp;
 use firstcome_domain::{Millis, View as _};
 use firstcome_storage::query::ReadView;
 use serde::Serialize;
@@ -176,15 +177,12 @@ fn wanted(view: &ReadView, product: &Product, status: Option<Wanted>, part: Opti
 
 /// Every product and sale has a pool. A missing one is a bug, and shown as empty.
 fn pool_of(view: &ReadView, id: PoolId) -> Pool {
-    view.get::<Pool>(id).map(|pool| *pool).unwrap_or_else(|| {
+    let Some(pool) = view.get::<Pool>(id) else {
         tracing::error!(pool = ?id, "a pool row is missing");
-        Pool {
-            id,
-            accounts: firstcome_domain::stock::Accounts::default(),
-            waiting: 0,
-            row: firstcome_domain::value::RowStamp::default(),
-        }
-    })
+        let (accounts, row) = (Accounts::default(), RowStamp::default());
+        return Pool { id, accounts, waiting: 0, row };
+    };
+    *pool
 }
 
 async fn product(call: Call) -> Result<Answer, Problem> {
