@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::http::{Request, Response};
-use crate::process::{Running, code, firstcome, run, stderr, stdout};
+use crate::process::{OWN, Running, code, program, run, stderr, stdout};
 
 /// Longest wait for a node to become ready, or for the effect of a fault, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -21,18 +21,20 @@ const POLL_PAUSE: Duration = Duration::from_millis(25);
 const PORTS: std::ops::Range<u64> = 15_000..32_000;
 const NODES: usize = 3;
 
-struct Node {
+pub(crate) struct Node {
     name: String,
     api: String,
-    log: PathBuf,
+    pub(crate) log: PathBuf,
+    /// What it runs from its next start on.
+    pub(crate) program: String,
     /// More arguments for `serve`.
     extra: Vec<String>,
-    process: Option<Running>,
+    pub(crate) process: Option<Running>,
 }
 
 /// A cluster whose processes live as long as this value.
 pub(crate) struct Cluster {
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     /// An admin token.
     pub(crate) admin: String,
     directory: tempfile::TempDir,
@@ -63,19 +65,25 @@ impl Cluster {
     /// Starts three nodes with empty directories, and waits until all are ready. `extra` has more
     /// arguments for single nodes, counted from 0.
     pub(crate) fn start(extra: &[(usize, &[&str])]) -> Self {
+        Self::start_programs([OWN; NODES], extra)
+    }
+
+    /// The same, with a program for each node.
+    pub(crate) fn start_programs(programs: [&str; NODES], extra: &[(usize, &[&str])]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let made = run(directory.path(), &["keys", "init", "master.key"]);
         assert_eq!(code(&made), 0, "{}", stderr(&made));
         let ports = free_ports(NODES * 2);
         let mut entries = Vec::new();
         let mut nodes = Vec::new();
-        for (at, pair) in ports.chunks_exact(2).enumerate() {
+        for (at, (pair, program)) in ports.chunks_exact(2).zip(programs).enumerate() {
             let (name, api) = (format!("n{}", at + 1), format!("127.0.0.1:{}", pair[0]));
             let peer = format!("127.0.0.1:{}", pair[1]);
             entries.push(format!(r#"{{ name = "{name}", api = "{api}", peer = "{peer}" }}"#));
             let own = extra.iter().filter(|(of, _)| *of == at).flat_map(|(_, all)| all.iter());
             nodes.push(Node {
                 log: directory.path().join(format!("{name}.log")),
+                program: program.to_owned(),
                 extra: own.map(|argument| (*argument).to_owned()).collect(),
                 name,
                 api,
@@ -97,8 +105,8 @@ impl Cluster {
             let node = &mut self.nodes[*at];
             let log: File =
                 OpenOptions::new().create(true).append(true).open(&node.log).expect("a log");
-            let mut serve =
-                firstcome(self.directory.path(), &["serve", "--config", "cluster.toml"]);
+            let arguments = ["serve", "--config", "cluster.toml"];
+            let mut serve = program(&node.program, self.directory.path(), &arguments);
             let child = serve
                 .env("FIRSTCOME_MASTER_KEY_FILE", "master.key")
                 .args(["--bootstrap", "--stop-with-parent", "--node", &node.name])

@@ -3,9 +3,17 @@
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+/// The program that this test was built with.
+pub(crate) const OWN: &str = env!("CARGO_BIN_EXE_firstcome");
+
 /// The program with these arguments, in `directory`.
 pub(crate) fn firstcome(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    program(OWN, directory, arguments)
+}
+
+/// A program at `path`, which may be another build, with these arguments, in `directory`.
+pub(crate) fn program(path: &str, directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FIRSTCOME_")) {
         command.env_remove(name);
     }
