@@ -19,8 +19,8 @@ pub(crate) fn publish_stock<V: View>(draft: &mut Draft<'_, V>) {
     let mut facts = Vec::new();
     let mut emptied_or_filled = Vec::new();
     for (before, now) in draft.written::<Pool>() {
-        let (pool, accounts, waiting) = (now.id, now.accounts, now.waiting);
-        facts.push(Fact::StockChanged { pool, accounts, waiting });
+        let (pool, accounts) = (now.id, now.accounts);
+        facts.push(Fact::StockChanged { pool, accounts });
         if let (PoolId::Sale(sale), Some(before)) = (pool, before) {
             let (had, has) = (before.accounts.available, accounts.available);
             if (had == 0) != (has == 0) {

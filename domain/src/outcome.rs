@@ -144,8 +144,6 @@ pub enum Refusal {
     SoldOut {
         /// The short pool.
         pool: PoolId,
-        /// Whether the customer may queue.
-        waitlist: bool,
         /// Units left; only where the sale discloses them.
         available: Option<u64>,
     },
@@ -154,8 +152,6 @@ pub enum Refusal {
         /// Where it is.
         status: Status,
     },
-    /// A confirmation is running.
-    PaymentInProgress,
     /// Not the step that comes next.
     WrongStatus {
         /// Where it is.
@@ -199,7 +195,6 @@ impl Refusal {
             Self::LimitReached { .. } => "limit_reached",
             Self::SoldOut { .. } => "sold_out",
             Self::NotCancelable { .. } => "not_cancelable",
-            Self::PaymentInProgress => "payment_in_progress",
             Self::WrongStatus { .. } => "wrong_status",
             Self::NotReturnable { .. } => "not_returnable",
             Self::OrderNotPayable { .. } => "order_not_payable",

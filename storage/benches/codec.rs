@@ -31,14 +31,8 @@ fn order() -> Order {
         status: Status::PaymentPending,
         entered_at: Millis::new(1_700_000_000_000),
         pay_by: Some(Millis::new(1_700_000_900_000)),
-        pay_by_max: Some(Millis::new(1_700_001_020_000)),
         due_at: Some(Millis::new(1_700_000_900_000)),
-        payment: Payment {
-            status: PaymentStatus::Pending,
-            attempt: 0,
-            captures: Vec::new(),
-            last_code: None,
-        },
+        payment: Payment { status: PaymentStatus::Pending, captures: Vec::new(), last_code: None },
         tracking_no: None,
         reason: None,
         #[cfg(feature = "next")]

@@ -80,7 +80,6 @@ codes! {
     NotReturnable "not_returnable" 409 final "Not returnable", "Only a delivered order within its return window can be returned.";
     WrongStatus "wrong_status" 409 final "Wrong status", "This step is not allowed in the current status of the order.";
     OrderNotPayable "order_not_payable" 409 final "Order not payable", "The order is not awaiting payment.";
-    PaymentInProgress "payment_in_progress" 409 retry "Payment in progress", "A payment is being confirmed. Wait for its outcome.";
     NotEnoughUnits "not_enough_units" 409 final "Not enough units", "Fewer units are available than the change would remove.";
     IdInUse "id_in_use" 409 retry "ID in use", "Two requests drew the same ID. Retry with a new key.";
     FeatureUnavailable "feature_unavailable" 409 retry "Feature unavailable", "The cluster must be upgraded before it can do this.";

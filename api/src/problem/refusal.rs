@@ -5,7 +5,7 @@ use firstcome_domain::outcome::Kind;
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::{Refusal, Stamp};
 use firstcome_raft::{Executed, Failure, FailureReason};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::code::Code;
 use super::document::Problem;
@@ -81,9 +81,8 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::LimitReached { limit, used } => {
             new(C::LimitReached).member("limit", *limit).member("used", *used)
         }
-        Refusal::SoldOut { pool, waitlist, available } => sold_out(*pool, *waitlist, *available),
+        Refusal::SoldOut { pool, available } => sold_out(*pool, *available),
         Refusal::NotCancelable { status } => in_status(C::NotCancelable, *status),
-        Refusal::PaymentInProgress => new(C::PaymentInProgress),
         Refusal::WrongStatus { status } => in_status(C::WrongStatus, *status),
         Refusal::NotReturnable { status } => in_status(C::NotReturnable, *status),
         Refusal::OrderNotPayable { status } => in_status(C::OrderNotPayable, *status),
@@ -98,15 +97,14 @@ fn in_status(code: Code, status: Status) -> Problem {
         .member("order_status", status)
 }
 
-/// Names the pool, and where to join its waitlist; `null` while the waitlist is off.
-fn sold_out(pool: PoolId, waitlist: bool, available: Option<u64>) -> Problem {
+/// Names the pool. There is no waitlist to join yet.
+fn sold_out(pool: PoolId, available: Option<u64>) -> Problem {
     let problem = Problem::new(Code::SoldOut);
-    let (name, id, list) = match pool {
-        PoolId::Product(id) => ("product_id", id.to_string(), "products"),
-        PoolId::Sale(id) => ("sale_id", id.to_string(), "sales"),
+    let (name, id) = match pool {
+        PoolId::Product(id) => ("product_id", id.to_string()),
+        PoolId::Sale(id) => ("sale_id", id.to_string()),
     };
-    let url = waitlist.then(|| format!("/v1/{list}/{id}/waitlist-entries"));
-    let problem = problem.member(name, id).member("waitlist_url", json!(url));
+    let problem = problem.member(name, id).member("waitlist_url", Value::Null);
     match available {
         Some(available) => problem.member("available", json!(available)),
         None => problem,
@@ -206,13 +204,11 @@ mod tests {
             "limit_reached", 409, &["limit", "used"];
         Refusal::SoldOut { .. } => Refusal::SoldOut {
                 pool: PoolId::Sale(SaleId::new(1)),
-                waitlist: true,
                 available: Some(0),
             },
             "sold_out", 409, &["sale_id", "waitlist_url", "available"];
         Refusal::NotCancelable { .. } => Refusal::NotCancelable { status: PAID },
             "not_cancelable", 409, &["order_status"];
-        Refusal::PaymentInProgress => Refusal::PaymentInProgress, "payment_in_progress", 409, &[];
         Refusal::WrongStatus { .. } => Refusal::WrongStatus { status: PAID },
             "wrong_status", 409, &["order_status"];
         Refusal::NotReturnable { .. } => Refusal::NotReturnable { status: PAID },

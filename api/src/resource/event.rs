@@ -94,14 +94,14 @@ fn data(fact: &Fact, stamp: Stamp, currency_of: impl Fn(OrderId) -> Option<Curre
             "amount": money(*amount, currency_of(payment.order())),
             "code": code,
         }),
-        Fact::StockChanged { pool, accounts, waiting } => json!({
+        Fact::StockChanged { pool, accounts } => json!({
             "pool": pool_text(*pool),
             "stocked": accounts.stocked(),
             "available": accounts.available,
             "held": accounts.held,
             "sold": accounts.sold,
             "scrapped": accounts.scrapped,
-            "waiting": waiting,
+            "waiting": 0,
         }),
         Fact::Sale { sale, what: _, phase } => {
             json!({ "sale_id": sale.to_string(), "state": phase_word(*phase) })

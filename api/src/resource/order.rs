@@ -32,7 +32,7 @@ pub(crate) struct OrderBody {
     /// When the order entered its status.
     entered_at: String,
     payment: PaymentBody,
-    /// `direct`, `wishlist` or `waitlist`.
+    /// `direct`: the customer named the lines.
     source: &'static str,
     /// The tracking number of the carrier.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ struct LineBody {
 struct PaymentBody {
     /// `pay_...`
     id: String,
-    /// `pending`, `confirming`, `paid`, `failed`, `canceled`, `refund_pending` or `refunded`.
+    /// `pending`, `paid`, `failed`, `canceled`, `refund_pending` or `refunded`.
     status: &'static str,
 }
 

@@ -47,7 +47,7 @@ struct Numbers {
     sold: u64,
     /// Scrapped.
     scrapped: u64,
-    /// Entries on the waitlist.
+    /// Entries on the waitlist: 0, because there are no waitlists yet.
     waiting: u32,
 }
 
@@ -59,7 +59,7 @@ impl Numbers {
             held: pool.accounts.held,
             sold: pool.accounts.sold,
             scrapped: pool.accounts.scrapped,
-            waiting: pool.waiting,
+            waiting: 0,
         }
     }
 }
@@ -110,7 +110,7 @@ mod tests {
 
     fn pool(available: u64, sold: u64) -> Pool {
         let accounts = Accounts { available, sold, ..Accounts::default() };
-        Pool { id: PoolId::Sale(SaleId::new(1)), accounts, waiting: 0, row: RowStamp::default() }
+        Pool { id: PoolId::Sale(SaleId::new(1)), accounts, row: RowStamp::default() }
     }
 
     #[test]

@@ -39,7 +39,6 @@ pub(crate) const fn account_word(account: Account) -> &'static str {
 pub(crate) const fn payment_word(status: PaymentStatus) -> &'static str {
     match status {
         PaymentStatus::Pending => "pending",
-        PaymentStatus::Confirming => "confirming",
         PaymentStatus::Paid => "paid",
         PaymentStatus::Failed => "failed",
         PaymentStatus::Canceled => "canceled",
@@ -52,8 +51,6 @@ pub(crate) const fn payment_word(status: PaymentStatus) -> &'static str {
 pub(crate) const fn source_word(source: Source) -> &'static str {
     match source {
         Source::Direct => "direct",
-        Source::Wishlist => "wishlist",
-        Source::Waitlist => "waitlist",
     }
 }
 

@@ -79,7 +79,7 @@ const CANCEL: Spec = Spec {
     operation: "cancel_any_order",
     summary: "Cancels an unpaid or paid order.",
     key: KeyRule::Required,
-    codes: &[Code::NotCancelable, Code::PaymentInProgress],
+    codes: &[Code::NotCancelable],
     ..STEP
 };
 const SHIP: Spec = Spec {

@@ -180,7 +180,7 @@ fn pool_of(view: &ReadView, id: PoolId) -> Pool {
     let Some(pool) = view.get::<Pool>(id) else {
         tracing::error!(pool = ?id, "a pool row is missing");
         let (accounts, row) = (Accounts::default(), RowStamp::default());
-        return Pool { id, accounts, waiting: 0, row };
+        return Pool { id, accounts, row };
     };
     *pool
 }

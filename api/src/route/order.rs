@@ -81,7 +81,7 @@ const CANCEL: Spec = Spec {
     operation: "cancel_order",
     summary: "Cancels an unpaid or paid order.",
     key: KeyRule::Required,
-    codes: &[Code::NotCancelable, Code::PaymentInProgress],
+    codes: &[Code::NotCancelable],
     ..STEP
 };
 const RETURN: Spec = Spec {

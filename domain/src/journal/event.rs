@@ -68,8 +68,6 @@ pub enum Fact {
         pool: PoolId,
         /// Where its units stand after the entry.
         accounts: Accounts,
-        /// Waiting entries behind it.
-        waiting: u32,
     },
     /// `sale.created`, `.updated`, `.opened`, `.paused`, `.resumed`, `.closed`, `.sold_out`,
     /// `.available_again`
@@ -99,8 +97,6 @@ pub enum Fact {
 pub enum PaymentFact {
     /// Captured, amount equal.
     Paid,
-    /// A try was declined.
-    Declined,
     /// Declined for good.
     Failed,
     /// The order ended before money moved.
@@ -164,7 +160,6 @@ impl Fact {
             },
             Self::Payment { what, .. } => match what {
                 PaymentFact::Paid => "payment.paid",
-                PaymentFact::Declined => "payment.declined",
                 PaymentFact::Failed => "payment.failed",
                 PaymentFact::Canceled => "payment.canceled",
                 PaymentFact::RefundRequested => "payment.refund_requested",

@@ -82,7 +82,6 @@ fn create<V: View>(
         return Err(Refusal::IdInUse);
     }
     let pay_by = draft.now().plus(terms.pay_within_ms);
-    let pay_by_max = pay_by.plus(draft.settings().confirm_grace_ms);
     for line in &wanted {
         let quantity = u64::from(line.quantity);
         shift(draft, line.pool, Reason::Hold, quantity, Cause::order(ask.id));
@@ -116,12 +115,7 @@ fn create<V: View>(
         unit_price: line.unit_price(),
         quantity: line.quantity,
     });
-    let payment = Payment {
-        status: PaymentStatus::Pending,
-        attempt: 0,
-        captures: Vec::new(),
-        last_code: None,
-    };
+    let payment = Payment { status: PaymentStatus::Pending, captures: Vec::new(), last_code: None };
     let order = draft.put(Order {
         id: ask.id,
         customer,
@@ -133,7 +127,6 @@ fn create<V: View>(
         status: Status::PaymentPending,
         entered_at: draft.now(),
         pay_by: Some(pay_by),
-        pay_by_max: Some(pay_by_max),
         due_at: Some(pay_by),
         payment,
         tracking_no: None,
@@ -231,7 +224,6 @@ fn check<V: View>(
             let exact = sale.is_none_or(|sale| sale.disclosure == Disclosure::Exact);
             return Err(Refusal::SoldOut {
                 pool: line.pool,
-                waitlist: sale.map_or(line.product.waitlist, |sale| sale.waitlist),
                 available: exact.then_some(available),
             });
         }

@@ -118,10 +118,6 @@ pub struct Line {
 pub enum Source {
     /// The customer named the lines.
     Direct,
-    /// From the wishlist.
-    Wishlist,
-    /// Promoted from the waitlist.
-    Waitlist,
 }
 
 /// Why an order ended early.
@@ -160,8 +156,6 @@ pub struct Order {
     pub entered_at: Millis,
     /// First instant at which the unpaid order no longer holds its units.
     pub pay_by: Option<Millis>,
-    /// The last instant any extension of `pay_by` can reach.
-    pub pay_by_max: Option<Millis>,
     /// When the row wants to be looked at; none when terminal.
     pub due_at: Option<Millis>,
     /// Its one payment.

@@ -11,7 +11,6 @@ use crate::kernel::actor::Actor;
 use crate::kernel::id::{OrderId, UserId};
 use crate::kernel::value::TRACKING_CHARS_MAX;
 use crate::outcome::{Done, Kind, Refusal};
-use crate::payment::row::PaymentStatus;
 use crate::payment::state;
 use crate::permission::{Needs, is_staff};
 use crate::rule::{Rule, Touch};
@@ -112,9 +111,6 @@ fn cancel<V: View>(
     let status = order.status;
     if status != Status::PaymentPending && status != Status::Paid {
         return Err(Refusal::NotCancelable { status });
-    }
-    if order.payment.status == PaymentStatus::Confirming {
-        return Err(Refusal::PaymentInProgress);
     }
     order.reason = Some(if own { EndReason::ByCustomer } else { EndReason::ByStaff });
     if status == Status::Paid {

@@ -15,21 +15,15 @@ pub enum Settlement {
     },
     /// The provider took the money.
     Captured {
-        /// Which try.
-        attempt: u32,
         /// What the provider calls it.
         provider_ref: String,
         /// Minor units.
         amount: i64,
     },
-    /// The provider refused.
+    /// The provider refused for good.
     Declined {
-        /// Which try.
-        attempt: u32,
         /// Why.
         code: String,
-        /// No further try makes sense.
-        last: bool,
     },
 }
 

@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 pub enum PaymentStatus {
     /// Nothing asked of a provider yet.
     Pending,
-    /// The provider was told to take the money.
-    Confirming,
     /// Captured, amount equal.
     Paid,
     /// Declined for good.
@@ -48,8 +46,6 @@ pub struct Capture {
 pub struct Payment {
     /// Where it stands.
     pub status: PaymentStatus,
-    /// Tries so far.
-    pub attempt: u32,
     /// What was taken.
     pub captures: Vec<Capture>,
     /// The last decline's code.

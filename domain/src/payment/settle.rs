@@ -53,12 +53,10 @@ fn settle<V: View>(draft: &mut Draft<'_, V>, ask: &PaymentSettle) -> Result<Done
             let amount = order.total;
             Ok(capture(draft, order, reference.as_deref().unwrap_or("outside"), amount))
         }
-        Settlement::Captured { provider_ref, amount, .. } => {
+        Settlement::Captured { provider_ref, amount } => {
             Ok(capture(draft, order, provider_ref, *amount))
         }
-        Settlement::Declined { attempt, code, last } => {
-            Ok(decline(draft, order, *attempt, code, *last))
-        }
+        Settlement::Declined { code } => Ok(decline(draft, order, code)),
     }
 }
 
@@ -67,16 +65,16 @@ fn require_fields(settlement: &Settlement) -> Result<(), Refusal> {
         Settlement::PaidOutside { reference } => {
             field::text_if_any("/reference", reference.as_ref(), NOTE_CHARS_MAX)
         }
-        Settlement::Captured { provider_ref, amount, .. } => {
+        Settlement::Captured { provider_ref, amount } => {
             field::text("/provider_ref", provider_ref, PROVIDER_REF_CHARS_MAX)?;
             field::require(*amount > 0, "/amount", "out_of_range")
         }
-        Settlement::Declined { code, .. } => field::text("/code", code, DECLINE_CODE_CHARS_MAX),
+        Settlement::Declined { code } => field::text("/code", code, DECLINE_CODE_CHARS_MAX),
     }
 }
 
-/// Money was taken. It counts whichever attempt took it: only the first capture of a live order
-/// with the exact amount pays; all other money goes back.
+/// Money was taken. Only the first capture of a live order with the exact amount pays; all other
+/// money goes back.
 fn capture<V: View>(
     draft: &mut Draft<'_, V>,
     mut order: Order,
@@ -106,37 +104,13 @@ fn capture<V: View>(
     if live { order::done(&order::fail(draft, order)) } else { order::done(&draft.put(order)) }
 }
 
-/// The provider refused. Counts only for the try that is running; a payment that no try was
-/// begun for can only be declined for good.
-fn decline<V: View>(
-    draft: &mut Draft<'_, V>,
-    mut order: Order,
-    attempt: u32,
-    code: &str,
-    last: bool,
-) -> Done {
-    let running = match order.payment.status {
-        PaymentStatus::Confirming => attempt == order.payment.attempt,
-        PaymentStatus::Pending => last && attempt == 0 && order.payment.attempt == 0,
-        PaymentStatus::Paid
-        | PaymentStatus::Failed
-        | PaymentStatus::Canceled
-        | PaymentStatus::RefundPending
-        | PaymentStatus::Refunded => false,
-    };
-    if !running {
+/// The provider refused for good. Once the payment has an outcome, that changes nothing.
+fn decline<V: View>(draft: &mut Draft<'_, V>, mut order: Order, code: &str) -> Done {
+    if order.payment.status != PaymentStatus::Pending {
         return order::done(&order);
     }
-    let live = order.status == Status::PaymentPending;
-    let fails = last || !live || attempt >= draft.settings().pay_attempts;
     order.payment.last_code = Some(code.into());
-    order.payment.status = if fails { PaymentStatus::Failed } else { PaymentStatus::Pending };
-    let what = if fails { PaymentFact::Failed } else { PaymentFact::Declined };
-    let total = order.total;
-    publish(draft, &order, what, total, Some(code));
-    if fails && live {
-        order::done(&order::fail(draft, order))
-    } else {
-        order::done(&draft.put(order))
-    }
+    order.payment.status = PaymentStatus::Failed;
+    publish(draft, &order, PaymentFact::Failed, order.total, Some(code));
+    order::done(&order::fail(draft, order))
 }

@@ -6,8 +6,7 @@ use crate::order::row::Order;
 use crate::payment::row::{PaymentStatus, Refund};
 use crate::view::View;
 
-/// The order ended before money moved. A try that is running stays visible as `confirming`
-/// until its result is known.
+/// The order ended before money moved.
 pub(crate) fn call_off<V: View>(draft: &mut Draft<'_, V>, order: &mut Order) {
     if order.payment.status == PaymentStatus::Pending {
         order.payment.status = PaymentStatus::Canceled;

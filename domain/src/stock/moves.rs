@@ -92,7 +92,7 @@ pub(crate) fn pool_of<V: View>(draft: &mut Draft<'_, V>, id: PoolId) -> Arc<Pool
 /// Creates the empty pool of a new product or sale.
 pub(crate) fn open_pool<V: View>(draft: &mut Draft<'_, V>, id: PoolId) {
     let row = RowStamp::default(); // The draft sets it.
-    draft.put(Pool { id, accounts: Accounts::default(), waiting: 0, row });
+    draft.put(Pool { id, accounts: Accounts::default(), row });
 }
 
 /// `not_enough_units` unless the account covers the quantity.

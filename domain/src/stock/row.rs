@@ -83,8 +83,6 @@ pub struct Pool {
     pub id: PoolId,
     /// Where its units stand.
     pub accounts: Accounts,
-    /// Waiting entries behind the pool.
-    pub waiting: u32,
     /// Version and stamps.
     pub row: RowStamp,
 }

@@ -372,14 +372,11 @@ impl<S: Store> Script<S> {
         let settlement = match line.name.as_str() {
             "paid_outside" => Settlement::PaidOutside { reference: provider_ref },
             "captured" => Settlement::Captured {
-                attempt: 1,
                 provider_ref: provider_ref.unwrap_or_else(|| "cap_1".into()),
                 amount: number(args, "amount")?.ok_or("captured needs amount=")?,
             },
             _ => Settlement::Declined {
-                attempt: 0,
                 code: args.lookup("code").map_or("declined", |code| &code.value).into(),
-                last: true,
             },
         };
         Ok(Action::PaymentSettle(PaymentSettle { order, settlement }))

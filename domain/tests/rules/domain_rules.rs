@@ -45,7 +45,7 @@ fn d02_lines_are_summed_before_the_check() {
         Refusal::InvalidField { pointer: "/lines/2/quantity".into(), code: "out_of_range".into() };
     assert_eq!(refusal, expected);
     let refusal = shop.refused(customer(1), order_of(1, &[(P, 4), (P, 4)]));
-    assert_eq!(refusal, Refusal::SoldOut { pool: P, waitlist: false, available: Some(7) });
+    assert_eq!(refusal, Refusal::SoldOut { pool: P, available: Some(7) });
     let order = order_in(shop.done(customer(1), order_of(1, &[(P, 3), (S, 1), (P, 4)])));
     let lines: Vec<_> = order.lines.iter().map(|line| (line.pool, line.quantity)).collect();
     assert_eq!(lines, [(P, 7), (S, 1)]);
@@ -130,7 +130,7 @@ fn d07_hold_ends_exactly_once() {
     assert_eq!((ended.status, shop.units(S)), (Status::Expired, [1, 0, 0]));
     shop.tick();
     assert_eq!(code(&shop.cancel(1)), "not_cancelable");
-    shop.done(Actor::Node, declined(1, 0, true));
+    shop.done(Actor::Node, declined(1));
     assert_eq!(shop.row(1), ended);
     shop.captured(1, "late", PRICE);
     assert_eq!((shop.row(1).status, shop.units(S)), (Status::Expired, [1, 0, 0]));
@@ -288,60 +288,30 @@ fn d12_late_capture_is_refunded() {
 }
 
 #[test]
-fn a_payment_without_a_try_is_declined_for_good_or_not_at_all() {
+fn a_declined_payment_ends_the_order() {
     let mut shop = Shop::with_sale(1);
-    let before = shop.order(1, S, 1);
-    for (attempt, last) in [(0, false), (1, false), (1, true)] {
-        let order = order_in(shop.done(Actor::Node, declined(1, attempt, last)));
-        assert_eq!(order, before, "try {attempt}, last {last}");
-    }
-    let order = order_in(shop.done(Actor::Node, declined(1, 0, true)));
+    shop.order(1, S, 1);
+    let order = order_in(shop.done(Actor::Node, declined(1)));
     assert_eq!((order.status, shop.units(S)), (Status::PaymentFailed, [1, 0, 0]));
+    assert_eq!(order.payment.status, PaymentStatus::Failed);
+    assert_eq!(order.payment.last_code.as_deref(), Some("card_declined"));
+    let again = order_in(shop.done(Actor::Node, declined(1)));
+    assert_eq!(again, order, "the same report again changes nothing");
 }
 
 #[test]
 fn d13_unsettled_money_is_visible() {
-    let mut shop = Shop::with_sale(3);
-    for id in 1..=3 {
+    let mut shop = Shop::with_sale(2);
+    for id in 1..=2 {
         shop.order(id, S, 1);
-        let mut confirming = shop.row(id);
-        confirming.payment.status = PaymentStatus::Confirming;
-        confirming.payment.attempt = 1;
-        shop.memory.put(confirming);
     }
-    assert_eq!(code(&shop.cancel(1)), "payment_in_progress");
     shop.now = PAY_WITHIN;
     shop.tick();
-    for id in 1..=3 {
-        assert_eq!(shop.row(id).status, Status::Expired);
-        assert_eq!(shop.row(id).payment.status, PaymentStatus::Confirming, "still unknown");
-    }
+    assert_eq!(shop.row(1).payment.status, PaymentStatus::Canceled);
     shop.captured(1, "late", PRICE);
     assert_eq!(shop.row(1).payment.status, PaymentStatus::RefundPending);
-    shop.done(Actor::Node, declined(2, 0, true));
-    assert_eq!(shop.row(2).payment.status, PaymentStatus::Confirming, "an older try's news");
-    shop.done(Actor::Node, declined(2, 1, false));
-    assert_eq!(shop.row(2).payment.status, PaymentStatus::Failed, "the order is over");
-}
-
-#[test]
-fn declined_tries_leave_the_order_live_until_the_last() {
-    let mut shop = Shop::with_sale(1);
-    shop.order(1, S, 1);
-    for attempt in 1..=3 {
-        let mut confirming = shop.row(1);
-        confirming.payment.status = PaymentStatus::Confirming;
-        confirming.payment.attempt = attempt;
-        shop.memory.put(confirming);
-        let order = order_in(shop.done(Actor::Node, declined(1, attempt, false)));
-        let again = order_in(shop.done(Actor::Node, declined(1, attempt, false)));
-        assert_eq!(again, order, "the same report again changes nothing");
-        let live = order.status == Status::PaymentPending;
-        assert_eq!(live, attempt < 3, "three tries, then the order ends");
-        assert_eq!(order.payment.last_code.as_deref(), Some("card_declined"));
-    }
-    assert_eq!(shop.row(1).payment.status, PaymentStatus::Failed);
-    assert_eq!(shop.units(S), [1, 0, 0]);
+    let order = order_in(shop.done(Actor::Node, declined(2)));
+    assert_eq!(order.payment.status, PaymentStatus::Canceled, "the order is over");
 }
 
 /// A shop where `orders` unpaid orders of 20 closed sales each are due.
@@ -451,7 +421,7 @@ fn early_refusal_says_what_the_rules_would_say() {
     let early = |shop: &Shop, id| early_refusal(&shop.memory, &ask(id), Millis::new(shop.now));
     assert_eq!(early(&shop, 1), None, "success is never answered from a read");
     shop.propose(&ask(1));
-    let sold_out = Refusal::SoldOut { pool: S, waitlist: false, available: Some(0) };
+    let sold_out = Refusal::SoldOut { pool: S, available: Some(0) };
     assert_eq!(early(&shop, 2), Some(sold_out));
     assert_eq!(early(&shop, 1), None, "a receipt answers instead");
     shop.now = PAY_WITHIN;
@@ -470,7 +440,7 @@ fn early_refusal_of_general_stock_waits_for_whatever_is_due() {
     shop.order(1, P, 10);
     let ask = Command { actor: customer(2), receipt: None, action: order_of(2, &[(P, 1)]) };
     let early = |now| early_refusal(&shop.memory, &ask, Millis::new(now));
-    let sold_out = Some(Refusal::SoldOut { pool: P, waitlist: false, available: Some(0) });
+    let sold_out = Some(Refusal::SoldOut { pool: P, available: Some(0) });
     assert_eq!(early(PAY_WITHIN - 1), sold_out);
     assert_eq!(early(PAY_WITHIN), None, "the hold ends now");
     assert_eq!(early(PAY_WITHIN + 1), None);

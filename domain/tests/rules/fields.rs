@@ -264,12 +264,12 @@ fn reports_of_a_provider_are_bounded() {
         let expected = Refusal::InvalidField { pointer: pointer.into(), code: code.into() };
         assert_eq!(refusal, expected);
     };
-    let capture = |provider_ref, amount| Settlement::Captured { attempt: 1, provider_ref, amount };
+    let capture = |provider_ref, amount| Settlement::Captured { provider_ref, amount };
     for (code, text) in bad_texts(200) {
         refused(capture(text, PRICE), "/provider_ref", code);
     }
     for (code, text) in bad_texts(64) {
-        refused(Settlement::Declined { attempt: 1, code: text, last: true }, "/code", code);
+        refused(Settlement::Declined { code: text }, "/code", code);
     }
     refused(capture("cap".into(), 0), "/amount", "out_of_range");
     refused(capture("cap".into(), -1), "/amount", "out_of_range");

@@ -220,7 +220,7 @@ impl Run {
                 let total = self.memory.order(id).map_or(PRICE, |order| order.total);
                 (Actor::Node, captured(id.get(), &format!("cap_{name}"), total + off))
             }
-            Deed::Declined => (Actor::Node, declined(id.get(), 0, true)),
+            Deed::Declined => (Actor::Node, declined(id.get())),
             Deed::Outside => (SUPPORT, paid_outside(id.get())),
             Deed::Ship => (STAFF, Action::OrderShip(OrderShip { id, tracking_no: None })),
             Deed::Deliver => (STAFF, Action::OrderDeliver(OrderDeliver { id })),

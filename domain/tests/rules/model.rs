@@ -282,7 +282,7 @@ impl Model {
         let (name, pays) = match &ask.settlement {
             Settlement::PaidOutside { .. } if !live => return Err("order_not_payable"),
             Settlement::PaidOutside { .. } => ("outside".to_owned(), true),
-            Settlement::Captured { provider_ref, amount, .. } => {
+            Settlement::Captured { provider_ref, amount } => {
                 (provider_ref.clone(), *amount == order.total)
             }
             Settlement::Declined { .. } => {

@@ -54,7 +54,7 @@ fn an_outcome_is_encoded_once_for_receipt_and_reply() {
 fn a_refusal_is_recorded_like_a_success() {
     let mut memory = Shop::with_sale(0).memory;
     let (first, encoded) = record(&mut memory, Some(key(1, 1)), order_of(1, &[(S, 1)]), b"no");
-    let sold_out = Refusal::SoldOut { pool: S, waitlist: false, available: Some(0) };
+    let sold_out = Refusal::SoldOut { pool: S, available: Some(0) };
     assert_eq!(encoded, [Outcome::Refused(sold_out)]);
     assert_eq!(receipt_of(&first).unwrap().outcome.0, b"no");
     let (again, encoded) = record(&mut memory, Some(key(1, 1)), order_of(1, &[(S, 1)]), b"yes");

@@ -91,7 +91,7 @@ fn ref02_sale_commands_need_operator() {
     for actor in [customer(1), SUPPORT, STAFF, ADMIN] {
         assert_eq!(shop.code(actor, Action::Tick(Tick)), "permission_denied");
         assert_eq!(shop.code(actor, captured(1, "cap", PRICE)), "permission_denied");
-        assert_eq!(shop.code(actor, declined(1, 0, true)), "permission_denied");
+        assert_eq!(shop.code(actor, declined(1)), "permission_denied");
     }
     assert_eq!(shop.code(customer(1), paid_outside(1)), "permission_denied");
     assert_eq!(shop.code(Actor::Node, paid_outside(1)), "permission_denied");
@@ -166,7 +166,7 @@ fn ref10_late_success_never_revives() {
         match end {
             "expired" => shop.now = PAY_WITHIN,
             "canceled" => drop(shop.cancel(1)),
-            _ => drop(shop.done(Actor::Node, declined(1, 0, true))),
+            _ => drop(shop.done(Actor::Node, declined(1))),
         }
         let order = shop.captured(1, "late", PRICE);
         assert!(order.status.is_terminal(), "{end}");
@@ -180,11 +180,11 @@ fn ref11_failure_and_expiry_release_once() {
     let mut shop = Shop::with_sale(2);
     shop.order(1, S, 1);
     shop.order(2, S, 1);
-    shop.done(Actor::Node, declined(1, 0, true));
+    shop.done(Actor::Node, declined(1));
     shop.now = PAY_WITHIN;
     shop.tick();
-    shop.done(Actor::Node, declined(1, 0, true));
-    shop.done(Actor::Node, declined(2, 0, true));
+    shop.done(Actor::Node, declined(1));
+    shop.done(Actor::Node, declined(2));
     assert_eq!(shop.row(1).status, Status::PaymentFailed);
     assert_eq!(shop.row(2).status, Status::Expired);
     assert_eq!(shop.units(S), [2, 0, 0]);
@@ -259,8 +259,8 @@ fn ref20_repeated_report_changes_nothing() {
     shop.order(1, S, 1);
     shop.order(2, S, 1);
     shop.pay(1);
-    shop.done(Actor::Node, declined(2, 0, true));
-    for report in [captured(1, "cap", PRICE), declined(2, 0, true), declined(1, 0, true)] {
+    shop.done(Actor::Node, declined(2));
+    for report in [captured(1, "cap", PRICE), declined(2), declined(1)] {
         assert_eq!(shop.ask(Actor::Node, report).changes, []);
     }
 }
@@ -290,7 +290,7 @@ fn ref23_accounts_equal_ledger() {
     }
     shop.pay(1);
     shop.cancel(2);
-    shop.done(Actor::Node, declined(3, 0, true));
+    shop.done(Actor::Node, declined(3));
     shop.now = PAY_WITHIN;
     shop.tick();
     // The checker replays the whole ledger; it runs after every step above as well.
@@ -302,7 +302,7 @@ fn ref23_accounts_equal_ledger() {
 fn ref24_decline_reaches_the_order() {
     let mut shop = Shop::with_sale(1);
     shop.order(1, S, 1);
-    let decision = shop.ask(Actor::Node, declined(1, 0, true));
+    let decision = shop.ask(Actor::Node, declined(1));
     let order = shop.row(1);
     assert_eq!(order.status, Status::PaymentFailed);
     assert_eq!(order.payment.status, PaymentStatus::Failed);

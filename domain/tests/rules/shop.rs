@@ -232,12 +232,12 @@ impl Shop {
 
 pub(crate) fn captured(id: u128, provider_ref: &str, amount: i64) -> Action {
     let provider_ref = provider_ref.into();
-    let settlement = Settlement::Captured { attempt: 1, provider_ref, amount };
+    let settlement = Settlement::Captured { provider_ref, amount };
     Action::PaymentSettle(PaymentSettle { order: oid(id), settlement })
 }
 
-pub(crate) fn declined(id: u128, attempt: u32, last: bool) -> Action {
-    let settlement = Settlement::Declined { attempt, code: "card_declined".into(), last };
+pub(crate) fn declined(id: u128) -> Action {
+    let settlement = Settlement::Declined { code: "card_declined".into() };
     Action::PaymentSettle(PaymentSettle { order: oid(id), settlement })
 }
 

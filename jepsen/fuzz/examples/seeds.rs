@@ -215,8 +215,8 @@ fn answers(vote: &[u8], id: &[u8]) -> Vec<u8> {
 /// At least one command of every kind.
 fn actions() -> Vec<(&'static str, Actor, Action)> {
     let (node, staff) = (Actor::Node, shop::STAFF);
-    let captured = Settlement::Captured { attempt: 0, provider_ref: "p-1".into(), amount: 15_000 };
-    let declined = Settlement::Declined { attempt: 1, code: "no_funds".into(), last: true };
+    let captured = Settlement::Captured { provider_ref: "p-1".into(), amount: 15_000 };
+    let declined = Settlement::Declined { code: "no_funds".into() };
     let paid = Settlement::PaidOutside { reference: Some("bank".into()) };
     let id = |n: u128| OrderId::new(n);
     let update = ProductUpdate {

@@ -82,7 +82,7 @@ impl World {
             7 => (buyer, cancel(id)),
             8 => (Actor::Node, settle(id, captured(amount))),
             9 => (STAFF, settle(id, Settlement::PaidOutside { reference: None })),
-            10 => (Actor::Node, settle(id, declined(amount))),
+            10 => (Actor::Node, settle(id, declined())),
             11 => (STAFF, adjust(pool, ADJUSTMENTS[usize::from(amount / 4) % 4], quantity)),
             12 => (STAFF, allot(sale, ALLOTMENTS[usize::from(amount / 4) % 3], quantity)),
             13 if amount < 128 => (STAFF, pause(sale)),
@@ -150,9 +150,9 @@ const ALLOTMENTS: [Allotment; 3] =
 fn captured(amount: u8) -> Settlement {
     // Mostly what one or two units cost, sometimes a won too much.
     let amount = i64::from(1 + amount % 2) * 15_000 + i64::from(amount >= 240);
-    Settlement::Captured { attempt: 0, provider_ref: format!("cap_{amount}"), amount }
+    Settlement::Captured { provider_ref: format!("cap_{amount}"), amount }
 }
 
-fn declined(amount: u8) -> Settlement {
-    Settlement::Declined { attempt: 0, code: "declined".to_owned(), last: amount.is_multiple_of(2) }
+fn declined() -> Settlement {
+    Settlement::Declined { code: "declined".to_owned() }
 }

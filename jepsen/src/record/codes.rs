@@ -19,7 +19,6 @@ const CODES: &[(u16, &[&str])] = &[
             "not_enough_units",
             "not_returnable",
             "order_not_payable",
-            "payment_in_progress",
             "price_changed",
             "product_discontinued",
             "sale_closed",

@@ -83,7 +83,7 @@ fn accounts() -> Accounts {
 }
 
 fn pool() -> Pool {
-    Pool { id: PoolId::Sale(SALE), accounts: accounts(), waiting: 2, row: row() }
+    Pool { id: PoolId::Sale(SALE), accounts: accounts(), row: row() }
 }
 
 fn order() -> Order {
@@ -100,15 +100,13 @@ fn order() -> Order {
         total: 36,
         currency: Currency::new("KRW").unwrap(),
         address: Some(Sealed(vec![1, 2, 255])),
-        source: Source::Waitlist,
+        source: Source::Direct,
         status: Status::ReturnRequested,
         entered_at: Millis::new(11),
         pay_by: Some(Millis::new(12)),
-        pay_by_max: Some(Millis::new(13)),
         due_at: Some(Millis::new(-14)),
         payment: Payment {
             status: PaymentStatus::Refunded,
-            attempt: 2,
             captures: vec![Capture {
                 provider_ref: "p-1".into(),
                 amount: 36,
@@ -152,7 +150,7 @@ fn facts() -> Vec<Fact> {
             amount: -1,
             code: Some("again".into()),
         },
-        Fact::StockChanged { pool: PoolId::Product(PRODUCT), accounts: accounts(), waiting: 1 },
+        Fact::StockChanged { pool: PoolId::Product(PRODUCT), accounts: accounts() },
         Fact::Sale { sale: SALE, what: SaleFact::AvailableAgain, phase: Phase::Open },
         Fact::Product { product: PRODUCT, what: ProductFact::StatusChanged, discontinued: true },
         Fact::SettingsChanged,
@@ -241,8 +239,8 @@ fn actions() -> Vec<Action> {
         Action::OrderReturn(OrderReturn { id: ORDER }),
         Action::ReturnReceive(ReturnReceive { id: ORDER, restock: true }),
         settle(Settlement::PaidOutside { reference: Some("bank".into()) }),
-        settle(Settlement::Captured { attempt: 1, provider_ref: "p-2".into(), amount: 9 }),
-        settle(Settlement::Declined { attempt: 2, code: "no".into(), last: true }),
+        settle(Settlement::Captured { provider_ref: "p-2".into(), amount: 9 }),
+        settle(Settlement::Declined { code: "no".into() }),
         Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings: Settings::default() }),
         Action::Tick(Tick),
         Action::FeatureLevelRaise(FeatureLevelRaise { to: 2, release: "0.2.0".into() }),
@@ -272,9 +270,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::AlreadyHolding { order: ORDER, pay_by: Millis::new(20) },
         Refusal::TooManyPendingOrders { limit: 10 },
         Refusal::LimitReached { limit: 1, used: 1 },
-        Refusal::SoldOut { pool: PoolId::Sale(SALE), waitlist: true, available: Some(0) },
+        Refusal::SoldOut { pool: PoolId::Sale(SALE), available: Some(0) },
         Refusal::NotCancelable { status },
-        Refusal::PaymentInProgress,
         Refusal::WrongStatus { status },
         Refusal::NotReturnable { status },
         Refusal::OrderNotPayable { status },
