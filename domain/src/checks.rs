@@ -4,13 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use firstcome_fault::{Bug, armed};
-
 use crate::draft::Draft;
 use crate::journal::event::{Fact, SaleFact};
 use crate::order::row::{Order, Status};
 use crate::product::row::Product;
 use crate::sale::row::{Phase, Sale};
+use crate::seeded::orders as seeded;
 use crate::stock::row::{Accounts, Pool, PoolId};
 use crate::view::View;
 
@@ -67,15 +66,14 @@ pub(crate) fn orders_move_forward<V: View>(draft: &Draft<'_, V>) {
         if let Some(before) = before {
             let stays = !before.status.is_terminal()
                 || before.status == now.status
-                || armed(Bug::LateCaptureRevivesOrder);
+                || seeded::may_go_on(before.status);
             assert!(stays, "S9: terminal order {id} changed status");
             let revived =
                 before.status != Status::PaymentPending && now.status == Status::PaymentPending;
             assert!(!revived, "S9: order {id} holds its units a second time");
         }
-        let waits = !now.status.is_terminal()
-            || now.due_at.is_none()
-            || armed(Bug::CancelAndExpireBothRelease);
+        let waits =
+            !now.status.is_terminal() || now.due_at.is_none() || seeded::expires_when_canceled();
         assert!(waits, "S9: terminal order {id} has a timer");
     }
 }

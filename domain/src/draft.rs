@@ -224,7 +224,7 @@ impl<'a, V: View> Draft<'a, V> {
         }
     }
 
-    /// Enters units that moved into the ledger; the caller has changed the accounts likewise.
+    /// Enters units that moved into the ledger; the caller has changed the accounts.
     pub(crate) fn enter(&mut self, mut entry: LedgerEntry) {
         entry.by_node = self.acting == Actor::Node;
         self.named = self.who();

@@ -22,7 +22,7 @@ pub(crate) fn text(pointer: &str, text: &str, chars_max: usize) -> Result<(), Re
     checked(pointer, text, chars_max, false)
 }
 
-/// Likewise, with line feeds and tabs.
+/// Several lines of 1 to `chars_max` characters: line feeds and tabs are allowed.
 pub(crate) fn long_text(pointer: &str, text: &str, chars_max: usize) -> Result<(), Refusal> {
     checked(pointer, text, chars_max, true)
 }

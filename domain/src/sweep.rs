@@ -4,7 +4,6 @@
 //! number of due rows (*sweep*), then whatever due row the command itself touches (*settle*), so
 //! that no backlog ever changes an answer. What stays due is done by later entries.
 
-use firstcome_fault::{Bug, armed};
 use serde::{Deserialize, Serialize};
 
 use crate::draft::Draft;
@@ -20,6 +19,7 @@ use crate::permission::Needs;
 use crate::product::row::Product;
 use crate::rule::{Rule, Touch};
 use crate::sale::row::Sale;
+use crate::seeded::values as seeded;
 use crate::stock::row::{Pool, PoolId, Usage};
 use crate::view::View;
 use crate::{order, sale};
@@ -66,9 +66,7 @@ pub(crate) fn sweep<V: View>(draft: &mut Draft<'_, V>, limit: usize) {
         return;
     }
     let mut rows = draft.due(limit);
-    if armed(Bug::UnorderedIteration) {
-        firstcome_fault::shuffle(&mut rows);
-    }
+    seeded::reorder(&mut rows);
     for (table, id) in rows {
         if !has_room(draft) {
             return;

@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use firstcome_fault::{Bug, armed};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+
+use crate::seeded::values as seeded;
 
 /// Milliseconds since 1970 UTC, in log time.
 #[derive(
@@ -38,7 +39,7 @@ impl Millis {
     /// Log time after the last one, when the leader stamped this: it never goes back.
     #[must_use]
     pub fn log_time(self, stamped: Self) -> Self {
-        if armed(Bug::StampGoesBack) { stamped } else { self.max(stamped) }
+        if seeded::time_goes_back() { stamped } else { self.max(stamped) }
     }
 
     /// Whether rows and commands may carry this instant: from 1970 to [`Millis::MAX`].

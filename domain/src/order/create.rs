@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use firstcome_fault::{Bug, armed};
-
 use super::command::{OrderCreate, WantedLine};
 use super::row::{Line, Order, Source, Status};
 use crate::draft::Draft;
@@ -21,6 +19,7 @@ use crate::product::row::Product;
 use crate::rule::{Rule, Touch};
 use crate::sale::row::{Disclosure, Sale};
 use crate::sale::rules::product_of;
+use crate::seeded::values as seeded;
 use crate::settings::row::Settings;
 use crate::stock::moves::{Cause, pool_of, shift};
 use crate::stock::row::{PoolId, Reason, Usage};
@@ -136,7 +135,7 @@ fn create<V: View>(
         ticket: draft.stamp(),
         row: RowStamp::default(), // The draft sets it.
     });
-    Ok(Done::Order(Box::new((*order).clone())))
+    Ok(Done::Order(order))
 }
 
 /// What [`create`] would refuse with, without making the order.
@@ -215,10 +214,7 @@ fn check<V: View>(
     }
     check_customer(draft, customer, wanted)?;
     for line in wanted {
-        let mut available = pool_of(draft, line.pool).accounts.available;
-        if armed(Bug::OversellOffByOne) {
-            available = available.saturating_add(1);
-        }
+        let available = seeded::available(pool_of(draft, line.pool).accounts.available);
         if available < u64::from(line.quantity) {
             let sale = line.sale.as_ref();
             let exact = sale.is_none_or(|sale| sale.disclosure == Disclosure::Exact);
