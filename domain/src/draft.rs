@@ -18,7 +18,7 @@ use crate::kernel::row::{Due, TableId};
 use crate::kernel::value::{Millis, RowStamp, Stamp};
 use crate::kernel::version::Level;
 use crate::order::row::{HoldsDue, Order, Status, UnpaidOrders};
-use crate::registry::{AnyRow, Declared};
+use crate::registry::{AnyRow, Declared, DueRow};
 use crate::settings::row::Settings;
 use crate::stock::row::PoolId;
 use crate::view::{FIRST_DUE, LAST_DUE, View};
@@ -127,11 +127,13 @@ impl<'a, V: View> Draft<'a, V> {
 
     /// Rows with `due_at <= now` that this draft has not written. Rules that handle a due row
     /// move its `due_at` past `now`, so a written row is not due.
-    pub(crate) fn due(&self, limit: usize) -> Vec<(TableId, u128)> {
+    pub(crate) fn due(&self, limit: usize) -> Vec<DueRow> {
         let last = (self.now(), u16::MAX, u128::MAX);
         let due = self.base.scan::<Due>(FIRST_DUE, last, limit.saturating_add(self.written));
         let rows = due.into_iter().map(|(_, table, id)| (TableId(table), id));
-        rows.filter(|(table, id)| !self.has_written(*table, Key::of(id))).take(limit).collect()
+        let rows = rows.filter(|(table, id)| !self.has_written(*table, Key::of(id)));
+        let named = |(table, id)| DueRow::of(table, id).expect("only kinds in `timers!` are due");
+        rows.take(limit).map(named).collect()
     }
 
     /// The earliest due time after this draft's writes. Costs a list: once per Tick.
