@@ -3,7 +3,7 @@
 //! The edge checked the same limits to answer early; a command that fails here was built by a
 //! broken or a hostile node. The pointer is the JSON pointer into the client's request.
 
-use crate::kernel::value::{Millis, Money, RowStamp, is_clean_text};
+use crate::kernel::value::{Millis, Money, RowStamp, is_text};
 use crate::outcome::Refusal;
 use crate::sale::row::Sale;
 
@@ -17,7 +17,8 @@ pub(crate) fn require(ok: bool, pointer: &str, code: &str) -> Result<(), Refusal
     if ok { Ok(()) } else { Err(invalid(pointer, code)) }
 }
 
-/// One line of 1 to `chars_max` characters, trimmed, NFC.
+/// One line of 1 to `chars_max` characters, without spaces around it. The edge also brings it to
+/// NFC; see [`clean_text`](crate::value::clean_text) why rules do not ask for that.
 pub(crate) fn text(pointer: &str, text: &str, chars_max: usize) -> Result<(), Refusal> {
     checked(pointer, text, chars_max, false)
 }
@@ -37,7 +38,7 @@ pub(crate) fn text_if_any(
 }
 
 fn checked(pointer: &str, text: &str, chars_max: usize, multiline: bool) -> Result<(), Refusal> {
-    let code = if is_clean_text(text, chars_max, multiline) {
+    let code = if is_text(text, chars_max, multiline) {
         return Ok(());
     } else if text.is_empty() {
         "required"
