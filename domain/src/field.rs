@@ -5,7 +5,6 @@
 
 use crate::kernel::value::{Millis, Money, RowStamp, is_text};
 use crate::outcome::Refusal;
-use crate::sale::row::Sale;
 
 /// `invalid_field` at `pointer`.
 pub(crate) fn invalid(pointer: impl Into<String>, code: &str) -> Refusal {
@@ -65,14 +64,6 @@ pub(crate) fn version(row: RowStamp, if_version: Option<u64>) -> Result<(), Refu
     let current = row.version;
     if if_version.is_some_and(|seen| seen != current) {
         return Err(Refusal::VersionMismatch { current });
-    }
-    Ok(())
-}
-
-/// `sale_closed` once the sale's window is over.
-pub(crate) fn not_over(sale: &Sale, now: Millis) -> Result<(), Refusal> {
-    if sale.is_over(now) {
-        return Err(Refusal::SaleClosed { closes_at: sale.closes_at });
     }
     Ok(())
 }

@@ -137,7 +137,7 @@ fn settle_pools<V: View>(draft: &mut Draft<'_, V>, needs: &[(PoolId, u64)]) {
         if !is_short(draft, *pool, *quantity) {
             continue;
         }
-        for id in draft.overdue(*pool, left) {
+        for id in order::unpaid::overdue(draft, *pool, left) {
             if !is_short(draft, *pool, *quantity) || !has_room(draft) {
                 break;
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::command::{OrderCreate, WantedLine};
 use super::row::{Line, Order, Source, Status};
+use super::unpaid;
 use crate::draft::Draft;
 use crate::field;
 use crate::journal::event::{EventLine, Fact};
@@ -18,7 +19,7 @@ use crate::permission::Needs;
 use crate::product::row::Product;
 use crate::rule::{Rule, Touch};
 use crate::sale::row::{Disclosure, Sale};
-use crate::sale::rules::product_of;
+use crate::sale::rules::{product_of, require_not_over};
 use crate::seeded::values as seeded;
 use crate::settings::row::Settings;
 use crate::stock::moves::{Cause, pool_of, shift};
@@ -239,7 +240,7 @@ fn check_windows(wanted: &[Wanted], now: Millis) -> Result<(), Refusal> {
     if let Some(sale) = sales().find(|sale| now < sale.opens_at && !sale.is_over(now)) {
         return Err(Refusal::SaleNotOpen { opens_at: sale.opens_at });
     }
-    sales().try_for_each(|sale| field::not_over(sale, now))
+    sales().try_for_each(|sale| require_not_over(sale, now))
 }
 
 fn price(settings: Settings, wanted: &[Wanted]) -> Result<Terms, Refusal> {
@@ -276,7 +277,7 @@ fn check_customer<V: View>(
     }
     let limit = draft.settings().max_pending_orders;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    if draft.pending_orders(customer, most) >= most {
+    if unpaid::count(draft, customer, most) >= most {
         return Err(Refusal::TooManyPendingOrders { limit });
     }
     for (sale, quantity) in sales() {
