@@ -121,8 +121,8 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
             Outcome::Refused(refusal)
         }
     };
-    let expires_at = stamp.now.plus(draft.settings().receipt_retention_ms);
-    let receipt = key.filter(|_| !seeded::forgets_receipt()).map(|key| (key, expires_at));
+    let receipt = key.filter(|_| !seeded::forgets_receipt());
+    let receipt = receipt.map(|key| (key, stamp.now.plus(draft.settings().receipt_retention_ms)));
     end(draft, Answer::Decided(outcome), receipt)
 }
 

@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 
 use crate::change::Change;
@@ -180,22 +181,17 @@ impl<'a, V: View> Draft<'a, V> {
         row.set_stamp(before.map_or(RowStamp::first(stamp), |before| before.next(stamp)));
         let row = Arc::new(row);
         slot.now = Some(R::into_any(Arc::clone(&row)));
-        self.note_write::<R>(row.key());
+        let is_first = !mem::replace(&mut slot.written, true);
+        self.written = self.written.saturating_add(is_first.into());
         row
     }
 
     /// Removes a row.
     pub(crate) fn delete<R: Declared>(&mut self, key: R::Key) {
-        self.slot::<R>(key).now = None;
-        self.note_write::<R>(key);
-    }
-
-    fn note_write<R: Declared>(&mut self, key: R::Key) {
         let slot = self.slot::<R>(key);
-        if !slot.written {
-            slot.written = true;
-            self.written = self.written.saturating_add(1);
-        }
+        slot.now = None;
+        let is_first = !mem::replace(&mut slot.written, true);
+        self.written = self.written.saturating_add(is_first.into());
     }
 
     /// Enters units that moved into the ledger; the caller has changed the accounts.

@@ -208,12 +208,13 @@ fn check<V: View>(
     wanted: &[Wanted],
 ) -> Result<Terms, Refusal> {
     check_windows(wanted, draft.now())?;
-    let terms = price(draft.settings(), wanted)?;
+    let settings = draft.settings();
+    let terms = price(&settings, wanted)?;
     let total = Money { amount: terms.total, currency: terms.currency };
     if ask.expected_total.is_some_and(|seen| seen != total) {
         return Err(Refusal::PriceChanged { total });
     }
-    check_customer(draft, customer, wanted)?;
+    check_customer(draft, customer, settings.max_pending_orders, wanted)?;
     for line in wanted {
         let available = seeded::available(pool_of(draft, line.pool).accounts.available);
         if available < u64::from(line.quantity) {
@@ -243,7 +244,7 @@ fn check_windows(wanted: &[Wanted], now: Millis) -> Result<(), Refusal> {
     sales().try_for_each(|sale| require_not_over(sale, now))
 }
 
-fn price(settings: Settings, wanted: &[Wanted]) -> Result<Terms, Refusal> {
+fn price(settings: &Settings, wanted: &[Wanted]) -> Result<Terms, Refusal> {
     let first = wanted.first().map(Wanted::unit_price);
     let currency = first.ok_or_else(|| field::invalid("/lines", "required"))?.currency;
     if wanted.iter().any(|line| line.unit_price().currency != currency) {
@@ -265,6 +266,7 @@ fn price(settings: Settings, wanted: &[Wanted]) -> Result<Terms, Refusal> {
 fn check_customer<V: View>(
     draft: &mut Draft<'_, V>,
     customer: UserId,
+    limit: u32,
     wanted: &[Wanted],
 ) -> Result<(), Refusal> {
     let sales = || wanted.iter().filter_map(|line| Some((line.sale.as_ref()?, line.quantity)));
@@ -275,7 +277,6 @@ fn check_customer<V: View>(
             return Err(Refusal::AlreadyHolding { order: order.id, pay_by });
         }
     }
-    let limit = draft.settings().max_pending_orders;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     if unpaid::count(draft, customer, most) >= most {
         return Err(Refusal::TooManyPendingOrders { limit });
