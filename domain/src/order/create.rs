@@ -21,7 +21,6 @@ use crate::rule::{Rule, Touch};
 use crate::sale::row::{Disclosure, Sale};
 use crate::sale::rules::{product_of, require_not_over};
 use crate::seeded::values as seeded;
-use crate::settings::row::Settings;
 use crate::stock::moves::{Cause, pool_of, shift};
 use crate::stock::row::{PoolId, Reason, Usage};
 use crate::view::View;
@@ -209,7 +208,7 @@ fn check<V: View>(
 ) -> Result<Terms, Refusal> {
     check_windows(wanted, draft.now())?;
     let settings = draft.settings();
-    let terms = price(&settings, wanted)?;
+    let terms = price(wanted, settings.pay_within_ms)?;
     let total = Money { amount: terms.total, currency: terms.currency };
     if ask.expected_total.is_some_and(|seen| seen != total) {
         return Err(Refusal::PriceChanged { total });
@@ -244,7 +243,7 @@ fn check_windows(wanted: &[Wanted], now: Millis) -> Result<(), Refusal> {
     sales().try_for_each(|sale| require_not_over(sale, now))
 }
 
-fn price(settings: &Settings, wanted: &[Wanted]) -> Result<Terms, Refusal> {
+fn price(wanted: &[Wanted], pay_within_ms: i64) -> Result<Terms, Refusal> {
     let first = wanted.first().map(Wanted::unit_price);
     let currency = first.ok_or_else(|| field::invalid("/lines", "required"))?.currency;
     if wanted.iter().any(|line| line.unit_price().currency != currency) {
@@ -256,10 +255,10 @@ fn price(settings: &Settings, wanted: &[Wanted]) -> Result<Terms, Refusal> {
     let total = total.ok_or(Refusal::AmountOverflow)?;
     let holds = wanted.iter().map(|line| {
         let own = line.sale.as_ref().and_then(|sale| sale.pay_within_ms);
-        own.unwrap_or(settings.pay_within_ms)
+        own.unwrap_or(pay_within_ms)
     });
     // With several lines, the strictest pool says how long all of them may be held.
-    let pay_within_ms = holds.min().unwrap_or(settings.pay_within_ms);
+    let pay_within_ms = holds.min().unwrap_or(pay_within_ms);
     Ok(Terms { total, currency, pay_within_ms })
 }
 

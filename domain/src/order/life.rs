@@ -9,7 +9,6 @@ use crate::kernel::id::OrderId;
 use crate::outcome::{Done, Kind, Refusal};
 use crate::payment::state;
 use crate::seeded::orders as seeded;
-use crate::settings::row::Settings;
 use crate::stock::moves::{Cause, shift};
 use crate::stock::row::{PoolId, Reason, Usage};
 use crate::view::View;
@@ -93,7 +92,7 @@ pub(crate) fn enter<V: View>(draft: &mut Draft<'_, V>, mut order: Order, to: Sta
     let from = order.status;
     order.status = to;
     order.entered_at = draft.now();
-    order.due_at = timer(&draft.settings(), to).map(|span_ms| draft.now().plus(span_ms));
+    order.due_at = draft.settings().stay_ms(to).map(|span_ms| draft.now().plus(span_ms));
     seeded::keep_timer(&mut order);
     let order = draft.put(order);
     draft.publish(Fact::OrderStatus {
@@ -104,22 +103,6 @@ pub(crate) fn enter<V: View>(draft: &mut Draft<'_, V>, mut order: Order, to: Sta
         tracking_no: order.tracking_no.clone(),
     });
     order
-}
-
-/// How long an order stays in a status that it enters after `payment_pending`.
-const fn timer(settings: &Settings, status: Status) -> Option<i64> {
-    match status {
-        Status::Paid => settings.ship_after_ms,
-        Status::Shipping => settings.deliver_after_ms,
-        Status::Delivered => Some(settings.return_window_ms),
-        Status::ReturnRequested => Some(settings.return_after_ms),
-        Status::PaymentPending
-        | Status::PaymentFailed
-        | Status::Expired
-        | Status::Confirmed
-        | Status::Canceled
-        | Status::Returned => None,
-    }
 }
 
 pub(crate) fn named<V: View>(draft: &mut Draft<'_, V>, id: OrderId) -> Result<Order, Refusal> {
