@@ -108,7 +108,7 @@ fn settings_are_shown_and_changed() {
         let output =
             run(here.path(), &[&["--json", "settings", "--url", &url], arguments].concat());
         let settings = serde_json::from_str(&stdout(&output)).unwrap_or(Value::Null);
-        (code(&output), settings, stderr(&output))
+        (code(&output), settings, format!("{}{}", stdout(&output), stderr(&output)))
     };
     let (ended, before, message) = ask(&["show"]);
     assert_eq!((ended, &before["pay_within_seconds"]), (0, &900.into()), "{message}");
