@@ -11,6 +11,7 @@ mod order;
 mod product;
 mod sale;
 mod serve;
+mod settings;
 mod token;
 
 use std::future::Future;
@@ -57,6 +58,8 @@ enum Command {
     Sale(sale::Args),
     /// Place, show, pay, ship and cancel orders.
     Order(order::Args),
+    /// Show and change the settings that all nodes share.
+    Settings(settings::Args),
     /// Show a cluster's status and change its members.
     Cluster(cluster::Args),
     /// Inspect the data directory of a stopped node.
@@ -80,6 +83,7 @@ impl Cli {
             Command::Product(args) => wait(product::run(args, json)),
             Command::Sale(args) => wait(sale::run(args, json)),
             Command::Order(args) => wait(order::run(args, json)),
+            Command::Settings(args) => wait(settings::run(args, json)),
             Command::Cluster(args) => wait(cluster::run(args, json)),
             Command::Inspect(args) => inspect::run(&args, json),
             Command::Demo(args) => wait(demo::run(args, json)),

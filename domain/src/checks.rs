@@ -2,15 +2,12 @@
 //! and the node stops before the bug spreads. Also the events that follow from written rows: one
 //! `stock.changed` per touched pool, sold out, available again.
 
-use std::collections::BTreeMap;
-
-use firstcome_fault::{Bug, armed};
-
 use crate::draft::Draft;
 use crate::journal::event::{Fact, SaleFact};
 use crate::order::row::{Order, Status};
 use crate::product::row::Product;
 use crate::sale::row::{Phase, Sale};
+use crate::seeded::orders as seeded;
 use crate::stock::row::{Accounts, Pool, PoolId};
 use crate::view::View;
 
@@ -45,17 +42,19 @@ pub(crate) fn publish_stock<V: View>(draft: &mut Draft<'_, V>) {
 /// S1 and S2 for touched pools: the movements of this decision, played on the accounts before
 /// it, give the accounts after it.
 pub(crate) fn ledger_explains_accounts<V: View>(draft: &Draft<'_, V>) {
-    let mut rebuilt: BTreeMap<PoolId, Accounts> = draft
+    // In the order of their keys, which is that of their ids.
+    let mut rebuilt: Vec<(&Pool, Accounts)> = draft
         .written::<Pool>()
-        .map(|(before, now)| (now.id, before.map(|pool| pool.accounts).unwrap_or_default()))
+        .map(|(before, now)| (now, before.map(|pool| pool.accounts).unwrap_or_default()))
         .collect();
     for entry in draft.movements() {
-        let accounts = rebuilt.get_mut(&entry.pool).expect("S2: a movement changes a pool");
+        let place = rebuilt.binary_search_by_key(&entry.pool, |(pool, _)| pool.id).ok();
+        let pool = place.and_then(|place| rebuilt.get_mut(place));
+        let (_, accounts) = pool.expect("S2: a movement changes a pool");
         *accounts = accounts.after(entry.movement).expect("S1: no account goes below zero");
     }
-    for (_, now) in draft.written::<Pool>() {
-        let accounts = rebuilt.get(&now.id).copied();
-        assert!(accounts == Some(now.accounts), "S2: the ledger does not explain {:?}", now.id);
+    for (now, accounts) in rebuilt {
+        assert!(accounts == now.accounts, "S2: the ledger does not explain {:?}", now.id);
     }
 }
 
@@ -67,15 +66,14 @@ pub(crate) fn orders_move_forward<V: View>(draft: &Draft<'_, V>) {
         if let Some(before) = before {
             let stays = !before.status.is_terminal()
                 || before.status == now.status
-                || armed(Bug::LateCaptureRevivesOrder);
+                || seeded::may_go_on(before.status);
             assert!(stays, "S9: terminal order {id} changed status");
             let revived =
                 before.status != Status::PaymentPending && now.status == Status::PaymentPending;
             assert!(!revived, "S9: order {id} holds its units a second time");
         }
-        let waits = !now.status.is_terminal()
-            || now.due_at.is_none()
-            || armed(Bug::CancelAndExpireBothRelease);
+        let waits =
+            !now.status.is_terminal() || now.due_at.is_none() || seeded::expires_when_canceled();
         assert!(waits, "S9: terminal order {id} has a timer");
     }
 }

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use firstcome_fault::{Bug, armed};
-
 use crate::change::Change;
 use crate::command::{Action, Actor, Command};
 use crate::draft::Draft;
@@ -23,6 +21,7 @@ use crate::order::row::HoldsDue;
 use crate::outcome::{Outcome, Refusal};
 use crate::registry::AnyRow;
 use crate::sale::row::Sale;
+use crate::seeded::receipts as seeded;
 use crate::stock::row::{Pool, PoolId};
 use crate::view::View;
 use crate::{checks, field, permission, sweep};
@@ -104,16 +103,12 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
         return refuse(draft, Refusal::PermissionDenied);
     }
     let key = receipt_key(command);
-    if armed(Bug::LimitBeforeReceipt)
-        && let Some(refusal) = limit_first(&mut draft, command)
-    {
-        return refuse(draft, refusal);
-    }
     if let Some(key) = key
         && let Some((receipt, decided)) = find_receipt(view, key.scope)
         && stamp.now < receipt.expires_at
+        && !seeded::limit_hides_receipt(&mut draft, command)
     {
-        if receipt.key.fingerprint != key.fingerprint && !armed(Bug::ReceiptIgnoresBody) {
+        if receipt.key.fingerprint != key.fingerprint && !seeded::ignores_body() {
             return refuse(draft, Refusal::IdempotencyKeyReused);
         }
         return end(draft, Answer::Replayed { outcome: receipt.outcome, decided }, None);
@@ -126,8 +121,8 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
             Outcome::Refused(refusal)
         }
     };
-    let expires_at = stamp.now.plus(draft.settings().receipt_retention_ms);
-    let receipt = key.filter(|_| !armed(Bug::NoReceipt)).map(|key| (key, expires_at));
+    let receipt = key.filter(|_| !seeded::forgets_receipt());
+    let receipt = receipt.map(|key| (key, stamp.now.plus(draft.settings().receipt_retention_ms)));
     end(draft, Answer::Decided(outcome), receipt)
 }
 
@@ -212,18 +207,6 @@ fn receipt_key(command: &Command) -> Option<ReceiptKey> {
         Actor::User { .. } => command.receipt,
         Actor::Node => None,
     }
-}
-
-/// What [`Bug::LimitBeforeReceipt`] looks at too early.
-fn limit_first<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Option<Refusal> {
-    let (Action::OrderCreate(ask), Actor::User { id: customer, .. }) =
-        (&command.action, command.actor)
-    else {
-        return None;
-    };
-    create::refusal(draft, customer, ask).filter(|refusal| {
-        matches!(refusal, Refusal::AlreadyHolding { .. } | Refusal::LimitReached { .. })
-    })
 }
 
 /// A refusal that stores no receipt.

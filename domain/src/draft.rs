@@ -6,23 +6,20 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 
 use crate::change::Change;
 use crate::journal::event::Fact;
 use crate::journal::row::{Journal, LedgerEntry};
 use crate::kernel::actor::Actor;
-use crate::kernel::id::UserId;
 use crate::kernel::key::Key;
 use crate::kernel::row::{Due, TableId};
 use crate::kernel::value::{Millis, RowStamp, Stamp};
 use crate::kernel::version::Level;
-use crate::order::row::{HoldsDue, Order, Status, UnpaidOrders};
-use crate::registry::{AnyRow, Declared};
+use crate::registry::{AnyRow, Declared, DueRow};
 use crate::settings::row::Settings;
-use crate::stock::row::PoolId;
 use crate::view::{FIRST_DUE, LAST_DUE, View};
-use crate::{kernel::id::OrderId, kernel::value::Revision};
 
 /// One row in the draft: as it was, as it is now.
 struct Slot {
@@ -127,11 +124,13 @@ impl<'a, V: View> Draft<'a, V> {
 
     /// Rows with `due_at <= now` that this draft has not written. Rules that handle a due row
     /// move its `due_at` past `now`, so a written row is not due.
-    pub(crate) fn due(&self, limit: usize) -> Vec<(TableId, u128)> {
+    pub(crate) fn due(&self, limit: usize) -> Vec<DueRow> {
         let last = (self.now(), u16::MAX, u128::MAX);
         let due = self.base.scan::<Due>(FIRST_DUE, last, limit.saturating_add(self.written));
         let rows = due.into_iter().map(|(_, table, id)| (TableId(table), id));
-        rows.filter(|(table, id)| !self.has_written(*table, Key::of(id))).take(limit).collect()
+        let rows = rows.filter(|(table, id)| !self.is_written(*table, Key::of(id)));
+        let named = |(table, id)| DueRow::of(table, id).expect("only kinds in `timers!` are due");
+        rows.take(limit).map(named).collect()
     }
 
     /// The earliest due time after this draft's writes. Costs a list: once per Tick.
@@ -142,7 +141,7 @@ impl<'a, V: View> Draft<'a, V> {
             let wide = self.written.saturating_add(1);
             let rows = self.base.scan::<Due>(FIRST_DUE, LAST_DUE, wide);
             let is_old =
-                |(_, table, id): &&(_, u16, u128)| !self.has_written(TableId(*table), Key::of(id));
+                |(_, table, id): &&(_, u16, u128)| !self.is_written(TableId(*table), Key::of(id));
             rows.iter().find(is_old).map(|(at, ..)| *at)
         };
         let written = self.slots.values().filter(|slot| slot.written);
@@ -154,35 +153,6 @@ impl<'a, V: View> Draft<'a, V> {
         *self.base_next_due.get_or_init(|| self.base.next_due())
     }
 
-    /// Unpaid orders on `pool` whose time is over, oldest first.
-    pub(crate) fn overdue(&self, pool: PoolId, limit: usize) -> Vec<OrderId> {
-        let first = (pool, Millis::new(i64::MIN), OrderId::new(0));
-        let last = (pool, self.now(), OrderId::new(u128::MAX));
-        let overdue = self.base.scan::<HoldsDue>(first, last, limit.saturating_add(self.written));
-        let ids = overdue.into_iter().map(|(_, _, id)| id);
-        ids.filter(|id| !self.has_written(<Order as crate::kernel::row::Row>::TABLE, Key::of(id)))
-            .take(limit)
-            .collect()
-    }
-
-    /// How many unpaid orders a customer has, counted up to `limit`.
-    pub(crate) fn pending_orders(&self, customer: UserId, limit: usize) -> usize {
-        let mine =
-            |order: &Order| order.customer == customer && order.status == Status::PaymentPending;
-        let (mut ended, mut begun) = (0usize, 0usize);
-        for (before, now) in self.written::<Order>() {
-            match (before.is_some_and(mine), mine(now)) {
-                (true, false) => ended = ended.saturating_add(1),
-                (false, true) => begun = begun.saturating_add(1),
-                (true, true) | (false, false) => {}
-            }
-        }
-        let first = (customer, Revision::new(0), OrderId::new(0));
-        let last = (customer, Revision::new(u64::MAX), OrderId::new(u128::MAX));
-        let base = self.base.scan::<UnpaidOrders>(first, last, limit.saturating_add(ended)).len();
-        base.saturating_sub(ended).saturating_add(begun).min(limit)
-    }
-
     /// The rows of one kind that were written, as they were and as they are.
     pub(crate) fn written<R: Declared>(&self) -> impl Iterator<Item = (Option<&R>, &R)> {
         let slots = self.slots.range((R::TABLE, Key::EMPTY)..);
@@ -192,7 +162,12 @@ impl<'a, V: View> Draft<'a, V> {
         })
     }
 
-    fn has_written(&self, table: TableId, key: Key) -> bool {
+    /// Whether this draft has written a row.
+    pub(crate) fn has_written<R: Declared>(&self, key: R::Key) -> bool {
+        self.is_written(R::TABLE, Key::of(&key))
+    }
+
+    fn is_written(&self, table: TableId, key: Key) -> bool {
         self.slots.get(&(table, key)).is_some_and(|slot| slot.written)
     }
 
@@ -206,25 +181,20 @@ impl<'a, V: View> Draft<'a, V> {
         row.set_stamp(before.map_or(RowStamp::first(stamp), |before| before.next(stamp)));
         let row = Arc::new(row);
         slot.now = Some(R::into_any(Arc::clone(&row)));
-        self.note_write::<R>(row.key());
+        let is_first = !mem::replace(&mut slot.written, true);
+        self.written = self.written.saturating_add(is_first.into());
         row
     }
 
     /// Removes a row.
     pub(crate) fn delete<R: Declared>(&mut self, key: R::Key) {
-        self.slot::<R>(key).now = None;
-        self.note_write::<R>(key);
-    }
-
-    fn note_write<R: Declared>(&mut self, key: R::Key) {
         let slot = self.slot::<R>(key);
-        if !slot.written {
-            slot.written = true;
-            self.written = self.written.saturating_add(1);
-        }
+        slot.now = None;
+        let is_first = !mem::replace(&mut slot.written, true);
+        self.written = self.written.saturating_add(is_first.into());
     }
 
-    /// Enters units that moved into the ledger; the caller has changed the accounts likewise.
+    /// Enters units that moved into the ledger; the caller has changed the accounts.
     pub(crate) fn enter(&mut self, mut entry: LedgerEntry) {
         entry.by_node = self.acting == Actor::Node;
         self.named = self.who();

@@ -3,9 +3,8 @@
 //! The edge checked the same limits to answer early; a command that fails here was built by a
 //! broken or a hostile node. The pointer is the JSON pointer into the client's request.
 
-use crate::kernel::value::{Millis, Money, RowStamp, is_clean_text};
+use crate::kernel::value::{Millis, Money, RowStamp, is_text};
 use crate::outcome::Refusal;
-use crate::sale::row::Sale;
 
 /// `invalid_field` at `pointer`.
 pub(crate) fn invalid(pointer: impl Into<String>, code: &str) -> Refusal {
@@ -17,12 +16,13 @@ pub(crate) fn require(ok: bool, pointer: &str, code: &str) -> Result<(), Refusal
     if ok { Ok(()) } else { Err(invalid(pointer, code)) }
 }
 
-/// One line of 1 to `chars_max` characters, trimmed, NFC.
+/// One line of 1 to `chars_max` characters, without spaces around it. The edge also brings it to
+/// NFC; see [`clean_text`](crate::value::clean_text) why rules do not ask for that.
 pub(crate) fn text(pointer: &str, text: &str, chars_max: usize) -> Result<(), Refusal> {
     checked(pointer, text, chars_max, false)
 }
 
-/// Likewise, with line feeds and tabs.
+/// Several lines of 1 to `chars_max` characters: line feeds and tabs are allowed.
 pub(crate) fn long_text(pointer: &str, text: &str, chars_max: usize) -> Result<(), Refusal> {
     checked(pointer, text, chars_max, true)
 }
@@ -37,7 +37,7 @@ pub(crate) fn text_if_any(
 }
 
 fn checked(pointer: &str, text: &str, chars_max: usize, multiline: bool) -> Result<(), Refusal> {
-    let code = if is_clean_text(text, chars_max, multiline) {
+    let code = if is_text(text, chars_max, multiline) {
         return Ok(());
     } else if text.is_empty() {
         "required"
@@ -64,14 +64,6 @@ pub(crate) fn version(row: RowStamp, if_version: Option<u64>) -> Result<(), Refu
     let current = row.version;
     if if_version.is_some_and(|seen| seen != current) {
         return Err(Refusal::VersionMismatch { current });
-    }
-    Ok(())
-}
-
-/// `sale_closed` once the sale's window is over.
-pub(crate) fn not_over(sale: &Sale, now: Millis) -> Result<(), Refusal> {
-    if sale.is_over(now) {
-        return Err(Refusal::SaleClosed { closes_at: sale.closes_at });
     }
     Ok(())
 }

@@ -67,6 +67,7 @@ pub mod outcome;
 pub mod permission;
 pub mod registry;
 mod rule;
+mod seeded;
 pub mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;

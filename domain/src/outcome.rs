@@ -1,6 +1,8 @@
 //! Outcomes: what was decided. Answers are built from the outcome alone, so a replay is equal
 //! byte for byte.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::{OrderId, ProductId};
@@ -32,8 +34,8 @@ pub enum Done {
     Sale(Box<Sale>, Pool, bool),
     /// The accounts of one pool after an adjustment.
     Stock(Pool),
-    /// An order.
-    Order(Box<Order>),
+    /// An order, shared with the draft: the outcome of a purchase is encoded from the row.
+    Order(Arc<Order>),
     /// The settings.
     Settings(Box<Settings>),
     /// The feature level.
@@ -147,7 +149,7 @@ pub enum Refusal {
         /// Units left; only where the sale discloses them.
         available: Option<u64>,
     },
-    /// Only unpaid and paid orders can be called off.
+    /// Only unpaid and paid orders can be canceled.
     NotCancelable {
         /// Where it is.
         status: Status,

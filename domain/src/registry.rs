@@ -2,8 +2,8 @@
 //!
 //! A row kind is one name in `rows!`. From it follow a variant of [`AnyRow`] (a row of any kind),
 //! its description in [`TABLES`], and an arm of [`visit_kind`], which calls generic code with the
-//! type behind a table's number. An index is one line in [`INDEXES`]. `docs/extending.md` shows how
-//! to add an aggregate.
+//! type behind a table's number. A kind whose rows have due times is also one name in `timers!`. An
+//! index is one line in [`INDEXES`]. `docs/extending.md` shows how to add an aggregate.
 
 use std::sync::Arc;
 
@@ -103,6 +103,41 @@ macro_rules! rows {
                     $(Self::$kind(row) => visitor.row(&**row)),*
                 }
             }
+
+            /// Its table.
+            pub const fn table(&self) -> TableId {
+                match self {
+                    $(Self::$kind(_) => <$kind as Row>::TABLE),*
+                }
+            }
+
+            /// Its key, as bytes.
+            pub fn key(&self) -> Key {
+                match self {
+                    $(Self::$kind(row) => Key::of(&row.key())),*
+                }
+            }
+
+            /// Its version and stamps.
+            pub fn stamp(&self) -> Option<RowStamp> {
+                match self {
+                    $(Self::$kind(row) => row.stamp()),*
+                }
+            }
+
+            /// When it wants to be looked at.
+            pub fn due_at(&self) -> Option<Millis> {
+                match self {
+                    $(Self::$kind(row) => row.due_at()),*
+                }
+            }
+
+            /// Every index row that follows from it.
+            pub fn index_rows(&self) -> Vec<IndexRow> {
+                match self {
+                    $(Self::$kind(row) => index_rows(&**row)),*
+                }
+            }
         }
 
         $(impl Declared for $kind {
@@ -138,74 +173,45 @@ rows! { Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, Feature
 #[cfg(feature = "next")]
 rows! { Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, OrderNote }
 
-impl AnyRow {
-    /// Its table.
-    pub fn table(&self) -> TableId {
-        struct Visit;
-        impl RowVisitor for Visit {
-            type Output = TableId;
-            fn row<R: Declared>(self, _: &R) -> TableId {
-                R::TABLE
-            }
+/// Lists the kinds of rows that have due times.
+macro_rules! timers {
+    ($($kind:ident),*) => {
+        /// A row whose timer ran out, by its kind and key.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) enum DueRow {
+            $($kind(<$kind as Row>::Key)),*
         }
-        self.visit(Visit)
-    }
 
-    /// Its key, as bytes.
-    pub fn key(&self) -> Key {
-        struct Visit;
-        impl RowVisitor for Visit {
-            type Output = Key;
-            fn row<R: Declared>(self, row: &R) -> Key {
-                Key::of(&row.key())
+        impl DueRow {
+            /// The row that a key of [`Due`] names; `None` for a kind without due times.
+            pub(crate) fn of(table: TableId, id: u128) -> Option<Self> {
+                match table {
+                    $(<$kind as Row>::TABLE => Key::of(&id).decode().map(Self::$kind),)*
+                    _ => None,
+                }
             }
         }
-        self.visit(Visit)
-    }
 
-    /// Its version and stamps.
-    pub fn stamp(&self) -> Option<RowStamp> {
-        struct Visit;
-        impl RowVisitor for Visit {
-            type Output = Option<RowStamp>;
-            fn row<R: Declared>(self, row: &R) -> Option<RowStamp> {
-                row.stamp()
-            }
-        }
-        self.visit(Visit)
-    }
-
-    /// When it wants to be looked at.
-    pub fn due_at(&self) -> Option<Millis> {
-        struct Visit;
-        impl RowVisitor for Visit {
-            type Output = Option<Millis>;
-            fn row<R: Declared>(self, row: &R) -> Option<Millis> {
-                row.due_at()
-            }
-        }
-        self.visit(Visit)
-    }
-
-    /// Every index row that follows from it.
-    pub fn index_rows(&self) -> Vec<IndexRow> {
-        struct Visit;
-        impl RowVisitor for Visit {
-            type Output = Vec<IndexRow>;
-            fn row<R: Declared>(self, row: &R) -> Vec<IndexRow> {
-                index_rows(row)
-            }
-        }
-        self.visit(Visit)
-    }
+        $(const _: () = {
+            assert!(<<$kind as Row>::Key as KeyPart>::WIDTH == DUE_ID_BYTES, "`Due` has ids of 16 bytes");
+            assert!(<$kind as Row>::LIVE, "a start reads rows that are due");
+        };)*
+    };
 }
+
+/// Bytes of the ids in [`Due`].
+const DUE_ID_BYTES: usize = 16;
+
+timers! { Product, Sale, Order }
 
 /// Every index row that follows from a row.
 pub fn index_rows<R: Row>(row: &R) -> Vec<IndexRow> {
     let mut rows = IndexRows::default();
     row.index(&mut rows);
-    let id = Key::of(&row.key()).decode::<u128>();
-    if let (Some(at), Some(id)) = (row.due_at(), id) {
+    if let Some(at) = row.due_at() {
+        let id = Key::of(&row.key()).decode::<u128>();
+        let id = id.expect("`timers!` has every kind with due times, and checks its key");
+        debug_assert!(DueRow::of(R::TABLE, id).is_some(), "{} is not in `timers!`", R::NAME);
         rows.add::<Due>((at, R::TABLE.0, id));
     }
     rows.0

@@ -38,6 +38,6 @@ pub(crate) enum Touch {
     OwnHold(SaleId),
     /// Units that the command takes out of a pool: overdue orders give theirs back.
     Units(PoolId, u64),
-    /// Likewise, out of the general stock of a sale's product.
+    /// Units that the command takes out of the general stock of a sale's product.
     GeneralUnits(SaleId, u64),
 }

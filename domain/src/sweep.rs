@@ -4,22 +4,22 @@
 //! number of due rows (*sweep*), then whatever due row the command itself touches (*settle*), so
 //! that no backlog ever changes an answer. What stays due is done by later entries.
 
-use firstcome_fault::{Bug, armed};
 use serde::{Deserialize, Serialize};
 
 use crate::draft::Draft;
 use crate::journal::retention;
 use crate::kernel::actor::Actor;
 use crate::kernel::id::{OrderId, ProductId, SaleId};
-use crate::kernel::row::{Row as _, TableId};
 use crate::kernel::value::Millis;
 use crate::kernel::version::Versioned;
 use crate::order::row::Order;
 use crate::outcome::{Done, Refusal};
 use crate::permission::Needs;
 use crate::product::row::Product;
+use crate::registry::DueRow;
 use crate::rule::{Rule, Touch};
 use crate::sale::row::Sale;
+use crate::seeded::values as seeded;
 use crate::stock::row::{Pool, PoolId, Usage};
 use crate::view::View;
 use crate::{order, sale};
@@ -66,24 +66,21 @@ pub(crate) fn sweep<V: View>(draft: &mut Draft<'_, V>, limit: usize) {
         return;
     }
     let mut rows = draft.due(limit);
-    if armed(Bug::UnorderedIteration) {
-        firstcome_fault::shuffle(&mut rows);
-    }
-    for (table, id) in rows {
+    seeded::reorder(&mut rows);
+    for row in rows {
         if !has_room(draft) {
             return;
         }
-        when_due(draft, table, id);
+        when_due(draft, row);
     }
 }
 
 /// Does what a due row's timer asks for.
-fn when_due<V: View>(draft: &mut Draft<'_, V>, table: TableId, id: u128) {
-    match table {
-        Order::TABLE => order::life::when_due(draft, OrderId::new(id)),
-        Sale::TABLE => sale::rules::when_due(draft, SaleId::new(id)),
-        Product::TABLE => forget_timer(draft, ProductId::new(id)),
-        other => panic!("rows of table {} have no timers", other.0),
+fn when_due<V: View>(draft: &mut Draft<'_, V>, row: DueRow) {
+    match row {
+        DueRow::Product(id) => forget_timer(draft, id),
+        DueRow::Sale(id) => sale::rules::when_due(draft, id),
+        DueRow::Order(id) => order::life::when_due(draft, id),
     }
 }
 
@@ -140,7 +137,7 @@ fn settle_pools<V: View>(draft: &mut Draft<'_, V>, needs: &[(PoolId, u64)]) {
         if !is_short(draft, *pool, *quantity) {
             continue;
         }
-        for id in draft.overdue(*pool, left) {
+        for id in order::unpaid::overdue(draft, *pool, left) {
             if !is_short(draft, *pool, *quantity) || !has_room(draft) {
                 break;
             }

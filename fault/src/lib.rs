@@ -65,7 +65,7 @@ named! {
         OversellOffByOne = "oversell_off_by_one",
         /// An order that expires does not give its units back.
         ExpiryLosesUnit = "expiry_loses_unit",
-        /// An order called off keeps its timer, and releases its units again when that is due.
+        /// A canceled order keeps its timer, and releases its units again when that is due.
         CancelAndExpireBothRelease = "cancel_and_expire_both_release",
         /// Money for an expired order makes it a paid one.
         LateCaptureRevivesOrder = "late_capture_revives_order",

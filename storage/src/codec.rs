@@ -142,6 +142,9 @@ pub fn encode_at_onto<T: Versioned>(value: &T, level: Level, bytes: &mut Vec<u8>
 /// Decodes what [`encode_at`] wrote, at whatever level that was; `what` is named in errors.
 pub fn decode_versioned<T: Versioned>(bytes: &[u8], what: &str) -> Result<T, DecodeError> {
     let (&version, body) = bytes.split_first().ok_or_else(|| malformed("no bytes at all"))?;
+    if version == 0 {
+        return Err(malformed(format!("{what}: no type has a version 0")));
+    }
     let newer = || DecodeError::Newer { what: format!("{what}, version {version},") };
     let decoded = T::decode(version, Whole(body)).unwrap_or_else(|| Err(newer()));
     decoded.map_err(|error| match error {
@@ -184,11 +187,17 @@ fn command_head(bytes: &[u8]) -> Result<(u16, u8, &[u8]), DecodeError> {
     let cut = || malformed("a command is cut short");
     let (head, body) = bytes.split_first_chunk::<COMMAND_HEAD_BYTES>().ok_or_else(cut)?;
     let [low, high, version] = *head;
+    if version == 0 {
+        return Err(malformed("no command has a version 0"));
+    }
     Ok((u16::from_le_bytes([low, high]), version, body))
 }
 
 #[cfg(test)]
 mod tests {
+    use firstcome_domain::command::Tick;
+    use firstcome_domain::settings::Settings;
+
     use super::*;
 
     #[test]
@@ -208,6 +217,27 @@ mod tests {
         assert!(refused(&bytes[..bytes.len() - 1]));
         assert!(refused(&[bytes.as_slice(), &[0]].concat()));
         assert!(refused(&[&[2], &bytes[1..]].concat()));
+    }
+
+    #[test]
+    fn version_0_is_damage_and_an_unknown_version_is_a_later_release() {
+        let row = encode_at(&Settings::default(), Level::FIRST);
+        let tick = Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) };
+        let command = encode_command(&tick, Level::FIRST).to_vec();
+        let with = |bytes: &[u8], place: usize, version: u8| {
+            let mut bytes = bytes.to_vec();
+            bytes[place] = version;
+            bytes
+        };
+        let read = |bytes: &[u8]| decode_versioned::<Settings>(bytes, "settings");
+        assert!(read(&with(&row, 0, 1)).is_ok());
+        assert!(matches!(read(&with(&row, 0, 0)), Err(DecodeError::Malformed(_))));
+        assert!(matches!(read(&with(&row, 0, 9)), Err(DecodeError::Newer { .. })));
+        assert!(decode_command(&with(&command, 2, 1)).is_ok());
+        let read = |version| decode_command(&with(&command, 2, version));
+        assert!(matches!(read(0), Err(DecodeError::Malformed(_))));
+        assert!(matches!(read(9), Err(DecodeError::Newer { .. })));
+        assert!(!is_known_command(&with(&command, 2, 0)));
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use crate::process::{code, run, stderr, stdout};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "serve",
     "keys",
     "token",
     "product",
     "sale",
     "order",
+    "settings",
     "cluster",
     "inspect",
     "demo",
@@ -70,6 +71,8 @@ fn usage_errors_exit_with_64() {
         &["demo", "--units", "0"],
         &["product", "create", "--name", "x", "--price", "free"],
         &["product", "list", "--url", "https://example.com"],
+        &["settings", "set"],
+        &["settings", "set", "pay_within_seconds=soon"],
     ] {
         let output = run(here.path(), arguments);
         assert_eq!(code(&output), 64, "{arguments:?}: {}", stderr(&output));

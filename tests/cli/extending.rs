@@ -75,12 +75,14 @@ fn excerpts_stand_in_the_files_they_come_from() {
     assert!(!stands_in(&lines(" b"), "a\nb"));
 }
 
-/// Files of the product that name one of these words outside tests.
-fn naming(words: &[&str], own_folder: &str) -> Vec<String> {
+/// Files of the product that name one of these words outside tests and the aggregate's own files.
+fn naming(words: &[&str], own: &[&str]) -> Vec<String> {
     let folders = ["domain/src", "storage/src", "raft/src", "api/src", "cli/src", "src"];
     let files = folders.into_iter().flat_map(sources).filter(|file| {
-        let is_test = file.ends_with("/tests.rs") || file.starts_with("domain/src/testing/");
-        !is_test && !file.starts_with(own_folder)
+        // `next` is what a later release could add, for the tests of upgrades.
+        let tests = ["domain/src/testing/", "domain/src/next/"];
+        let is_test = file.ends_with("/tests.rs") || tests.iter().any(|at| file.starts_with(at));
+        !is_test && !own.iter().any(|own| file.starts_with(own))
     });
     files.filter(|file| names_one(&read(file), words)).collect()
 }
@@ -96,17 +98,42 @@ fn names_one(text: &str, words: &[&str]) -> bool {
 /// About fifty files knew of one aggregate before rows and commands were declared in a registry.
 const FILES_MAX: usize = 8;
 
+/// Its row, command, event, permission and JSON object.
+const OF_SETTINGS: [&str; 5] =
+    ["Settings", "SettingsUpdate", "SettingsChanged", "SettingsWrite", "SettingsBody"];
+const FILES_OF_SETTINGS: [&str; 4] = [
+    "domain/src/settings/",
+    "api/src/resource/settings.rs",
+    "api/src/route/admin_settings.rs",
+    "cli/src/command/settings.rs",
+];
+
 #[test]
-fn few_files_name_the_feature_level() {
-    let words = ["FeatureLevel", "FeatureLevelRaise"];
-    let files = naming(&words, "domain/src/cluster/");
-    for known in ["domain/src/registry.rs", "domain/src/command.rs"] {
+fn few_files_name_the_settings() {
+    let files = naming(&OF_SETTINGS, &FILES_OF_SETTINGS);
+    // A node has settings too, which are something else.
+    let is_of_node = |file: &String| file.starts_with("cli/src/") || file.starts_with("raft/src/");
+    let (of_node, files): (Vec<_>, Vec<_>) = files.into_iter().partition(is_of_node);
+    for file in of_node {
+        let text = read(&file);
+        let is_replicated = text.contains("firstcome_domain::settings");
+        assert!(!is_replicated && !names_one(&text, &OF_SETTINGS[1..]), "{file} names them");
+    }
+    for known in ["domain/src/registry.rs", "domain/src/command.rs", "api/src/access.rs"] {
         assert!(files.iter().any(|file| file == known), "{known} is not among {files:?}");
     }
     let list = files.join("\n");
-    assert!(files.len() <= FILES_MAX, "{} files name the feature level:\n{list}", files.len());
+    assert!(files.len() <= FILES_MAX, "{} files name the settings:\n{list}", files.len());
+
+    // The page lists them.
+    let page = read("docs/extending.md");
+    let listed = page.split("\n## ").find(|part| part.starts_with("8. ")).expect("a section 8");
+    for file in files.iter().map(String::as_str).chain(FILES_OF_SETTINGS) {
+        assert!(listed.contains(&format!("`{file}`")), "docs/extending.md does not list {file}");
+    }
 
     // Checks the check.
+    let words = ["FeatureLevel", "FeatureLevelRaise"];
     assert!(names_one("let x: Option<FeatureLevel>;", &words));
     assert!(!names_one("// FeatureLevel\nFeatureLevels()", &words));
     assert!(!names_one("a\n#[cfg(test)]\nmod tests { FeatureLevel }", &words));

@@ -99,6 +99,33 @@ fn a_development_node_keeps_its_orders_across_a_restart() {
     }
 }
 
+#[test]
+fn settings_are_shown_and_changed() {
+    let here = tempfile::tempdir().expect("a directory");
+    let (node, address) = development_node(here.path());
+    let url = format!("http://{address}");
+    let ask = |arguments: &[&str]| {
+        let output =
+            run(here.path(), &[&["--json", "settings", "--url", &url], arguments].concat());
+        let settings = serde_json::from_str(&stdout(&output)).unwrap_or(Value::Null);
+        (code(&output), settings, format!("{}{}", stdout(&output), stderr(&output)))
+    };
+    let (ended, before, message) = ask(&["show"]);
+    assert_eq!((ended, &before["pay_within_seconds"]), (0, &900.into()), "{message}");
+    let (ended, after, message) =
+        ask(&["set", "pay_within_seconds=600", "ship_after_seconds=null"]);
+    assert_eq!((ended, &after["pay_within_seconds"]), (0, &600.into()), "{message}");
+    assert_eq!(after["ship_after_seconds"], Value::Null);
+    assert_eq!(after["max_pending_orders"], before["max_pending_orders"]);
+    for (change, why) in [("pay_within_seconds=1", "out_of_range"), ("colour=1", "colour")] {
+        let (ended, _, message) = ask(&["set", change]);
+        assert_eq!(ended, 1, "{message}");
+        assert!(message.contains(why), "{message}");
+    }
+    assert_eq!(ask(&["show"]).1, after);
+    assert_eq!(terminate(node), 0);
+}
+
 /// Story: when the log could not be written, the node exited with 70, which means a bug, and so
 /// pointed the operator to the wrong cause.
 #[test]

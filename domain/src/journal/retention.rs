@@ -6,19 +6,20 @@
 use crate::draft::Draft;
 use crate::journal::row::{Journal, Retention};
 use crate::kernel::value::{Millis, Revision};
-use crate::settings::row::Settings;
 use crate::view::View;
 
 /// Whether a Tick would go through any row.
 pub fn is_due(view: &impl View, now: Millis) -> bool {
-    let (marks, over) = (view.retention(), Over::at(&view.settings(), now));
+    let (marks, settings) = (view.retention(), view.settings());
+    let over = Over::at(now, settings.receipt_retention_ms, settings.event_retention_ms);
     has_next(view, marks.receipts, |row| over.receipt(row))
         || has_next(view, marks.facts, |row| over.facts(row))
 }
 
 /// Drops what is over, at most `room` rows; answers whether there may be more.
 pub(crate) fn run<V: View>(draft: &mut Draft<'_, V>, room: usize) -> bool {
-    let over = Over::at(&draft.settings(), draft.now());
+    let settings = draft.settings();
+    let over = Over::at(draft.now(), settings.receipt_retention_ms, settings.event_retention_ms);
     let before = draft.get::<Retention>(()).map(|row| *row).unwrap_or_default();
     let mut marks = before;
     let mut left = room;
@@ -59,13 +60,9 @@ struct Over {
 }
 
 impl Over {
-    fn at(settings: &Settings, now: Millis) -> Self {
+    fn at(now: Millis, receipts_ms: i64, facts_ms: i64) -> Self {
         let before = |span_ms| Millis::new(now.get().saturating_sub(span_ms));
-        Self {
-            now,
-            receipts_until: before(settings.receipt_retention_ms),
-            facts_until: before(settings.event_retention_ms),
-        }
+        Self { now, receipts_until: before(receipts_ms), facts_until: before(facts_ms) }
     }
 
     fn receipt(&self, row: &Journal) -> bool {

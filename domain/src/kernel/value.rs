@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use firstcome_fault::{Bug, armed};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+
+use crate::seeded::values as seeded;
 
 /// Milliseconds since 1970 UTC, in log time.
 #[derive(
@@ -38,7 +39,7 @@ impl Millis {
     /// Log time after the last one, when the leader stamped this: it never goes back.
     #[must_use]
     pub fn log_time(self, stamped: Self) -> Self {
-        if armed(Bug::StampGoesBack) { stamped } else { self.max(stamped) }
+        if seeded::time_goes_back() { stamped } else { self.max(stamped) }
     }
 
     /// Whether rows and commands may carry this instant: from 1970 to [`Millis::MAX`].
@@ -173,22 +174,26 @@ pub const TRACKING_CHARS_MAX: usize = 64;
 /// Sealed values, in bytes.
 pub const SEALED_BYTES_MAX: usize = 2048;
 
-/// Trims and brings to NFC, then accepts 1 to `chars_max` Unicode scalar values without control
-/// characters; `None` otherwise. `multiline` also allows line feeds and tabs.
+/// Trims and brings to NFC, then accepts what [`is_text`] accepts; `None` otherwise.
+///
+/// For the node that takes a request, before proposing. What white space and NFC are depends on the
+/// version of Unicode that a release was built with, so no rule may ask: two releases in one cluster
+/// could decide differently.
+#[expect(clippy::disallowed_methods, reason = "asked before proposing, never by a rule")]
 pub fn clean_text(text: &str, chars_max: usize, multiline: bool) -> Option<String> {
     let clean: String = text.trim().nfc().collect();
-    is_clean_text(&clean, chars_max, multiline).then_some(clean)
+    is_text(&clean, chars_max, multiline).then_some(clean)
 }
 
-/// Whether a text already has the form that [`clean_text`] gives.
-pub fn is_clean_text(text: &str, chars_max: usize, multiline: bool) -> bool {
+/// Whether a text has 1 to `chars_max` Unicode scalar values, no control characters and no spaces
+/// around it. `multiline` also allows line feeds and tabs. The same in every version of Unicode.
+pub fn is_text(text: &str, chars_max: usize, multiline: bool) -> bool {
     let allowed = |c: char| !c.is_control() || (multiline && (c == '\n' || c == '\t'));
     !text.is_empty()
         && text.len() <= chars_max.saturating_mul(4)
         && text.chars().count() <= chars_max
         && text.chars().all(allowed)
-        && text.trim() == text
-        && unicode_normalization::is_nfc(text)
+        && text.trim_ascii() == text
 }
 
 /// Authenticated ciphertext, made before proposing; `decide` only copies it.
@@ -207,12 +212,23 @@ mod tests {
 
     #[test]
     fn text_is_trimmed_normalised_and_bounded() {
+        assert_eq!(clean_text("\u{3000} a \u{a0}", 10, false).as_deref(), Some("a"));
         assert_eq!(clean_text("  caf\u{65}\u{301} ", 10, false).as_deref(), Some("caf\u{e9}"));
         assert_eq!(clean_text("   ", 10, false), None);
         assert_eq!(clean_text("a\u{0}b", 10, false), None);
         assert_eq!(clean_text("a\nb", 10, false), None);
         assert_eq!(clean_text("a\nb", 10, true).as_deref(), Some("a\nb"));
         assert_eq!(clean_text(&"x".repeat(11), 10, false), None);
+    }
+
+    #[test]
+    fn what_depends_on_the_version_of_unicode_is_no_rule() {
+        for text in ["e\u{301}", "\u{3000}a", "a\u{a0}"] {
+            assert!(is_text(text, 2, false), "{text:?}");
+            assert_ne!(clean_text(text, 2, false).as_deref(), Some(text));
+        }
+        assert!(!is_text(" a", 2, false));
+        assert!(!is_text("a ", 2, false));
     }
 
     #[test]

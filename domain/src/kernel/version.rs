@@ -40,23 +40,41 @@ pub trait Decoder {
     fn value<T: DeserializeOwned>(self) -> Result<T, Self::Error>;
 }
 
-/// A type whose bytes have a version.
+/// A type whose bytes have a version. The first is 1; no type has a version 0.
+///
+/// A type with a second version must say everything itself: what the provided methods do is right
+/// for version 1 only, and does not compile for a type that has another.
+///
+/// ```compile_fail
+/// # use firstcome_domain::kernel::version::{Level, Versioned};
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Note(String);
+///
+/// impl Versioned for Note {
+///     const VERSION: u8 = 2;
+/// }
+///
+/// Note::version_at(Level::FIRST);
+/// ```
 pub trait Versioned: Serialize + DeserializeOwned {
     /// The newest version this release writes.
     const VERSION: u8 = 1;
 
     /// The version that a cluster at `level` stores.
     fn version_at(_level: Level) -> u8 {
-        Self::VERSION
+        const { assert!(Self::VERSION == 1, "a type with a second version says when it writes it") };
+        1
     }
 
     /// Encodes the value in a version that [`Versioned::version_at`] named.
     fn encode<E: Encoder>(&self, _version: u8, encoder: E) -> E::Output {
+        const { assert!(Self::VERSION == 1, "a type with a second version encodes each of them") };
         encoder.value(self)
     }
 
     /// Decodes a value of any version up to [`Versioned::VERSION`]; `None` for a later one.
     fn decode<D: Decoder>(version: u8, decoder: D) -> Option<Result<Self, D::Error>> {
-        (version == Self::VERSION).then(|| decoder.value())
+        const { assert!(Self::VERSION == 1, "a type with a second version decodes each of them") };
+        (version == 1).then(|| decoder.value())
     }
 }

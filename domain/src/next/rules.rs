@@ -34,6 +34,6 @@ impl Rule for OrderAnnotate {
         let order = Order { noted_at: Some(draft.now()), ..(*order).clone() };
         let (id, text) = (order.id, self.text.clone());
         draft.put(OrderNote { order: id, author, text, row: RowStamp::default() });
-        Ok(Done::Order(Box::new((*draft.put(order)).clone())))
+        Ok(Done::Order(draft.put(order)))
     }
 }

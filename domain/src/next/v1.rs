@@ -1,5 +1,7 @@
 //! Version 1 of what has a second one, for clusters at level 1 and for rows of that time.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::NOTES;
@@ -108,7 +110,7 @@ impl From<Outcome> for OutcomeV1 {
                 Done::Product(product, pool) => DoneV1::Product(product, pool),
                 Done::Sale(sale, pool, discontinued) => DoneV1::Sale(sale, pool, discontinued),
                 Done::Stock(pool) => DoneV1::Stock(pool),
-                Done::Order(order) => DoneV1::Order(Box::new((*order).into())),
+                Done::Order(order) => DoneV1::Order(Box::new(Arc::unwrap_or_clone(order).into())),
                 Done::Settings(settings) => DoneV1::Settings(settings),
                 Done::FeatureLevel(level) => DoneV1::FeatureLevel(level),
                 Done::Ticked { more, next_due } => DoneV1::Ticked { more, next_due },
@@ -125,7 +127,7 @@ impl From<OutcomeV1> for Outcome {
                 DoneV1::Product(product, pool) => Done::Product(product, pool),
                 DoneV1::Sale(sale, pool, discontinued) => Done::Sale(sale, pool, discontinued),
                 DoneV1::Stock(pool) => Done::Stock(pool),
-                DoneV1::Order(order) => Done::Order(Box::new((*order).into())),
+                DoneV1::Order(order) => Done::Order(Arc::new((*order).into())),
                 DoneV1::Settings(settings) => Done::Settings(settings),
                 DoneV1::FeatureLevel(level) => Done::FeatureLevel(level),
                 DoneV1::Ticked { more, next_due } => Done::Ticked { more, next_due },

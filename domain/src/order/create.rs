@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use firstcome_fault::{Bug, armed};
-
 use super::command::{OrderCreate, WantedLine};
 use super::row::{Line, Order, Source, Status};
+use super::unpaid;
 use crate::draft::Draft;
 use crate::field;
 use crate::journal::event::{EventLine, Fact};
@@ -20,8 +19,8 @@ use crate::permission::Needs;
 use crate::product::row::Product;
 use crate::rule::{Rule, Touch};
 use crate::sale::row::{Disclosure, Sale};
-use crate::sale::rules::product_of;
-use crate::settings::row::Settings;
+use crate::sale::rules::{product_of, require_not_over};
+use crate::seeded::values as seeded;
 use crate::stock::moves::{Cause, pool_of, shift};
 use crate::stock::row::{PoolId, Reason, Usage};
 use crate::view::View;
@@ -136,7 +135,7 @@ fn create<V: View>(
         ticket: draft.stamp(),
         row: RowStamp::default(), // The draft sets it.
     });
-    Ok(Done::Order(Box::new((*order).clone())))
+    Ok(Done::Order(order))
 }
 
 /// What [`create`] would refuse with, without making the order.
@@ -208,17 +207,15 @@ fn check<V: View>(
     wanted: &[Wanted],
 ) -> Result<Terms, Refusal> {
     check_windows(wanted, draft.now())?;
-    let terms = price(draft.settings(), wanted)?;
+    let settings = draft.settings();
+    let terms = price(wanted, settings.pay_within_ms)?;
     let total = Money { amount: terms.total, currency: terms.currency };
     if ask.expected_total.is_some_and(|seen| seen != total) {
         return Err(Refusal::PriceChanged { total });
     }
-    check_customer(draft, customer, wanted)?;
+    check_customer(draft, customer, settings.max_pending_orders, wanted)?;
     for line in wanted {
-        let mut available = pool_of(draft, line.pool).accounts.available;
-        if armed(Bug::OversellOffByOne) {
-            available = available.saturating_add(1);
-        }
+        let available = seeded::available(pool_of(draft, line.pool).accounts.available);
         if available < u64::from(line.quantity) {
             let sale = line.sale.as_ref();
             let exact = sale.is_none_or(|sale| sale.disclosure == Disclosure::Exact);
@@ -243,10 +240,10 @@ fn check_windows(wanted: &[Wanted], now: Millis) -> Result<(), Refusal> {
     if let Some(sale) = sales().find(|sale| now < sale.opens_at && !sale.is_over(now)) {
         return Err(Refusal::SaleNotOpen { opens_at: sale.opens_at });
     }
-    sales().try_for_each(|sale| field::not_over(sale, now))
+    sales().try_for_each(|sale| require_not_over(sale, now))
 }
 
-fn price(settings: Settings, wanted: &[Wanted]) -> Result<Terms, Refusal> {
+fn price(wanted: &[Wanted], pay_within_ms: i64) -> Result<Terms, Refusal> {
     let first = wanted.first().map(Wanted::unit_price);
     let currency = first.ok_or_else(|| field::invalid("/lines", "required"))?.currency;
     if wanted.iter().any(|line| line.unit_price().currency != currency) {
@@ -258,16 +255,17 @@ fn price(settings: Settings, wanted: &[Wanted]) -> Result<Terms, Refusal> {
     let total = total.ok_or(Refusal::AmountOverflow)?;
     let holds = wanted.iter().map(|line| {
         let own = line.sale.as_ref().and_then(|sale| sale.pay_within_ms);
-        own.unwrap_or(settings.pay_within_ms)
+        own.unwrap_or(pay_within_ms)
     });
     // With several lines, the strictest pool says how long all of them may be held.
-    let pay_within_ms = holds.min().unwrap_or(settings.pay_within_ms);
+    let pay_within_ms = holds.min().unwrap_or(pay_within_ms);
     Ok(Terms { total, currency, pay_within_ms })
 }
 
 fn check_customer<V: View>(
     draft: &mut Draft<'_, V>,
     customer: UserId,
+    limit: u32,
     wanted: &[Wanted],
 ) -> Result<(), Refusal> {
     let sales = || wanted.iter().filter_map(|line| Some((line.sale.as_ref()?, line.quantity)));
@@ -278,9 +276,8 @@ fn check_customer<V: View>(
             return Err(Refusal::AlreadyHolding { order: order.id, pay_by });
         }
     }
-    let limit = draft.settings().max_pending_orders;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    if draft.pending_orders(customer, most) >= most {
+    if unpaid::count(draft, customer, most) >= most {
         return Err(Refusal::TooManyPendingOrders { limit });
     }
     for (sale, quantity) in sales() {

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use firstcome_fault::{Bug, armed};
-
 use super::row::{EndReason, Line, Order, Status};
 use crate::draft::Draft;
 use crate::journal::event::Fact;
 use crate::kernel::id::OrderId;
 use crate::outcome::{Done, Kind, Refusal};
 use crate::payment::state;
-use crate::settings::row::Settings;
-use crate::stock::moves::{Cause, pool_of, shift};
+use crate::seeded::orders as seeded;
+use crate::stock::moves::{Cause, shift};
 use crate::stock::row::{PoolId, Reason, Usage};
 use crate::view::View;
 
@@ -20,7 +18,7 @@ pub(crate) fn when_due<V: View>(draft: &mut Draft<'_, V>, id: OrderId) {
     let Some(order) = draft.get::<Order>(id).map(|row| (*row).clone()) else { return };
     match order.status {
         Status::PaymentPending => expire(draft, order),
-        Status::Canceled if armed(Bug::CancelAndExpireBothRelease) => expire(draft, order),
+        Status::Canceled if seeded::expires_when_canceled() => expire(draft, order),
         Status::Paid => drop(enter(draft, order, Status::Shipping)),
         Status::Shipping => drop(enter(draft, order, Status::Delivered)),
         Status::Delivered => drop(enter(draft, order, Status::Confirmed)),
@@ -35,12 +33,8 @@ pub(crate) fn when_due<V: View>(draft: &mut Draft<'_, V>, id: OrderId) {
 
 fn expire<V: View>(draft: &mut Draft<'_, V>, mut order: Order) {
     order.reason = Some(EndReason::Unpaid);
-    if armed(Bug::ExpiryLosesUnit) {
-        order.lines.iter().for_each(|line| change_usage(draft, &order, line, line.quantity.into()));
-    } else {
-        give_back(draft, &order, Reason::Release);
-    }
-    state::call_off(draft, &mut order);
+    give_back(draft, &order, Reason::Release);
+    state::cancel(draft, &mut order);
     enter(draft, order, Status::Expired);
 }
 
@@ -70,31 +64,13 @@ pub(crate) fn pay<V: View>(draft: &mut Draft<'_, V>, order: Order) -> Arc<Order>
     enter(draft, order, Status::Paid)
 }
 
-/// What [`Bug::LateCaptureRevivesOrder`] does before it pays: an expired order holds its units
-/// again, as far as there are any.
-pub(crate) fn revive<V: View>(draft: &mut Draft<'_, V>, order: &Order) -> bool {
-    let mut covered =
-        |line: &Line| pool_of(draft, line.pool).accounts.available >= u64::from(line.quantity);
-    if order.status != Status::Expired || !order.lines.iter().all(&mut covered) {
-        return false;
-    }
-    for line in &order.lines {
-        let quantity = u64::from(line.quantity);
-        shift(draft, line.pool, Reason::Hold, quantity, Cause::order(order.id));
-        if let PoolId::Sale(sale) = line.pool
-            && let Some(usage) = draft.get::<Usage>((sale, order.customer))
-        {
-            draft.put(Usage { used: usage.used.saturating_add(quantity), ..*usage });
-        }
-    }
-    true
-}
-
 /// Moves the order's units out of held or sold; they no longer count for its customer.
 pub(crate) fn give_back<V: View>(draft: &mut Draft<'_, V>, order: &Order, reason: Reason) {
     for line in &order.lines {
         let quantity = u64::from(line.quantity);
-        shift(draft, line.pool, reason, quantity, Cause::order(order.id));
+        if !seeded::loses_units(order) {
+            shift(draft, line.pool, reason, quantity, Cause::order(order.id));
+        }
         change_usage(draft, order, line, quantity);
     }
 }
@@ -116,10 +92,8 @@ pub(crate) fn enter<V: View>(draft: &mut Draft<'_, V>, mut order: Order, to: Sta
     let from = order.status;
     order.status = to;
     order.entered_at = draft.now();
-    order.due_at = timer(&draft.settings(), to).map(|span_ms| draft.now().plus(span_ms));
-    if armed(Bug::CancelAndExpireBothRelease) && to == Status::Canceled {
-        order.due_at = order.pay_by;
-    }
+    order.due_at = draft.settings().stay_ms(to).map(|span_ms| draft.now().plus(span_ms));
+    seeded::keep_timer(&mut order);
     let order = draft.put(order);
     draft.publish(Fact::OrderStatus {
         order: order.id,
@@ -131,26 +105,10 @@ pub(crate) fn enter<V: View>(draft: &mut Draft<'_, V>, mut order: Order, to: Sta
     order
 }
 
-/// How long an order stays in a status that it enters after `payment_pending`.
-const fn timer(settings: &Settings, status: Status) -> Option<i64> {
-    match status {
-        Status::Paid => settings.ship_after_ms,
-        Status::Shipping => settings.deliver_after_ms,
-        Status::Delivered => Some(settings.return_window_ms),
-        Status::ReturnRequested => Some(settings.return_after_ms),
-        Status::PaymentPending
-        | Status::PaymentFailed
-        | Status::Expired
-        | Status::Confirmed
-        | Status::Canceled
-        | Status::Returned => None,
-    }
-}
-
 pub(crate) fn named<V: View>(draft: &mut Draft<'_, V>, id: OrderId) -> Result<Order, Refusal> {
     draft.get::<Order>(id).map(|row| (*row).clone()).ok_or(Refusal::NotFound(Kind::Order))
 }
 
-pub(crate) fn done(order: &Order) -> Done {
-    Done::Order(Box::new(order.clone()))
+pub(crate) fn done(order: impl Into<Arc<Order>>) -> Done {
+    Done::Order(order.into())
 }

@@ -9,6 +9,7 @@ pub(crate) mod create;
 pub(crate) mod life;
 pub mod row;
 pub(crate) mod steps;
+pub(crate) mod unpaid;
 
 pub use crate::payment::row::{Capture, Payment, PaymentStatus, Refund};
 pub use row::{EndReason, Line, Order, Source, Status};

@@ -28,7 +28,7 @@ pub enum Status {
     Expired,
     /// Terminal: kept.
     Confirmed,
-    /// Terminal: called off before shipping.
+    /// Terminal: canceled before shipping.
     Canceled,
     /// Terminal: came back.
     Returned,
@@ -125,9 +125,9 @@ pub enum Source {
 pub enum EndReason {
     /// `pay_by` passed.
     Unpaid,
-    /// Called off by its owner.
+    /// Canceled by its owner.
     ByCustomer,
-    /// Called off by staff.
+    /// Canceled by staff.
     ByStaff,
     /// The payment was declined for good, or of another amount.
     PaymentRefused,

@@ -101,7 +101,7 @@ impl Rule for ReturnReceive {
     }
 }
 
-/// Calls an order off, while it is unpaid or not shipped; money that was taken goes back.
+/// Cancels an order, while it is unpaid or not shipped; money that was taken goes back.
 fn cancel<V: View>(
     draft: &mut Draft<'_, V>,
     actor: Actor,
@@ -118,9 +118,9 @@ fn cancel<V: View>(
         state::refund(draft, &mut order);
     } else {
         give_back(draft, &order, Reason::Release);
-        state::call_off(draft, &mut order);
+        state::cancel(draft, &mut order);
     }
-    Ok(done(&enter(draft, order, Status::Canceled)))
+    Ok(done(enter(draft, order, Status::Canceled)))
 }
 
 /// Records that the parcel left.
@@ -128,13 +128,13 @@ fn ship<V: View>(draft: &mut Draft<'_, V>, ask: &OrderShip) -> Result<Done, Refu
     field::text_if_any("/tracking_no", ask.tracking_no.as_ref(), TRACKING_CHARS_MAX)?;
     let mut order = in_status(draft, ask.id, Status::Paid)?;
     order.tracking_no.clone_from(&ask.tracking_no);
-    Ok(done(&enter(draft, order, Status::Shipping)))
+    Ok(done(enter(draft, order, Status::Shipping)))
 }
 
 /// Records that the parcel arrived.
 fn deliver<V: View>(draft: &mut Draft<'_, V>, ask: &OrderDeliver) -> Result<Done, Refusal> {
     let order = in_status(draft, ask.id, Status::Shipping)?;
-    Ok(done(&enter(draft, order, Status::Delivered)))
+    Ok(done(enter(draft, order, Status::Delivered)))
 }
 
 /// The owner keeps it: no return any more.
@@ -147,7 +147,7 @@ fn confirm<V: View>(
     if order.status != Status::Delivered {
         return Err(Refusal::WrongStatus { status: order.status });
     }
-    Ok(done(&enter(draft, order, Status::Confirmed)))
+    Ok(done(enter(draft, order, Status::Confirmed)))
 }
 
 /// The owner sends it back, while the return window lasts.
@@ -161,14 +161,14 @@ fn send_back<V: View>(
     if order.status != Status::Delivered || !in_time {
         return Err(Refusal::NotReturnable { status: order.status });
     }
-    Ok(done(&enter(draft, order, Status::ReturnRequested)))
+    Ok(done(enter(draft, order, Status::ReturnRequested)))
 }
 
 /// Records that the parcel came back: units are restocked or scrapped, the money goes back.
 fn receive<V: View>(draft: &mut Draft<'_, V>, ask: &ReturnReceive) -> Result<Done, Refusal> {
     let order = in_status(draft, ask.id, Status::ReturnRequested)?;
     let reason = if ask.restock { Reason::Restock } else { Reason::ReturnScrap };
-    Ok(done(&take_back(draft, order, reason)))
+    Ok(done(take_back(draft, order, reason)))
 }
 
 /// An order that the actor may act on, and whether it is their own. Staff reach all.

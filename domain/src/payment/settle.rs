@@ -1,7 +1,5 @@
 //! Reports about payments, whoever makes them: one path, one winner.
 
-use firstcome_fault::{Bug, armed};
-
 use super::command::{PaymentSettle, Settlement};
 use super::row::{Capture, PaymentStatus, Refund};
 use super::state::publish;
@@ -15,6 +13,7 @@ use crate::order::row::{Order, Status};
 use crate::outcome::{Done, Refusal};
 use crate::permission::Needs;
 use crate::rule::{Rule, Touch};
+use crate::seeded::orders as seeded;
 use crate::view::View;
 
 impl Rule for PaymentSettle {
@@ -46,8 +45,7 @@ fn settle<V: View>(draft: &mut Draft<'_, V>, ask: &PaymentSettle) -> Result<Done
     match &ask.settlement {
         Settlement::PaidOutside { reference } => {
             let status = order.status;
-            let late = status == Status::Expired && armed(Bug::LateCaptureRevivesOrder);
-            if status != Status::PaymentPending && !late {
+            if status != Status::PaymentPending && !seeded::may_go_on(status) {
                 return Err(Refusal::OrderNotPayable { status });
             }
             let amount = order.total;
@@ -82,35 +80,33 @@ fn capture<V: View>(
     amount: i64,
 ) -> Done {
     if order.payment.captures.iter().any(|known| known.provider_ref == provider_ref) {
-        return order::done(&order);
+        return order::done(order);
     }
     let first = order.payment.captures.is_empty();
     let live = order.status == Status::PaymentPending;
-    let revives = armed(Bug::LateCaptureRevivesOrder) && first && order::revive(draft, &order);
-    let pays = first && (live || revives) && amount == order.total;
-    let keeps = pays || armed(Bug::RefundForgotten);
-    let refund = if keeps { Refund::None } else { Refund::Pending };
+    let pays = first && (live || seeded::revive(draft, &order)) && amount == order.total;
+    let refund = if pays || seeded::forgets_refund() { Refund::None } else { Refund::Pending };
     order.payment.captures.push(Capture { provider_ref: provider_ref.into(), amount, refund });
     if pays {
         order.payment.status = PaymentStatus::Paid;
         publish(draft, &order, PaymentFact::Paid, amount, None);
-        return order::done(&order::pay(draft, order));
+        return order::done(order::pay(draft, order));
     }
     if first || order.payment.status != PaymentStatus::Paid {
         order.payment.status = PaymentStatus::RefundPending;
     }
     let what = if first { PaymentFact::RefundRequested } else { PaymentFact::DuplicateCapture };
     publish(draft, &order, what, amount, None);
-    if live { order::done(&order::fail(draft, order)) } else { order::done(&draft.put(order)) }
+    if live { order::done(order::fail(draft, order)) } else { order::done(draft.put(order)) }
 }
 
 /// The provider refused for good. Once the payment has an outcome, that changes nothing.
 fn decline<V: View>(draft: &mut Draft<'_, V>, mut order: Order, code: &str) -> Done {
     if order.payment.status != PaymentStatus::Pending {
-        return order::done(&order);
+        return order::done(order);
     }
     order.payment.last_code = Some(code.into());
     order.payment.status = PaymentStatus::Failed;
     publish(draft, &order, PaymentFact::Failed, order.total, Some(code));
-    order::done(&order::fail(draft, order))
+    order::done(order::fail(draft, order))
 }

@@ -7,7 +7,7 @@ use crate::payment::row::{PaymentStatus, Refund};
 use crate::view::View;
 
 /// The order ended before money moved.
-pub(crate) fn call_off<V: View>(draft: &mut Draft<'_, V>, order: &mut Order) {
+pub(crate) fn cancel<V: View>(draft: &mut Draft<'_, V>, order: &mut Order) {
     if order.payment.status == PaymentStatus::Pending {
         order.payment.status = PaymentStatus::Canceled;
         publish(draft, order, PaymentFact::Canceled, order.total, None);

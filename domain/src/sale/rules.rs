@@ -171,7 +171,7 @@ fn update<V: View>(draft: &mut Draft<'_, V>, ask: &SaleUpdate) -> Result<Done, R
     require_pay_within(ask.pay_within_ms.flatten())?;
     let mut sale = named(draft, ask.id)?;
     field::version(sale.row, Some(ask.if_version))?;
-    field::not_over(&sale, draft.now())?;
+    require_not_over(&sale, draft.now())?;
     let fixed = ask.price.is_some() || ask.opens_at.is_some() || ask.pay_within_ms.is_some();
     if fixed && sale.opens_at <= draft.now() {
         return Err(Refusal::SaleOpen);
@@ -201,7 +201,7 @@ fn allot<V: View>(draft: &mut Draft<'_, V>, ask: &SaleAllot) -> Result<Done, Ref
     require_stock_quantity("/quantity", ask.quantity)?;
     field::text_if_any("/note", ask.note.as_ref(), NOTE_CHARS_MAX)?;
     let sale = named(draft, ask.id)?;
-    field::not_over(&sale, draft.now())?;
+    require_not_over(&sale, draft.now())?;
     let (general, allotted) = (PoolId::Product(sale.product), PoolId::Sale(sale.id));
     let (from, to) = match ask.allotment {
         Allotment::UpFromGeneral | Allotment::UpFromNew => (general, allotted),
@@ -226,7 +226,7 @@ fn set_paused<V: View>(
 ) -> Result<Done, Refusal> {
     let mut sale = named(draft, id)?;
     field::version(sale.row, if_version)?;
-    field::not_over(&sale, draft.now())?;
+    require_not_over(&sale, draft.now())?;
     if sale.paused == paused {
         return Ok(done(draft, &sale));
     }
@@ -239,7 +239,7 @@ fn set_paused<V: View>(
 fn close<V: View>(draft: &mut Draft<'_, V>, ask: &SaleClose) -> Result<Done, Refusal> {
     let mut sale = named(draft, ask.id)?;
     field::version(sale.row, ask.if_version)?;
-    field::not_over(&sale, draft.now())?;
+    require_not_over(&sale, draft.now())?;
     sale.closes_at = Some(draft.now());
     let sale = end(draft, sale);
     Ok(done(draft, &sale))
@@ -307,6 +307,14 @@ fn done<V: View>(draft: &mut Draft<'_, V>, sale: &Sale) -> Done {
     let pool = *pool_of(draft, PoolId::Sale(sale.id));
     let discontinued = product_of(draft, sale).discontinued;
     Done::Sale(Box::new(sale.clone()), pool, discontinued)
+}
+
+/// `sale_closed` once the sale's window is over.
+pub(crate) fn require_not_over(sale: &Sale, now: Millis) -> Result<(), Refusal> {
+    if sale.is_over(now) {
+        return Err(Refusal::SaleClosed { closes_at: sale.closes_at });
+    }
+    Ok(())
 }
 
 fn require_price(price: Option<Money>) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::row::{Row, TableId};
 use crate::kernel::value::RowStamp;
 use crate::kernel::version::Versioned;
+use crate::order::row::Status;
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -83,6 +84,22 @@ impl Settings {
             ("event_retention_seconds", (HOUR..=3 * month).contains(&self.event_retention_ms)),
         ];
         checks.into_iter().find(|(_, ok)| !ok).map(|(name, _)| name)
+    }
+
+    /// How long an order stays in a status that it enters after `payment_pending`, if time ends it.
+    pub(crate) const fn stay_ms(&self, status: Status) -> Option<i64> {
+        match status {
+            Status::Paid => self.ship_after_ms,
+            Status::Shipping => self.deliver_after_ms,
+            Status::Delivered => Some(self.return_window_ms),
+            Status::ReturnRequested => Some(self.return_after_ms),
+            Status::PaymentPending
+            | Status::PaymentFailed
+            | Status::Expired
+            | Status::Confirmed
+            | Status::Canceled
+            | Status::Returned => None,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::permission::Needs;
 use crate::product::row::Product;
 use crate::rule::{Rule, Touch};
 use crate::sale::row::Sale;
+use crate::sale::rules::require_not_over;
 use crate::view::View;
 
 impl Rule for StockAdjust {
@@ -56,7 +57,7 @@ fn adjust<V: View>(draft: &mut Draft<'_, V>, ask: &StockAdjust) -> Result<Done, 
         Adjustment::Unscrap => Reason::Unscrap,
     };
     if ask.adjustment == Adjustment::In {
-        sale.as_deref().map_or(Ok(()), |sale: &Sale| field::not_over(sale, draft.now()))?;
+        sale.as_deref().map_or(Ok(()), |sale: &Sale| require_not_over(sale, draft.now()))?;
     } else {
         let (source, _) = reason.way();
         require_units(&pool_of(draft, ask.pool), source, ask.quantity)?;

@@ -1,6 +1,5 @@
 //! Where every unit of a pool stands, and how units move.
 
-use firstcome_fault::{Bug, armed};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::{OrderId, ProductId, SaleId, UserId};
@@ -8,6 +7,7 @@ use crate::kernel::key::{Key, KeyPart};
 use crate::kernel::row::{Row, TableId};
 use crate::kernel::value::RowStamp;
 use crate::kernel::version::Versioned;
+use crate::seeded::values as seeded;
 
 /// The place units are counted: a product's general stock, or a sale's allotment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -54,10 +54,7 @@ impl Accounts {
     #[must_use]
     pub fn after(mut self, movement: Movement) -> Option<Self> {
         if let Some(from) = self.units_mut(movement.from) {
-            *from = match from.checked_sub(movement.quantity) {
-                None if armed(Bug::OversellOffByOne) => 0,
-                left => left?,
-            };
+            *from = seeded::left(from.checked_sub(movement.quantity))?;
         }
         if let Some(to) = self.units_mut(movement.to) {
             *to = to.checked_add(movement.quantity)?;

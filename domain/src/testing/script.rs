@@ -184,7 +184,7 @@ impl<S: Store> Script<S> {
             let order = self.store.view().order(id).ok_or("no such order")?;
             writeln!(out, "{}", order_shown(&order))?;
             for capture in &order.payment.captures {
-                let refund = format!("{:?}", capture.refund).to_lowercase();
+                let refund = format!("{:?}", capture.refund).to_ascii_lowercase();
                 writeln!(out, "  {} {} refund={refund}", capture.provider_ref, capture.amount)?;
             }
         }
@@ -452,7 +452,7 @@ fn padded(text: &str) -> [u8; 32] {
 }
 
 fn order_shown(order: &Order) -> String {
-    let payment = format!("{:?}", order.payment.status).to_lowercase();
+    let payment = format!("{:?}", order.payment.status).to_ascii_lowercase();
     let due = order.due_at.map_or("-".into(), |at| at.get().to_string());
     let status = order.status.as_str();
     format!("{} {status} payment={payment} total={} due_ms={due}", order.id, order.total)

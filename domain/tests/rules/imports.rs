@@ -38,7 +38,7 @@ fn collect(directory: &Path, module: &Module, files: &mut BTreeMap<Module, Strin
 fn paths(text: &mut &str) -> Vec<Module> {
     let mut path = Module::new();
     loop {
-        let word = |c: char| c.is_alphanumeric() || c == '_';
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let end = text.find(|c| !word(c)).unwrap_or(text.len());
         if end > 0 {
             path.push(text[..end].to_owned());

@@ -248,7 +248,7 @@ pub(crate) fn paid_outside(id: u128) -> Action {
 
 pub(crate) fn order_in(done: Done) -> Order {
     match done {
-        Done::Order(order) => *order,
+        Done::Order(order) => Arc::unwrap_or_clone(order),
         other => panic!("not an order: {other:?}"),
     }
 }

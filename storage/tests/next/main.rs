@@ -10,6 +10,7 @@ mod shop;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use firstcome_domain::command::{FeatureLevelRaise, OrderAnnotate};
@@ -59,7 +60,7 @@ fn outcome(node: &Node, command: Command) -> Outcome {
 
 fn order_in(outcome: Outcome) -> Order {
     let Outcome::Done(Done::Order(order)) = outcome else { panic!("no order, but {outcome:?}") };
-    *order
+    Arc::unwrap_or_clone(order)
 }
 
 /// All orders, the first placed first.

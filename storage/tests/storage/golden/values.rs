@@ -1,5 +1,7 @@
 //! One value of every kind that is stored or proposed, each field different from its neighbours.
 
+use std::sync::Arc;
+
 use firstcome_domain::cluster::FeatureLevel;
 use firstcome_domain::command::{
     Action, Adjustment, Allotment, FeatureLevelRaise, OrderCancel, OrderConfirm, OrderCreate,
@@ -283,7 +285,7 @@ fn done() -> Vec<Done> {
         Done::Product(Box::new(product()), pool()),
         Done::Sale(Box::new(sale()), pool(), true),
         Done::Stock(pool()),
-        Done::Order(Box::new(order())),
+        Done::Order(Arc::new(order())),
         Done::Settings(Box::default()),
         Done::FeatureLevel(2),
         Done::Ticked { more: true, next_due: Some(Millis::new(21)) },

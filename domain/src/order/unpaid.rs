@@ -1,0 +1,35 @@
+//! Unpaid orders: those of a pool that are overdue, and how many a customer has.
+
+use super::row::{HoldsDue, Order, Status, UnpaidOrders};
+use crate::draft::Draft;
+use crate::kernel::id::{OrderId, UserId};
+use crate::kernel::row::REVISIONS;
+use crate::kernel::value::Millis;
+use crate::stock::row::PoolId;
+use crate::view::View;
+
+/// Unpaid orders on `pool` whose time is over and that this draft has not written, oldest first.
+pub(crate) fn overdue<V: View>(draft: &Draft<'_, V>, pool: PoolId, limit: usize) -> Vec<OrderId> {
+    let first = (pool, Millis::new(i64::MIN), OrderId::new(0));
+    let last = (pool, draft.now(), OrderId::new(u128::MAX));
+    let most = limit.saturating_add(draft.written::<Order>().count());
+    let ids = draft.base().scan::<HoldsDue>(first, last, most).into_iter().map(|(.., id)| id);
+    ids.filter(|id| !draft.has_written::<Order>(*id)).take(limit).collect()
+}
+
+/// How many unpaid orders a customer has, counted up to `limit`.
+pub(crate) fn count<V: View>(draft: &Draft<'_, V>, customer: UserId, limit: usize) -> usize {
+    let mine = |order: &Order| order.customer == customer && order.status == Status::PaymentPending;
+    let (mut ended, mut begun) = (0usize, 0usize);
+    for (before, now) in draft.written::<Order>() {
+        match (before.is_some_and(mine), mine(now)) {
+            (true, false) => ended = ended.saturating_add(1),
+            (false, true) => begun = begun.saturating_add(1),
+            (true, true) | (false, false) => {}
+        }
+    }
+    let first = (customer, REVISIONS.0, OrderId::new(0));
+    let last = (customer, REVISIONS.1, OrderId::new(u128::MAX));
+    let base = draft.base().scan::<UnpaidOrders>(first, last, limit.saturating_add(ended)).len();
+    base.saturating_sub(ended).saturating_add(begun).min(limit)
+}
