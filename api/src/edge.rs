@@ -16,6 +16,7 @@ use axum::extract::RawPathParams;
 use axum::response::Response;
 use bytes::Bytes;
 use firstcome_domain::Revision;
+use firstcome_raft::Executed;
 use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -71,7 +72,17 @@ where
         Ok(Err(_)) => Err(Problem::outcome_unknown()),
         Err(_) => Err(Problem::new(Code::Internal)),
     };
+    let result = result.map_err(|problem| in_doubt(problem, route.verb));
     respond(&app, slot, &sent, result)
+}
+
+/// An internal error of a write may come after the command was decided.
+fn in_doubt(problem: Problem, verb: Verb) -> Problem {
+    if problem.code() == Code::Internal && verb != Verb::Get {
+        problem.executed(Executed::Maybe)
+    } else {
+        problem
+    }
 }
 
 /// Responds to a request that matches no route.
@@ -121,12 +132,14 @@ fn prefers_korean(headers: &HeaderMap) -> bool {
     let weight = |language: &str| {
         let ranges = sent.unwrap_or_default().split(',');
         let weights = ranges.enumerate().filter_map(|(place, range)| {
-            let (tag, quality) = range.split_once(";q=").unwrap_or((range, "1"));
-            let tag = tag.trim();
+            let mut parts = range.split(';').map(str::trim);
+            let tag = parts.next().unwrap_or_default();
+            let quality = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='));
             let named = tag.eq_ignore_ascii_case(language)
                 || tag.split('-').next().is_some_and(|main| main.eq_ignore_ascii_case(language));
-            let quality = f32::from_str(quality.trim()).unwrap_or(0.0);
-            named.then_some((quality, usize::MAX - place))
+            let quality = quality.map_or(1.0, |quality| f32::from_str(quality).unwrap_or(0.0));
+            // A weight of 0 means "not acceptable".
+            (named && quality > 0.0).then_some((quality, usize::MAX - place))
         });
         weights.max_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal))
     };
@@ -338,6 +351,11 @@ mod tests {
             ("en, ko", false),
             ("ko, en", true),
             ("en;q=0.5, ko;q=0.9", true),
+            ("en;q=0.5, ko; q=0.9", true),
+            ("en;q=0.9, ko ;Q=0.5", false),
+            ("ko;q=0", false),
+            ("ko;q=0, en", false),
+            ("ko;q=x", false),
             ("fr", false),
             ("*", false),
         ] {
@@ -346,5 +364,21 @@ mod tests {
             assert_eq!(prefers_korean(&headers), korean, "{sent}");
         }
         assert!(!prefers_korean(&HeaderMap::new()));
+    }
+
+    /// Story: a write that failed after its command was decided claimed that it had not run.
+    #[test]
+    fn an_internal_error_of_a_write_is_in_doubt() {
+        let executed = |code, verb| {
+            let problem = in_doubt(Problem::new(code), verb);
+            let document: serde_json::Value =
+                serde_json::from_slice(&problem.to_json("/", "r-1", false)).unwrap();
+            document["executed"].as_str().map(str::to_owned)
+        };
+        for verb in [Verb::Post, Verb::Patch, Verb::Delete] {
+            assert_eq!(executed(Code::Internal, verb).as_deref(), Some("maybe"));
+            assert_eq!(executed(Code::SoldOut, verb).as_deref(), Some("no"));
+        }
+        assert_eq!(executed(Code::Internal, Verb::Get).as_deref(), Some("no"));
     }
 }
