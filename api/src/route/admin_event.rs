@@ -50,13 +50,12 @@ fn place(text: &str) -> Result<EventPosition, Problem> {
 }
 
 async fn list(call: Call) -> Result<Answer, Problem> {
-    let PageRequest { list, after, limit, .. } = call.page_of(ListName::new("events"), &[])?;
-    let after = match (after, call.query.get("after")) {
-        (Some(_), Some(_)) => {
-            return Err(wrong("after", "invalid", "must not be sent with cursor"));
-        }
-        (cursor, None) => cursor,
+    let PageRequest { list, after: cursor, limit, .. } =
+        call.page_of(ListName::new("events"), &["after"])?;
+    // A cursor was made for this `after`, and is already behind it.
+    let after = match (cursor, call.query.get("after")) {
         (None, Some(text)) => Some(place(text)?),
+        (cursor, _) => cursor,
     };
     let read = call.read(|view| {
         // A row holds the events of one log entry, at least one. One row more tells whether there
