@@ -38,7 +38,7 @@ mod paging;
 mod problem;
 mod query;
 mod resource;
-mod rfc3339;
+pub mod rfc3339;
 mod route;
 mod seal;
 mod serve;

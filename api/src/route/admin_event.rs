@@ -81,7 +81,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let unread = rows.iter().flat_map(|row| {
         let revision = row.stamp.revision;
         EventBody::all(row, |id| currencies.get(&id).copied())
-            .map(move |(offset, view)| (EventPosition { revision, offset }, view))
+            .map(move |(offset, body)| (EventPosition { revision, offset }, body))
     });
     let unread = unread.filter(|(place, _)| {
         after.is_none_or(|after| (place.revision, place.offset) > (after.revision, after.offset))
@@ -95,7 +95,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
         EventPosition { revision, offset: u32::MAX }
     });
     let next = if more { page.last().map(|(place, _)| *place) } else { skipped };
-    let items: Vec<_> = page.into_iter().map(|(_, view)| view).collect();
+    let items: Vec<_> = page.into_iter().map(|(_, body)| body).collect();
     call.page(&list, &items, next.as_ref(), read.revision)
 }
 
