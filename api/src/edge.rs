@@ -60,8 +60,10 @@ where
     let sent = Sent::of(&parts);
     let path_id = path.and_then(|path| path.iter().next().map(|(_, id)| id.to_owned()));
     let shared = Arc::clone(&app);
+    let mut caller = None;
     let work = async {
-        let call = admit(&shared, route, parts, path_id.unwrap_or_default(), body).await?;
+        let path_id = path_id.unwrap_or_default();
+        let call = admit(&shared, route, parts, path_id, body, &mut caller).await?;
         let _place = shared.budgets.enter(route.budget).await?;
         handler(call).await
     };
@@ -73,7 +75,7 @@ where
         Err(_) => Err(Problem::new(Code::Internal)),
     };
     let result = result.map_err(|problem| in_doubt(problem, route.verb));
-    respond(&app, slot, &sent, result)
+    respond(&app, slot, &sent, caller, result)
 }
 
 /// An internal error of a write may come after the command was decided.
@@ -91,7 +93,7 @@ pub(crate) async fn unmatched(app: &App, request: Request<Body>, code: Code) -> 
     let sent = Sent::of(&parts);
     body::discard(body).await;
     let code = if uri_is_too_long(&sent.uri) { Code::UriTooLong } else { code };
-    respond(app, usize::MAX, &sent, Err(Problem::new(code)))
+    respond(app, usize::MAX, &sent, None, Err(Problem::new(code)))
 }
 
 fn uri_is_too_long(uri: &Uri) -> bool {
@@ -146,12 +148,14 @@ fn prefers_korean(headers: &HeaderMap) -> bool {
     sent.is_some() && weight("ko") > weight("en")
 }
 
+/// Checks a request. `known` gets the caller as soon as the token has told it.
 async fn admit(
     app: &Arc<App>,
     route: &'static Spec,
     parts: Parts,
     path_id: String,
     body: Body,
+    known: &mut Option<Caller>,
 ) -> Result<Call, Problem> {
     // The body is read even if the request will be refused, so that the connection stays usable.
     let body = if route.verb == Verb::Get {
@@ -164,6 +168,7 @@ async fn admit(
         return Err(Problem::new(Code::UriTooLong));
     }
     let caller = authenticate(app, route, &parts.headers)?;
+    *known = caller;
     let body = body?;
     let query = Query::parse(parts.uri.query(), route)?;
     let key = idempotency::header(&parts.headers, route.key)?;
@@ -217,7 +222,13 @@ async fn wait_min_revision(app: &App, route: &Spec, headers: &HeaderMap) -> Resu
     Ok(())
 }
 
-fn respond(app: &App, slot: usize, sent: &Sent, result: Result<Answer, Problem>) -> Response {
+fn respond(
+    app: &App,
+    slot: usize,
+    sent: &Sent,
+    caller: Option<Caller>,
+    result: Result<Answer, Problem>,
+) -> Response {
     let (mut response, code) = match result {
         Ok(answer) => (success(app, answer, request_id(sent, None)), None),
         Err(problem) => {
@@ -226,10 +237,12 @@ fn respond(app: &App, slot: usize, sent: &Sent, result: Result<Answer, Problem>)
         }
     };
     let headers = response.headers_mut();
-    headers.insert(X_SERVED_BY, app.served_by.clone());
-    let leader = app.node.leader_name().and_then(|name| HeaderValue::try_from(name).ok());
-    if let Some(leader) = leader {
-        headers.insert(X_LEADER, leader);
+    if caller.is_some_and(|caller| Permission::ClusterRead.allows(caller.role)) {
+        headers.insert(X_SERVED_BY, app.served_by.clone());
+        let leader = app.node.leader_name().and_then(|name| HeaderValue::try_from(name).ok());
+        if let Some(leader) = leader {
+            headers.insert(X_LEADER, leader);
+        }
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -1,4 +1,4 @@
-//! The cluster: status for anyone, changes for admins. No secrets are shown.
+//! The cluster: status for operators, changes for admins. No secrets are shown.
 
 use firstcome_domain::value::Revision;
 use firstcome_raft::ClusterStatus;
@@ -18,7 +18,7 @@ use crate::spec::{KeyRule, Reads, Spec, Success, Verb, parameter, schema_of};
 
 const READ: Spec = Spec {
     tag: "cluster",
-    permission: Permission::PublicRead,
+    permission: Permission::ClusterRead,
     budget: Budget::ClusterStatus,
     ..Spec::GET
 };
