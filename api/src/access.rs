@@ -10,7 +10,7 @@ use firstcome_domain::{Role, UserId};
 pub(crate) enum Permission {
     /// Health and documents: tokens are ignored.
     Open,
-    /// Catalogue, time, cluster status: anyone, but a token that is sent must be valid.
+    /// Catalogue, time: anyone, but a token that is sent must be valid.
     PublicRead,
     /// The caller's own rows.
     Own,
@@ -26,6 +26,8 @@ pub(crate) enum Permission {
     StockAdjust,
     /// Staff: numbered events.
     EventsRead,
+    /// Staff: status and members of the cluster, state hashes, and which node answered.
+    ClusterRead,
     /// Admins: replicated settings.
     SettingsWrite,
     /// Admins: membership, leadership, snapshots.
@@ -35,7 +37,7 @@ pub(crate) enum Permission {
 impl Permission {
     /// Every permission.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Open,
         Self::PublicRead,
         Self::Own,
@@ -45,6 +47,7 @@ impl Permission {
         Self::SalesWrite,
         Self::StockAdjust,
         Self::EventsRead,
+        Self::ClusterRead,
         Self::SettingsWrite,
         Self::ClusterAdmin,
     ];
@@ -61,6 +64,7 @@ impl Permission {
             Self::SalesWrite => "sales:write",
             Self::StockAdjust => "stock:adjust",
             Self::EventsRead => "events:read",
+            Self::ClusterRead => "cluster:read",
             Self::SettingsWrite => "settings:write",
             Self::ClusterAdmin => "cluster:admin",
         }
@@ -78,7 +82,11 @@ impl Permission {
             Self::OrdersRead | Self::OrdersAct => {
                 matches!(role, Role::Support | Role::Operator | Role::Admin)
             }
-            Self::ProductsWrite | Self::SalesWrite | Self::StockAdjust | Self::EventsRead => {
+            Self::ProductsWrite
+            | Self::SalesWrite
+            | Self::StockAdjust
+            | Self::EventsRead
+            | Self::ClusterRead => {
                 matches!(role, Role::Operator | Role::Admin)
             }
             Self::SettingsWrite | Self::ClusterAdmin => matches!(role, Role::Admin),

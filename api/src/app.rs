@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use firstcome_raft::Node;
+use firstcome_raft::{ClusterStatus, Failure, Node};
 use http::HeaderValue;
 
 use crate::budget::Budgets;
+use crate::coalesce::SharedRound;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::options::ApiOptions;
@@ -18,6 +19,8 @@ pub(crate) struct App {
     pub(crate) options: ApiOptions,
     pub(crate) metrics: Metrics,
     pub(crate) budgets: Budgets,
+    /// Asks every member how far it is.
+    pub(crate) cluster_status: SharedRound<Result<ClusterStatus, Failure>>,
     /// Every route, in the order of the counters.
     pub(crate) specs: Vec<&'static Spec>,
     /// The node's name, as `X-Served-By` carries it.
@@ -36,6 +39,7 @@ impl App {
         Self {
             metrics: Metrics::new(&specs),
             budgets: Budgets::new(options.purchase_slots),
+            cluster_status: SharedRound::new(),
             served_by: served_by.unwrap_or(HeaderValue::from_static("unnamed")),
             node,
             keys,

@@ -10,8 +10,13 @@ use crate::problem::{Code, Problem};
 /// Which budget a route draws from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Budget {
-    /// Health, metrics, cluster status, documents: never refused, since they show what is wrong.
+    /// Health, metrics, documents, changes of the cluster: never refused, since they show what is
+    /// wrong, or mend it.
     Unbounded,
+    /// Cluster status: cheap, because those that wait share one round to the members.
+    ClusterStatus,
+    /// State hashes: each asks every member.
+    StateHash,
     /// Catalogue and stock.
     PublicRead,
     /// Placing an order.
@@ -24,6 +29,8 @@ pub(crate) enum Budget {
 
 /// The semaphores of one node.
 pub(crate) struct Budgets {
+    cluster_status: Semaphore,
+    state_hash: Semaphore,
     public_read: Semaphore,
     purchase: Semaphore,
     customer: Semaphore,
@@ -34,6 +41,8 @@ impl Budgets {
     /// Purchases are sized by the options; the other sizes are fixed.
     pub(crate) fn new(purchase_slots: usize) -> Self {
         Self {
+            cluster_status: Semaphore::new(256),
+            state_hash: Semaphore::new(8),
             public_read: Semaphore::new(512),
             purchase: Semaphore::new(purchase_slots.clamp(1, Semaphore::MAX_PERMITS)),
             customer: Semaphore::new(256),
@@ -48,6 +57,8 @@ impl Budgets {
     ) -> Result<Option<SemaphorePermit<'_>>, Problem> {
         let (slots, wait_ms) = match budget {
             Budget::Unbounded => return Ok(None),
+            Budget::ClusterStatus => (&self.cluster_status, 1000),
+            Budget::StateHash => (&self.state_hash, 3000),
             Budget::PublicRead => (&self.public_read, 200),
             Budget::Purchase => (&self.purchase, 500),
             Budget::Customer => (&self.customer, 500),

@@ -92,7 +92,8 @@ impl Call {
         Some(ReceiptKey { scope, fingerprint: *fingerprint })
     }
 
-    /// The version that `If-Match` names. A foreign tag matches no version.
+    /// The version that `If-Match` names: of a weak tag too, since only versions are compared. A
+    /// foreign tag matches no version.
     pub(crate) fn if_match(&self) -> Result<u64, Problem> {
         let mut sent = self.headers.get_all(http::header::IF_MATCH).iter();
         let tag = sent.next().ok_or_else(|| Problem::new(Code::PreconditionRequired))?;
@@ -101,6 +102,7 @@ impl Call {
             let detail = "send exactly one ETag, that of the object you read, such as \"3\"";
             return Err(Problem::field("/header/If-Match", "invalid", detail));
         }
+        let tag = tag.strip_prefix("W/").unwrap_or(tag);
         let digits = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
         Ok(digits.parse().unwrap_or(u64::MAX))
     }

@@ -16,6 +16,7 @@ use axum::extract::RawPathParams;
 use axum::response::Response;
 use bytes::Bytes;
 use firstcome_domain::Revision;
+use firstcome_raft::Executed;
 use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -59,8 +60,10 @@ where
     let sent = Sent::of(&parts);
     let path_id = path.and_then(|path| path.iter().next().map(|(_, id)| id.to_owned()));
     let shared = Arc::clone(&app);
+    let mut caller = None;
     let work = async {
-        let call = admit(&shared, route, parts, path_id.unwrap_or_default(), body).await?;
+        let path_id = path_id.unwrap_or_default();
+        let call = admit(&shared, route, parts, path_id, body, &mut caller).await?;
         let _place = shared.budgets.enter(route.budget).await?;
         handler(call).await
     };
@@ -71,7 +74,17 @@ where
         Ok(Err(_)) => Err(Problem::outcome_unknown()),
         Err(_) => Err(Problem::new(Code::Internal)),
     };
-    respond(&app, slot, &sent, result)
+    let result = result.map_err(|problem| in_doubt(problem, route.verb));
+    respond(&app, slot, &sent, caller, result)
+}
+
+/// An internal error of a write may come after the command was decided.
+fn in_doubt(problem: Problem, verb: Verb) -> Problem {
+    if problem.code() == Code::Internal && verb != Verb::Get {
+        problem.executed(Executed::Maybe)
+    } else {
+        problem
+    }
 }
 
 /// Responds to a request that matches no route.
@@ -80,7 +93,7 @@ pub(crate) async fn unmatched(app: &App, request: Request<Body>, code: Code) -> 
     let sent = Sent::of(&parts);
     body::discard(body).await;
     let code = if uri_is_too_long(&sent.uri) { Code::UriTooLong } else { code };
-    respond(app, usize::MAX, &sent, Err(Problem::new(code)))
+    respond(app, usize::MAX, &sent, None, Err(Problem::new(code)))
 }
 
 fn uri_is_too_long(uri: &Uri) -> bool {
@@ -121,24 +134,28 @@ fn prefers_korean(headers: &HeaderMap) -> bool {
     let weight = |language: &str| {
         let ranges = sent.unwrap_or_default().split(',');
         let weights = ranges.enumerate().filter_map(|(place, range)| {
-            let (tag, quality) = range.split_once(";q=").unwrap_or((range, "1"));
-            let tag = tag.trim();
+            let mut parts = range.split(';').map(str::trim);
+            let tag = parts.next().unwrap_or_default();
+            let quality = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='));
             let named = tag.eq_ignore_ascii_case(language)
                 || tag.split('-').next().is_some_and(|main| main.eq_ignore_ascii_case(language));
-            let quality = f32::from_str(quality.trim()).unwrap_or(0.0);
-            named.then_some((quality, usize::MAX - place))
+            let quality = quality.map_or(1.0, |quality| f32::from_str(quality).unwrap_or(0.0));
+            // A weight of 0 means "not acceptable".
+            (named && quality > 0.0).then_some((quality, usize::MAX - place))
         });
         weights.max_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal))
     };
     sent.is_some() && weight("ko") > weight("en")
 }
 
+/// Checks a request. `known` gets the caller as soon as the token has told it.
 async fn admit(
     app: &Arc<App>,
     route: &'static Spec,
     parts: Parts,
     path_id: String,
     body: Body,
+    known: &mut Option<Caller>,
 ) -> Result<Call, Problem> {
     // The body is read even if the request will be refused, so that the connection stays usable.
     let body = if route.verb == Verb::Get {
@@ -151,6 +168,7 @@ async fn admit(
         return Err(Problem::new(Code::UriTooLong));
     }
     let caller = authenticate(app, route, &parts.headers)?;
+    *known = caller;
     let body = body?;
     let query = Query::parse(parts.uri.query(), route)?;
     let key = idempotency::header(&parts.headers, route.key)?;
@@ -204,7 +222,13 @@ async fn wait_min_revision(app: &App, route: &Spec, headers: &HeaderMap) -> Resu
     Ok(())
 }
 
-fn respond(app: &App, slot: usize, sent: &Sent, result: Result<Answer, Problem>) -> Response {
+fn respond(
+    app: &App,
+    slot: usize,
+    sent: &Sent,
+    caller: Option<Caller>,
+    result: Result<Answer, Problem>,
+) -> Response {
     let (mut response, code) = match result {
         Ok(answer) => (success(app, answer, request_id(sent, None)), None),
         Err(problem) => {
@@ -213,10 +237,12 @@ fn respond(app: &App, slot: usize, sent: &Sent, result: Result<Answer, Problem>)
         }
     };
     let headers = response.headers_mut();
-    headers.insert(X_SERVED_BY, app.served_by.clone());
-    let leader = app.node.leader_name().and_then(|name| HeaderValue::try_from(name).ok());
-    if let Some(leader) = leader {
-        headers.insert(X_LEADER, leader);
+    if caller.is_some_and(|caller| Permission::ClusterRead.allows(caller.role)) {
+        headers.insert(X_SERVED_BY, app.served_by.clone());
+        let leader = app.node.leader_name().and_then(|name| HeaderValue::try_from(name).ok());
+        if let Some(leader) = leader {
+            headers.insert(X_LEADER, leader);
+        }
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -338,6 +364,11 @@ mod tests {
             ("en, ko", false),
             ("ko, en", true),
             ("en;q=0.5, ko;q=0.9", true),
+            ("en;q=0.5, ko; q=0.9", true),
+            ("en;q=0.9, ko ;Q=0.5", false),
+            ("ko;q=0", false),
+            ("ko;q=0, en", false),
+            ("ko;q=x", false),
             ("fr", false),
             ("*", false),
         ] {
@@ -346,5 +377,21 @@ mod tests {
             assert_eq!(prefers_korean(&headers), korean, "{sent}");
         }
         assert!(!prefers_korean(&HeaderMap::new()));
+    }
+
+    /// Story: a write that failed after its command was decided claimed that it had not run.
+    #[test]
+    fn an_internal_error_of_a_write_is_in_doubt() {
+        let executed = |code, verb| {
+            let problem = in_doubt(Problem::new(code), verb);
+            let document: serde_json::Value =
+                serde_json::from_slice(&problem.to_json("/", "r-1", false)).unwrap();
+            document["executed"].as_str().map(str::to_owned)
+        };
+        for verb in [Verb::Post, Verb::Patch, Verb::Delete] {
+            assert_eq!(executed(Code::Internal, verb).as_deref(), Some("maybe"));
+            assert_eq!(executed(Code::SoldOut, verb).as_deref(), Some("no"));
+        }
+        assert_eq!(executed(Code::Internal, Verb::Get).as_deref(), Some("no"));
     }
 }

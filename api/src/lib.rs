@@ -9,7 +9,7 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`spec`], [`rfc3339`], [`keys`] |
+//! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`keys`] |
 //! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`json`], [`idempotency`] |
 //! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
 //! | what every request passes through | [`edge`] |
@@ -23,6 +23,7 @@ mod app;
 mod body;
 mod budget;
 mod call;
+mod coalesce;
 mod edge;
 mod fields;
 #[doc(hidden)]
@@ -37,7 +38,7 @@ mod paging;
 mod problem;
 mod query;
 mod resource;
-mod rfc3339;
+pub mod rfc3339;
 mod route;
 mod seal;
 mod serve;

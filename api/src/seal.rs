@@ -25,7 +25,8 @@ const NONCE_BYTES: usize = 12;
 /// A delivery address.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Address {
+#[schema(as = Address)]
+pub(crate) struct DeliveryAddress {
     /// The customer's name for it, 1 to 50 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 50)]
@@ -49,7 +50,7 @@ pub(crate) struct Address {
     pub(crate) line2: Option<String>,
 }
 
-impl Address {
+impl DeliveryAddress {
     /// Trims and checks every field, and records invalid ones in `fields`.
     pub(crate) fn clean(self, at: &str, fields: &mut Fields) -> Self {
         let pointer = |name| format!("{at}/{name}");
@@ -74,7 +75,11 @@ impl Address {
 }
 
 /// Seals the address of an order for its owner.
-pub(crate) fn seal_address(keys: &Keys, owner: UserId, body: &Address) -> Result<Sealed, Problem> {
+pub(crate) fn seal_address(
+    keys: &Keys,
+    owner: UserId,
+    body: &DeliveryAddress,
+) -> Result<Sealed, Problem> {
     let plain = serde_json::to_vec(body).map_err(|_| Problem::new(Code::Internal))?;
     let sealed = seal(keys, &owner.to_string(), &plain).ok_or(Problem::new(Code::Internal))?;
     if sealed.0.len() > SEALED_BYTES_MAX {
@@ -85,7 +90,7 @@ pub(crate) fn seal_address(keys: &Keys, owner: UserId, body: &Address) -> Result
 
 /// Opens the address of an order. `None` if it belongs to another owner, is damaged, or was sealed
 /// with a key version that this node does not have.
-pub(crate) fn open_address(keys: &Keys, owner: UserId, sealed: &Sealed) -> Option<Address> {
+pub(crate) fn open_address(keys: &Keys, owner: UserId, sealed: &Sealed) -> Option<DeliveryAddress> {
     let plain = open(keys, &owner.to_string(), &sealed.0)?;
     serde_json::from_slice(&plain).ok()
 }
@@ -142,8 +147,8 @@ mod tests {
             .unwrap()
     }
 
-    fn address() -> Address {
-        Address {
+    fn address() -> DeliveryAddress {
+        DeliveryAddress {
             label: Some("home".to_owned()),
             recipient: "Kim".to_owned(),
             phone: "010-1234-5678".to_owned(),
@@ -194,7 +199,8 @@ mod tests {
         assert!(fields.finish().is_ok());
         assert_eq!(clean.line2, None);
         let mut fields = Fields::default();
-        let bad = Address { phone: "12 34".to_owned(), recipient: " ".to_owned(), ..address() };
+        let bad =
+            DeliveryAddress { phone: "12 34".to_owned(), recipient: " ".to_owned(), ..address() };
         let _clean = bad.clean("/address", &mut fields);
         assert!(fields.finish().is_err());
     }

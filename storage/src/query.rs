@@ -37,9 +37,9 @@ pub use crate::view::ReadView;
 /// Rows that one call of a filtered list looks at: about a millisecond.
 const LOOKED_AT_MAX: usize = 1000;
 
-/// Rows of the journal that one call of the list of events looks at; most of them are not decoded
-/// further than to see that they have no events.
-const JOURNAL_ROWS_MAX: usize = 10_000;
+/// Pools of one product whose orders are merged: each costs a scan, even if it is empty. The orders
+/// of a product with more are looked for among all.
+const POOLS_MAX: usize = 64;
 
 /// Products that a part of a name may have for the index of names to be used; for more, every few
 /// products match, and the list by ticket finds them as fast.
@@ -93,14 +93,6 @@ impl OrderFilter {
             && self.placed_after.is_none_or(|at| order.ticket.now > at)
             && self.placed_before.is_none_or(|at| order.ticket.now < at)
     }
-
-    /// Whether no order from this one on can match: log time never goes back along tickets.
-    fn is_past(&self, order: &Order, direction: Direction) -> bool {
-        match direction {
-            Direction::Up => self.placed_before.is_some_and(|at| order.ticket.now >= at),
-            Direction::Down => self.placed_after.is_some_and(|at| order.ticket.now <= at),
-        }
-    }
 }
 
 /// A page of a list: what was found, and where to go on if there may be more.
@@ -152,9 +144,28 @@ struct Source {
 }
 
 impl Source {
-    fn of<I: Index>(prefix: &impl KeyPart) -> Self {
+    fn of<I: Index, P: KeyPart>(prefix: &P) -> Self {
+        // Every id is as wide as this one.
+        const { assert!(P::WIDTH + <(Revision, OrderId)>::WIDTH == I::Key::WIDTH) };
         Self { table: I::TABLE, prefix: Key::of(prefix) }
     }
+
+    /// The prefix with a revision, or a revision and an id, behind it.
+    fn key(&self, parts: &impl KeyPart) -> Key {
+        let bytes = [self.prefix.as_slice(), Key::of(parts).as_slice()].concat();
+        Key::from_slice(&bytes).expect("Source::of compared the widths")
+    }
+}
+
+/// Tickets from the first on, up to but not including the second.
+#[derive(Clone, Copy)]
+struct Tickets {
+    first: Revision,
+    end: Option<Revision>,
+}
+
+impl Tickets {
+    const ALL: Self = Self { first: Revision::new(0), end: None };
 }
 
 impl ReadView {
@@ -192,11 +203,11 @@ impl ReadView {
             }
         } else {
             let source = if offered {
-                Source::of::<ProductsOffered>(&())
+                Source::of::<ProductsOffered, _>(&())
             } else {
-                Source::of::<ProductsByTicket>(&())
+                Source::of::<ProductsByTicket, _>(&())
             };
-            self.ok(self.merge(&[source], None, direction, after, &mut visit));
+            self.ok(self.merge(&[source], Tickets::ALL, direction, after, &mut visit));
         }
         filling.page()
     }
@@ -226,14 +237,14 @@ impl ReadView {
     ) -> Page<Arc<Sale>, Place<SaleId>> {
         let mut filling = Filling::new(limit);
         let source = match closed {
-            None => Source::of::<SalesByTicket>(&()),
-            Some(closed) => Source::of::<SalesByClosed>(&closed),
+            None => Source::of::<SalesByTicket, _>(&()),
+            Some(closed) => Source::of::<SalesByClosed, _>(&closed),
         };
         let visit = |place: Place<SaleId>| {
             let row = self.get::<Sale>(place.id).filter(|row| keep(row));
             filling.take(place, row)
         };
-        self.ok(self.merge(&[source], None, direction, after, visit));
+        self.ok(self.merge(&[source], Tickets::ALL, direction, after, visit));
         filling.page()
     }
 
@@ -247,7 +258,7 @@ impl ReadView {
     }
 
     /// Orders by ticket, from the narrowest index the filter allows: customer, pool, product
-    /// (through its pools), status, or all.
+    /// (through its pools, unless they are many), status, or all.
     pub fn orders(
         &self,
         filter: OrderFilter,
@@ -258,56 +269,82 @@ impl ReadView {
         let mut filling = Filling::new(limit);
         let visit = |place: OrderPlace| {
             let order = self.get::<Order>(place.id);
-            if order.as_ref().is_some_and(|order| filter.is_past(order, direction)) {
-                return false;
-            }
             filling.take(place, order.filter(|order| filter.matches(order)))
         };
         let sources = self.order_sources(&filter);
-        self.ok(self.merge(&sources, filter.ticket_after, direction, after, visit));
+        self.ok(self.merge(&sources, self.tickets(&filter), direction, after, visit));
         filling.page()
+    }
+
+    /// The tickets of all orders that the filter can match.
+    fn tickets(&self, filter: &OrderFilter) -> Tickets {
+        let first = filter.ticket_after.map_or(0, |ticket| ticket.get().saturating_add(1));
+        let placed_after = filter.placed_after.map(|at| self.first_ticket(|now| now > at));
+        let first = placed_after.map_or(first, |ticket| ticket.get().max(first));
+        let end = filter.placed_before.map(|at| self.first_ticket(|now| now >= at));
+        Tickets { first: Revision::new(first), end }
+    }
+
+    /// The lowest ticket from which on all orders were placed at a time that fits. Log time never
+    /// goes back along tickets, so a binary search finds it.
+    fn first_ticket(&self, fits: impl Fn(Millis) -> bool) -> Revision {
+        let newest = self.applied().revision.map_or(0, Revision::get);
+        let (mut low, mut high) = (0, newest.saturating_add(1));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let from = Bound::Included(Key::of(&Revision::new(middle)));
+            let keys = self.rows().keys::<OrdersByTicket>(from, Bound::Unbounded, Direction::Up, 1);
+            let next = self.ok(keys).and_then(|keys| keys.first().copied());
+            match next.and_then(|(_, id)| self.get::<Order>(id)) {
+                Some(order) if !fits(order.ticket.now) => {
+                    low = order.ticket.revision.get().saturating_add(1);
+                }
+                _ => high = middle,
+            }
+        }
+        Revision::new(low)
     }
 
     /// The beginnings of index keys that hold every order the filter can match.
     fn order_sources(&self, filter: &OrderFilter) -> Vec<Source> {
         let of_pool = |pool: PoolId| match filter.status {
-            None => Source::of::<OrdersByPool>(&pool),
+            None => Source::of::<OrdersByPool, _>(&pool),
             Some(status) if status.is_terminal() => {
-                Source::of::<EndedOrdersByPool>(&(pool, status))
+                Source::of::<EndedOrdersByPool, _>(&(pool, status))
             }
-            Some(status) => Source::of::<LiveOrdersByPool>(&(pool, status)),
+            Some(status) => Source::of::<LiveOrdersByPool, _>(&(pool, status)),
         };
         if let Some(customer) = filter.customer {
-            vec![Source::of::<OrdersByCustomer>(&customer)]
+            vec![Source::of::<OrdersByCustomer, _>(&customer)]
         } else if let Some(pool) = filter.pool {
             vec![of_pool(pool)]
-        } else if let Some(product) = filter.product {
-            self.pools_of(product).into_iter().map(of_pool).collect()
+        } else if let Some(pools) = filter.product.and_then(|product| self.pools_of(product)) {
+            pools.into_iter().map(of_pool).collect()
         } else {
             vec![match filter.status {
-                None => Source::of::<OrdersByTicket>(&()),
-                Some(status) if status.is_terminal() => Source::of::<EndedOrders>(&status),
-                Some(status) => Source::of::<LiveOrders>(&status),
+                None => Source::of::<OrdersByTicket, _>(&()),
+                Some(status) if status.is_terminal() => Source::of::<EndedOrders, _>(&status),
+                Some(status) => Source::of::<LiveOrders, _>(&status),
             }]
         }
     }
 
-    /// A product's own pool and those of all its sales.
-    fn pools_of(&self, product: ProductId) -> Vec<PoolId> {
+    /// A product's own pool and those of all its sales; `None` if there are many.
+    fn pools_of(&self, product: ProductId) -> Option<Vec<PoolId>> {
         let prefix = Key::of(&product);
         let (low, high) = (Bound::Included(prefix), prefix_end(prefix));
-        let sales = self.rows().keys::<SalesByProduct>(low, high, Direction::Up, usize::MAX);
-        let sales = self.ok(sales).unwrap_or_default().into_iter();
-        std::iter::once(PoolId::Product(product))
-            .chain(sales.map(|(.., id)| PoolId::Sale(id)))
-            .collect()
+        let sales = self.rows().keys::<SalesByProduct>(low, high, Direction::Up, POOLS_MAX);
+        let sales = self.ok(sales)?;
+        let own = std::iter::once(PoolId::Product(product));
+        (sales.len() < POOLS_MAX)
+            .then(|| own.chain(sales.into_iter().map(|(.., id)| PoolId::Sale(id))).collect())
     }
 
     /// Visits the rows behind several beginnings by ticket, each once, until told to stop.
     fn merge<I: KeyPart + Copy + Ord>(
         &self,
         sources: &[Source],
-        ticket_after: Option<Revision>,
+        tickets: Tickets,
         direction: Direction,
         after: Option<Place<I>>,
         mut visit: impl FnMut(Place<I>) -> bool,
@@ -321,26 +358,21 @@ impl ReadView {
             let (ticket, id) = place.ok_or_else(|| self.rows().damaged(name))?;
             Ok::<_, Error>(Some(Ranked::new(Place { ticket, id }, direction)))
         };
-        for Source { table, prefix } in sources {
-            let table = table::find(*table).ok_or_else(|| self.rows().damaged("an index"))?;
-            let key = |place: Place<I>| joined(prefix, &(place.ticket, place.id));
-            let ticket = ticket_after.map(|ticket| joined(prefix, &ticket));
-            let mut low = match ticket.map(Key::successor) {
-                None => Bound::Included(*prefix),
-                Some(None) => continue,
-                Some(Some(first)) => Bound::Included(first),
-            };
-            let mut high = prefix_end(*prefix);
-            match (direction, after.map(key)) {
-                (Direction::Up, Some(key)) => {
-                    let behind = matches!(low, Bound::Included(first) if first <= key);
-                    low = if behind { Bound::Excluded(key) } else { low };
+        for source in sources {
+            let table = table::find(source.table).ok_or_else(|| self.rows().damaged("an index"))?;
+            let first = source.key(&tickets.first);
+            let end = tickets.end.map(|ticket| source.key(&ticket));
+            let (mut low, mut high) =
+                (Bound::Included(first), end.map_or(prefix_end(source.prefix), Bound::Excluded));
+            match (direction, after.map(|place| source.key(&(place.ticket, place.id)))) {
+                (Direction::Up, Some(key)) if first <= key => low = Bound::Excluded(key),
+                (Direction::Down, Some(key)) if end.is_none_or(|end| key < end) => {
+                    high = Bound::Excluded(key);
                 }
-                (Direction::Down, Some(key)) => high = Bound::Excluded(key),
-                (_, None) => {}
+                _ => {}
             }
             let scan = self.rows().scan(table, low, high, direction)?;
-            let mut scan = (scan, prefix.as_slice().len(), table.name);
+            let mut scan = (scan, source.prefix.as_slice().len(), table.name);
             heads.extend(next(&mut scan)?.map(|head| (head, scans.len())));
             scans.push(scan);
         }
@@ -386,7 +418,7 @@ impl ReadView {
         let first = after.map_or(Revision::new(0), |after| after.revision);
         let walked = match pool {
             Some(pool) => self.walk_pool(pool, first, &mut visit),
-            None => self.walk_journal(first, &mut |row| visit(row)),
+            None => self.walk_journal(first, |row| visit(&row)),
         };
         self.ok(walked);
         filling.page()
@@ -418,13 +450,13 @@ impl ReadView {
     fn walk_journal(
         &self,
         first: Revision,
-        visit: &mut impl FnMut(&Journal) -> bool,
+        mut visit: impl FnMut(Arc<Journal>) -> bool,
     ) -> Result<(), Error> {
         let table = table::find(Journal::TABLE).ok_or_else(|| self.rows().damaged("journal"))?;
         let low = Bound::Included(Key::of(&first));
         let mut scan = self.rows().scan(table, low, Bound::Unbounded, Direction::Up)?;
         while let Some((_, found)) = scan.next_row()? {
-            if !visit(&*self.rows().decode::<Journal>(found.bytes())?) {
+            if !visit(self.rows().decode(found.bytes())?) {
                 break;
             }
         }
@@ -441,14 +473,14 @@ impl ReadView {
         let gone = self.retention().facts;
         let from = from.max(Revision::new(gone.get().saturating_add(1)));
         let mut looked_at = 0;
-        let walked = self.walk_journal(from, &mut |row| {
-            if looked_at == JOURNAL_ROWS_MAX {
+        let walked = self.walk_journal(from, |row| {
+            if looked_at == LOOKED_AT_MAX {
                 page.next = Some(row.stamp.revision);
                 return false;
             }
             looked_at += 1;
             if !row.facts.is_empty() {
-                page.items.push(Arc::new(row.clone()));
+                page.items.push(row);
             }
             page.items.len() < limit
         });
@@ -476,13 +508,6 @@ impl ReadView {
         };
         self.ok(walk());
     }
-}
-
-/// A prefix and the parts behind it.
-fn joined(prefix: &Key, parts: &impl KeyPart) -> Key {
-    let tail = Key::of(parts);
-    let bytes = [prefix.as_slice(), tail.as_slice()].concat();
-    Key::from_slice(&bytes).unwrap_or(*prefix)
 }
 
 /// A place as a heap sorts it: what a list shows first is the greatest.

@@ -141,7 +141,8 @@ impl Cluster {
 
     /// Index of the leader according to node `at`.
     pub(crate) fn leader_seen_by(&self, at: usize) -> Option<usize> {
-        let seen = Request::get("/v1/cluster?consistency=local").send(self.api(at)).ok()?;
+        let ask = Request::get("/v1/cluster?consistency=local").by(&self.admin);
+        let seen = ask.send(self.api(at)).ok()?;
         self.nodes.iter().position(|node| node.name == seen.text("leader"))
     }
 
@@ -156,8 +157,8 @@ impl Cluster {
     /// The leader and the term according to each node.
     pub(crate) fn terms(&self) -> Vec<(String, u64)> {
         let terms = (0..NODES).map(|at| {
-            let path = "/v1/cluster?consistency=local";
-            let seen = Request::get(path).send(self.api(at)).expect("an answer");
+            let ask = Request::get("/v1/cluster?consistency=local").by(&self.admin);
+            let seen = ask.send(self.api(at)).expect("an answer");
             (seen.text("leader").to_owned(), seen.body["term"].as_u64().expect("a term"))
         });
         terms.collect()
@@ -230,7 +231,8 @@ impl Cluster {
     /// State hashes of all nodes at the same revision.
     pub(crate) fn hashes(&self) -> Vec<String> {
         until("every node reports its hash", || {
-            let answer = Request::get("/v1/cluster/hash").send(self.api(0)).ok()?;
+            let ask = Request::get("/v1/cluster/hash").by(&self.admin);
+            let answer = ask.send(self.api(0)).ok()?;
             let nodes = answer.body["nodes"].as_array()?.iter();
             let hashes = nodes.map(|node| node["hash"].as_str().map(ToOwned::to_owned));
             hashes.collect::<Option<Vec<_>>>().filter(|hashes| hashes.len() == NODES)

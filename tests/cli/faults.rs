@@ -96,7 +96,8 @@ fn with_a_paused_majority_orders_get_504_and_a_retry_returns_the_real_outcome() 
 fn check_alone(cluster: &Cluster, alone: usize, sale: &str) {
     let api = cluster.api(alone);
     until("the last node notices that it has no majority", || {
-        let status = Request::get("/v1/cluster?consistency=local").send(api).expect("an answer");
+        let ask = Request::get("/v1/cluster?consistency=local").by(&cluster.admin);
+        let status = ask.send(api).expect("an answer");
         assert_eq!(status.status, 200, "{status:?}");
         (status.body["leader"] == Value::Null).then_some(())
     });
@@ -112,7 +113,7 @@ fn check_alone(cluster: &Cluster, alone: usize, sale: &str) {
     asks.push(Request::post("/v1/admin/products", &product).by(&cluster.admin).key("alone"));
     asks.push(Request::get(&stock));
     asks.push(Request::get("/v1/orders").by(&customers[0]));
-    asks.push(Request::get("/v1/cluster"));
+    asks.push(Request::get("/v1/cluster").by(&cluster.admin));
     for ask in asks {
         let since = Instant::now();
         let answer = ask.send(api).expect("an answer");

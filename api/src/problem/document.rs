@@ -96,7 +96,7 @@ impl Problem {
 
     /// Whether the request may have taken effect.
     #[must_use]
-    pub(super) fn executed(mut self, executed: Executed) -> Self {
+    pub(crate) fn executed(mut self, executed: Executed) -> Self {
         self.0.executed = executed;
         self
     }

@@ -42,7 +42,7 @@ impl EventBody {
         currency_of: impl Fn(OrderId) -> Option<Currency>,
     ) -> impl Iterator<Item = (u32, Self)> {
         (0_u16..).zip(&entry.facts).map(move |(offset, fact)| {
-            let view = Self {
+            let body = Self {
                 object: "event",
                 id: entry.event_id(offset).to_string(),
                 r#type: fact.name(),
@@ -52,7 +52,7 @@ impl EventBody {
                 actor: actor_text(entry.actor),
                 data: data(fact, entry.stamp, &currency_of),
             };
-            (offset.into(), view)
+            (offset.into(), body)
         })
     }
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::words::{end_reason_word, payment_word, source_word};
 use crate::fields::MoneyBody;
 use crate::rfc3339;
-use crate::seal::Address;
+use crate::seal::DeliveryAddress;
 
 /// A purchase.
 #[derive(Serialize, ToSchema)]
@@ -42,7 +42,7 @@ pub(crate) struct OrderBody {
     reason: Option<&'static str>,
     /// The delivery address; shown only to the owner, and only for a single order.
     #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<Address>,
+    address: Option<DeliveryAddress>,
     /// Also the `ETag`.
     version: u64,
     /// The log entry that last wrote the order.
@@ -121,7 +121,7 @@ impl OrderBody {
 
     /// Adds the address, for its owner.
     #[must_use]
-    pub(crate) fn with_address(mut self, address: Option<Address>) -> Self {
+    pub(crate) fn with_address(mut self, address: Option<DeliveryAddress>) -> Self {
         self.address = address;
         self
     }

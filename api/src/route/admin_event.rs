@@ -50,13 +50,12 @@ fn place(text: &str) -> Result<EventPosition, Problem> {
 }
 
 async fn list(call: Call) -> Result<Answer, Problem> {
-    let PageRequest { list, after, limit, .. } = call.page_of(ListName::new("events"), &[])?;
-    let after = match (after, call.query.get("after")) {
-        (Some(_), Some(_)) => {
-            return Err(wrong("after", "invalid", "must not be sent with cursor"));
-        }
-        (cursor, None) => cursor,
+    let PageRequest { list, after: cursor, limit, .. } =
+        call.page_of(ListName::new("events"), &["after"])?;
+    // A cursor was made for this `after`, and is already behind it.
+    let after = match (cursor, call.query.get("after")) {
         (None, Some(text)) => Some(place(text)?),
+        (cursor, _) => cursor,
     };
     let read = call.read(|view| {
         // A row holds the events of one log entry, at least one. One row more tells whether there
@@ -82,7 +81,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     let unread = rows.iter().flat_map(|row| {
         let revision = row.stamp.revision;
         EventBody::all(row, |id| currencies.get(&id).copied())
-            .map(move |(offset, view)| (EventPosition { revision, offset }, view))
+            .map(move |(offset, body)| (EventPosition { revision, offset }, body))
     });
     let unread = unread.filter(|(place, _)| {
         after.is_none_or(|after| (place.revision, place.offset) > (after.revision, after.offset))
@@ -96,7 +95,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
         EventPosition { revision, offset: u32::MAX }
     });
     let next = if more { page.last().map(|(place, _)| *place) } else { skipped };
-    let items: Vec<_> = page.into_iter().map(|(_, view)| view).collect();
+    let items: Vec<_> = page.into_iter().map(|(_, body)| body).collect();
     call.page(&list, &items, next.as_ref(), read.revision)
 }
 

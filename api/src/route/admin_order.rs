@@ -70,6 +70,7 @@ const SETTLE: Spec = Spec {
     path: "/v1/admin/orders/{id}/settlements",
     operation: "settle_order",
     summary: "Records that an unpaid order was paid outside the shop, for example by bank transfer.",
+    key: KeyRule::Required,
     body: Some(schema_of::<PaidOutside>()),
     codes: &[Code::OrderNotPayable],
     ..STEP

@@ -50,7 +50,7 @@ struct NoopBody {
 async fn noop(call: Call) -> Result<Answer, Problem> {
     let command = call.json::<NewOrder>()?.into_command(&call)?;
     let stamp = call.app.node.applied();
-    let view = NoopBody {
+    let body = NoopBody {
         object: "noop",
         id: command.id.to_string(),
         status: "payment_pending",
@@ -62,7 +62,7 @@ async fn noop(call: Call) -> Result<Answer, Problem> {
         revision: stamp.revision.get(),
         ticket: stamp.revision.get(),
     };
-    Ok(call.shown(&view, stamp.revision)?.located(format!("/v1/orders/{}", command.id)))
+    Ok(call.shown(&body, stamp.revision)?.located(format!("/v1/orders/{}", command.id)))
 }
 
 /// As long as one line, the total and the payment of an order.

@@ -2,6 +2,7 @@
 
 use firstcome_domain::id::{ProductId, SaleId};
 use firstcome_domain::product::Product;
+use firstcome_domain::product::row::words;
 use firstcome_domain::sale::{Phase, Sale};
 use firstcome_domain::stock::{Accounts, Pool, PoolId};
 use firstcome_domain::value::RowStamp;
@@ -49,7 +50,10 @@ const PRODUCTS: Spec = Spec {
             "status",
             "Only products with this status: `available`, `out_of_stock` or `discontinued`.",
         ),
-        parameter("q", "Only products whose name contains this text, ignoring case."),
+        parameter(
+            "q",
+            "Only products whose name contains this text, ignoring case. It must have a letter or a digit.",
+        ),
     ],
     success: Success::List(schema_of::<ProductBody>()),
     ..READ
@@ -133,13 +137,17 @@ enum Wanted {
 }
 
 async fn products(call: Call) -> Result<Answer, Problem> {
-    let words = [
+    let statuses = [
         ("available", Wanted::Available),
         ("out_of_stock", Wanted::OutOfStock),
         ("discontinued", Wanted::Discontinued),
     ];
-    let status = call.query.word("status", &words)?;
-    let part = call.query.get("q").map(str::to_lowercase);
+    let status = call.query.word("status", &statuses)?;
+    // An empty search box is no search.
+    let part = call.query.get("q").filter(|part| !part.is_empty()).map(str::to_lowercase);
+    if part.as_ref().is_some_and(|part| words(part).is_empty()) {
+        return Err(wrong("q", "invalid", "must contain a letter or a digit"));
+    }
     if part.as_ref().is_some_and(|part| part.chars().count() > 100) {
         return Err(wrong("q", "too_long", "must have at most 100 characters"));
     }
@@ -216,8 +224,11 @@ async fn sales(call: Call) -> Result<Answer, Problem> {
     let read = call.read(|view| {
         // Time closes a sale before its row says so, so closed ones are looked for among all.
         let closed = state.filter(|state| *state != Phase::Closed).map(|_| false);
-        let page = view.sales(closed, direction, after, limit, |sale| {
-            state.is_none_or(|state| show(view, sale, now, staff, phase) == state)
+        let page = view.sales(closed, direction, after, limit, |sale| match state {
+            None => true,
+            // The row alone tells.
+            Some(Phase::Closed) => sale.is_over(now),
+            Some(state) => !sale.is_over(now) && show(view, sale, now, staff, phase) == state,
         });
         let shown = page.items.iter().map(|sale| show(view, sale, now, staff, SaleBody::of));
         (shown.collect::<Vec<_>>(), page.next)

@@ -1,4 +1,4 @@
-//! The cluster: status for anyone, changes for admins. No secrets are shown.
+//! The cluster: status for operators, changes for admins. No secrets are shown.
 
 use firstcome_domain::value::Revision;
 use firstcome_raft::ClusterStatus;
@@ -18,9 +18,8 @@ use crate::spec::{KeyRule, Reads, Spec, Success, Verb, parameter, schema_of};
 
 const READ: Spec = Spec {
     tag: "cluster",
-    permission: Permission::PublicRead,
-    budget: Budget::Unbounded,
-    codes: &[Code::NoQuorum],
+    permission: Permission::ClusterRead,
+    budget: Budget::ClusterStatus,
     ..Spec::GET
 };
 const STATUS: Spec = Spec {
@@ -42,6 +41,7 @@ const HASH: Spec = Spec {
     operation: "get_hash",
     summary: "Returns the state hash of every member at one revision.",
     query: &[parameter("revision", "The revision; default: the last one this node has applied.")],
+    budget: Budget::StateHash,
     reads: Reads::None,
     success: Success::One(schema_of::<HashBody>()),
     ..READ
@@ -112,8 +112,11 @@ pub(super) fn register(routes: Routes) -> Routes {
 }
 
 async fn cluster(call: &Call) -> Result<ClusterStatus, Problem> {
-    let local = call.consistency()? == Consistency::Local;
-    Ok(call.app.node.cluster(local).await?)
+    let node = &call.app.node;
+    if call.consistency()? == Consistency::Local {
+        return Ok(node.cluster(true).await?);
+    }
+    Ok(call.app.cluster_status.run(node.cluster(false)).await?)
 }
 
 async fn status(call: Call) -> Result<Answer, Problem> {

@@ -117,7 +117,7 @@ mod tests {
         for spec in specs() {
             let moves = ["orders", "cancellations", "returns", "return-receipts"]
                 .into_iter()
-                .chain(["stock-adjustments", "allotments"])
+                .chain(["stock-adjustments", "allotments", "settlements"])
                 .any(|last| spec.path.ends_with(last));
             let demanded = spec.key == KeyRule::Required;
             assert_eq!(spec.verb == Verb::Post && moves, demanded, "{}", spec.path);

@@ -21,7 +21,7 @@ use crate::paging::ListName;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::resource::order::OrderBody;
-use crate::seal::{Address, open_address, seal_address};
+use crate::seal::{DeliveryAddress, open_address, seal_address};
 use crate::spec::{KeyRule, Spec, Success, parameter, schema_of};
 
 /// `POST /v1/orders`: the hot path.
@@ -123,7 +123,7 @@ pub(crate) struct NewOrder {
     address_id: Option<String>,
     /// Required unless every product has `no_shipping`.
     #[serde(default)]
-    address: Option<Address>,
+    address: Option<DeliveryAddress>,
     /// The total the buyer saw. If it differs, the order is refused with `price_changed`.
     #[serde(default)]
     expected_total: Option<MoneyBody>,
@@ -185,7 +185,7 @@ impl NewOrder {
             Problem::new(Code::NotFound).detail("There is no such sale or product.")
         })?;
         let owner = call.caller()?.id;
-        let seal = |address: Address| seal_address(&call.app.keys, owner, &address);
+        let seal = |address: DeliveryAddress| seal_address(&call.app.keys, owner, &address);
         let address: Option<Sealed> = address.map(seal).transpose()?;
         let id = OrderId::new(Uuid::now_v7().as_u128());
         Ok(OrderCreate { id, lines, address, expected_total })

@@ -40,6 +40,22 @@ async fn products_are_filtered_by_status_and_name() {
     assert_eq!(read("status=available").await, ["Plate", "Red cup"]);
     assert_eq!(read("status=out_of_stock&q=cup").await, ["Blue CUP"]);
     assert_eq!(read("limit=1&q=red").await, ["Red cup"]);
+    assert_eq!(read("q=d+c").await, ["Red cup"]);
+    assert_eq!(read("q=").await, ["Plate", "Blue CUP", "Red cup"]);
+}
+
+/// Story: no index holds such a text, so anyone could have a thousand names compared by each call.
+#[tokio::test]
+async fn a_search_without_a_letter_or_digit_is_refused() {
+    let site = Site::start().await;
+    site.product("Tea-cup", 1).await;
+    for text in ["-", "%20", "+--+", "%F0%9F%8D%B5"] {
+        let reply = site.get(&format!("/v1/products?q={text}")).send().await;
+        let json = reply.is_problem(422, "validation_failed");
+        assert_eq!(json["errors"][0]["pointer"], "/query/q");
+    }
+    let found = site.get("/v1/products?q=a-c").send().await.is(200);
+    assert_eq!(names(&found), ["Tea-cup"]);
 }
 
 #[tokio::test]

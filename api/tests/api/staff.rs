@@ -25,6 +25,9 @@ async fn staff_edits_name_the_version_they_saw() {
     assert_eq!(reply.header("etag"), Some("\"2\""));
     let shown = site.get(&path(&product, "/v1/products", "")).send().await;
     assert_eq!(shown.header("etag"), Some("\"2\""));
+    let json = ask("W/\"1\"").send().await.is_problem(412, "version_mismatch");
+    assert_eq!(json["current_version"], 2);
+    ask("W/\"2\"").send().await.is(200);
 }
 
 #[tokio::test]
@@ -178,6 +181,17 @@ async fn events_are_read_on_without_gaps_or_repeats() {
         query = format!("limit=3&cursor={cursor}");
     }
     assert_eq!(paged, all);
+    // A cursor goes with its own filters.
+    let filter = format!("limit=1&after={}:{}", all[0]["revision"], all[0]["offset"]);
+    let page = read(filter.clone()).await.is(200);
+    assert_eq!(page["data"][0], all[1]);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let page = read(format!("{filter}&cursor={cursor}")).await.is(200);
+    assert_eq!(page["data"][0], all[2]);
+    for other in ["limit=1", "limit=1&after=0"] {
+        let reply = read(format!("{other}&cursor={cursor}")).await;
+        reply.is_problem(400, "cursor_invalid");
+    }
     assert!(all.iter().any(|event| event["type"] == "order.created"));
     read("after=x".to_owned()).await.is_problem(422, "validation_failed");
 }
@@ -188,7 +202,7 @@ async fn events_show_money_with_its_currency_and_name_what_they_are_about() {
     let sale = site.sale(1, 1).await;
     let order = site.order(1, "k", &sale, 1).send().await.is(201);
     let pay = format!("/v1/admin/orders/{}/settlements", order["id"].as_str().unwrap());
-    site.post(&pay).token(&site.operator()).send().await.is(201);
+    site.post(&pay).token(&site.operator()).key("pay").send().await.is(201);
     let ask = site.get("/v1/admin/events?limit=100").token(&site.operator());
     let all = ask.send().await.is(200);
     let data = |name: &str| {

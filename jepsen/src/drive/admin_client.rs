@@ -99,18 +99,17 @@ impl AdminClient {
     /// All events after a revision.
     pub fn events(&mut self, api: SocketAddr, after: u64) -> anyhow::Result<Vec<Value>> {
         let mut rows: Vec<Value> = Vec::new();
-        let mut place = if after == 0 { String::new() } else { format!("&after={after}") };
+        let filter = if after == 0 { String::new() } else { format!("&after={after}") };
+        let mut cursor = String::new();
         loop {
-            // `after` and a cursor exclude each other, so every page starts at a revision.
-            let page = self.get(api, &format!("/v1/admin/events?limit=100{place}"))?;
+            let path = format!("/v1/admin/events?limit=100{filter}{cursor}");
+            let page = self.get(api, &path)?;
             let data = page.get("data").and_then(Value::as_array).context("a list without data")?;
             rows.extend(data.iter().cloned());
-            let number = |name: &str| rows.last()?.get(name)?.as_u64();
-            match (page.get("next_cursor").and_then(Value::as_str), number("revision")) {
-                (Some(_), Some(revision)) => {
-                    place = format!("&after={revision}:{}", number("offset").unwrap_or(0));
-                }
-                _ => return Ok(rows),
+            // A page without events may still have a next one.
+            match page.get("next_cursor").and_then(Value::as_str) {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(rows),
             }
         }
     }

@@ -7,13 +7,14 @@ use firstcome_domain::order::{Order, Status};
 use firstcome_domain::product::Product;
 use firstcome_domain::sale::Sale;
 use firstcome_domain::stock::PoolId;
-use firstcome_domain::value::Revision;
+use firstcome_domain::value::{Millis, Revision};
 use firstcome_storage::State;
 use firstcome_storage::query::{Direction, OrderFilter, Page, Place, ReadView};
 
 use crate::apply::Store;
 use crate::shop::{
-    Stream, buy, committed, create_product, customer, discontinue, product, restock, sale,
+    Stream, buy, committed, create_product, create_sale, customer, discontinue, order, product,
+    restock, sale,
 };
 
 /// A store whose rows are in the file, in memory, or both.
@@ -188,6 +189,86 @@ fn catalogue_pages_may_be_short_but_reach_every_row() {
     }
 }
 
+/// Story: newest first, `placed_before` walked from the newest order down to the window, a thousand
+/// rows a page; oldest first, `placed_after` did the same from below.
+#[test]
+fn a_window_of_time_is_found_without_a_walk() {
+    let store = Store::new();
+    let pool = PoolId::Product(product(1));
+    store.apply(&committed(1, 0, Some(create_product(1, 10_000))));
+    for n in 2..=3500_u64 {
+        // Five orders at each instant.
+        let now = i64::try_from(n / 5).unwrap();
+        store.apply(&committed(n, now, Some(buy(n.into(), n.into(), pool, 1, None))));
+        if n == 2000 {
+            store.state.checkpoint().unwrap();
+        }
+    }
+    let at = |ms| Some(Millis::new(ms));
+    let (early, late) = (at(20), at(680));
+    for (filter, direction, first) in [
+        (OrderFilter { placed_before: early, ..Default::default() }, Direction::Down, 99),
+        (OrderFilter { placed_after: late, ..Default::default() }, Direction::Up, 3405),
+        (OrderFilter { placed_after: late, ..Default::default() }, Direction::Down, 3500),
+        (OrderFilter { placed_before: early, ..Default::default() }, Direction::Up, 2),
+    ] {
+        for pool in [None, Some(pool)] {
+            let filter = OrderFilter { pool, ..filter };
+            let page = store.state.read(|view| view.orders(filter, direction, None, 10)).unwrap();
+            let tickets: Vec<_> = page.items.iter().map(|row| row.ticket.revision.get()).collect();
+            let expected: Vec<u64> = match direction {
+                Direction::Up => (first..first + 10).collect(),
+                Direction::Down => (first - 9..=first).rev().collect(),
+            };
+            assert_eq!(tickets, expected, "{filter:?} {direction:?}");
+        }
+    }
+    let nothing = OrderFilter { placed_after: late, placed_before: early, ..Default::default() };
+    for filter in [
+        nothing,
+        OrderFilter { placed_before: at(0), ..Default::default() },
+        OrderFilter { placed_after: at(1_000_000), ..Default::default() },
+    ] {
+        for direction in [Direction::Up, Direction::Down] {
+            let page = store.state.read(|view| view.orders(filter, direction, None, 10)).unwrap();
+            assert!(page.items.is_empty() && page.next.is_none(), "{filter:?} {direction:?}");
+        }
+    }
+}
+
+/// Story: a list of the orders of a product opened one scan for each sale the product ever had.
+#[test]
+fn orders_of_a_product_with_many_sales_are_looked_for_among_all() {
+    let store = Store::new();
+    for n in 1..=2_u64 {
+        store.apply(&committed(n, 0, Some(create_product(n.into(), 10_000))));
+    }
+    let mut revision = 2;
+    let mut next = |command| {
+        revision += 1;
+        store.apply(&committed(revision, 0, Some(command)));
+    };
+    for n in 0..100 {
+        next(create_sale(n, 1, 5, 5));
+    }
+    // One of these orders is of the product with many sales.
+    for n in 1..=2500 {
+        let pool = if n == 700 { PoolId::Sale(sale(50)) } else { PoolId::Product(product(2)) };
+        next(buy(n, n, pool, 1, None));
+    }
+    for direction in [Direction::Up, Direction::Down] {
+        let filter = OrderFilter { product: Some(product(1)), ..Default::default() };
+        let (found, pages) =
+            by_pages(&store.state, |view, after| view.orders(filter, direction, after, 10));
+        assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), [order(700)]);
+        assert_eq!(pages, 3, "a page looks at a bounded number of rows");
+        // The product with few pools is listed from their index.
+        let filter = OrderFilter { product: Some(product(2)), ..Default::default() };
+        let page = store.state.read(|view| view.orders(filter, direction, None, 999)).unwrap();
+        assert_eq!(page.items.len(), 999);
+    }
+}
+
 /// Every page of a list joined, and how many there were.
 pub(crate) fn by_pages<T, I: Copy>(
     state: &State,
@@ -259,6 +340,30 @@ fn open_sales_of_a_product_leave_out_the_closed() {
             assert!(open.iter().eq(wanted));
         }
     }
+}
+
+/// Story: a call decoded up to ten thousand rows of the journal.
+#[test]
+fn events_pass_by_entries_without_any_in_pages() {
+    let store = Store::new();
+    let pool = PoolId::Product(product(1));
+    store.apply(&committed(1, 0, Some(create_product(1, 1))));
+    for n in 2..=2500_u64 {
+        // The first gets the unit; the others are refused, with a receipt.
+        let command =
+            if n == 2500 { restock(pool) } else { buy(n.into(), n.into(), pool, 1, Some(n)) };
+        store.apply(&committed(n, 0, Some(command)));
+    }
+    let (mut found, mut pages, mut from) = (Vec::new(), 0, Revision::new(0));
+    loop {
+        let page = store.state.read(|view| view.events(from, 100)).unwrap();
+        found.extend(page.items.iter().map(|row| row.stamp.revision.get()));
+        pages += 1;
+        let Some(next) = page.next else { break };
+        from = next;
+    }
+    assert_eq!(found, [1, 2, 2500]);
+    assert_eq!(pages, 3, "a page looks at a bounded number of rows");
 }
 
 /// The oldest entry with events, and what was removed before it.
