@@ -1,4 +1,4 @@
-//! Nodes of two releases in one cluster: `FIRSTCOME_PLAIN_BINARY=PATH cargo test -p firstcome
+//! Nodes of two releases in one cluster: `PLAIN_BINARY=PATH cargo test -p firstcome
 //! --features next --test next`, where PATH is a binary that was built without the feature.
 //!
 //! This test is built with the feature, and so is the binary that belongs to it: it stands in for a
@@ -37,9 +37,9 @@ fn version(path: &str) -> String {
 
 /// The binary of this release.
 fn plain() -> String {
-    let path = std::env::var("FIRSTCOME_PLAIN_BINARY").unwrap_or_else(|_| {
+    let path = std::env::var("PLAIN_BINARY").unwrap_or_else(|_| {
         panic!(
-            "FIRSTCOME_PLAIN_BINARY must be the path of a binary without the feature: \
+            "PLAIN_BINARY must be the path of a binary without the feature: \
              cargo build -p firstcome, and keep it where this build does not overwrite it"
         )
     });
