@@ -499,13 +499,19 @@ impl Shared {
             }
         }
         drop(failure);
-        self.taken.notify_all();
+        self.notify_taken();
         error
     }
 
     fn want_checkpoint(&self) {
         self.wake.lock().wanted = true;
         self.wanted.notify_one();
+    }
+
+    /// Wakes waiting appliers, under the lock that they hold between their look and their sleep.
+    fn notify_taken(&self) {
+        let _wake = self.wake.lock();
+        self.taken.notify_all();
     }
 
     fn has_room(&self) -> bool {

@@ -162,8 +162,7 @@ impl Shared {
             self.check()?;
             if core.meta == saved.meta {
                 self.unsaved_bytes.store(0, Ordering::Relaxed);
-                let _wake = self.wake.lock();
-                self.taken.notify_all();
+                self.notify_taken();
                 return Ok(saved.meta.applied());
             }
             let rows = std::mem::take(&mut core.levels.active);
@@ -172,11 +171,7 @@ impl Shared {
             self.unsaved_bytes.store(0, Ordering::Relaxed);
             (rows, core.meta.clone())
         };
-        {
-            // Under the lock that waiting appliers hold between their check and their sleep.
-            let _wake = self.wake.lock();
-            self.taken.notify_all();
-        }
+        self.notify_taken();
         // The barrier: a state ahead of its own log cannot start after a power loss.
         if !armed(Bug::CheckpointAheadOfLog) {
             self.log.wait_durable()?;

@@ -234,3 +234,29 @@ fn a_checkpoint_saves_nothing_of_a_call_that_failed() {
     let meta = checkpoint::load_meta(&saved.db, &state.shared().path).unwrap();
     assert_eq!(meta.revision, None);
 }
+
+/// Story: apply had looked whether the state is poisoned and did not sleep yet; it missed being woken,
+/// and slept for ever.
+#[test]
+fn who_waits_for_room_hears_of_a_failure_between_the_look_and_the_sleep() {
+    let dir = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let state = State::open_inline(&dir, OPTIONS, log).unwrap();
+    let shared = state.shared();
+    std::thread::scope(|scope| {
+        let mut wake = shared.wake.lock();
+        assert!(shared.check().is_ok());
+        let failing = scope.spawn(|| shared.fail(Error::Invariant("a test".into())));
+        while shared.check().is_ok() {
+            std::thread::yield_now();
+        }
+        // Whoever notifies without the lock does it about now.
+        for _ in 0..1000 {
+            if failing.is_finished() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        assert!(!shared.taken.wait_for(&mut wake, DEADLINE).timed_out(), "nobody woke it");
+    });
+}
