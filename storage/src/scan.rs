@@ -19,7 +19,7 @@ use redb::{AccessGuard, ReadOnlyTable, ReadableDatabase, TableError};
 use crate::Error;
 use crate::file::{OpenFile, failed};
 use crate::live::LiveIndexes;
-use crate::memtable::{Memtable, NEWEST, Place, Slot};
+use crate::memtable::{Memtable, Place, Slot};
 use crate::packed;
 use crate::table::{self, Table};
 
@@ -146,20 +146,6 @@ impl Levels {
             if let Some(slot) = level.read().get(&place, revision) {
                 return Ok(slot.clone().map(Found::Memory));
             }
-        }
-        Ok(self.base.get(table, key)?.map(Found::Disk))
-    }
-
-    /// One row below the active level, as it is now: for whoever has the active one locked.
-    pub(crate) fn get_below_active(
-        &self,
-        table: TableId,
-        key: &Key,
-    ) -> Result<Option<Found>, Error> {
-        if let Some(level) = &self.frozen
-            && let Some(slot) = level.read().get(&(table, *key), NEWEST)
-        {
-            return Ok(slot.clone().map(Found::Memory));
         }
         Ok(self.base.get(table, key)?.map(Found::Disk))
     }

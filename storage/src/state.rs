@@ -464,7 +464,7 @@ fn apply_all(
 
 /// Decides one command over the rows as they are. A read error wins over whatever was concluded
 /// from it, panics included: rules rely on rows that one bad disk may not deliver.
-fn decide(core: &Core, command: &Command, stamp: Stamp) -> Result<(Recorded, Vec<Seen>), Error> {
+fn decide(core: &Core, command: &Command, stamp: Stamp) -> Result<(Recorded, Seen), Error> {
     let view = Working::new(&core.levels, &core.hot, core.meta.applied_index());
     let level = Level(core.meta.level);
     let decided = crate::panics::caught(|| {

@@ -113,16 +113,40 @@ impl Rows<'_> {
     }
 }
 
-/// A row that was read, and the hash of its bytes, for whoever writes it next.
-pub(crate) type Seen = (TableId, Key, u128);
+/// Hashes of the rows that were read for a decision: its changes need those of the rows before.
+#[derive(Default)]
+pub(crate) struct Seen(Vec<(TableId, Key, u128)>);
+
+/// So few rows are found faster one after the other than by sorting them first.
+const UNSORTED_MAX: usize = 32;
+
+impl Seen {
+    fn of(mut rows: Vec<(TableId, Key, u128)>) -> Self {
+        if rows.len() > UNSORTED_MAX {
+            rows.sort_unstable_by_key(|(table, key, _)| (*table, *key));
+        }
+        Self(rows)
+    }
+
+    pub(crate) fn hash(&self, table: TableId, key: &Key) -> Option<u128> {
+        let Self(rows) = self;
+        let row = if rows.len() > UNSORTED_MAX {
+            let found = rows.binary_search_by(|(at, seen, _)| (at, seen).cmp(&(&table, key)));
+            found.ok().and_then(|place| rows.get(place))
+        } else {
+            rows.iter().find(|(at, seen, _)| *at == table && seen == key)
+        };
+        row.map(|(_, _, hash)| *hash)
+    }
+}
 
 /// The rows as apply sees them, with the writes of all entries so far.
 pub(crate) struct Working<'a> {
     rows: Rows<'a>,
     applied: u64,
     error: Cell<Option<Error>>,
-    /// Hashes of the rows that were read, for whoever writes them next.
-    seen: RefCell<Vec<Seen>>,
+    /// The hash of each row that was read.
+    seen: RefCell<Vec<(TableId, Key, u128)>>,
     scratch: RefCell<Vec<u8>>,
 }
 
@@ -139,12 +163,12 @@ impl<'a> Working<'a> {
     }
 
     /// The error that a read ran into, and the hashes of the rows that were read.
-    pub(crate) fn finish(self) -> (Option<Error>, Vec<Seen>) {
-        (self.error.into_inner(), self.seen.into_inner())
+    pub(crate) fn finish(self) -> (Option<Error>, Seen) {
+        (self.error.into_inner(), Seen::of(self.seen.into_inner()))
     }
 
-    /// Reads cannot fail here: the first error is kept, and whoever opened the view drops
-    /// everything that was concluded from it.
+    /// Reads cannot fail here: the first error is kept, and apply drops everything that was
+    /// concluded from the view.
     fn ok<T>(&self, result: Result<T, Error>) -> Option<T> {
         result.map_err(|error| self.error.set(Some(self.error.take().unwrap_or(error)))).ok()
     }
@@ -158,9 +182,10 @@ impl<'a> Working<'a> {
             return Ok(hot.row.as_ref().and_then(R::from_any).cloned());
         }
         let found = self.rows.get(R::TABLE, &key)?;
-        let mut hash = 0;
+        let (mut hash, mut bytes) = (0, 0);
         let mut row = None;
         if let Some(found) = found {
+            bytes = found.bytes().len();
             let mut scratch = self.scratch.borrow_mut();
             hash = row_hash(&mut scratch, R::TABLE, key.as_slice(), found.bytes());
             see(hash);
@@ -168,7 +193,7 @@ impl<'a> Working<'a> {
         }
         if R::HOT {
             let (any, since) = (row.clone().map(R::into_any), self.applied);
-            self.rows.hot.keep(R::TABLE, key, HotRow { row: any, hash, since });
+            self.rows.hot.keep(R::TABLE, key, HotRow { row: any, hash, since, bytes });
         }
         Ok(row)
     }
@@ -288,5 +313,24 @@ impl View for ReadView {
 
     fn rows<R: Declared>(&self, first: R::Key, limit: usize) -> Vec<Arc<R>> {
         self.ok(self.rows().rows(first, limit)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_every_row_that_was_read_is_found() {
+        let few = u16::try_from(UNSORTED_MAX).unwrap();
+        for count in [0, 1, few, few + 1, 1000] {
+            let row = |n: u16| (TableId(n % 3), Key::of(&u64::from(n)), u128::from(n));
+            // Neither in order nor without repeats.
+            let seen = Seen::of((0..count).rev().chain(0..count).map(row).collect());
+            for (table, key, hash) in (0..count).map(row) {
+                assert_eq!(seen.hash(table, &key), Some(hash));
+                assert_eq!(seen.hash(TableId(9), &key), None);
+            }
+        }
     }
 }

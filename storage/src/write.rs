@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::codec::{self, RELEASE};
 use crate::hot::{HotRow, HotRows};
-use crate::memtable::{NEWEST, Readers};
+use crate::memtable::{NEWEST, Place, Readers, Slot};
 use crate::scan::Levels;
 use crate::state::{Applied, StateHash};
 use crate::table;
@@ -96,6 +96,24 @@ pub(crate) struct Core {
     pub(crate) hot: Arc<HotRows>,
     hashes: VecDeque<(Revision, u128)>,
     scratch: Vec<u8>,
+    /// Empty between entries; kept for its room.
+    writes: Writes,
+}
+
+/// What one log entry writes.
+#[derive(Default)]
+struct Writes {
+    /// To the active memtable.
+    rows: Vec<(Place, Slot)>,
+    /// To indexes in memory.
+    live: Vec<(Place, Slot)>,
+}
+
+impl Writes {
+    fn add(&mut self, index_row: Place, slot: Slot) {
+        let to = if is_in_memory(index_row.0) { &mut self.live } else { &mut self.rows };
+        to.push((index_row, slot));
+    }
 }
 
 /// Encodes a row of whatever kind. The bytes stay in memory until the next checkpoint, so they get
@@ -132,6 +150,7 @@ impl Core {
             hot: Arc::default(),
             hashes: VecDeque::new(),
             scratch: Vec::new(),
+            writes: Writes::default(),
         };
         core.remember_hash();
         core
@@ -157,23 +176,23 @@ impl Core {
     }
 
     /// Writes the changes of one log entry. `seen` are hashes of rows that were read for it.
+    ///
+    /// Readers wait for the locks of the levels, so these are held only to put in what is ready.
     pub(crate) fn write(
         &mut self,
         changes: Vec<Change>,
         revision: Revision,
-        seen: &[Seen],
+        seen: &Seen,
         readers: Readers,
     ) -> Result<(), Error> {
-        let levels = self.levels.clone();
         // A level that these changes raise counts from the next entry on.
         let level = Level(self.meta.level);
-        let mut active = levels.active.write();
-        let mut live = levels.live.write();
         let at = revision.get();
+        let mut writes = std::mem::take(&mut self.writes);
         for Change { table, key, before, after } in changes {
             let old_hash = match &before {
                 None => None,
-                Some(_) => Some(self.hash_of(seen, table, &key, &active)?),
+                Some(_) => Some(self.hash_of(seen, table, &key)?),
             };
             let bytes = after.as_ref().map(|row| row.visit(Encode(level, &mut self.scratch)));
             let new_hash = bytes
@@ -191,49 +210,46 @@ impl Core {
             let old = before.as_ref().map(AnyRow::index_rows).unwrap_or_default();
             let new = after.as_ref().map(AnyRow::index_rows).unwrap_or_default();
             for index in old.iter().filter(|row| !new.contains(row)) {
-                if is_in_memory(index.table) {
-                    live.remove(index.table, index.key, at);
-                } else {
-                    active.set((index.table, index.key), None, at, readers);
-                }
+                writes.add((index.table, index.key), None);
             }
             for index in new.iter().filter(|row| !old.contains(row)) {
-                if is_in_memory(index.table) {
-                    live.add(index.table, index.key, at);
-                } else {
-                    active.set((index.table, index.key), Some(Bytes::new()), at, readers);
-                }
+                writes.add((index.table, index.key), Some(Bytes::new()));
             }
             if let Some(AnyRow::FeatureLevel(row)) = &after {
-                self.meta.level = known_level(row, levels.base.path())?.0;
+                self.meta.level = known_level(row, self.levels.base.path())?.0;
             }
             if is_hot {
-                let hash = new_hash.unwrap_or(0);
-                self.hot.keep(table, key, HotRow { row: after, hash, since: at });
+                let (hash, bytes) = (new_hash.unwrap_or(0), bytes.as_ref().map_or(0, Bytes::len));
+                self.hot.keep(table, key, HotRow { row: after, hash, since: at, bytes });
             }
-            active.set((table, key), bytes, at, readers);
+            writes.rows.push(((table, key), bytes));
         }
+        if !writes.live.is_empty() {
+            let mut live = self.levels.live.write();
+            for ((table, key), slot) in writes.live.drain(..) {
+                match slot {
+                    Some(_) => live.add(table, key, at),
+                    None => live.remove(table, key, at),
+                }
+            }
+        }
+        let mut active = self.levels.active.write();
+        for (place, slot) in writes.rows.drain(..) {
+            active.set(place, slot, at, readers);
+        }
+        drop(active);
+        self.writes = writes;
         Ok(())
     }
 
-    fn hash_of(
-        &mut self,
-        seen: &[Seen],
-        table: TableId,
-        key: &Key,
-        active: &crate::memtable::Memtable,
-    ) -> Result<u128, Error> {
-        let known = seen.iter().find(|(at, seen, _)| *at == table && seen == key);
-        if let Some((_, _, hash)) = known {
-            return Ok(*hash);
+    fn hash_of(&mut self, seen: &Seen, table: TableId, key: &Key) -> Result<u128, Error> {
+        if let Some(hash) = seen.hash(table, key) {
+            return Ok(hash);
         }
         // Rows of a list that retention went through were read without their hash.
-        let gone = || Error::Invariant(format!("a change names row {key:?} of table {}", table.0));
-        if let Some(slot) = active.get(&(table, *key), NEWEST) {
-            let bytes = slot.as_ref().ok_or_else(gone)?;
-            return Ok(row_hash(&mut self.scratch, table, key.as_slice(), bytes));
-        }
-        let found = self.levels.get_below_active(table, key)?.ok_or_else(gone)?;
+        let found = self.levels.get(table, key, NEWEST)?.ok_or_else(|| {
+            Error::Invariant(format!("a change names row {key:?} of table {}", table.0))
+        })?;
         Ok(row_hash(&mut self.scratch, table, key.as_slice(), found.bytes()))
     }
 
