@@ -293,7 +293,7 @@ impl Inspection {
         let mut sums: BTreeMap<TableId, Sum> = BTreeMap::new();
         let mut scratch = Vec::new();
         for table in table::all().filter(|table| table.is_primary()) {
-            each_index_row(self.levels()?, table, |row| {
+            each_index_row(self.levels()?, table, Bound::Unbounded, |row| {
                 let sum = sums.entry(row.table).or_default();
                 sum.add(&mut scratch, row.table, row.key.as_slice(), &[]);
             })?;

@@ -8,6 +8,10 @@ use std::time::Duration;
 use firstcome_domain::command::{
     Action, Actor, OrderCancel, OrderCreate, ProductCreate, Role, WantedLine,
 };
+use firstcome_domain::journal::Journal;
+use firstcome_domain::journal::row::Retention;
+use firstcome_domain::kernel::key::Key;
+use firstcome_domain::kernel::row::Row as _;
 use firstcome_domain::stock::{Pool, PoolId};
 use firstcome_domain::value::{Currency, Money};
 use firstcome_domain::{OrderId, ProductId, UserId, View as _};
@@ -259,4 +263,39 @@ fn who_waits_for_room_hears_of_a_failure_between_the_look_and_the_sleep() {
         }
         assert!(!shared.taken.wait_for(&mut wake, DEADLINE).timed_out(), "nobody woke it");
     });
+}
+
+/// Story: a start decoded the whole journal for its receipts, though retention had dropped those of
+/// all but the last day.
+#[test]
+fn a_start_does_not_read_the_journal_behind_the_mark_of_receipts() {
+    let dir = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let open = || State::open_inline(&dir, OPTIONS, log.clone());
+    let state = open().unwrap();
+    apply(&state, 1);
+    apply(&state, 2);
+    state.checkpoint().unwrap();
+    drop(state);
+    let path = dir.place().file(STATE_FILE);
+    let put = |table: TableId, key: Key, bytes: &[u8]| {
+        let handle = dir.place().disk.open(&path).unwrap();
+        let db = file::open(Backend(handle), &path, OPTIONS.cache_bytes).unwrap();
+        let txn = db.begin_write().unwrap();
+        let definition = table::find(table).unwrap().definition();
+        txn.open_table(definition).unwrap().insert(key.as_slice(), bytes).unwrap();
+        txn.commit().unwrap();
+    };
+    let journal = |revision: u64| Key::of(&Revision::new(revision));
+    let mark = |revision: u64| {
+        let retention = Retention { receipts: Revision::new(revision), ..Retention::default() };
+        codec::encode_at(&retention, Level::FIRST)
+    };
+    // Whether a row is read shows by what becomes of one that cannot be.
+    put(Journal::TABLE, journal(1), &[]);
+    assert!(matches!(open().map(drop), Err(Error::Corrupt { .. })), "without a mark, all are read");
+    put(Retention::TABLE, Key::EMPTY, &mark(1));
+    drop(open().unwrap());
+    put(Journal::TABLE, journal(2), &[]);
+    assert!(matches!(open().map(drop), Err(Error::Corrupt { .. })), "it is not behind the mark");
 }
