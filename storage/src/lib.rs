@@ -29,6 +29,7 @@ mod memtable;
 mod packed;
 mod panics;
 pub mod query;
+mod range;
 mod scan;
 mod scratch;
 mod seeded;

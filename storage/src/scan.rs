@@ -18,29 +18,17 @@ use redb::{AccessGuard, ReadOnlyTable, ReadableDatabase, TableError};
 
 use crate::Error;
 use crate::file::{OpenFile, failed};
-use crate::live::LiveIndexes;
+use crate::live::{LiveIndexes, Walk};
 use crate::memtable::{Memtable, Place, Slot};
 use crate::packed;
+use crate::range::{BATCH_ROWS_MAX, LOOKED_AT_MAX, is_empty};
 use crate::table::{self, Table};
+
+pub use crate::range::Direction;
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type DiskRange = redb::Range<'static, &'static [u8], &'static [u8]>;
 type Guard = AccessGuard<'static, &'static [u8]>;
-
-/// Rows taken out of a memtable under one lock: a few microseconds.
-const BATCH_ROWS_MAX: usize = 64;
-/// Rows looked at under one lock: an old view passes by what was written since it began.
-const LOOKED_AT_MAX: usize = 4 * BATCH_ROWS_MAX;
-
-/// Which way a scan or a list goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Direction {
-    /// In key order: oldest first.
-    Up,
-    /// Against it: newest first.
-    #[default]
-    Down,
-}
 
 /// The rows of the last checkpoint: one read transaction, its tables opened once.
 pub(crate) struct Base {
@@ -172,7 +160,8 @@ impl Levels {
             scan.memory.extend(self.frozen.as_ref().map(level));
             scan.disk = DiskScan::open(&self.base, table, low, high, direction)?;
         } else {
-            let source = Source::Live(Arc::clone(&self.live));
+            let walk = Walk::new(table.id, (low, high), direction, revision);
+            let source = Source::Live(Arc::clone(&self.live), walk);
             scan.memory.push(Batch::new(source, table.id, low, high, direction, revision));
         }
         Ok(scan)
@@ -184,20 +173,10 @@ pub(crate) fn prefix_end(prefix: Key) -> Bound<Key> {
     prefix.successor().map_or(Bound::Unbounded, Bound::Excluded)
 }
 
-/// Whether nothing lies between the bounds; map ranges must not be asked for such.
-fn is_empty(low: &Bound<Key>, high: &Bound<Key>) -> bool {
-    match (low, high) {
-        (Bound::Included(low), Bound::Included(high)) => low > high,
-        (Bound::Included(low) | Bound::Excluded(low), Bound::Excluded(high))
-        | (Bound::Excluded(low), Bound::Included(high)) => low >= high,
-        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
-    }
-}
-
 /// What a batch is taken out of.
 enum Source {
     Rows(Arc<RwLock<Memtable>>),
-    Live(Arc<RwLock<LiveIndexes>>),
+    Live(Arc<RwLock<LiveIndexes>>, Walk),
 }
 
 /// One memtable's place in a scan: a few rows, taken out under the lock.
@@ -254,58 +233,45 @@ impl Batch {
 
     fn fill(&mut self) {
         while self.ahead.is_empty() && !self.ended {
-            let edge = self.take_some().map(|last| Bound::Excluded((self.table, last)));
-            match (edge, self.direction) {
-                (None, _) => self.ended = true,
-                (Some(edge), Direction::Up) => self.low = edge,
-                (Some(edge), Direction::Down) => self.high = edge,
-            }
-            self.ended |= is_over(&self.low, &self.high);
+            self.take_some();
             self.wanted = (self.wanted * 4).min(BATCH_ROWS_MAX);
         }
     }
 
-    /// Takes some rows out under the lock; answers the key of the last one that it looked at, if
-    /// there may be more.
-    fn take_some(&mut self) -> Option<Key> {
-        match &self.source {
-            Source::Rows(rows) => {
-                let (mut looked_at, mut last) = (0, None);
-                let mut look = |(key, slot): (Key, Option<&Slot>)| {
-                    self.ahead.extend(slot.map(|slot| (key, slot.clone())));
-                    looked_at += 1;
-                    let is_enough = self.ahead.len() == self.wanted || looked_at == LOOKED_AT_MAX;
-                    last = is_enough.then_some(key);
-                    !is_enough
-                };
-                let rows = rows.read();
-                let mut range = rows.range(self.low, self.high, self.revision);
-                match self.direction {
-                    Direction::Up => range.all(&mut look),
-                    Direction::Down => range.rev().all(&mut look),
-                };
-                last
-            }
-            Source::Live(indexes) => {
-                // The table of the bounds is this one, or the next, which is no key's.
-                let key = |bound: Bound<Place>| match bound {
-                    Bound::Included((table, key)) if table == self.table => Bound::Included(key),
-                    Bound::Excluded((table, key)) if table == self.table => Bound::Excluded(key),
-                    Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => Bound::Unbounded,
-                };
-                let bounds = (key(self.low), key(self.high));
-                let keys = indexes.read().keys(
-                    self.table,
-                    bounds,
-                    self.direction,
-                    self.revision,
-                    self.wanted,
-                );
-                let last = keys.last().copied().filter(|_| keys.len() == self.wanted);
+    /// Takes some rows out under the lock.
+    fn take_some(&mut self) {
+        let rows = match &mut self.source {
+            Source::Rows(rows) => rows,
+            Source::Live(indexes, walk) => {
+                let mut keys = Vec::new();
+                walk.step(indexes, self.wanted, &mut keys);
                 self.ahead.extend(keys.into_iter().map(|key| (key, Some(Bytes::new()))));
-                last
+                self.ended = walk.has_ended();
+                return;
             }
+        };
+        let (mut looked_at, mut last) = (0, None);
+        let mut look = |(key, slot): (Key, Option<&Slot>)| {
+            self.ahead.extend(slot.map(|slot| (key, slot.clone())));
+            looked_at += 1;
+            let is_enough = self.ahead.len() == self.wanted || looked_at == LOOKED_AT_MAX;
+            last = is_enough.then_some(key);
+            !is_enough
+        };
+        {
+            let rows = rows.read();
+            let mut range = rows.range(self.low, self.high, self.revision);
+            match self.direction {
+                Direction::Up => range.all(&mut look),
+                Direction::Down => range.rev().all(&mut look),
+            };
         }
+        match (last.map(|last| Bound::Excluded((self.table, last))), self.direction) {
+            (None, _) => self.ended = true,
+            (Some(edge), Direction::Up) => self.low = edge,
+            (Some(edge), Direction::Down) => self.high = edge,
+        }
+        self.ended |= is_over(&self.low, &self.high);
     }
 }
 
@@ -473,14 +439,8 @@ mod tests {
                 if old.ended {
                     break;
                 }
-                // One step of `fill`.
-                let last = old.take_some();
+                old.take_some();
                 locks += 1;
-                match (last.map(|last| Bound::Excluded((TABLE, last))), direction) {
-                    (None, _) => old.ended = true,
-                    (Some(edge), Direction::Up) => old.low = edge,
-                    (Some(edge), Direction::Down) => old.high = edge,
-                }
             }
             found.sort_unstable();
             assert_eq!(found, [Key::of(&0u64), Key::of(&ROWS)]);

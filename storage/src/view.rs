@@ -16,8 +16,10 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::Error;
 use crate::codec;
 use crate::hot::{HotRow, HotRows};
+use crate::live::Walk;
 use crate::memtable::{NEWEST, Readers};
-use crate::scan::{Direction, Found, Levels, Scan};
+use crate::range::Direction;
+use crate::scan::{Found, Levels, Scan};
 use crate::state::Applied;
 use crate::table::{self, Table};
 
@@ -76,9 +78,12 @@ impl Rows<'_> {
         let table = table::find(I::TABLE).ok_or_else(|| self.damaged(I::NAME))?;
         let damaged = || self.damaged(I::NAME);
         if !table.is_stored() {
-            let live = self.levels.live.read();
-            let keys = live.keys(I::TABLE, (low, high), direction, self.revision, limit);
-            drop(live);
+            let mut walk = Walk::new(I::TABLE, (low, high), direction, self.revision);
+            let mut keys = Vec::new();
+            while keys.len() < limit && !walk.has_ended() {
+                walk.step(&self.levels.live, limit - keys.len(), &mut keys);
+            }
+            keys.truncate(limit);
             return keys.iter().map(|key| key.decode().ok_or_else(damaged)).collect();
         }
         let mut keys = Vec::new();
