@@ -14,17 +14,20 @@
 //! new. Other files are none of our business.
 
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use firstcome_fault::{Bug, Point, armed, reach};
+use redb::Database;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::codec::RELEASE;
 use crate::disk::{self, Disk, DiskLock};
+use crate::error::Error;
 use crate::file::{self, FileIdentity};
+use crate::panics;
 
 /// Format of the directory that this release reads and writes.
 pub const FORMAT: u32 = 1;
@@ -79,6 +82,38 @@ pub(crate) struct Place {
     pub(crate) state_identity: FileIdentity,
     received: AtomicU64,
     _lock: Box<dyn DiskLock>,
+}
+
+/// An open redb file. Readers share it, so that it stays open, and its directory locked, until the
+/// last of them is done, also when a snapshot has taken its place meanwhile.
+pub(crate) struct OpenFile {
+    /// Taken only when it is dropped.
+    db: Option<Database>,
+    _place: Arc<Place>,
+}
+
+impl OpenFile {
+    pub(crate) const fn new(db: Database, place: Arc<Place>) -> Self {
+        Self { db: Some(db), _place: place }
+    }
+}
+
+impl Deref for OpenFile {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.db.as_ref().expect("the file is open until it is dropped")
+    }
+}
+
+impl Drop for OpenFile {
+    /// Where pages contradict each other, redb may panic once more when it lets go of the file.
+    fn drop(&mut self) {
+        let db = self.db.take();
+        if panics::caught(move || drop(db)).is_err() {
+            tracing::warn!("a damaged file could not be closed in order");
+        }
+    }
 }
 
 /// The file of one snapshot being received; removed unless it became the state file.

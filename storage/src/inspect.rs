@@ -17,19 +17,17 @@ use firstcome_domain::registry::Declared;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase};
 
-use crate::Error;
-use crate::dir::{self, Identity, LOG_FILE, Place, STATE_FILE};
+use crate::dir::{self, Identity, LOG_FILE, OpenFile, Place, STATE_FILE};
 use crate::disk::{Disk, RealDisk};
-use crate::file::{self, OpenFile, failed};
+use crate::error::Error;
+use crate::file::{self, failed};
 use crate::indexes::{self, each_index_row};
 use crate::log::{Entry, Mark, row};
 use crate::memtable::NEWEST;
 use crate::scan::{Base, Direction, Levels};
-use crate::state::checkpoint::load_meta;
-use crate::state::{Applied, StateHash};
+use crate::stored::{Applied, StateHash, StateMeta, load_meta};
 use crate::table::{self, Table};
 use crate::view::{ReadView, row_hash};
-use crate::write::StateMeta;
 
 /// Looking around needs no large page cache: 64 MiB.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;

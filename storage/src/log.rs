@@ -25,9 +25,9 @@ use firstcome_fault::{Bug, armed};
 use parking_lot::{Condvar, Mutex};
 use redb::{Database, ReadableDatabase};
 
-use crate::dir::{self, LOG_FILE, Place};
+use crate::dir::{self, DataDir, LOG_FILE, Place};
+use crate::error::{Error, FailureHook};
 use crate::file::{self, Backend, failed};
-use crate::{DataDir, Error};
 
 use queue::{Op, Queue};
 use writer::Writer;
@@ -104,7 +104,7 @@ struct Shared {
     db: Arc<Database>,
     queue: Mutex<Queue>,
     /// There is work, or it is time to end.
-    hook: Mutex<Option<crate::FailureHook>>,
+    hook: Mutex<Option<FailureHook>>,
     work: Condvar,
     /// Something became durable, or never will.
     settled: Condvar,
@@ -209,7 +209,7 @@ impl Log {
     }
 
     /// Says whom to call when the log is poisoned; at once if it already is.
-    pub fn on_failure(&self, hook: crate::FailureHook) {
+    pub fn on_failure(&self, hook: FailureHook) {
         let shared = self.shared();
         let mut slot = shared.hook.lock();
         if let Some(error) = &shared.queue.lock().failure {
@@ -454,7 +454,7 @@ impl Shared {
         };
         self.settled.notify_all();
         for op in stranded {
-            op.into_done()(Err(crate::same_io_error(&answer)));
+            op.into_done()(Err(crate::error::same_io_error(&answer)));
         }
     }
 

@@ -16,8 +16,9 @@ use firstcome_domain::kernel::row::TableId;
 use parking_lot::RwLock;
 use redb::{AccessGuard, ReadOnlyTable, ReadableDatabase, TableError};
 
-use crate::Error;
-use crate::file::{OpenFile, failed};
+use crate::dir::OpenFile;
+use crate::error::Error;
+use crate::file::failed;
 use crate::live::{LiveIndexes, Walk};
 use crate::memtable::{Memtable, Place, Slot};
 use crate::packed;

@@ -27,15 +27,19 @@ use firstcome_domain::{Command, Millis, Outcome, Recorded, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::dir::{self, Place, STATE_FILE};
-use crate::file::{self, Backend, OpenFile};
+use crate::dir::{self, DataDir, OpenFile, Place, STATE_FILE};
+use crate::error::Error;
+use crate::file::{self, Backend};
 use crate::hot::HotRows;
+use crate::log::Log;
 use crate::scan::{Base, Levels};
 use crate::snapshot::{SnapshotReader, SnapshotWriter};
+use crate::stored::{StateMeta, load_meta};
 use crate::view::{OpenViews, Seen, Working};
-use crate::write::{Core, StateMeta};
-use crate::{DataDir, Error, Log, codec, indexes, seeded, table};
+use crate::write::Core;
+use crate::{codec, indexes, panics, seeded, table};
 
+pub use crate::stored::{Applied, StateHash};
 pub use crate::view::ReadView;
 
 /// Limits of the state.
@@ -67,30 +71,6 @@ const BACKLOG_FACTOR: usize = 4;
 /// A look at how far the file is reads a handful of pages.
 const LOOK_CACHE_BYTES: usize = 1024 * 1024;
 
-/// 128-bit additive hash over all primary rows; equal at equal revisions on every node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct StateHash(pub u128);
-
-/// How far the state is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Applied {
-    /// The last applied log entry; `None` before the first.
-    pub revision: Option<Revision>,
-    /// Log time of the last command.
-    pub now: Millis,
-    /// Raft's own encoding of last applied log id and membership, as given to `apply`.
-    pub meta: Bytes,
-    /// Hash of all primary rows.
-    pub hash: StateHash,
-}
-
-impl Applied {
-    /// The last applied log entry; 0 before the first.
-    pub(crate) fn index(&self) -> u64 {
-        self.revision.map_or(0, Revision::get)
-    }
-}
-
 /// One committed log entry.
 #[derive(Clone, Debug)]
 pub struct Committed {
@@ -120,7 +100,7 @@ impl Decided {
 
 /// Stops the node; called once, with the error that poisoned the state. It is called under the
 /// state's locks: it must not call back, only wake whoever ends the process.
-pub use crate::FailureHook;
+pub use crate::error::FailureHook;
 
 /// What the state hides behind its handle.
 pub(crate) struct Shared {
@@ -224,14 +204,12 @@ impl State {
         let look = place.disk.open_read_only(&path).map_err(|error| dir::missing(&path, error))?;
         file::guarded(&path, || {
             let look = file::look_into(look, &path, LOOK_CACHE_BYTES)?;
-            checkpoint::load_meta(&look, &path).map(drop)
+            load_meta(&look, &path).map(drop)
         })?;
         let handle = place.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
         let db = file::open(Backend(handle), &path, options.cache_bytes)?;
         let db = Arc::new(OpenFile::new(db, Arc::clone(&place)));
-        let meta = file::guarded(&path, || {
-            indexes::ensure(&db, &path, checkpoint::load_meta(&db, &path)?)
-        })?;
+        let meta = file::guarded(&path, || indexes::ensure(&db, &path, load_meta(&db, &path)?))?;
         let core = load_core(&db, &path, meta.clone(), None)?;
         Ok(Arc::new(Shared {
             place,
@@ -370,15 +348,16 @@ impl State {
         SnapshotWriter::create(&shared.place, shared.options.cache_bytes)
     }
 
-    /// Verifies what was received, swaps it in, and answers how far the state is now. A snapshot
-    /// that is behind the state, or has rows that cannot be read, is refused and changes nothing.
+    /// Verifies what was received, swaps it in, and answers how far the state is now. One that is
+    /// behind the state is refused and changes nothing; [`SnapshotWriter::write_chunk`] refused one
+    /// with rows that cannot be read.
     pub fn install(&self, writer: SnapshotWriter) -> Result<Applied, Error> {
         let shared = self.shared();
         let mut saved = shared.saved.lock();
         shared.check()?;
         let (db, meta, file) = writer.finish()?;
         let db = Arc::new(OpenFile::new(db, Arc::clone(&shared.place)));
-        // Before the swap: a state whose rows cannot be read must not replace one that works.
+        // Before the swap: a state that cannot be read must not replace one that works.
         let meta = file::guarded(&shared.path, || indexes::ensure(&db, &shared.path, meta))?;
         let without = seeded::index_lost_with_snapshot();
         let loaded = load_core(&db, &shared.path, meta.clone(), without)?;
@@ -467,7 +446,7 @@ fn apply_all(
 fn decide(core: &Core, command: &Command, stamp: Stamp) -> Result<(Recorded, Seen), Error> {
     let view = Working::new(&core.levels, &core.hot, core.meta.applied_index());
     let level = Level(core.meta.level);
-    let decided = crate::panics::caught(|| {
+    let decided = panics::caught(|| {
         let decision = firstcome_domain::decide(&view, command, stamp);
         decision.record(|outcome| codec::encode_at(outcome, level))
     });

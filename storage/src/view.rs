@@ -13,14 +13,14 @@ use firstcome_domain::registry::Declared;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::Error;
 use crate::codec;
+use crate::error::Error;
 use crate::hot::{HotRow, HotRows};
 use crate::live::Walk;
 use crate::memtable::{NEWEST, Readers};
 use crate::range::Direction;
 use crate::scan::{Found, Levels, Scan};
-use crate::state::Applied;
+use crate::stored::Applied;
 use crate::table::{self, Table};
 
 /// The hash of one primary row.

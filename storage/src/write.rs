@@ -5,7 +5,7 @@
 //! row's hash out and puts the new one's in. The old row is not read for it: whoever decided the
 //! change has read it, and its hash was kept.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,78 +16,18 @@ use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::{IndexKind, TableId};
 use firstcome_domain::kernel::version::Level;
 use firstcome_domain::registry::{AnyRow, Declared, INDEXES, RowVisitor};
-use firstcome_domain::value::{Millis, Revision};
-use serde::{Deserialize, Serialize};
+use firstcome_domain::value::Revision;
 
-use crate::Error;
 use crate::codec::{self, RELEASE};
+use crate::error::Error;
 use crate::hot::{HotRow, HotRows};
 use crate::memtable::{NEWEST, Place, Readers, Slot};
 use crate::scan::Levels;
-use crate::state::{Applied, StateHash};
-use crate::table;
+use crate::stored::{StateHash, StateMeta};
 use crate::view::{Seen, row_hash};
 
 /// Hashes remembered for comparing nodes: a few seconds at full speed, a few megabytes.
 const HASHES_MAX: usize = 100_000;
-
-/// How far the state is; one row beside the tables, written with them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct StateMeta {
-    /// The release that wrote it.
-    pub(crate) release: String,
-    /// The feature level of the rows.
-    pub(crate) level: u16,
-    pub(crate) revision: Option<Revision>,
-    pub(crate) now: Millis,
-    pub(crate) raft: Bytes,
-    pub(crate) hash: u128,
-    /// Rows per primary table, by its number.
-    pub(crate) counts: BTreeMap<u16, u64>,
-    /// Numbers of the indexes that the file has.
-    pub(crate) indexes: Vec<u16>,
-}
-
-impl Default for StateMeta {
-    /// A state without rows has every index.
-    fn default() -> Self {
-        Self {
-            release: RELEASE.to_owned(),
-            level: Level::FIRST.0,
-            revision: None,
-            now: Millis::default(),
-            raft: Bytes::new(),
-            hash: 0,
-            counts: BTreeMap::new(),
-            indexes: stored_indexes(),
-        }
-    }
-}
-
-/// Numbers of the indexes that this release keeps on disk.
-pub(crate) fn stored_indexes() -> Vec<u16> {
-    let stored = table::all().filter(|table| !table.is_primary() && table.is_stored());
-    stored.map(|table| table.id.0).collect()
-}
-
-impl StateMeta {
-    pub(crate) fn applied(&self) -> Applied {
-        Applied {
-            revision: self.revision,
-            now: self.now,
-            meta: self.raft.clone(),
-            hash: StateHash(self.hash),
-        }
-    }
-
-    pub(crate) fn applied_index(&self) -> u64 {
-        self.revision.map_or(0, Revision::get)
-    }
-
-    pub(crate) fn count(&self, table: TableId) -> u64 {
-        self.counts.get(&table.0).copied().unwrap_or(0)
-    }
-}
 
 /// What apply owns: the levels it writes to, how far they are, and what it keeps beside them.
 pub(crate) struct Core {

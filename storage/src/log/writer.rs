@@ -10,7 +10,7 @@ use redb::Durability;
 use super::queue::Op;
 use super::row::{self, COMMITTED, ENTRIES, PURGED, VOTE};
 use super::{Done, Entry, Shared};
-use crate::Error;
+use crate::error::Error;
 use crate::file::failed;
 
 /// Rows removed per commit while purging: about 10 ms, so that appends do not wait longer.
@@ -77,7 +77,7 @@ impl Writer {
         shared.settled.notify_all();
         reach(Point::FlushCallback);
         for (done, _) in done {
-            done(error.as_ref().map_or(Ok(()), |error| Err(crate::same_io_error(error))));
+            done(error.as_ref().map_or(Ok(()), |error| Err(crate::error::same_io_error(error))));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The backlog: what is counted is what is unsaved, and apply waits only while that is too much. And
 //! what is kept for readers: no more than they can ask for.
 
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use firstcome_domain::command::{
 use firstcome_domain::journal::Journal;
 use firstcome_domain::journal::row::Retention;
 use firstcome_domain::kernel::key::Key;
-use firstcome_domain::kernel::row::Row as _;
+use firstcome_domain::kernel::row::{Index as _, Row as _};
+use firstcome_domain::order::row::OrdersByPool;
+use firstcome_domain::product::row::ProductsByName;
 use firstcome_domain::stock::{Pool, PoolId};
 use firstcome_domain::value::{Currency, Money};
 use firstcome_domain::{OrderId, ProductId, UserId, View as _};
@@ -19,6 +22,7 @@ use firstcome_domain::{OrderId, ProductId, UserId, View as _};
 use super::*;
 use crate::dir::IdentityState;
 use crate::disk::sim::SimDisk;
+use crate::memtable::NEWEST;
 use crate::{Identity, LogOptions};
 
 /// Longest wait for anything in these tests.
@@ -235,7 +239,7 @@ fn a_checkpoint_saves_nothing_of_a_call_that_failed() {
     let mut saved = state.shared().saved.lock();
     let result = state.shared().save(&mut saved);
     assert!(matches!(result, Err(Error::Invariant(_))), "{result:?}");
-    let meta = checkpoint::load_meta(&saved.db, &state.shared().path).unwrap();
+    let meta = load_meta(&saved.db, &state.shared().path).unwrap();
     assert_eq!(meta.revision, None);
 }
 
@@ -298,4 +302,37 @@ fn a_start_does_not_read_the_journal_behind_the_mark_of_receipts() {
     drop(open().unwrap());
     put(Journal::TABLE, journal(2), &[]);
     assert!(matches!(open().map(drop), Err(Error::Corrupt { .. })), "it is not behind the mark");
+}
+
+/// An index with more keys than are held in memory is made in several passes, packed or not.
+#[test]
+fn an_index_of_many_keys_is_the_same_as_one_of_few() {
+    let dir = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let state = State::open_inline(&dir, OPTIONS, log).unwrap();
+    for revision in 1..=20 {
+        apply(&state, revision);
+    }
+    state.apply(&orders(22..80).collect::<Vec<_>>(), Bytes::new()).unwrap();
+    state.checkpoint().unwrap();
+    let (shared, saved) = (state.shared(), state.shared().saved.lock());
+    let keys = |index: table::Table| {
+        let levels = Levels::over(Base::open(&saved.db, &shared.path).unwrap());
+        let (all, up) = (Bound::Unbounded, crate::range::Direction::Up);
+        let mut scan = levels.scan(index, all, all, up, NEWEST).unwrap();
+        std::iter::from_fn(|| scan.next_row().unwrap()).map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    for index in [ProductsByName::TABLE, OrdersByPool::TABLE] {
+        let index = table::find(index).unwrap();
+        let before = keys(index);
+        assert!(before.len() >= 20, "{}", before.len());
+        for keys_max in [1, 7, before.len() - 1, before.len()] {
+            let levels = Levels::over(Base::open(&saved.db, &shared.path).unwrap());
+            let txn = crate::stored::begin_durable(&saved.db, &shared.path).unwrap();
+            txn.delete_table(index.definition()).unwrap();
+            indexes::make(&levels, &txn, index, keys_max).unwrap();
+            txn.commit().unwrap();
+            assert_eq!(keys(index), before, "{} by {keys_max}", index.name);
+        }
+    }
 }

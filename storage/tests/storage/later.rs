@@ -102,6 +102,12 @@ fn meta_of(path: &Path) -> Meta {
     codec::decode(table.get(b"applied".as_slice()).unwrap().unwrap().value()).unwrap()
 }
 
+fn tables_of(path: &Path) -> Vec<String> {
+    let db = redb::Database::open(path.join("state.redb")).unwrap();
+    let txn = redb::ReadableDatabase::begin_read(&db).unwrap();
+    txn.list_tables().unwrap().map(|table| redb::TableHandle::name(&table).to_owned()).collect()
+}
+
 /// Asserts that an error is `Foreign` and names this release and the other words.
 #[track_caller]
 fn foreign<T>(result: Result<T, Error>, words: &[&str]) {
@@ -136,6 +142,7 @@ fn indexes_that_a_file_lacks_are_made_and_others_are_dropped() {
         meta.indexes.retain(|id| !lacking.contains(id));
         meta.indexes.push(INDEX);
     });
+    meddle(&path, "of_later", |rows| rows.push((b"a key".to_vec(), Vec::new())));
     // What the next start makes anew is not damaged.
     assert_eq!(Inspection::open(&path).unwrap().check().unwrap(), vec![]);
 
@@ -145,6 +152,7 @@ fn indexes_that_a_file_lacks_are_made_and_others_are_dropped() {
     drop((state, log));
     let now = meta_of(&path);
     assert_eq!((now.release.as_str(), now.indexes), (RELEASE, stored_indexes()));
+    assert!(!tables_of(&path).contains(&"of_later".to_owned()), "an index stayed in the file");
     assert_eq!(Inspection::open(&path).unwrap().check().unwrap(), vec![]);
     // They are kept up from then on.
     let (state, log) = open(&path).unwrap();
@@ -390,6 +398,43 @@ fn a_snapshot_of_a_later_release_is_foreign_and_changes_nothing() {
         // It was a refusal, not a failure.
         receiver.apply(&crate::shop::committed(1, 0, None));
     }
+}
+
+/// Story: only rows with indexes in memory were decoded before an install, and a snapshot with other
+/// rows that nobody can read replaced a state that worked.
+#[test]
+fn a_snapshot_with_a_row_that_cannot_be_read_is_refused_and_changes_nothing() {
+    const POOLS: u16 = 4;
+    let row = |parts: &Parts| {
+        let mut at = 0;
+        while parts.rows[at + 1..at + 3] != POOLS.to_le_bytes() {
+            let value = u32::from_le_bytes(parts.rows[at + 4..at + 8].try_into().unwrap());
+            at += 8 + usize::from(parts.rows[at + 3]) + value as usize;
+        }
+        (at + 8, at + 8 + usize::from(parts.rows[at + 3]))
+    };
+    // The rows themselves differ, and the sums agree with them.
+    let (_, newer) = sent(|parts| {
+        let (_, value) = row(parts);
+        parts.rows[value] = 200;
+    });
+    let (_, damaged) = sent(|parts| {
+        let (_, value) = row(parts);
+        parts.rows[value + 1] = 200;
+    });
+    let (_, misplaced) = sent(|parts| {
+        let (key, _) = row(parts);
+        parts.rows[key + 16] ^= 1;
+    });
+    let receiver = Store::new();
+    let refused = |chunk: &[u8]| receiver.state.receive().unwrap().write_chunk(chunk);
+    foreign(refused(&newer), &["pools"]);
+    for chunk in [damaged, misplaced] {
+        let error = refused(&chunk).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+        assert!(error.to_string().contains("pools"), "{error}");
+    }
+    receiver.apply(&crate::shop::committed(1, 0, None));
 }
 
 #[test]
