@@ -142,12 +142,19 @@ pub fn encode_at_onto<T: Versioned>(value: &T, level: Level, bytes: &mut Vec<u8>
 /// Decodes what [`encode_at`] wrote, at whatever level that was; `what` is named in errors.
 pub fn decode_versioned<T: Versioned>(bytes: &[u8], what: &str) -> Result<T, DecodeError> {
     let (&version, body) = bytes.split_first().ok_or_else(|| malformed("no bytes at all"))?;
-    let newer = || DecodeError::Newer { what: format!("{what}, version {version},") };
-    let decoded = T::decode(version, Whole(body)).unwrap_or_else(|| Err(newer()));
-    decoded.map_err(|error| match error {
-        DecodeError::Malformed(detail) => malformed(format!("{what}: {detail}")),
-        newer @ DecodeError::Newer { .. } => newer,
-    })
+    match T::decode(version, Whole(body)) {
+        Some(Err(DecodeError::Malformed(detail))) => Err(malformed(format!("{what}: {detail}"))),
+        Some(decoded) => decoded,
+        None => Err(unknown_version(what, version)),
+    }
+}
+
+/// What an unknown version means. Versions count from 1, so no release, however late, writes 0.
+fn unknown_version(what: &str, version: u8) -> DecodeError {
+    if version == 0 {
+        return malformed(format!("{what}: version 0"));
+    }
+    DecodeError::Newer { what: format!("{what}, version {version},") }
 }
 
 /// Bytes before the actor of an encoded command: tag and version.
@@ -170,8 +177,8 @@ pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
     let (tag, version, body) = command_head(bytes)?;
     let ((actor, receipt), used): ((Actor, Option<ReceiptKey>), usize) = front(body)?;
     let fields = body.get(used..).unwrap_or_default();
-    let newer = || DecodeError::Newer { what: format!("command {tag}, version {version},") };
-    let action = Action::decode(tag, version, Whole(fields)).unwrap_or_else(|| Err(newer()))?;
+    let unknown = || Err(unknown_version(&format!("command {tag}"), version));
+    let action = Action::decode(tag, version, Whole(fields)).unwrap_or_else(unknown)?;
     Ok(Command { actor, receipt, action })
 }
 
@@ -208,6 +215,21 @@ mod tests {
         assert!(refused(&bytes[..bytes.len() - 1]));
         assert!(refused(&[bytes.as_slice(), &[0]].concat()));
         assert!(refused(&[&[2], &bytes[1..]].concat()));
+    }
+
+    /// Story: a byte that was zeroed was reported as the work of a later release.
+    #[test]
+    fn version_0_is_damage_and_an_unknown_one_is_of_a_later_release() {
+        use firstcome_domain::settings::row::Settings;
+
+        let bytes = encode_at(&Settings::default(), Level::FIRST);
+        let decoded =
+            |version| decode_versioned::<Settings>(&[&[version], &bytes[1..]].concat(), "settings");
+        assert!(matches!(decoded(0), Err(DecodeError::Malformed(_))));
+        assert!(matches!(decoded(200), Err(DecodeError::Newer { .. })));
+        let command = |version| decode_command(&[1, 0, version, 0, 0, 0]);
+        assert!(matches!(command(0), Err(DecodeError::Malformed(_))));
+        assert!(matches!(command(200), Err(DecodeError::Newer { .. })));
     }
 
     #[test]
