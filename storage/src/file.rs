@@ -121,8 +121,8 @@ pub(crate) fn check_pages(mut db: Database, path: &Path) -> Result<(), Error> {
 
 /// Lets redb work on a file; where redb panics, the file is damaged.
 pub(crate) fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let contradict = |_| Err(Error::corrupt(path, "its pages contradict each other"));
-    panics::caught(work).unwrap_or_else(contradict)
+    let inconsistent = |_| Err(Error::corrupt(path, "page structure is inconsistent"));
+    panics::caught(work).unwrap_or_else(inconsistent)
 }
 
 /// Reads the identity row; a file without one is damaged.

@@ -2,7 +2,7 @@
 //!
 //! Apply keeps them, with each one's hash and the revision from which on it stands, so that neither
 //! it nor a reader decodes a product, a sale or a pool again and again. A reader at an earlier
-//! revision than a row's reads the levels instead.
+//! revision than a row's reads the layers instead.
 //!
 //! Anybody can ask for ids that do not exist, as many as they like. So that a row is absent is kept
 //! only of tables with a single row, such as the settings.

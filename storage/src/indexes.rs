@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::file::failed;
 use crate::memtable::NEWEST;
 use crate::range::Direction;
-use crate::scan::{Base, Levels};
+use crate::scan::{Base, Layers};
 use crate::stored::{
     StateMeta, begin_durable, is_about_file, put_meta, stored_indexes, write_table,
 };
@@ -45,16 +45,16 @@ pub(crate) fn of_row(
 }
 
 /// Fills the indexes in memory, all but one, from the rows of a file.
-pub(crate) fn fill_live(levels: &Levels, without: Option<TableId>) -> Result<(), Error> {
+pub(crate) fn fill_live(layers: &Layers, without: Option<TableId>) -> Result<(), Error> {
     let in_memory = table::all().filter(|table| !table.is_stored()).map(|table| table.id);
     let in_memory: Vec<TableId> = in_memory.filter(|id| Some(*id) != without).collect();
-    let mut live = levels.live.write();
+    let mut live = layers.live.write();
     for TableDef { table, name, live_from, .. } in TABLES.iter().filter(|table| table.live) {
         let unknown = || Error::Invariant(format!("there is no table {name}"));
-        let from = live_from.map_or(Ok(None), |mark| marked(levels, mark))?;
+        let from = live_from.map_or(Ok(None), |mark| marked(layers, mark))?;
         let low = from.map_or(Bound::Unbounded, Bound::Included);
         let table = table::find(*table).ok_or_else(unknown)?;
-        each_index_row(levels, table, low, |row| {
+        each_index_row(layers, table, low, |row| {
             if in_memory.contains(&row.table) {
                 live.fill(row.table, &row.key);
             }
@@ -65,7 +65,7 @@ pub(crate) fn fill_live(levels: &Levels, without: Option<TableId>) -> Result<(),
 
 /// From which key on rows can be in indexes in memory, by the only row of a table; `None` if it is
 /// not there.
-fn marked(levels: &Levels, table: TableId) -> Result<Option<Key>, Error> {
+fn marked(layers: &Layers, table: TableId) -> Result<Option<Key>, Error> {
     struct Visit<'a>(&'a [u8]);
     impl KindVisitor for Visit<'_> {
         type Output = Result<Option<Key>, codec::DecodeError>;
@@ -74,9 +74,9 @@ fn marked(levels: &Levels, table: TableId) -> Result<Option<Key>, Error> {
             codec::decode_versioned::<R>(self.0, R::NAME).map(|row| row.live_from())
         }
     }
-    let Some(found) = levels.get(table, &Key::EMPTY, NEWEST)? else { return Ok(None) };
+    let Some(found) = layers.get(table, &Key::EMPTY, NEWEST)? else { return Ok(None) };
     let mark = visit_kind(table, Visit(found.bytes())).unwrap_or(Ok(None));
-    mark.map_err(|error| Error::undecodable(levels.base.path(), error))
+    mark.map_err(|error| Error::undecodable(layers.base.path(), error))
 }
 
 /// Makes the indexes that the file lacks, and deletes the tables of those that this release does not
@@ -93,14 +93,14 @@ pub(crate) fn ensure(db: &Arc<OpenFile>, path: &Path, meta: StateMeta) -> Result
         ?missing,
         "the state has other indexes than this release; making those that are missing"
     );
-    let levels = Levels::over(Base::open(db, path)?);
+    let layers = Layers::over(Base::open(db, path)?);
     let txn = begin_durable(db, path)?;
     delete_unknown(&txn, path)?;
     for id in &missing {
         let index = table::find(TableId(*id))
             .ok_or_else(|| Error::Invariant(format!("there is no index {id}")))?;
         txn.delete_table(index.definition()).map_err(|error| failed(path, error))?;
-        make(&levels, &txn, index, KEYS_MAX)?;
+        make(&layers, &txn, index, KEYS_MAX)?;
     }
     let meta = StateMeta { indexes: wanted, ..meta };
     put_meta(&txn, path, &meta)?;
@@ -124,7 +124,7 @@ fn delete_unknown(txn: &redb::WriteTransaction, path: &Path) -> Result<(), Error
 
 /// Makes an index in ascending order, as packed rows need it, with at most so many keys in memory.
 pub(crate) fn make(
-    levels: &Levels,
+    layers: &Layers,
     txn: &redb::WriteTransaction,
     index: Table,
     keys_max: usize,
@@ -136,7 +136,7 @@ pub(crate) fn make(
         let mut keys = BinaryHeap::new();
         let mut is_all = true;
         for rows in table::all().filter(|table| table.is_primary()) {
-            each_index_row(levels, rows, Bound::Unbounded, |row| {
+            each_index_row(layers, rows, Bound::Unbounded, |row| {
                 if row.table == index.id && Some(row.key) > last {
                     keys.push(row.key);
                     if keys.len() > keys_max {
@@ -148,7 +148,7 @@ pub(crate) fn make(
         }
         last = keys.peek().copied();
         let keys = keys.into_sorted_vec().into_iter().map(|key| (key, Some(&nothing)));
-        write_table(txn, levels.base.path(), index, keys)?;
+        write_table(txn, layers.base.path(), index, keys)?;
         if is_all {
             return Ok(());
         }
@@ -157,13 +157,13 @@ pub(crate) fn make(
 
 /// Hands every index row that follows from a table's rows, those from `low` on, to `visit`.
 pub(crate) fn each_index_row(
-    levels: &Levels,
+    layers: &Layers,
     table: Table,
     low: Bound<Key>,
     mut visit: impl FnMut(IndexRow),
 ) -> Result<(), Error> {
-    let path = levels.base.path();
-    let mut scan = levels.scan(table, low, Bound::Unbounded, Direction::Up, NEWEST)?;
+    let path = layers.base.path();
+    let mut scan = layers.scan(table, low, Bound::Unbounded, Direction::Up, NEWEST)?;
     while let Some((_, found)) = scan.next_row()? {
         let rows = of_row(table.id, found.bytes())
             .ok_or_else(|| Error::Invariant(format!("{} has no kind", table.name)))?

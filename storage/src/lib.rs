@@ -10,7 +10,7 @@
 //! another node, [`inspect`] looks into a stopped one.
 //!
 //! Below, the changes of a decision become rows and index rows (`write`) in memory (`memtable`,
-//! `live`), are found through three levels (`scan`), and reach redb in bulk ([`state`]). Which
+//! `live`), are found through three layers (`scan`), and reach redb in bulk ([`state`]). Which
 //! tables and indexes there are is the registry's business (`table`). All of it stands on [`disk`],
 //! which the cargo feature `sim` replaces by one in memory that loses what was not synced.
 

@@ -25,7 +25,7 @@ use firstcome_fault::{Bug, armed};
 use parking_lot::{Condvar, Mutex};
 use redb::{Database, ReadableDatabase};
 
-use crate::dir::{self, DataDir, LOG_FILE, Place};
+use crate::dir::{self, DataDir, LOG_FILE, LockedDir};
 use crate::error::{Error, FailureHook};
 use crate::file::{self, Backend, failed};
 
@@ -99,7 +99,7 @@ struct Counters {
 /// What callers and the log thread share.
 struct Shared {
     /// Keeps the directory locked while the log lives.
-    _place: Arc<Place>,
+    _locked: Arc<LockedDir>,
     path: PathBuf,
     db: Arc<Database>,
     queue: Mutex<Queue>,
@@ -186,9 +186,9 @@ impl Log {
     }
 
     fn load(dir: &DataDir, options: LogOptions) -> Result<(Arc<Shared>, Writer), Error> {
-        let place = Arc::clone(dir.place());
-        let path = place.file(LOG_FILE);
-        let handle = place.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
+        let locked = Arc::clone(dir.locked());
+        let path = locked.file(LOG_FILE);
+        let handle = locked.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
         let db = Arc::new(file::open(Backend(handle), &path, PAGE_CACHE_BYTES)?);
         let txn = db.begin_read().map_err(|error| failed(&path, error))?;
         let (marks, last) = row::load(&path, &txn)?;
@@ -196,7 +196,7 @@ impl Log {
         let last = last.max(purged);
         let began = row::first_index(&path, &txn)?.unwrap_or(0);
         let shared = Arc::new(Shared {
-            _place: place,
+            _locked: locked,
             queue: Mutex::new(Queue::new(marks, began, last, options.cache_bytes)),
             path,
             db,
@@ -438,7 +438,7 @@ impl Op {
 }
 
 impl Shared {
-    /// Poisons the log: whoever waits for a commit hears that it never comes.
+    /// Poisons the log: everybody who waits for a commit is told that it will not come.
     fn fail(&self, error: Error) {
         tracing::error!(%error, "the log cannot go on; the node must stop");
         let answer = error.to_io();

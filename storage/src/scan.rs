@@ -1,9 +1,9 @@
-//! Reads through three levels: active memtable, frozen memtable, last checkpoint in redb.
+//! Reads through three layers: active memtable, frozen memtable, last checkpoint in redb.
 //!
-//! A newer level hides the same key of an older one. Ranges come in key order, either way. The
+//! A newer layer hides the same key of an older one. Ranges come in key order, either way. The
 //! locks of the memtables are held for one look-up or for a few rows at a time, so no reader
 //! holds apply up for longer than that. An index that lives in memory has a memtable of its own and
-//! no other level.
+//! no other layer.
 
 use std::collections::VecDeque;
 use std::ops::Bound;
@@ -20,7 +20,7 @@ use crate::dir::OpenFile;
 use crate::error::Error;
 use crate::file::failed;
 use crate::live::{LiveIndexes, Walk};
-use crate::memtable::{Memtable, Place, Slot};
+use crate::memtable::{Memtable, RowKey, Slot};
 use crate::packed;
 use crate::range::{BATCH_ROWS_MAX, LOOKED_AT_MAX, is_empty};
 use crate::table::{self, Table};
@@ -108,17 +108,17 @@ impl Found {
     }
 }
 
-/// The levels, newest first, and the indexes in memory.
+/// The layers, newest first, and the indexes in memory.
 #[derive(Clone)]
-pub(crate) struct Levels {
+pub(crate) struct Layers {
     pub(crate) active: Arc<RwLock<Memtable>>,
     pub(crate) frozen: Option<Arc<RwLock<Memtable>>>,
     pub(crate) base: Arc<Base>,
     pub(crate) live: Arc<RwLock<LiveIndexes>>,
 }
 
-impl Levels {
-    /// Levels over a file without anything in memory.
+impl Layers {
+    /// Layers over a file without anything in memory.
     pub(crate) fn over(base: Base) -> Self {
         Self { active: Arc::default(), frozen: None, base: Arc::new(base), live: Arc::default() }
     }
@@ -130,9 +130,9 @@ impl Levels {
         key: &Key,
         revision: u64,
     ) -> Result<Option<Found>, Error> {
-        let place = (table, *key);
-        for level in [Some(&self.active), self.frozen.as_ref()].into_iter().flatten() {
-            if let Some(slot) = level.read().get(&place, revision) {
+        let row_key = (table, *key);
+        for layer in [Some(&self.active), self.frozen.as_ref()].into_iter().flatten() {
+            if let Some(slot) = layer.read().get(&row_key, revision) {
                 return Ok(slot.clone().map(Found::Memory));
             }
         }
@@ -152,13 +152,13 @@ impl Levels {
         if is_empty(&low, &high) {
             return Ok(scan);
         }
-        let level = |rows: &Arc<RwLock<Memtable>>| {
+        let layer = |rows: &Arc<RwLock<Memtable>>| {
             let source = Source::Rows(Arc::clone(rows));
             Batch::new(source, table.id, low, high, direction, revision)
         };
         if table.is_stored() {
-            scan.memory.push(level(&self.active));
-            scan.memory.extend(self.frozen.as_ref().map(level));
+            scan.memory.push(layer(&self.active));
+            scan.memory.extend(self.frozen.as_ref().map(layer));
             scan.disk = DiskScan::open(&self.base, table, low, high, direction)?;
         } else {
             let walk = Walk::new(table.id, (low, high), direction, revision);
@@ -184,8 +184,8 @@ enum Source {
 struct Batch {
     source: Source,
     table: TableId,
-    low: Bound<Place>,
-    high: Bound<Place>,
+    low: Bound<RowKey>,
+    high: Bound<RowKey>,
     direction: Direction,
     revision: u64,
     ahead: VecDeque<(Key, Slot)>,
@@ -202,14 +202,14 @@ impl Batch {
         direction: Direction,
         revision: u64,
     ) -> Self {
-        let place = |bound: Bound<Key>| bound.map(|key| (table, key));
+        let row_key = |bound: Bound<Key>| bound.map(|key| (table, key));
         let low = match low {
             Bound::Unbounded => Bound::Included((table, Key::EMPTY)),
-            bound => place(bound),
+            bound => row_key(bound),
         };
         let high = match high {
             Bound::Unbounded => Bound::Excluded((TableId(table.0 + 1), Key::EMPTY)),
-            bound => place(bound),
+            bound => row_key(bound),
         };
         let ahead = VecDeque::new();
         // Most scans want only the first row or two.
@@ -276,10 +276,10 @@ impl Batch {
     }
 }
 
-/// Whether nothing can lie between two places.
-fn is_over(low: &Bound<Place>, high: &Bound<Place>) -> bool {
-    let at = |bound: &Bound<Place>| match bound {
-        Bound::Included(place) | Bound::Excluded(place) => Some(*place),
+/// Whether nothing can lie between two bounds.
+fn is_over(low: &Bound<RowKey>, high: &Bound<RowKey>) -> bool {
+    let at = |bound: &Bound<RowKey>| match bound {
+        Bound::Included(row_key) | Bound::Excluded(row_key) => Some(*row_key),
         Bound::Unbounded => None,
     };
     at(low) >= at(high)
@@ -368,7 +368,7 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// The key that comes next among all levels.
+    /// The key that comes next among all layers.
     fn next_key(&self) -> Option<Key> {
         let memory = self.memory.iter().filter_map(Batch::head).copied();
         let disk = self.disk.as_ref().and_then(|disk| Some(disk.head.as_ref()?.0));
@@ -383,9 +383,9 @@ impl Scan {
     pub(crate) fn next_row(&mut self) -> Result<Option<(Key, Found)>, Error> {
         while let Some(key) = self.next_key() {
             let mut newest: Option<Slot> = None;
-            for level in &mut self.memory {
-                if level.head() == Some(&key) {
-                    let slot = level.take();
+            for layer in &mut self.memory {
+                if layer.head() == Some(&key) {
+                    let slot = layer.take();
                     newest = newest.or(slot);
                 }
             }

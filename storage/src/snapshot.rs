@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::codec::{self, DecodeError};
-use crate::dir::{NewState, OpenFile, Place};
+use crate::dir::{LockedDir, NewState, OpenFile};
 use crate::error::Error;
 use crate::file::{self, failed};
 use crate::stored::{Applied, StateMeta, begin_durable, check_known, put_meta};
@@ -258,11 +258,11 @@ fn row_key(table: TableId, bytes: &[u8]) -> Option<Result<Key, DecodeError>> {
 }
 
 impl SnapshotWriter {
-    pub(crate) fn create(place: &Arc<Place>, cache_bytes: usize) -> Result<Self, Error> {
-        let file = NewState::create(place);
+    pub(crate) fn create(locked: &Arc<LockedDir>, cache_bytes: usize) -> Result<Self, Error> {
+        let file = NewState::create(locked);
         let path = file.path().to_owned();
-        let handle = place.disk.create(&path).map_err(|error| Error::io(&path, error))?;
-        let db = file::create(handle, &path, cache_bytes, &place.state_identity)?;
+        let handle = locked.disk.create(&path).map_err(|error| Error::io(&path, error))?;
+        let db = file::create(handle, &path, cache_bytes, &locked.state_identity)?;
         let txn = begin_durable(&db, &path)?;
         Ok(Self {
             path,

@@ -1,4 +1,4 @@
-//! The typed view of rules, over the levels: for apply at the newest revision, and for readers at
+//! The typed view of rules, over the layers: for apply at the newest revision, and for readers at
 //! the revision at which they began.
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +19,7 @@ use crate::hot::{HotRow, HotRows};
 use crate::live::Walk;
 use crate::memtable::{NEWEST, Readers};
 use crate::range::Direction;
-use crate::scan::{Found, Levels, Scan};
+use crate::scan::{Found, Layers, Scan};
 use crate::stored::Applied;
 use crate::table::{self, Table};
 
@@ -34,18 +34,18 @@ pub(crate) fn row_hash(scratch: &mut Vec<u8>, table: TableId, key: &[u8], value:
 
 /// Reads of rows at one revision; the base of both views.
 pub(crate) struct Rows<'a> {
-    pub(crate) levels: &'a Levels,
+    pub(crate) layers: &'a Layers,
     pub(crate) hot: &'a HotRows,
     pub(crate) revision: u64,
 }
 
 impl Rows<'_> {
     fn path(&self) -> &std::path::Path {
-        self.levels.base.path()
+        self.layers.base.path()
     }
 
     pub(crate) fn get(&self, table: TableId, key: &Key) -> Result<Option<Found>, Error> {
-        self.levels.get(table, key, self.revision)
+        self.layers.get(table, key, self.revision)
     }
 
     pub(crate) fn decode<R: Declared>(&self, bytes: &[u8]) -> Result<Arc<R>, Error> {
@@ -60,7 +60,7 @@ impl Rows<'_> {
         high: Bound<Key>,
         direction: Direction,
     ) -> Result<Scan, Error> {
-        self.levels.scan(table, low, high, direction, self.revision)
+        self.layers.scan(table, low, high, direction, self.revision)
     }
 
     pub(crate) fn damaged(&self, table: &str) -> Error {
@@ -81,7 +81,7 @@ impl Rows<'_> {
             let mut walk = Walk::new(I::TABLE, (low, high), direction, self.revision);
             let mut keys = Vec::new();
             while keys.len() < limit && !walk.has_ended() {
-                walk.step(&self.levels.live, limit - keys.len(), &mut keys);
+                walk.step(&self.layers.live, limit - keys.len(), &mut keys);
             }
             keys.truncate(limit);
             return keys.iter().map(|key| key.decode().ok_or_else(damaged)).collect();
@@ -156,11 +156,11 @@ pub(crate) struct Working<'a> {
 }
 
 impl<'a> Working<'a> {
-    /// `applied`: the revision of the last entry whose writes are in the levels.
-    pub(crate) fn new(levels: &'a Levels, hot: &'a HotRows, applied: u64) -> Self {
+    /// `applied`: the revision of the last entry whose writes are in the layers.
+    pub(crate) fn new(layers: &'a Layers, hot: &'a HotRows, applied: u64) -> Self {
         Self {
             applied,
-            rows: Rows { levels, hot, revision: NEWEST },
+            rows: Rows { layers, hot, revision: NEWEST },
             error: Cell::new(None),
             seen: RefCell::default(),
             scratch: RefCell::default(),
@@ -247,7 +247,7 @@ impl OpenViews {
 
 /// Rows at one revision, whatever is applied meanwhile. Implements [`View`].
 pub struct ReadView {
-    levels: Levels,
+    layers: Layers,
     hot: Arc<HotRows>,
     open: Arc<OpenViews>,
     applied: Applied,
@@ -257,17 +257,17 @@ pub struct ReadView {
 impl ReadView {
     /// The caller sees to it that `applied` is still the published position.
     pub(crate) fn new(
-        levels: Levels,
+        layers: Layers,
         hot: Arc<HotRows>,
         open: Arc<OpenViews>,
         applied: Applied,
     ) -> Self {
         open.enter(applied.index());
-        Self { levels, hot, open, applied, error: Mutex::new(None) }
+        Self { layers, hot, open, applied, error: Mutex::new(None) }
     }
 
     pub(crate) fn rows(&self) -> Rows<'_> {
-        Rows { levels: &self.levels, hot: &self.hot, revision: self.applied.index() }
+        Rows { layers: &self.layers, hot: &self.hot, revision: self.applied.index() }
     }
 
     /// How far the rows are.

@@ -2,8 +2,8 @@
 //!
 //! Every index row is derived here from the row before and the row after, so a rule cannot forget
 //! one. The state hash is the wrapping sum of one 128-bit hash per row: a write takes the old
-//! row's hash out and puts the new one's in. The old row is not read for it: whoever decided the
-//! change has read it, and its hash was kept.
+//! row's hash out and puts the new one's in. The old row is not read for it: the
+//! decision has read it, and its hash was kept.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -21,17 +21,17 @@ use firstcome_domain::value::Revision;
 use crate::codec::{self, RELEASE};
 use crate::error::Error;
 use crate::hot::{HotRow, HotRows};
-use crate::memtable::{NEWEST, Place, Readers, Slot};
-use crate::scan::Levels;
+use crate::memtable::{NEWEST, Readers, RowKey, Slot};
+use crate::scan::Layers;
 use crate::stored::{StateHash, StateMeta};
 use crate::view::{Seen, row_hash};
 
 /// Hashes remembered for comparing nodes: a few seconds at full speed, a few megabytes.
 const HASHES_MAX: usize = 100_000;
 
-/// What apply owns: the levels it writes to, how far they are, and what it keeps beside them.
+/// What apply owns: the layers it writes to, how far they are, and what it keeps beside them.
 pub(crate) struct Core {
-    pub(crate) levels: Levels,
+    pub(crate) layers: Layers,
     pub(crate) meta: StateMeta,
     pub(crate) hot: Arc<HotRows>,
     hashes: VecDeque<(Revision, u128)>,
@@ -44,13 +44,13 @@ pub(crate) struct Core {
 #[derive(Default)]
 struct Writes {
     /// To the active memtable.
-    rows: Vec<(Place, Slot)>,
+    rows: Vec<(RowKey, Slot)>,
     /// To indexes in memory.
-    live: Vec<(Place, Slot)>,
+    live: Vec<(RowKey, Slot)>,
 }
 
 impl Writes {
-    fn add(&mut self, index_row: Place, slot: Slot) {
+    fn add(&mut self, index_row: RowKey, slot: Slot) {
         let to = if is_in_memory(index_row.0) { &mut self.live } else { &mut self.rows };
         to.push((index_row, slot));
     }
@@ -83,9 +83,9 @@ impl RowVisitor for IsHot {
 }
 
 impl Core {
-    pub(crate) fn new(levels: Levels, meta: StateMeta) -> Self {
+    pub(crate) fn new(layers: Layers, meta: StateMeta) -> Self {
         let mut core = Self {
-            levels,
+            layers,
             meta,
             hot: Arc::default(),
             hashes: VecDeque::new(),
@@ -117,7 +117,7 @@ impl Core {
 
     /// Writes the changes of one log entry. `seen` are hashes of rows that were read for it.
     ///
-    /// Readers wait for the locks of the levels, so these are held only to put in what is ready.
+    /// Readers wait for the locks of the layers, so these are held only to put in what is ready.
     pub(crate) fn write(
         &mut self,
         changes: Vec<Change>,
@@ -156,7 +156,7 @@ impl Core {
                 writes.add((index.table, index.key), Some(Bytes::new()));
             }
             if let Some(AnyRow::FeatureLevel(row)) = &after {
-                self.meta.level = known_level(row, self.levels.base.path())?.0;
+                self.meta.level = known_level(row, self.layers.base.path())?.0;
             }
             if is_hot {
                 let (hash, bytes) = (new_hash.unwrap_or(0), bytes.as_ref().map_or(0, Bytes::len));
@@ -165,7 +165,7 @@ impl Core {
             writes.rows.push(((table, key), bytes));
         }
         if !writes.live.is_empty() {
-            let mut live = self.levels.live.write();
+            let mut live = self.layers.live.write();
             for ((table, key), slot) in writes.live.drain(..) {
                 match slot {
                     Some(_) => live.add(table, key, at),
@@ -173,9 +173,9 @@ impl Core {
                 }
             }
         }
-        let mut active = self.levels.active.write();
-        for (place, slot) in writes.rows.drain(..) {
-            active.set(place, slot, at, readers);
+        let mut active = self.layers.active.write();
+        for (row_key, slot) in writes.rows.drain(..) {
+            active.set(row_key, slot, at, readers);
         }
         drop(active);
         self.writes = writes;
@@ -187,7 +187,7 @@ impl Core {
             return Ok(hash);
         }
         // Rows of a list that retention went through were read without their hash.
-        let found = self.levels.get(table, key, NEWEST)?.ok_or_else(|| {
+        let found = self.layers.get(table, key, NEWEST)?.ok_or_else(|| {
             Error::Invariant(format!("a change names row {key:?} of table {}", table.0))
         })?;
         Ok(row_hash(&mut self.scratch, table, key.as_slice(), found.bytes()))
@@ -195,7 +195,7 @@ impl Core {
 
     /// Forgets what no reader sees any more.
     pub(crate) fn tidy(&mut self, readers: Readers) {
-        self.levels.live.write().tidy(readers);
+        self.layers.live.write().tidy(readers);
     }
 }
 

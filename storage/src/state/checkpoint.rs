@@ -41,15 +41,15 @@ impl Shared {
         self.checkpoint_into(&mut saved)
     }
 
-    /// [`Shared::checkpoint`], by whoever holds the file.
+    /// [`Shared::checkpoint`] for a caller that holds the lock of the file.
     pub(super) fn checkpoint_into(&self, saved: &mut Saved) -> Result<Applied, Error> {
         self.check()?;
         self.save(saved).map_err(|error| self.fail(error))
     }
 
-    /// New views begin with the same rows in other levels.
-    fn publish_levels(&self, core: &Core) {
-        self.published.write().levels = core.levels.clone();
+    /// New views begin with the same rows in other layers.
+    fn publish_layers(&self, core: &Core) {
+        self.published.write().layers = core.layers.clone();
     }
 
     pub(super) fn save(&self, saved: &mut Saved) -> Result<Applied, Error> {
@@ -62,9 +62,9 @@ impl Shared {
                 self.notify_taken();
                 return Ok(saved.meta.applied());
             }
-            let rows = std::mem::take(&mut core.levels.active);
-            core.levels.frozen = Some(Arc::clone(&rows));
-            self.publish_levels(&core);
+            let rows = std::mem::take(&mut core.layers.active);
+            core.layers.frozen = Some(Arc::clone(&rows));
+            self.publish_layers(&core);
             self.unsaved_bytes.store(0, Ordering::Relaxed);
             (rows, core.meta.clone())
         };
@@ -79,9 +79,9 @@ impl Shared {
         let base = Base::open(&saved.db, &self.path)?;
         {
             let mut core = self.core.lock();
-            core.levels.base = Arc::new(base);
-            core.levels.frozen = None;
-            self.publish_levels(&core);
+            core.layers.base = Arc::new(base);
+            core.layers.frozen = None;
+            self.publish_layers(&core);
         }
         let applied = meta.applied();
         saved.meta = meta;

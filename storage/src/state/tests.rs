@@ -128,7 +128,7 @@ fn what_is_counted_is_what_is_unsaved_at_every_moment() {
         });
         while applying.load(Ordering::Relaxed) {
             let core = state.shared().core.lock();
-            let unsaved = core.levels.active.read().bytes();
+            let unsaved = core.layers.active.read().bytes();
             assert_eq!(counted(&state), unsaved);
             looks += 1;
             full += u64::from(unsaved > 0);
@@ -144,7 +144,7 @@ fn apply_waits_while_too_much_is_unsaved_and_goes_on_after_a_checkpoint() {
     let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
     let options = StateOptions { checkpoint_bytes: 1, ..OPTIONS };
     let state = State::open(&dir, options, log).unwrap();
-    // Held by whoever saves; without it no checkpoint begins.
+    // A checkpoint begins with this lock.
     let saving = state.shared().saved.lock();
     assert!(state.has_room());
     apply(&state, 1);
@@ -186,13 +186,13 @@ fn orders(revisions: std::ops::Range<u64>) -> impl Iterator<Item = Committed> {
 /// The most earlier versions of one row: of the pool, that every entry writes.
 fn older(state: &State) -> usize {
     let core = state.shared().core.lock();
-    let active = core.levels.active.read();
+    let active = core.layers.active.read();
     active.older().max().unwrap_or(0)
 }
 
-/// Notes of keys that came and went, for readers that began before.
+/// Notes of keys that were added or removed, for readers that began before.
 fn live_notes(state: &State) -> usize {
-    state.shared().core.lock().levels.live.read().noted()
+    state.shared().core.lock().layers.live.read().noted()
 }
 
 /// Every entry writes the pool, and puts an order into indexes in memory or takes it out.
@@ -281,9 +281,9 @@ fn a_start_does_not_read_the_journal_behind_the_mark_of_receipts() {
     apply(&state, 2);
     state.checkpoint().unwrap();
     drop(state);
-    let path = dir.place().file(STATE_FILE);
+    let path = dir.locked().file(STATE_FILE);
     let put = |table: TableId, key: Key, bytes: &[u8]| {
-        let handle = dir.place().disk.open(&path).unwrap();
+        let handle = dir.locked().disk.open(&path).unwrap();
         let db = file::open(Backend(handle), &path, OPTIONS.cache_bytes).unwrap();
         let txn = db.begin_write().unwrap();
         let definition = table::find(table).unwrap().definition();
@@ -317,9 +317,9 @@ fn an_index_of_many_keys_is_the_same_as_one_of_few() {
     state.checkpoint().unwrap();
     let (shared, saved) = (state.shared(), state.shared().saved.lock());
     let keys = |index: table::Table| {
-        let levels = Levels::over(Base::open(&saved.db, &shared.path).unwrap());
+        let layers = Layers::over(Base::open(&saved.db, &shared.path).unwrap());
         let (all, up) = (Bound::Unbounded, crate::range::Direction::Up);
-        let mut scan = levels.scan(index, all, all, up, NEWEST).unwrap();
+        let mut scan = layers.scan(index, all, all, up, NEWEST).unwrap();
         std::iter::from_fn(|| scan.next_row().unwrap()).map(|(key, _)| key).collect::<Vec<_>>()
     };
     for index in [ProductsByName::TABLE, OrdersByPool::TABLE] {
@@ -327,10 +327,10 @@ fn an_index_of_many_keys_is_the_same_as_one_of_few() {
         let before = keys(index);
         assert!(before.len() >= 20, "{}", before.len());
         for keys_max in [1, 7, before.len() - 1, before.len()] {
-            let levels = Levels::over(Base::open(&saved.db, &shared.path).unwrap());
+            let layers = Layers::over(Base::open(&saved.db, &shared.path).unwrap());
             let txn = crate::stored::begin_durable(&saved.db, &shared.path).unwrap();
             txn.delete_table(index.definition()).unwrap();
-            indexes::make(&levels, &txn, index, keys_max).unwrap();
+            indexes::make(&layers, &txn, index, keys_max).unwrap();
             txn.commit().unwrap();
             assert_eq!(keys(index), before, "{} by {keys_max}", index.name);
         }
