@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use firstcome_fault::{Bug, Point, armed, reach};
+use firstcome_fault::{Bug, Point, reach};
 use redb::Database;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,7 @@ use crate::disk::{self, Disk, DiskLock};
 use crate::error::Error;
 use crate::file::{self, FileIdentity};
 use crate::panics;
+use crate::seeded;
 
 /// Format of the directory that this release reads and writes.
 pub const FORMAT: u32 = 1;
@@ -140,10 +141,8 @@ impl NewState {
         reach(Point::SnapshotRenameBefore);
         locked.disk.rename(&self.path, &file).map_err(|error| Error::io(&file, error))?;
         reach(Point::SnapshotRenameAfter);
-        if armed(Bug::RenameWithoutDirSync) {
-            return Ok(());
-        }
-        locked.disk.sync_dir(&locked.path).map_err(|error| Error::io(&locked.path, error))
+        seeded::unless(Bug::RenameWithoutDirSync, || locked.disk.sync_dir(&locked.path))
+            .map_err(|error| Error::io(&locked.path, error))
     }
 }
 

@@ -21,13 +21,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use firstcome_fault::{Bug, armed};
 use parking_lot::{Condvar, Mutex};
 use redb::{Database, ReadableDatabase};
 
 use crate::dir::{self, DataDir, LOG_FILE, LockedDir};
 use crate::error::{Error, FailureHook};
 use crate::file::{self, Backend, failed};
+use crate::seeded;
 
 use queue::{Op, Queue};
 use writer::Writer;
@@ -287,12 +287,8 @@ impl Log {
 
     /// Drops all entries after `last` (`None`: all). Takes effect for readers at once.
     pub fn truncate_after(&self, last: Option<u64>, done: Done) {
-        self.submit(|_| {
-            if armed(Bug::TruncateSkipped) {
-                return Ok(Op::Append(Vec::new(), done));
-            }
-            Ok(Op::Truncate(last.map_or(0, |last| last.saturating_add(1)), done))
-        });
+        let first = last.map_or(0, |last| last.saturating_add(1));
+        self.submit(|_| Ok(Op::Truncate(seeded::first_truncated(first), done)));
     }
 
     /// Drops all entries up to and including the mark, in small transactions. Durable in its

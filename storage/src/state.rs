@@ -23,7 +23,7 @@ use bytes::Bytes;
 use firstcome_domain::kernel::row::TableId;
 use firstcome_domain::kernel::version::Level;
 use firstcome_domain::receipt::OutcomeBytes;
-use firstcome_domain::{Command, Millis, Outcome, Recorded, Revision, Stamp};
+use firstcome_domain::{Command, Outcome, Recorded, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -420,10 +420,7 @@ fn apply_all(
             )));
         }
         if let Some(command) = &entry.command {
-            let mut now = core.meta.now.log_time(entry.stamp.now);
-            if armed(Bug::ApplyReadsWallClock) {
-                now = now.max(Millis::new(firstcome_fault::wall_ms()));
-            }
+            let now = seeded::log_time(core.meta.now.log_time(entry.stamp.now));
             let stamp = Stamp { revision, now };
             let (recorded, seen) = decide(core, command, stamp)?;
             core.write(recorded.changes, revision, &seen, readers)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use firstcome_fault::{Bug, Point, armed, reach};
+use firstcome_fault::{Bug, Point, reach};
 use redb::Database;
 
 use super::{Applied, Saved, Shared};
@@ -12,12 +12,13 @@ use crate::error::Error;
 use crate::file::{failed, guarded};
 use crate::memtable::Memtable;
 use crate::scan::Base;
+use crate::seeded;
 use crate::stored::{StateMeta, begin_durable, put_meta, write_table};
 use crate::table;
 use crate::write::Core;
 
 fn write_rows(db: &Database, path: &Path, rows: &Memtable, meta: &StateMeta) -> Result<(), Error> {
-    let mut txn = begin_durable(db, path)?;
+    let txn = begin_durable(db, path)?;
     let mut rows = rows.newest().peekable();
     while let Some((first, _)) = rows.peek() {
         let id = first.0;
@@ -26,10 +27,7 @@ fn write_rows(db: &Database, path: &Path, rows: &Memtable, meta: &StateMeta) -> 
         let changed = std::iter::from_fn(|| rows.next_if(|((table, _), _)| *table == id));
         write_table(&txn, path, table, changed.map(|((_, key), slot)| (*key, slot.as_ref())))?;
     }
-    if armed(Bug::AppliedIndexInSecondTransaction) {
-        txn.commit().map_err(|error| failed(path, error))?;
-        txn = begin_durable(db, path)?;
-    }
+    let txn = seeded::before_position(txn, db, path)?;
     put_meta(&txn, path, meta)?;
     txn.commit().map_err(|error| failed(path, error))
 }
@@ -70,9 +68,7 @@ impl Shared {
         };
         self.notify_taken();
         // The barrier: a state ahead of its own log cannot start after a power loss.
-        if !armed(Bug::CheckpointAheadOfLog) {
-            self.log.wait_durable()?;
-        }
+        seeded::unless(Bug::CheckpointAheadOfLog, || self.log.wait_durable())?;
         reach(Point::CheckpointBefore);
         guarded(&self.path, || write_rows(&saved.db, &self.path, &rows.read(), &meta))?;
         reach(Point::CheckpointAfter);

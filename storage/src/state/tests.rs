@@ -16,7 +16,7 @@ use firstcome_domain::kernel::row::{Index as _, Row as _};
 use firstcome_domain::order::row::OrdersByPool;
 use firstcome_domain::product::row::ProductsByName;
 use firstcome_domain::stock::{Pool, PoolId};
-use firstcome_domain::value::{Currency, Money};
+use firstcome_domain::value::{Currency, Millis, Money};
 use firstcome_domain::{OrderId, ProductId, UserId, View as _};
 
 use super::*;
