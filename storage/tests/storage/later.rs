@@ -406,32 +406,34 @@ fn a_snapshot_of_a_later_release_is_foreign_and_changes_nothing() {
 #[test]
 fn a_snapshot_with_a_row_that_cannot_be_read_is_refused_and_changes_nothing() {
     const POOLS: u16 = 4;
-    let row = |parts: &Parts| {
-        let mut at = 0;
-        while parts.rows[at + 1..at + 3] != POOLS.to_le_bytes() {
-            let value = u32::from_le_bytes(parts.rows[at + 4..at + 8].try_into().unwrap());
-            at += 8 + usize::from(parts.rows[at + 3]) + value as usize;
-        }
-        (at + 8, at + 8 + usize::from(parts.rows[at + 3]))
+    // Changes key and value of a pool, and the state hash with it.
+    let changed = |change: fn(&mut [u8], &mut [u8])| {
+        let (_, chunk) = sent(|parts| {
+            let mut rest = parts.rows.as_mut_slice();
+            loop {
+                let value = u32::from_le_bytes(rest[4..8].try_into().unwrap());
+                let (row, tail) = rest.split_at_mut(8 + usize::from(rest[3]) + value as usize);
+                if row[1..3] == POOLS.to_le_bytes() {
+                    let hash = |row: &[u8]| xxh3_128(&[&POOLS.to_be_bytes(), &row[8..]].concat());
+                    let before = hash(row);
+                    let (head, value) = row.split_at_mut(8 + usize::from(row[3]));
+                    change(&mut head[8..], value);
+                    let sum = parts.meta.hash.wrapping_sub(before).wrapping_add(hash(row));
+                    (parts.meta.hash, parts.trailer.hash) = (sum, sum);
+                    return;
+                }
+                rest = tail;
+            }
+        });
+        chunk
     };
-    // The rows themselves differ, and the sums agree with them.
-    let (_, newer) = sent(|parts| {
-        let (_, value) = row(parts);
-        parts.rows[value] = 200;
-    });
-    let (_, damaged) = sent(|parts| {
-        let (_, value) = row(parts);
-        parts.rows[value + 1] = 200;
-    });
-    let (_, misplaced) = sent(|parts| {
-        let (key, _) = row(parts);
-        parts.rows[key + 16] ^= 1;
-    });
+    let newer = changed(|_, value| value[0] = 200);
+    let damaged = changed(|_, value| value[1] = 200);
+    let misplaced = changed(|key, _| key[16] ^= 1);
     let receiver = Store::new();
-    let refused = |chunk: &[u8]| receiver.state.receive().unwrap().write_chunk(chunk);
-    foreign(refused(&newer), &["pools"]);
+    foreign(install(&receiver.state, &newer), &["pools"]);
     for chunk in [damaged, misplaced] {
-        let error = refused(&chunk).unwrap_err();
+        let error = install(&receiver.state, &chunk).unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
         assert!(error.to_string().contains("pools"), "{error}");
     }
