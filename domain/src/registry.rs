@@ -58,6 +58,8 @@ pub struct TableDef {
     pub name: &'static str,
     /// Whether its rows are in memory indexes, so that a start has to read them.
     pub live: bool,
+    /// The table whose only row says at which key that reading starts.
+    pub live_from: Option<TableId>,
     /// Bytes of a key.
     pub key_bytes: usize,
 }
@@ -155,6 +157,7 @@ macro_rules! rows {
             table: <$kind as Row>::TABLE,
             name: <$kind as Row>::NAME,
             live: <$kind as Row>::LIVE,
+            live_from: <$kind as Row>::LIVE_FROM,
             key_bytes: <<$kind as Row>::Key as KeyPart>::WIDTH,
         }),*];
 

@@ -142,15 +142,19 @@ pub fn encode_at_onto<T: Versioned>(value: &T, level: Level, bytes: &mut Vec<u8>
 /// Decodes what [`encode_at`] wrote, at whatever level that was; `what` is named in errors.
 pub fn decode_versioned<T: Versioned>(bytes: &[u8], what: &str) -> Result<T, DecodeError> {
     let (&version, body) = bytes.split_first().ok_or_else(|| malformed("no bytes at all"))?;
-    if version == 0 {
-        return Err(malformed(format!("{what}: no type has a version 0")));
+    match T::decode(version, Whole(body)) {
+        Some(Err(DecodeError::Malformed(detail))) => Err(malformed(format!("{what}: {detail}"))),
+        Some(decoded) => decoded,
+        None => Err(unknown_version(what, version)),
     }
-    let newer = || DecodeError::Newer { what: format!("{what}, version {version},") };
-    let decoded = T::decode(version, Whole(body)).unwrap_or_else(|| Err(newer()));
-    decoded.map_err(|error| match error {
-        DecodeError::Malformed(detail) => malformed(format!("{what}: {detail}")),
-        newer @ DecodeError::Newer { .. } => newer,
-    })
+}
+
+/// What an unknown version means. Versions count from 1, so no release, however late, writes 0.
+fn unknown_version(what: &str, version: u8) -> DecodeError {
+    if version == 0 {
+        return malformed(format!("{what}: version 0"));
+    }
+    DecodeError::Newer { what: format!("{what}, version {version},") }
 }
 
 /// Bytes before the actor of an encoded command: tag and version.
@@ -173,8 +177,8 @@ pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
     let (tag, version, body) = command_head(bytes)?;
     let ((actor, receipt), used): ((Actor, Option<ReceiptKey>), usize) = front(body)?;
     let fields = body.get(used..).unwrap_or_default();
-    let newer = || DecodeError::Newer { what: format!("command {tag}, version {version},") };
-    let action = Action::decode(tag, version, Whole(fields)).unwrap_or_else(|| Err(newer()))?;
+    let unknown = || Err(unknown_version(&format!("command {tag}"), version));
+    let action = Action::decode(tag, version, Whole(fields)).unwrap_or_else(unknown)?;
     Ok(Command { actor, receipt, action })
 }
 

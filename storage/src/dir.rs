@@ -14,17 +14,21 @@
 //! new. Other files are none of our business.
 
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use firstcome_fault::{Bug, Point, armed, reach};
+use firstcome_fault::{Bug, Point, reach};
+use redb::Database;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::codec::RELEASE;
 use crate::disk::{self, Disk, DiskLock};
+use crate::error::Error;
 use crate::file::{self, FileIdentity};
+use crate::panics;
+use crate::seeded;
 
 /// Format of the directory that this release reads and writes.
 pub const FORMAT: u32 = 1;
@@ -73,7 +77,7 @@ pub enum IdentityState {
 
 /// What the log, the state and the directory handle share; the lock goes with the last of them.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct LockedDir {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) path: PathBuf,
     pub(crate) state_identity: FileIdentity,
@@ -81,18 +85,50 @@ pub(crate) struct Place {
     _lock: Box<dyn DiskLock>,
 }
 
+/// An open redb file. Readers share it, so that it stays open, and its directory locked, until the
+/// last of them is done, also when a snapshot has taken its place meanwhile.
+pub(crate) struct OpenFile {
+    /// Taken only when it is dropped.
+    db: Option<Database>,
+    _locked: Arc<LockedDir>,
+}
+
+impl OpenFile {
+    pub(crate) const fn new(db: Database, locked: Arc<LockedDir>) -> Self {
+        Self { db: Some(db), _locked: locked }
+    }
+}
+
+impl Deref for OpenFile {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.db.as_ref().expect("the file is open until it is dropped")
+    }
+}
+
+impl Drop for OpenFile {
+    /// Where the page structure is inconsistent, redb may panic once more as it closes the file.
+    fn drop(&mut self) {
+        let db = self.db.take();
+        if panics::caught(move || drop(db)).is_err() {
+            tracing::warn!("a damaged file could not be closed in order");
+        }
+    }
+}
+
 /// The file of one snapshot being received; removed unless it became the state file.
 #[derive(Debug)]
 pub(crate) struct NewState {
-    place: Arc<Place>,
+    locked: Arc<LockedDir>,
     path: PathBuf,
 }
 
 impl NewState {
-    pub(crate) fn create(place: &Arc<Place>) -> Self {
-        let n = place.received.fetch_add(1, Ordering::Relaxed);
-        let path = place.file(&format!("{STATE_NEW_PREFIX}{n}.redb"));
-        Self { place: Arc::clone(place), path }
+    pub(crate) fn create(locked: &Arc<LockedDir>) -> Self {
+        let n = locked.received.fetch_add(1, Ordering::Relaxed);
+        let path = locked.file(&format!("{STATE_NEW_PREFIX}{n}.redb"));
+        Self { locked: Arc::clone(locked), path }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -101,27 +137,25 @@ impl NewState {
 
     /// Gives it the state file's name; durable when this returns.
     pub(crate) fn swap_in(self) -> Result<(), Error> {
-        let (place, file) = (&self.place, self.place.file(STATE_FILE));
+        let (locked, file) = (&self.locked, self.locked.file(STATE_FILE));
         reach(Point::SnapshotRenameBefore);
-        place.disk.rename(&self.path, &file).map_err(|error| Error::io(&file, error))?;
+        locked.disk.rename(&self.path, &file).map_err(|error| Error::io(&file, error))?;
         reach(Point::SnapshotRenameAfter);
-        if armed(Bug::RenameWithoutDirSync) {
-            return Ok(());
-        }
-        place.disk.sync_dir(&place.path).map_err(|error| Error::io(&place.path, error))
+        seeded::unless(Bug::RenameWithoutDirSync, || locked.disk.sync_dir(&locked.path))
+            .map_err(|error| Error::io(&locked.path, error))
     }
 }
 
 impl Drop for NewState {
     fn drop(&mut self) {
         // After `swap_in` there is nothing by this name; at the next start nothing is left anyway.
-        if let Err(error) = self.place.disk.remove(&self.path) {
+        if let Err(error) = self.locked.disk.remove(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove a given-up snapshot");
         }
     }
 }
 
-impl Place {
+impl LockedDir {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -130,7 +164,7 @@ impl Place {
 /// An opened, locked data directory.
 #[derive(Debug)]
 pub struct DataDir {
-    place: Arc<Place>,
+    locked: Arc<LockedDir>,
     identity: Identity,
 }
 
@@ -168,23 +202,23 @@ impl DataDir {
             });
         }
         disk.make_dir(path).map_err(|error| Error::io(path, error))?;
-        let place = lock(disk, path, identity)?;
-        let marker = place.file(CREATING);
-        let sync_dir = || place.disk.sync_dir(path).map_err(|error| Error::io(path, error));
-        place.disk.create(&marker).map_err(|error| Error::io(&marker, error))?;
+        let locked = lock(disk, path, identity)?;
+        let marker = locked.file(CREATING);
+        let sync_dir = || locked.disk.sync_dir(path).map_err(|error| Error::io(path, error));
+        locked.disk.create(&marker).map_err(|error| Error::io(&marker, error))?;
         sync_dir()?;
         for (name, node_id) in [(LOG_FILE, Some(identity.node_id)), (STATE_FILE, None)] {
-            let file = place.file(name);
-            let handle = place.disk.create(&file).map_err(|error| Error::io(&file, error))?;
-            let row = FileIdentity { node_id, ..place.state_identity.clone() };
+            let file = locked.file(name);
+            let handle = locked.disk.create(&file).map_err(|error| Error::io(&file, error))?;
+            let row = FileIdentity { node_id, ..locked.state_identity.clone() };
             let db = file::create(handle, &file, CHECK_CACHE_BYTES, &row)?;
             db.close().map_err(|error| file::failed(&file, error))?;
         }
         sync_dir()?;
-        write_identity(&place, identity)?;
-        place.disk.remove(&marker).map_err(|error| Error::io(&marker, error))?;
+        write_identity(&locked, identity)?;
+        locked.disk.remove(&marker).map_err(|error| Error::io(&marker, error))?;
         sync_dir()?;
-        Ok(Self { place, identity: identity.clone() })
+        Ok(Self { locked, identity: identity.clone() })
     }
 
     /// Opens and locks an existing one; checks that `node.json` and both files agree, and that no
@@ -196,10 +230,11 @@ impl DataDir {
     /// [`DataDir::open`] on any disk.
     pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
         let identity = read_identity(&*disk, path)?;
-        let place = lock(disk, path, &identity)?;
+        let locked = lock(disk, path, &identity)?;
         for name in [LOG_FILE, STATE_FILE] {
-            let file = place.file(name);
-            let handle = place.disk.open_read_only(&file).map_err(|error| missing(&file, error))?;
+            let file = locked.file(name);
+            let handle =
+                locked.disk.open_read_only(&file).map_err(|error| missing(&file, error))?;
             let bytes = handle.len().map_err(|error| Error::io(&file, error))?;
             tracing::info!(file = %file.display(), bytes, "checking every page");
             let db = file::look_into(handle, &file, CHECK_CACHE_BYTES)?;
@@ -208,16 +243,16 @@ impl DataDir {
             file::check_pages(db, &file)?;
             check_identity(&file, &found, &identity, name == LOG_FILE)?;
         }
-        let names = place.disk.list(path).map_err(|error| Error::io(path, error))?;
+        let names = locked.disk.list(path).map_err(|error| Error::io(path, error))?;
         let half_received = names
             .unwrap_or_default()
             .into_iter()
             .filter(|name| name.to_str().is_some_and(|name| name.starts_with(STATE_NEW_PREFIX)));
         for name in half_received.chain([NODE_JSON_NEW.into(), CREATING.into()]) {
-            let leftover = place.path.join(name);
-            place.disk.remove(&leftover).map_err(|error| Error::io(&leftover, error))?;
+            let leftover = locked.path.join(name);
+            locked.disk.remove(&leftover).map_err(|error| Error::io(&leftover, error))?;
         }
-        Ok(Self { place, identity })
+        Ok(Self { locked, identity })
     }
 
     /// Whose it is.
@@ -233,22 +268,22 @@ impl DataDir {
             && identity.node_id == self.identity.node_id;
         if !same {
             return Err(Error::Foreign {
-                path: self.place.file(NODE_JSON),
+                path: self.locked.file(NODE_JSON),
                 detail: "cluster, node id and format of a directory never change".into(),
             });
         }
-        write_identity(&self.place, &identity)?;
+        write_identity(&self.locked, &identity)?;
         self.identity = identity;
         Ok(())
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.place.path
+        &self.locked.path
     }
 
-    pub(crate) fn place(&self) -> &Arc<Place> {
-        &self.place
+    pub(crate) fn locked(&self) -> &Arc<LockedDir> {
+        &self.locked
     }
 }
 
@@ -283,7 +318,7 @@ pub(crate) fn lock(
     disk: Arc<dyn Disk>,
     path: &Path,
     identity: &Identity,
-) -> Result<Arc<Place>, Error> {
+) -> Result<Arc<LockedDir>, Error> {
     let file = path.join(LOCK);
     let lock = disk
         .try_lock(&file)
@@ -295,7 +330,7 @@ pub(crate) fn lock(
         node_id: None,
     };
     let received = AtomicU64::new(0);
-    Ok(Arc::new(Place { disk, path: path.to_owned(), state_identity, received, _lock: lock }))
+    Ok(Arc::new(LockedDir { disk, path: path.to_owned(), state_identity, received, _lock: lock }))
 }
 
 /// Whether a file belongs to the node that `node.json` names. A log names its node, a state does
@@ -312,7 +347,7 @@ pub(crate) fn check_identity(
     }
     if found.cluster_uuid != wanted.cluster_uuid {
         return foreign(format!(
-            "it is of cluster {}, node.json of {}",
+            "belongs to cluster {}, but node.json names {}",
             found.cluster_uuid, wanted.cluster_uuid
         ));
     }
@@ -320,7 +355,7 @@ pub(crate) fn check_identity(
         None if is_log => foreign("it is a state, not a log".into()),
         Some(_) if !is_log => foreign("it is a log, not a state".into()),
         Some(id) if id != wanted.node_id => {
-            foreign(format!("it is of node {id}, node.json of {}", wanted.node_id))
+            foreign(format!("belongs to node {id}, but node.json names {}", wanted.node_id))
         }
         _ => Ok(()),
     }
@@ -342,17 +377,17 @@ fn foreign_format(path: &Path, format: u32) -> Error {
     }
 }
 
-fn write_identity(place: &Place, identity: &Identity) -> Result<(), Error> {
-    let (new, file) = (place.file(NODE_JSON_NEW), place.file(NODE_JSON));
+fn write_identity(locked: &LockedDir, identity: &Identity) -> Result<(), Error> {
+    let (new, file) = (locked.file(NODE_JSON_NEW), locked.file(NODE_JSON));
     let mut text = serde_json::to_vec_pretty(identity)
         .map_err(|error| Error::io(&file, io::Error::other(error)))?;
     text.push(b'\n');
     let write = || -> io::Result<()> {
-        let handle = place.disk.create(&new)?;
+        let handle = locked.disk.create(&new)?;
         handle.write_at(0, &text)?;
         handle.sync()?;
-        place.disk.rename(&new, &file)?;
-        place.disk.sync_dir(&place.path)
+        locked.disk.rename(&new, &file)?;
+        locked.disk.sync_dir(&locked.path)
     };
     write().map_err(|error| Error::io(&file, error))
 }

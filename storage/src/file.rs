@@ -5,24 +5,23 @@
 //! opens, checks or writes a file are caught and called damage.
 
 use std::io;
-use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
 use redb::{Builder, Database, StorageBackend};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::codec::{self, DecodeError};
-use crate::dir::Place;
 use crate::disk::DiskFile;
+use crate::error::Error;
+use crate::panics;
 use crate::scratch::Scratch;
 
 /// Every table has bytes for keys and values: the codec and the key builders give them a form.
 pub(crate) type Definition = redb::TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// A table that says whose file this is.
-const IDENTITY: Definition = Definition::new("identity");
+pub(crate) const IDENTITY: Definition = Definition::new("identity");
 const IDENTITY_KEY: &[u8] = b"identity";
 
 /// What a redb file says about itself.
@@ -34,38 +33,6 @@ pub(crate) struct FileIdentity {
     pub(crate) cluster_uuid: String,
     /// The node, in the log only: a state may have come from another node.
     pub(crate) node_id: Option<u64>,
-}
-
-/// An open redb file. Readers share it, so that it stays open, and its directory locked, until the
-/// last of them is done, also when a snapshot has taken its place meanwhile.
-pub(crate) struct OpenFile {
-    /// Taken only when it is dropped.
-    db: Option<Database>,
-    _place: Arc<Place>,
-}
-
-impl OpenFile {
-    pub(crate) const fn new(db: Database, place: Arc<Place>) -> Self {
-        Self { db: Some(db), _place: place }
-    }
-}
-
-impl Deref for OpenFile {
-    type Target = Database;
-
-    fn deref(&self) -> &Database {
-        self.db.as_ref().expect("the file is open until it is dropped")
-    }
-}
-
-impl Drop for OpenFile {
-    /// Where pages contradict each other, redb may panic once more when it lets go of the file.
-    fn drop(&mut self) {
-        let db = self.db.take();
-        if crate::panics::caught(move || drop(db)).is_err() {
-            tracing::warn!("a damaged file could not be closed in order");
-        }
-    }
 }
 
 /// A [`DiskFile`] as redb wants it.
@@ -154,8 +121,8 @@ pub(crate) fn check_pages(mut db: Database, path: &Path) -> Result<(), Error> {
 
 /// Lets redb work on a file; where redb panics, the file is damaged.
 pub(crate) fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let contradict = |_| Err(Error::corrupt(path, "its pages contradict each other"));
-    crate::panics::caught(work).unwrap_or_else(contradict)
+    let inconsistent = |_| Err(Error::corrupt(path, "page structure is inconsistent"));
+    panics::caught(work).unwrap_or_else(inconsistent)
 }
 
 /// Reads the identity row; a file without one is damaged.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::Error;
+use crate::error::Error;
 use crate::log::{Entry, row};
 
 /// Takes a row of entries apart, as reading the log does.

@@ -17,19 +17,17 @@ use firstcome_domain::registry::Declared;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase};
 
-use crate::Error;
-use crate::dir::{self, Identity, LOG_FILE, Place, STATE_FILE};
+use crate::dir::{self, Identity, LOG_FILE, LockedDir, OpenFile, STATE_FILE};
 use crate::disk::{Disk, RealDisk};
-use crate::file::{self, OpenFile, failed};
+use crate::error::Error;
+use crate::file::{self, failed};
 use crate::indexes::{self, each_index_row};
 use crate::log::{Entry, Mark, row};
 use crate::memtable::NEWEST;
-use crate::scan::{Base, Direction, Levels};
-use crate::state::checkpoint::load_meta;
-use crate::state::{Applied, StateHash};
+use crate::scan::{Base, Direction, Layers};
+use crate::stored::{Applied, StateHash, StateMeta, load_meta};
 use crate::table::{self, Table};
 use crate::view::{ReadView, row_hash};
-use crate::write::StateMeta;
 
 /// Looking around needs no large page cache: 64 MiB.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -38,13 +36,13 @@ const CACHE_BYTES: usize = 64 * 1024 * 1024;
 pub struct Inspection {
     identity: Identity,
     log_path: PathBuf,
-    levels: Levels,
+    layers: Layers,
     meta: Arc<StateMeta>,
     log: Database,
     /// Whether the indexes in memory are there.
     filled: Mutex<bool>,
-    /// Holds the lock; last, so that it is let go last.
-    _place: Arc<Place>,
+    /// Holds the directory's lock. Declared last, so that it is released last.
+    _locked: Arc<LockedDir>,
 }
 
 /// What the log holds.
@@ -114,34 +112,34 @@ impl Inspection {
     /// [`Inspection::open`] on any disk.
     pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
         let identity = dir::read_identity(&*disk, path)?;
-        let place = dir::lock(disk, path, &identity)?;
+        let locked = dir::lock(disk, path, &identity)?;
         let open = |name: &str| -> Result<Database, Error> {
-            let file = place.file(name);
+            let file = locked.file(name);
             let handle =
-                place.disk.open_read_only(&file).map_err(|error| dir::missing(&file, error))?;
+                locked.disk.open_read_only(&file).map_err(|error| dir::missing(&file, error))?;
             let db = file::look_into(handle, &file, CACHE_BYTES)?;
             let found = file::identity(&db, &file)?;
             dir::check_identity(&file, &found, &identity, name == LOG_FILE)?;
             Ok(db)
         };
         let (log, state) = (open(LOG_FILE)?, open(STATE_FILE)?);
-        let path = place.file(STATE_FILE);
+        let path = locked.file(STATE_FILE);
         let meta = Arc::new(load_meta(&state, &path)?);
-        let state = Arc::new(OpenFile::new(state, Arc::clone(&place)));
-        let levels = Levels::over(Base::open(&state, &path)?);
-        let (log_path, filled) = (place.file(LOG_FILE), Mutex::new(false));
-        Ok(Self { identity, log_path, levels, meta, log, filled, _place: place })
+        let state = Arc::new(OpenFile::new(state, Arc::clone(&locked)));
+        let layers = Layers::over(Base::open(&state, &path)?);
+        let (log_path, filled) = (locked.file(LOG_FILE), Mutex::new(false));
+        Ok(Self { identity, log_path, layers, meta, log, filled, _locked: locked })
     }
 
     /// The rows and indexes. Those in memory are made when they are first asked for: a look at the
     /// log must not need rows that can be decoded.
-    fn levels(&self) -> Result<&Levels, Error> {
+    fn layers(&self) -> Result<&Layers, Error> {
         let mut filled = self.filled.lock();
         if !*filled {
-            indexes::fill_live(&self.levels, None)?;
+            indexes::fill_live(&self.layers, None)?;
             *filled = true;
         }
-        Ok(&self.levels)
+        Ok(&self.layers)
     }
 
     /// Whose directory it is.
@@ -157,7 +155,7 @@ impl Inspection {
     /// Reads rows as the last checkpoint left them.
     pub fn read<R>(&self, f: impl FnOnce(&ReadView) -> R) -> Result<R, Error> {
         let view = ReadView::new(
-            self.levels()?.clone(),
+            self.layers()?.clone(),
             Arc::default(),
             Arc::default(),
             self.meta.applied(),
@@ -174,7 +172,7 @@ impl Inspection {
     /// Every table, counted.
     pub fn tables(&self) -> Result<Vec<TableSummary>, Error> {
         let summary = |(table, sum): (Table, Sum)| {
-            let file_rows = self.levels.base.file_rows(table.id)?;
+            let file_rows = self.layers.base.file_rows(table.id)?;
             let is_primary = table.is_primary();
             let (name, rows, bytes) = (table.name, sum.rows, sum.bytes);
             Ok(TableSummary { name, is_primary, rows, file_rows, bytes })
@@ -267,7 +265,7 @@ impl Inspection {
         mut visit: impl FnMut(&Key, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let all = (Bound::Unbounded, Bound::Unbounded);
-        let mut scan = self.levels()?.scan(table, all.0, all.1, Direction::Up, NEWEST)?;
+        let mut scan = self.layers()?.scan(table, all.0, all.1, Direction::Up, NEWEST)?;
         while let Some((key, found)) = scan.next_row()? {
             visit(&key, found.bytes())?;
         }
@@ -293,7 +291,7 @@ impl Inspection {
         let mut sums: BTreeMap<TableId, Sum> = BTreeMap::new();
         let mut scratch = Vec::new();
         for table in table::all().filter(|table| table.is_primary()) {
-            each_index_row(self.levels()?, table, |row| {
+            each_index_row(self.layers()?, table, Bound::Unbounded, |row| {
                 let sum = sums.entry(row.table).or_default();
                 sum.add(&mut scratch, row.table, row.key.as_slice(), &[]);
             })?;
@@ -316,7 +314,7 @@ impl invariant::Rows for Inspection {
         Self::each(self, table, |key, value| {
             let row = crate::codec::decode_versioned::<R>(value, R::NAME);
             let row =
-                row.map_err(|error| match Error::undecodable(self.levels.base.path(), error) {
+                row.map_err(|error| match Error::undecodable(self.layers.base.path(), error) {
                     Error::Corrupt { path, detail } => {
                         Error::Corrupt { path, detail: format!("{key:?}: {detail}") }
                     }

@@ -21,13 +21,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use firstcome_fault::{Bug, armed};
 use parking_lot::{Condvar, Mutex};
 use redb::{Database, ReadableDatabase};
 
-use crate::dir::{self, LOG_FILE, Place};
+use crate::dir::{self, DataDir, LOG_FILE, LockedDir};
+use crate::error::{Error, FailureHook};
 use crate::file::{self, Backend, failed};
-use crate::{DataDir, Error};
+use crate::seeded;
 
 use queue::{Op, Queue};
 use writer::Writer;
@@ -99,12 +99,12 @@ struct Counters {
 /// What callers and the log thread share.
 struct Shared {
     /// Keeps the directory locked while the log lives.
-    _place: Arc<Place>,
+    _locked: Arc<LockedDir>,
     path: PathBuf,
     db: Arc<Database>,
     queue: Mutex<Queue>,
     /// There is work, or it is time to end.
-    hook: Mutex<Option<crate::FailureHook>>,
+    hook: Mutex<Option<FailureHook>>,
     work: Condvar,
     /// Something became durable, or never will.
     settled: Condvar,
@@ -186,9 +186,9 @@ impl Log {
     }
 
     fn load(dir: &DataDir, options: LogOptions) -> Result<(Arc<Shared>, Writer), Error> {
-        let place = Arc::clone(dir.place());
-        let path = place.file(LOG_FILE);
-        let handle = place.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
+        let locked = Arc::clone(dir.locked());
+        let path = locked.file(LOG_FILE);
+        let handle = locked.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
         let db = Arc::new(file::open(Backend(handle), &path, PAGE_CACHE_BYTES)?);
         let txn = db.begin_read().map_err(|error| failed(&path, error))?;
         let (marks, last) = row::load(&path, &txn)?;
@@ -196,7 +196,7 @@ impl Log {
         let last = last.max(purged);
         let began = row::first_index(&path, &txn)?.unwrap_or(0);
         let shared = Arc::new(Shared {
-            _place: place,
+            _locked: locked,
             queue: Mutex::new(Queue::new(marks, began, last, options.cache_bytes)),
             path,
             db,
@@ -209,7 +209,7 @@ impl Log {
     }
 
     /// Says whom to call when the log is poisoned; at once if it already is.
-    pub fn on_failure(&self, hook: crate::FailureHook) {
+    pub fn on_failure(&self, hook: FailureHook) {
         let shared = self.shared();
         let mut slot = shared.hook.lock();
         if let Some(error) = &shared.queue.lock().failure {
@@ -287,12 +287,8 @@ impl Log {
 
     /// Drops all entries after `last` (`None`: all). Takes effect for readers at once.
     pub fn truncate_after(&self, last: Option<u64>, done: Done) {
-        self.submit(|_| {
-            if armed(Bug::TruncateSkipped) {
-                return Ok(Op::Append(Vec::new(), done));
-            }
-            Ok(Op::Truncate(last.map_or(0, |last| last.saturating_add(1)), done))
-        });
+        let first = last.map_or(0, |last| last.saturating_add(1));
+        self.submit(|_| Ok(Op::Truncate(seeded::first_truncated(first), done)));
     }
 
     /// Drops all entries up to and including the mark, in small transactions. Durable in its
@@ -438,7 +434,7 @@ impl Op {
 }
 
 impl Shared {
-    /// Poisons the log: whoever waits for a commit hears that it never comes.
+    /// Poisons the log: everybody who waits for a commit is told that it will not come.
     fn fail(&self, error: Error) {
         tracing::error!(%error, "the log cannot go on; the node must stop");
         let answer = error.to_io();
@@ -454,7 +450,7 @@ impl Shared {
         };
         self.settled.notify_all();
         for op in stranded {
-            op.into_done()(Err(crate::same_io_error(&answer)));
+            op.into_done()(Err(crate::error::same_io_error(&answer)));
         }
     }
 

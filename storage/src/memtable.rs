@@ -3,7 +3,7 @@
 //! Each write keeps its revision, so that a reader goes on seeing the rows as they were when it
 //! began while apply writes the next ones. Of a row only those earlier versions are kept that
 //! somebody can still ask for. A removal is a version without a value: it hides the row of an older
-//! level.
+//! layer.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -15,11 +15,14 @@ use firstcome_domain::kernel::row::TableId;
 /// What a row costs beside key and value: its share of tree nodes and the allocator.
 const ROW_OVERHEAD_BYTES: usize = 96;
 
+/// What an earlier version costs beside its value.
+const VERSION_OVERHEAD_BYTES: usize = size_of::<Version>();
+
 /// The bytes of a row, or `None` for a removed one. An index row has no bytes.
 pub(crate) type Slot = Option<Bytes>;
 
-/// A row's place in the tree.
-pub(crate) type Place = (TableId, Key);
+/// What a row is found by: its table, and its key there.
+pub(crate) type RowKey = (TableId, Key);
 
 /// Reads whatever is newest: for apply itself.
 pub(crate) const NEWEST: u64 = u64::MAX;
@@ -61,56 +64,61 @@ pub(crate) struct Readers {
 /// Written rows.
 #[derive(Default, Debug)]
 pub(crate) struct Memtable {
-    rows: BTreeMap<Place, Row>,
+    rows: BTreeMap<RowKey, Row>,
     bytes: usize,
 }
 
 impl Memtable {
     /// Writes a row at a revision later than all before.
-    pub(crate) fn set(&mut self, place: Place, slot: Slot, revision: u64, readers: Readers) {
+    pub(crate) fn set(&mut self, row_key: RowKey, slot: Slot, revision: u64, readers: Readers) {
         let size = |slot: &Slot| slot.as_ref().map_or(0, Bytes::len);
         let new = Version { revision, slot };
         self.bytes += size(&new.slot);
-        match self.rows.entry(place) {
+        match self.rows.entry(row_key) {
             std::collections::btree_map::Entry::Vacant(entry) => {
-                self.bytes += place.1.as_slice().len() + ROW_OVERHEAD_BYTES;
+                self.bytes += row_key.1.as_slice().len() + ROW_OVERHEAD_BYTES;
                 entry.insert(Row { newest: new, older: Vec::new() });
             }
             std::collections::btree_map::Entry::Occupied(entry) => {
                 let row = entry.into_mut();
                 let old = std::mem::replace(&mut row.newest, new);
-                self.bytes = self.bytes.saturating_sub(size(&old.slot));
                 if old.revision <= readers.newest {
+                    self.bytes += VERSION_OVERHEAD_BYTES;
                     row.older.push(old);
+                } else {
+                    self.bytes = self.bytes.saturating_sub(size(&old.slot));
                 }
                 // The last version that the oldest reader sees is needed, those before it are not.
                 let seen = row.older.partition_point(|version| version.revision <= readers.oldest);
-                row.older.drain(..seen.saturating_sub(1));
+                for gone in row.older.drain(..seen.saturating_sub(1)) {
+                    let bytes = size(&gone.slot) + VERSION_OVERHEAD_BYTES;
+                    self.bytes = self.bytes.saturating_sub(bytes);
+                }
             }
         }
     }
 
-    /// The row's slot for a reader at `revision`; `None` if this level says nothing about it.
-    pub(crate) fn get(&self, place: &Place, revision: u64) -> Option<&Slot> {
-        self.rows.get(place)?.at(revision)
+    /// The row's slot for a reader at `revision`; `None` if this layer says nothing about it.
+    pub(crate) fn get(&self, row_key: &RowKey, revision: u64) -> Option<&Slot> {
+        self.rows.get(row_key)?.at(revision)
     }
 
     /// The rows between two bounds in key order, each with what a reader at `revision` sees of it.
     pub(crate) fn range(
         &self,
-        low: Bound<Place>,
-        high: Bound<Place>,
+        low: Bound<RowKey>,
+        high: Bound<RowKey>,
         revision: u64,
     ) -> impl DoubleEndedIterator<Item = (Key, Option<&Slot>)> {
         self.rows.range((low, high)).map(move |((_, key), row)| (*key, row.at(revision)))
     }
 
     /// The newest version of every row, in the order of tables and keys.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = (&Place, &Slot)> {
-        self.rows.iter().map(|(place, row)| (place, &row.newest.slot))
+    pub(crate) fn newest(&self) -> impl Iterator<Item = (&RowKey, &Slot)> {
+        self.rows.iter().map(|(row_key, row)| (row_key, &row.newest.slot))
     }
 
-    /// Roughly how much memory the newest versions take.
+    /// Roughly how much memory it takes, earlier versions included.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -126,7 +134,7 @@ impl Memtable {
 mod tests {
     use super::*;
 
-    const PLACE: Place = (TableId(1), Key::EMPTY);
+    const ROW_KEY: RowKey = (TableId(1), Key::EMPTY);
 
     #[expect(clippy::unnecessary_wraps, reason = "slots read better so")]
     fn value(text: &'static str) -> Slot {
@@ -140,10 +148,10 @@ mod tests {
     #[test]
     fn a_reader_sees_the_row_as_it_was_at_its_revision() {
         let mut rows = Memtable::default();
-        rows.set(PLACE, value("a"), 5, readers(4, 4));
-        rows.set(PLACE, value("b"), 7, readers(5, 6));
-        rows.set(PLACE, None, 9, readers(5, 8));
-        let at = |revision| rows.get(&PLACE, revision).cloned();
+        rows.set(ROW_KEY, value("a"), 5, readers(4, 4));
+        rows.set(ROW_KEY, value("b"), 7, readers(5, 6));
+        rows.set(ROW_KEY, None, 9, readers(5, 8));
+        let at = |revision| rows.get(&ROW_KEY, revision).cloned();
         assert_eq!(at(4), None, "written later");
         assert_eq!(at(5), Some(value("a")));
         assert_eq!(at(6), Some(value("a")));
@@ -155,19 +163,22 @@ mod tests {
     #[test]
     fn versions_that_nobody_can_ask_for_are_dropped() {
         let mut rows = Memtable::default();
-        let older = |rows: &Memtable| rows.rows[&PLACE].older.len();
+        let older = |rows: &Memtable| rows.rows[&ROW_KEY].older.len();
         // One chunk of entries: only what the published revision 10 sees is kept.
         for revision in 5..10 {
-            rows.set(PLACE, value("x"), revision, readers(4, 4));
+            rows.set(ROW_KEY, value("x"), revision, readers(4, 4));
         }
         assert_eq!(older(&rows), 0);
-        rows.set(PLACE, value("y"), 11, readers(10, 10));
-        rows.set(PLACE, value("z"), 12, readers(10, 10));
+        rows.set(ROW_KEY, value("y"), 11, readers(10, 10));
+        rows.set(ROW_KEY, value("z"), 12, readers(10, 10));
         assert_eq!(older(&rows), 1);
+        let two = rows.bytes();
         // A view at 10 stays open while the published revision moves on.
-        rows.set(PLACE, value("z"), 14, readers(10, 13));
+        rows.set(ROW_KEY, value("z"), 14, readers(10, 13));
         assert_eq!(older(&rows), 2);
-        rows.set(PLACE, value("z"), 16, readers(15, 15));
+        assert_eq!(rows.bytes(), two + 1 + VERSION_OVERHEAD_BYTES, "each version is counted");
+        rows.set(ROW_KEY, value("z"), 16, readers(15, 15));
         assert_eq!(older(&rows), 1);
+        assert_eq!(rows.bytes(), two, "and those that are dropped are not");
     }
 }

@@ -27,7 +27,7 @@ use firstcome_domain::sale::row::{SalesByClosed, SalesByProduct, SalesByTicket};
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{Millis, Revision};
 
-use crate::Error;
+use crate::error::Error;
 use crate::scan::{Scan, prefix_end};
 use crate::table;
 

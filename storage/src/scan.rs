@@ -1,9 +1,9 @@
-//! Reads through three levels: active memtable, frozen memtable, last checkpoint in redb.
+//! Reads through three layers: active memtable, frozen memtable, last checkpoint in redb.
 //!
-//! A newer level hides the same key of an older one. Ranges come in key order, either way. The
+//! A newer layer hides the same key of an older one. Ranges come in key order, either way. The
 //! locks of the memtables are held for one look-up or for a few rows at a time, so no reader
 //! holds apply up for longer than that. An index that lives in memory has a memtable of its own and
-//! no other level.
+//! no other layer.
 
 use std::collections::VecDeque;
 use std::ops::Bound;
@@ -16,31 +16,20 @@ use firstcome_domain::kernel::row::TableId;
 use parking_lot::RwLock;
 use redb::{AccessGuard, ReadOnlyTable, ReadableDatabase, TableError};
 
-use crate::Error;
-use crate::file::{OpenFile, failed};
-use crate::live::LiveIndexes;
-use crate::memtable::{Memtable, NEWEST, Place, Slot};
+use crate::dir::OpenFile;
+use crate::error::Error;
+use crate::file::failed;
+use crate::live::{LiveIndexes, Walk};
+use crate::memtable::{Memtable, RowKey, Slot};
 use crate::packed;
+use crate::range::{BATCH_ROWS_MAX, LOOKED_AT_MAX, is_empty};
 use crate::table::{self, Table};
+
+pub use crate::range::Direction;
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type DiskRange = redb::Range<'static, &'static [u8], &'static [u8]>;
 type Guard = AccessGuard<'static, &'static [u8]>;
-
-/// Rows taken out of a memtable under one lock: a few microseconds.
-const BATCH_ROWS_MAX: usize = 64;
-/// Rows looked at under one lock: an old view passes by what was written since it began.
-const LOOKED_AT_MAX: usize = 4 * BATCH_ROWS_MAX;
-
-/// Which way a scan or a list goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Direction {
-    /// In key order: oldest first.
-    Up,
-    /// Against it: newest first.
-    #[default]
-    Down,
-}
 
 /// The rows of the last checkpoint: one read transaction, its tables opened once.
 pub(crate) struct Base {
@@ -119,17 +108,17 @@ impl Found {
     }
 }
 
-/// The levels, newest first, and the indexes in memory.
+/// The layers, newest first, and the indexes in memory.
 #[derive(Clone)]
-pub(crate) struct Levels {
+pub(crate) struct Layers {
     pub(crate) active: Arc<RwLock<Memtable>>,
     pub(crate) frozen: Option<Arc<RwLock<Memtable>>>,
     pub(crate) base: Arc<Base>,
     pub(crate) live: Arc<RwLock<LiveIndexes>>,
 }
 
-impl Levels {
-    /// Levels over a file without anything in memory.
+impl Layers {
+    /// Layers over a file without anything in memory.
     pub(crate) fn over(base: Base) -> Self {
         Self { active: Arc::default(), frozen: None, base: Arc::new(base), live: Arc::default() }
     }
@@ -141,25 +130,11 @@ impl Levels {
         key: &Key,
         revision: u64,
     ) -> Result<Option<Found>, Error> {
-        let place = (table, *key);
-        for level in [Some(&self.active), self.frozen.as_ref()].into_iter().flatten() {
-            if let Some(slot) = level.read().get(&place, revision) {
+        let row_key = (table, *key);
+        for layer in [Some(&self.active), self.frozen.as_ref()].into_iter().flatten() {
+            if let Some(slot) = layer.read().get(&row_key, revision) {
                 return Ok(slot.clone().map(Found::Memory));
             }
-        }
-        Ok(self.base.get(table, key)?.map(Found::Disk))
-    }
-
-    /// One row below the active level, as it is now: for whoever has the active one locked.
-    pub(crate) fn get_below_active(
-        &self,
-        table: TableId,
-        key: &Key,
-    ) -> Result<Option<Found>, Error> {
-        if let Some(level) = &self.frozen
-            && let Some(slot) = level.read().get(&(table, *key), NEWEST)
-        {
-            return Ok(slot.clone().map(Found::Memory));
         }
         Ok(self.base.get(table, key)?.map(Found::Disk))
     }
@@ -177,16 +152,17 @@ impl Levels {
         if is_empty(&low, &high) {
             return Ok(scan);
         }
-        let level = |rows: &Arc<RwLock<Memtable>>| {
+        let layer = |rows: &Arc<RwLock<Memtable>>| {
             let source = Source::Rows(Arc::clone(rows));
             Batch::new(source, table.id, low, high, direction, revision)
         };
         if table.is_stored() {
-            scan.memory.push(level(&self.active));
-            scan.memory.extend(self.frozen.as_ref().map(level));
+            scan.memory.push(layer(&self.active));
+            scan.memory.extend(self.frozen.as_ref().map(layer));
             scan.disk = DiskScan::open(&self.base, table, low, high, direction)?;
         } else {
-            let source = Source::Live(Arc::clone(&self.live));
+            let walk = Walk::new(table.id, (low, high), direction, revision);
+            let source = Source::Live(Arc::clone(&self.live), walk);
             scan.memory.push(Batch::new(source, table.id, low, high, direction, revision));
         }
         Ok(scan)
@@ -198,28 +174,18 @@ pub(crate) fn prefix_end(prefix: Key) -> Bound<Key> {
     prefix.successor().map_or(Bound::Unbounded, Bound::Excluded)
 }
 
-/// Whether nothing lies between the bounds; map ranges must not be asked for such.
-fn is_empty(low: &Bound<Key>, high: &Bound<Key>) -> bool {
-    match (low, high) {
-        (Bound::Included(low), Bound::Included(high)) => low > high,
-        (Bound::Included(low) | Bound::Excluded(low), Bound::Excluded(high))
-        | (Bound::Excluded(low), Bound::Included(high)) => low >= high,
-        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
-    }
-}
-
 /// What a batch is taken out of.
 enum Source {
     Rows(Arc<RwLock<Memtable>>),
-    Live(Arc<RwLock<LiveIndexes>>),
+    Live(Arc<RwLock<LiveIndexes>>, Walk),
 }
 
 /// One memtable's place in a scan: a few rows, taken out under the lock.
 struct Batch {
     source: Source,
     table: TableId,
-    low: Bound<Place>,
-    high: Bound<Place>,
+    low: Bound<RowKey>,
+    high: Bound<RowKey>,
     direction: Direction,
     revision: u64,
     ahead: VecDeque<(Key, Slot)>,
@@ -236,14 +202,14 @@ impl Batch {
         direction: Direction,
         revision: u64,
     ) -> Self {
-        let place = |bound: Bound<Key>| bound.map(|key| (table, key));
+        let row_key = |bound: Bound<Key>| bound.map(|key| (table, key));
         let low = match low {
             Bound::Unbounded => Bound::Included((table, Key::EMPTY)),
-            bound => place(bound),
+            bound => row_key(bound),
         };
         let high = match high {
             Bound::Unbounded => Bound::Excluded((TableId(table.0 + 1), Key::EMPTY)),
-            bound => place(bound),
+            bound => row_key(bound),
         };
         let ahead = VecDeque::new();
         // Most scans want only the first row or two.
@@ -268,65 +234,52 @@ impl Batch {
 
     fn fill(&mut self) {
         while self.ahead.is_empty() && !self.ended {
-            let edge = self.take_some().map(|last| Bound::Excluded((self.table, last)));
-            match (edge, self.direction) {
-                (None, _) => self.ended = true,
-                (Some(edge), Direction::Up) => self.low = edge,
-                (Some(edge), Direction::Down) => self.high = edge,
-            }
-            self.ended |= is_over(&self.low, &self.high);
+            self.take_some();
             self.wanted = (self.wanted * 4).min(BATCH_ROWS_MAX);
         }
     }
 
-    /// Takes some rows out under the lock; answers the key of the last one that it looked at, if
-    /// there may be more.
-    fn take_some(&mut self) -> Option<Key> {
-        match &self.source {
-            Source::Rows(rows) => {
-                let (mut looked_at, mut last) = (0, None);
-                let mut look = |(key, slot): (Key, Option<&Slot>)| {
-                    self.ahead.extend(slot.map(|slot| (key, slot.clone())));
-                    looked_at += 1;
-                    let is_enough = self.ahead.len() == self.wanted || looked_at == LOOKED_AT_MAX;
-                    last = is_enough.then_some(key);
-                    !is_enough
-                };
-                let rows = rows.read();
-                let mut range = rows.range(self.low, self.high, self.revision);
-                match self.direction {
-                    Direction::Up => range.all(&mut look),
-                    Direction::Down => range.rev().all(&mut look),
-                };
-                last
-            }
-            Source::Live(indexes) => {
-                // The table of the bounds is this one, or the next, which is no key's.
-                let key = |bound: Bound<Place>| match bound {
-                    Bound::Included((table, key)) if table == self.table => Bound::Included(key),
-                    Bound::Excluded((table, key)) if table == self.table => Bound::Excluded(key),
-                    Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => Bound::Unbounded,
-                };
-                let bounds = (key(self.low), key(self.high));
-                let keys = indexes.read().keys(
-                    self.table,
-                    bounds,
-                    self.direction,
-                    self.revision,
-                    self.wanted,
-                );
-                let last = keys.last().copied().filter(|_| keys.len() == self.wanted);
+    /// Takes some rows out under the lock.
+    fn take_some(&mut self) {
+        let rows = match &mut self.source {
+            Source::Rows(rows) => rows,
+            Source::Live(indexes, walk) => {
+                let mut keys = Vec::new();
+                walk.step(indexes, self.wanted, &mut keys);
                 self.ahead.extend(keys.into_iter().map(|key| (key, Some(Bytes::new()))));
-                last
+                self.ended = walk.has_ended();
+                return;
             }
+        };
+        let (mut looked_at, mut last) = (0, None);
+        let mut look = |(key, slot): (Key, Option<&Slot>)| {
+            self.ahead.extend(slot.map(|slot| (key, slot.clone())));
+            looked_at += 1;
+            let is_enough = self.ahead.len() == self.wanted || looked_at == LOOKED_AT_MAX;
+            last = is_enough.then_some(key);
+            !is_enough
+        };
+        {
+            let rows = rows.read();
+            let mut range = rows.range(self.low, self.high, self.revision);
+            match self.direction {
+                Direction::Up => range.all(&mut look),
+                Direction::Down => range.rev().all(&mut look),
+            };
         }
+        match (last.map(|last| Bound::Excluded((self.table, last))), self.direction) {
+            (None, _) => self.ended = true,
+            (Some(edge), Direction::Up) => self.low = edge,
+            (Some(edge), Direction::Down) => self.high = edge,
+        }
+        self.ended |= is_over(&self.low, &self.high);
     }
 }
 
-/// Whether nothing can lie between two places.
-fn is_over(low: &Bound<Place>, high: &Bound<Place>) -> bool {
-    let at = |bound: &Bound<Place>| match bound {
-        Bound::Included(place) | Bound::Excluded(place) => Some(*place),
+/// Whether nothing can lie between two bounds.
+fn is_over(low: &Bound<RowKey>, high: &Bound<RowKey>) -> bool {
+    let at = |bound: &Bound<RowKey>| match bound {
+        Bound::Included(row_key) | Bound::Excluded(row_key) => Some(*row_key),
         Bound::Unbounded => None,
     };
     at(low) >= at(high)
@@ -415,7 +368,7 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// The key that comes next among all levels.
+    /// The key that comes next among all layers.
     fn next_key(&self) -> Option<Key> {
         let memory = self.memory.iter().filter_map(Batch::head).copied();
         let disk = self.disk.as_ref().and_then(|disk| Some(disk.head.as_ref()?.0));
@@ -430,9 +383,9 @@ impl Scan {
     pub(crate) fn next_row(&mut self) -> Result<Option<(Key, Found)>, Error> {
         while let Some(key) = self.next_key() {
             let mut newest: Option<Slot> = None;
-            for level in &mut self.memory {
-                if level.head() == Some(&key) {
-                    let slot = level.take();
+            for layer in &mut self.memory {
+                if layer.head() == Some(&key) {
+                    let slot = layer.take();
                     newest = newest.or(slot);
                 }
             }
@@ -487,14 +440,8 @@ mod tests {
                 if old.ended {
                     break;
                 }
-                // One step of `fill`.
-                let last = old.take_some();
+                old.take_some();
                 locks += 1;
-                match (last.map(|last| Bound::Excluded((TABLE, last))), direction) {
-                    (None, _) => old.ended = true,
-                    (Some(edge), Direction::Up) => old.low = edge,
-                    (Some(edge), Direction::Down) => old.high = edge,
-                }
             }
             found.sort_unstable();
             assert_eq!(found, [Key::of(&0u64), Key::of(&ROWS)]);

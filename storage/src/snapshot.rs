@@ -10,8 +10,9 @@
 //! Numbers are little endian. The trailer repeats the row counts and holds a checksum over all
 //! records before it; the receiver also recomputes the state hash from the primary rows. Indexes on
 //! disk travel too, packed as they are: sorted rows go into redb several times faster than rebuilt
-//! ones. A receiver of another release skips indexes that it does not know, and makes those that it
-//! misses; a table of rows that it does not know is refused.
+//! ones. A receiver of another release skips indexes that it does not know, and makes those that the
+//! sender did not have. It decodes every row before it takes any: a table or a version of rows that
+//! it does not know is refused.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -19,20 +20,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
+use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::TableId;
+use firstcome_domain::registry::{Declared, KindVisitor, visit_kind};
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::Error;
 use crate::codec::{self, DecodeError};
-use crate::dir::{NewState, Place};
-use crate::file::{self, OpenFile, failed};
-use crate::state::Applied;
-use crate::state::checkpoint::{begin_durable, check_known, put_meta};
+use crate::dir::{LockedDir, NewState, OpenFile};
+use crate::error::Error;
+use crate::file::{self, failed};
+use crate::stored::{Applied, StateMeta, begin_durable, check_known, put_meta};
 use crate::table::{self, Table};
 use crate::view::row_hash;
-use crate::write::StateMeta;
 
 const FORMAT: u8 = 1;
 /// Tables of rows have lower numbers, indexes this one and higher ones.
@@ -62,9 +63,10 @@ type Next = (Table, Option<Vec<u8>>);
 
 /// A snapshot going out.
 pub struct SnapshotReader {
+    /// Declared before the file: a transaction must not outlive it.
+    txn: ReadTransaction,
     /// Keeps the file open even if another snapshot is installed meanwhile.
     _db: Arc<OpenFile>,
-    txn: ReadTransaction,
     path: PathBuf,
     meta: StateMeta,
     applied: Applied,
@@ -242,12 +244,25 @@ fn take_record<'a>(rest: &mut &'a [u8]) -> Option<Record<'a>> {
     }
 }
 
+/// The key of an encoded row; `None` if this release has no such table.
+fn row_key(table: TableId, bytes: &[u8]) -> Option<Result<Key, DecodeError>> {
+    struct Visit<'a>(&'a [u8]);
+    impl KindVisitor for Visit<'_> {
+        type Output = Result<Key, DecodeError>;
+
+        fn kind<R: Declared>(self) -> Self::Output {
+            codec::decode_versioned::<R>(self.0, R::NAME).map(|row| Key::of(&row.key()))
+        }
+    }
+    visit_kind(table, Visit(bytes))
+}
+
 impl SnapshotWriter {
-    pub(crate) fn create(place: &Arc<Place>, cache_bytes: usize) -> Result<Self, Error> {
-        let file = NewState::create(place);
+    pub(crate) fn create(locked: &Arc<LockedDir>, cache_bytes: usize) -> Result<Self, Error> {
+        let file = NewState::create(locked);
         let path = file.path().to_owned();
-        let handle = place.disk.create(&path).map_err(|error| Error::io(&path, error))?;
-        let db = file::create(handle, &path, cache_bytes, &place.state_identity)?;
+        let handle = locked.disk.create(&path).map_err(|error| Error::io(&path, error))?;
+        let db = file::create(handle, &path, cache_bytes, &locked.state_identity)?;
         let txn = begin_durable(&db, &path)?;
         Ok(Self {
             path,
@@ -268,7 +283,8 @@ impl SnapshotWriter {
         Error::corrupt(&self.path, format!("snapshot chunk {}: {detail}", self.sequence))
     }
 
-    /// Takes the next chunk, in order; a bad checksum is `Corrupt`.
+    /// Takes the next chunk, in order. A bad checksum and a row that cannot be read are `Corrupt`;
+    /// what a later release wrote is `Foreign`.
     pub fn write_chunk(&mut self, chunk: &[u8]) -> Result<(), Error> {
         let body = chunk.len().checked_sub(SUM_BYTES).filter(|len| *len >= HEAD_BYTES);
         let (body, sum) = body
@@ -315,7 +331,7 @@ impl SnapshotWriter {
                     if let Some((_, rows)) = &mut open {
                         rows.insert(key, value).map_err(|error| failed(&self.path, error))?;
                     }
-                    self.count(table, key, value);
+                    self.count(table, key, value)?;
                 }
                 Record::Trailer(bytes) if rest.is_empty() && self.meta.is_some() => {
                     self.trailer = Some(self.decode(bytes)?);
@@ -333,10 +349,14 @@ impl SnapshotWriter {
     }
 
     fn decode<T: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Error> {
-        codec::decode(bytes).map_err(|error| match error {
+        codec::decode(bytes).map_err(|error| self.undecodable(error))
+    }
+
+    fn undecodable(&self, error: DecodeError) -> Error {
+        match error {
             DecodeError::Malformed(detail) => self.damaged(&detail),
             newer @ DecodeError::Newer { .. } => Error::undecodable(&self.path, newer),
-        })
+        }
     }
 
     /// The table with a number; `None` for an index of another release.
@@ -355,11 +375,20 @@ impl SnapshotWriter {
         Ok(found)
     }
 
-    fn count(&mut self, table: Table, key: &[u8], value: &[u8]) {
+    /// Counts a row into the hash, if it is one that can be read.
+    fn count(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Error> {
         if table.is_primary() {
+            match row_key(table.id, value) {
+                Some(Ok(of_row)) if of_row.as_slice() == key => {}
+                Some(Err(error)) => return Err(self.undecodable(error)),
+                Some(Ok(_)) | None => {
+                    return Err(self.damaged(&format!("{}: a row has the wrong key", table.name)));
+                }
+            }
             let hash = row_hash(&mut self.scratch, table.id, key, value);
             self.hash = self.hash.wrapping_add(hash);
         }
+        Ok(())
     }
 
     /// Checks the whole and makes it durable, still under its temporary name.

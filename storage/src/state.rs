@@ -23,19 +23,23 @@ use bytes::Bytes;
 use firstcome_domain::kernel::row::TableId;
 use firstcome_domain::kernel::version::Level;
 use firstcome_domain::receipt::OutcomeBytes;
-use firstcome_domain::{Command, Millis, Outcome, Recorded, Revision, Stamp};
+use firstcome_domain::{Command, Outcome, Recorded, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::dir::{self, Place, STATE_FILE};
-use crate::file::{self, Backend, OpenFile};
+use crate::dir::{self, DataDir, LockedDir, OpenFile, STATE_FILE};
+use crate::error::Error;
+use crate::file::{self, Backend};
 use crate::hot::HotRows;
-use crate::scan::{Base, Levels};
+use crate::log::Log;
+use crate::scan::{Base, Layers};
 use crate::snapshot::{SnapshotReader, SnapshotWriter};
+use crate::stored::{StateMeta, load_meta};
 use crate::view::{OpenViews, Seen, Working};
-use crate::write::{Core, StateMeta};
-use crate::{DataDir, Error, Log, codec, indexes, seeded, table};
+use crate::write::Core;
+use crate::{codec, indexes, panics, seeded, table};
 
+pub use crate::stored::{Applied, StateHash};
 pub use crate::view::ReadView;
 
 /// Limits of the state.
@@ -67,30 +71,6 @@ const BACKLOG_FACTOR: usize = 4;
 /// A look at how far the file is reads a handful of pages.
 const LOOK_CACHE_BYTES: usize = 1024 * 1024;
 
-/// 128-bit additive hash over all primary rows; equal at equal revisions on every node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct StateHash(pub u128);
-
-/// How far the state is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Applied {
-    /// The last applied log entry; `None` before the first.
-    pub revision: Option<Revision>,
-    /// Log time of the last command.
-    pub now: Millis,
-    /// Raft's own encoding of last applied log id and membership, as given to `apply`.
-    pub meta: Bytes,
-    /// Hash of all primary rows.
-    pub hash: StateHash,
-}
-
-impl Applied {
-    /// The last applied log entry; 0 before the first.
-    pub(crate) fn index(&self) -> u64 {
-        self.revision.map_or(0, Revision::get)
-    }
-}
-
 /// One committed log entry.
 #[derive(Clone, Debug)]
 pub struct Committed {
@@ -119,12 +99,12 @@ impl Decided {
 }
 
 /// Stops the node; called once, with the error that poisoned the state. It is called under the
-/// state's locks: it must not call back, only wake whoever ends the process.
-pub use crate::FailureHook;
+/// state's locks: it must not call back, only wake the thread that ends the process.
+pub use crate::error::FailureHook;
 
 /// What the state hides behind its handle.
 pub(crate) struct Shared {
-    pub(crate) place: Arc<Place>,
+    pub(crate) locked: Arc<LockedDir>,
     pub(crate) path: PathBuf,
     pub(crate) log: Log,
     pub(crate) options: StateOptions,
@@ -150,7 +130,7 @@ pub(crate) struct Shared {
 
 /// The rows as they are after whole calls of apply.
 struct Published {
-    levels: Levels,
+    layers: Layers,
     hot: Arc<HotRows>,
     applied: Applied,
     level: Level,
@@ -158,8 +138,8 @@ struct Published {
 
 impl Published {
     fn of(core: &Core) -> Self {
-        let (levels, hot) = (core.levels.clone(), Arc::clone(&core.hot));
-        Self { levels, hot, applied: core.meta.applied(), level: Level(core.meta.level) }
+        let (layers, hot) = (core.layers.clone(), Arc::clone(&core.hot));
+        Self { layers, hot, applied: core.meta.applied(), level: Level(core.meta.level) }
     }
 }
 
@@ -218,23 +198,21 @@ impl State {
     }
 
     fn load(dir: &DataDir, options: StateOptions, log: Log) -> Result<Arc<Shared>, Error> {
-        let place = Arc::clone(dir.place());
-        let path = place.file(STATE_FILE);
+        let locked = Arc::clone(dir.locked());
+        let path = locked.file(STATE_FILE);
         // Nothing is written to rows of a later release, not even what redb writes by itself.
-        let look = place.disk.open_read_only(&path).map_err(|error| dir::missing(&path, error))?;
+        let look = locked.disk.open_read_only(&path).map_err(|error| dir::missing(&path, error))?;
         file::guarded(&path, || {
             let look = file::look_into(look, &path, LOOK_CACHE_BYTES)?;
-            checkpoint::load_meta(&look, &path).map(drop)
+            load_meta(&look, &path).map(drop)
         })?;
-        let handle = place.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
+        let handle = locked.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
         let db = file::open(Backend(handle), &path, options.cache_bytes)?;
-        let db = Arc::new(OpenFile::new(db, Arc::clone(&place)));
-        let meta = file::guarded(&path, || {
-            indexes::ensure(&db, &path, checkpoint::load_meta(&db, &path)?)
-        })?;
+        let db = Arc::new(OpenFile::new(db, Arc::clone(&locked)));
+        let meta = file::guarded(&path, || indexes::ensure(&db, &path, load_meta(&db, &path)?))?;
         let core = load_core(&db, &path, meta.clone(), None)?;
         Ok(Arc::new(Shared {
-            place,
+            locked,
             log,
             options,
             checkpointed: Mutex::new(meta.applied()),
@@ -291,13 +269,13 @@ impl State {
         let mut core = shared.core.lock();
         shared.check()?;
         let result = apply_all(&mut core, &shared.open, entries, meta);
-        let unsaved = core.levels.active.read().bytes();
+        let unsaved = core.layers.active.read().bytes();
         if result.is_ok() {
             *shared.published.write() = Published::of(&core);
         }
         // Under the lock: a checkpoint that takes these rows sets it back after this, not before.
         shared.unsaved_bytes.store(unsaved, Ordering::Relaxed);
-        // Likewise: no checkpoint may take the rows of a call that failed halfway.
+        // Also under the lock: no checkpoint may take the rows of a call that failed halfway.
         let decided = result.map_err(|error| shared.fail(error))?;
         drop(core);
         reach(Point::ApplyCommitAfter);
@@ -321,8 +299,8 @@ impl State {
         let shared = self.shared();
         shared.check()?;
         let now = shared.published.read();
-        let (levels, hot) = (now.levels.clone(), Arc::clone(&now.hot));
-        Ok(ReadView::new(levels, hot, Arc::clone(&shared.open), now.applied.clone()))
+        let (layers, hot) = (now.layers.clone(), Arc::clone(&now.hot));
+        Ok(ReadView::new(layers, hot, Arc::clone(&shared.open), now.applied.clone()))
     }
 
     /// Reads rows as the last applied entry left them. An error of the disk poisons the state.
@@ -367,18 +345,19 @@ impl State {
     pub fn receive(&self) -> Result<SnapshotWriter, Error> {
         let shared = self.shared();
         shared.check()?;
-        SnapshotWriter::create(&shared.place, shared.options.cache_bytes)
+        SnapshotWriter::create(&shared.locked, shared.options.cache_bytes)
     }
 
-    /// Verifies what was received, swaps it in, and answers how far the state is now. A snapshot
-    /// that is behind the state, or has rows that cannot be read, is refused and changes nothing.
+    /// Verifies what was received, swaps it in, and answers how far the state is now. One that is
+    /// behind the state is refused and changes nothing; [`SnapshotWriter::write_chunk`] refused one
+    /// with rows that cannot be read.
     pub fn install(&self, writer: SnapshotWriter) -> Result<Applied, Error> {
         let shared = self.shared();
         let mut saved = shared.saved.lock();
         shared.check()?;
         let (db, meta, file) = writer.finish()?;
-        let db = Arc::new(OpenFile::new(db, Arc::clone(&shared.place)));
-        // Before the swap: a state whose rows cannot be read must not replace one that works.
+        let db = Arc::new(OpenFile::new(db, Arc::clone(&shared.locked)));
+        // Before the swap: a state that cannot be read must not replace one that works.
         let meta = file::guarded(&shared.path, || indexes::ensure(&db, &shared.path, meta))?;
         let without = seeded::index_lost_with_snapshot();
         let loaded = load_core(&db, &shared.path, meta.clone(), without)?;
@@ -413,12 +392,12 @@ fn load_core(
     meta: StateMeta,
     without: Option<TableId>,
 ) -> Result<Core, Error> {
-    let levels = file::guarded(path, || {
-        let levels = Levels::over(Base::open(db, path)?);
-        indexes::fill_live(&levels, without)?;
-        Ok(levels)
+    let layers = file::guarded(path, || {
+        let layers = Layers::over(Base::open(db, path)?);
+        indexes::fill_live(&layers, without)?;
+        Ok(layers)
     })?;
-    Ok(Core::new(levels, meta))
+    Ok(Core::new(layers, meta))
 }
 
 /// Decides and writes entries one after the other.
@@ -441,10 +420,7 @@ fn apply_all(
             )));
         }
         if let Some(command) = &entry.command {
-            let mut now = core.meta.now.log_time(entry.stamp.now);
-            if armed(Bug::ApplyReadsWallClock) {
-                now = now.max(Millis::new(firstcome_fault::wall_ms()));
-            }
+            let now = seeded::log_time(core.meta.now.log_time(entry.stamp.now));
             let stamp = Stamp { revision, now };
             let (recorded, seen) = decide(core, command, stamp)?;
             core.write(recorded.changes, revision, &seen, readers)?;
@@ -464,10 +440,10 @@ fn apply_all(
 
 /// Decides one command over the rows as they are. A read error wins over whatever was concluded
 /// from it, panics included: rules rely on rows that one bad disk may not deliver.
-fn decide(core: &Core, command: &Command, stamp: Stamp) -> Result<(Recorded, Vec<Seen>), Error> {
-    let view = Working::new(&core.levels, &core.hot, core.meta.applied_index());
+fn decide(core: &Core, command: &Command, stamp: Stamp) -> Result<(Recorded, Seen), Error> {
+    let view = Working::new(&core.layers, &core.hot, core.meta.applied_index());
     let level = Level(core.meta.level);
-    let decided = crate::panics::caught(|| {
+    let decided = panics::caught(|| {
         let decision = firstcome_domain::decide(&view, command, stamp);
         decision.record(|outcome| codec::encode_at(outcome, level))
     });
@@ -499,13 +475,19 @@ impl Shared {
             }
         }
         drop(failure);
-        self.taken.notify_all();
+        self.notify_taken();
         error
     }
 
     fn want_checkpoint(&self) {
         self.wake.lock().wanted = true;
         self.wanted.notify_one();
+    }
+
+    /// Wakes waiting appliers, under the lock that they hold between their look and their sleep.
+    fn notify_taken(&self) {
+        let _wake = self.wake.lock();
+        self.taken.notify_all();
     }
 
     fn has_room(&self) -> bool {

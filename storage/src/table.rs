@@ -22,15 +22,15 @@ pub(crate) struct Table {
 /// What a table holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// Rows; `live` if a start must read them to fill indexes in memory.
-    Rows { live: bool },
+    /// Rows.
+    Rows,
     /// Keys that follow from rows.
     Index(IndexKind),
 }
 
 impl Table {
     pub(crate) const fn is_primary(self) -> bool {
-        matches!(self.kind, Kind::Rows { .. })
+        matches!(self.kind, Kind::Rows)
     }
 
     /// Whether the table is on disk.
@@ -42,7 +42,7 @@ impl Table {
     pub(crate) const fn packed_term(self) -> Option<usize> {
         match self.kind {
             Kind::Index(IndexKind::Appended { term_bytes }) => Some(term_bytes),
-            Kind::Rows { .. } | Kind::Index(IndexKind::Stored | IndexKind::Live) => None,
+            Kind::Rows | Kind::Index(IndexKind::Stored | IndexKind::Live) => None,
         }
     }
 
@@ -56,7 +56,7 @@ pub(crate) fn all() -> impl Iterator<Item = Table> {
     let rows = TABLES.iter().map(|table| Table {
         id: table.table,
         name: table.name,
-        kind: Kind::Rows { live: table.live },
+        kind: Kind::Rows,
         key_bytes: table.key_bytes,
     });
     let indexes = INDEXES.iter().map(|index| Table {

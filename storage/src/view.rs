@@ -1,4 +1,4 @@
-//! The typed view of rules, over the levels: for apply at the newest revision, and for readers at
+//! The typed view of rules, over the layers: for apply at the newest revision, and for readers at
 //! the revision at which they began.
 
 use std::cell::{Cell, RefCell};
@@ -13,12 +13,14 @@ use firstcome_domain::registry::Declared;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::Error;
 use crate::codec;
+use crate::error::Error;
 use crate::hot::{HotRow, HotRows};
+use crate::live::Walk;
 use crate::memtable::{NEWEST, Readers};
-use crate::scan::{Direction, Found, Levels, Scan};
-use crate::state::Applied;
+use crate::range::Direction;
+use crate::scan::{Found, Layers, Scan};
+use crate::stored::Applied;
 use crate::table::{self, Table};
 
 /// The hash of one primary row.
@@ -32,18 +34,18 @@ pub(crate) fn row_hash(scratch: &mut Vec<u8>, table: TableId, key: &[u8], value:
 
 /// Reads of rows at one revision; the base of both views.
 pub(crate) struct Rows<'a> {
-    pub(crate) levels: &'a Levels,
+    pub(crate) layers: &'a Layers,
     pub(crate) hot: &'a HotRows,
     pub(crate) revision: u64,
 }
 
 impl Rows<'_> {
     fn path(&self) -> &std::path::Path {
-        self.levels.base.path()
+        self.layers.base.path()
     }
 
     pub(crate) fn get(&self, table: TableId, key: &Key) -> Result<Option<Found>, Error> {
-        self.levels.get(table, key, self.revision)
+        self.layers.get(table, key, self.revision)
     }
 
     pub(crate) fn decode<R: Declared>(&self, bytes: &[u8]) -> Result<Arc<R>, Error> {
@@ -58,7 +60,7 @@ impl Rows<'_> {
         high: Bound<Key>,
         direction: Direction,
     ) -> Result<Scan, Error> {
-        self.levels.scan(table, low, high, direction, self.revision)
+        self.layers.scan(table, low, high, direction, self.revision)
     }
 
     pub(crate) fn damaged(&self, table: &str) -> Error {
@@ -76,9 +78,12 @@ impl Rows<'_> {
         let table = table::find(I::TABLE).ok_or_else(|| self.damaged(I::NAME))?;
         let damaged = || self.damaged(I::NAME);
         if !table.is_stored() {
-            let live = self.levels.live.read();
-            let keys = live.keys(I::TABLE, (low, high), direction, self.revision, limit);
-            drop(live);
+            let mut walk = Walk::new(I::TABLE, (low, high), direction, self.revision);
+            let mut keys = Vec::new();
+            while keys.len() < limit && !walk.has_ended() {
+                walk.step(&self.layers.live, limit - keys.len(), &mut keys);
+            }
+            keys.truncate(limit);
             return keys.iter().map(|key| key.decode().ok_or_else(damaged)).collect();
         }
         let mut keys = Vec::new();
@@ -113,25 +118,49 @@ impl Rows<'_> {
     }
 }
 
-/// A row that was read, and the hash of its bytes, for whoever writes it next.
-pub(crate) type Seen = (TableId, Key, u128);
+/// Hashes of the rows that were read for a decision: its changes need those of the rows before.
+#[derive(Default)]
+pub(crate) struct Seen(Vec<(TableId, Key, u128)>);
+
+/// So few rows are found faster one after the other than by sorting them first.
+const UNSORTED_MAX: usize = 32;
+
+impl Seen {
+    fn of(mut rows: Vec<(TableId, Key, u128)>) -> Self {
+        if rows.len() > UNSORTED_MAX {
+            rows.sort_unstable_by_key(|(table, key, _)| (*table, *key));
+        }
+        Self(rows)
+    }
+
+    pub(crate) fn hash(&self, table: TableId, key: &Key) -> Option<u128> {
+        let Self(rows) = self;
+        let row = if rows.len() > UNSORTED_MAX {
+            let found = rows.binary_search_by(|(at, seen, _)| (at, seen).cmp(&(&table, key)));
+            found.ok().and_then(|place| rows.get(place))
+        } else {
+            rows.iter().find(|(at, seen, _)| *at == table && seen == key)
+        };
+        row.map(|(_, _, hash)| *hash)
+    }
+}
 
 /// The rows as apply sees them, with the writes of all entries so far.
 pub(crate) struct Working<'a> {
     rows: Rows<'a>,
     applied: u64,
     error: Cell<Option<Error>>,
-    /// Hashes of the rows that were read, for whoever writes them next.
-    seen: RefCell<Vec<Seen>>,
+    /// The hash of each row that was read.
+    seen: RefCell<Vec<(TableId, Key, u128)>>,
     scratch: RefCell<Vec<u8>>,
 }
 
 impl<'a> Working<'a> {
-    /// `applied`: the revision of the last entry whose writes are in the levels.
-    pub(crate) fn new(levels: &'a Levels, hot: &'a HotRows, applied: u64) -> Self {
+    /// `applied`: the revision of the last entry whose writes are in the layers.
+    pub(crate) fn new(layers: &'a Layers, hot: &'a HotRows, applied: u64) -> Self {
         Self {
             applied,
-            rows: Rows { levels, hot, revision: NEWEST },
+            rows: Rows { layers, hot, revision: NEWEST },
             error: Cell::new(None),
             seen: RefCell::default(),
             scratch: RefCell::default(),
@@ -139,12 +168,12 @@ impl<'a> Working<'a> {
     }
 
     /// The error that a read ran into, and the hashes of the rows that were read.
-    pub(crate) fn finish(self) -> (Option<Error>, Vec<Seen>) {
-        (self.error.into_inner(), self.seen.into_inner())
+    pub(crate) fn finish(self) -> (Option<Error>, Seen) {
+        (self.error.into_inner(), Seen::of(self.seen.into_inner()))
     }
 
-    /// Reads cannot fail here: the first error is kept, and whoever opened the view drops
-    /// everything that was concluded from it.
+    /// Reads cannot fail here: the first error is kept, and apply drops everything that was
+    /// concluded from the view.
     fn ok<T>(&self, result: Result<T, Error>) -> Option<T> {
         result.map_err(|error| self.error.set(Some(self.error.take().unwrap_or(error)))).ok()
     }
@@ -158,9 +187,10 @@ impl<'a> Working<'a> {
             return Ok(hot.row.as_ref().and_then(R::from_any).cloned());
         }
         let found = self.rows.get(R::TABLE, &key)?;
-        let mut hash = 0;
+        let (mut hash, mut bytes) = (0, 0);
         let mut row = None;
         if let Some(found) = found {
+            bytes = found.bytes().len();
             let mut scratch = self.scratch.borrow_mut();
             hash = row_hash(&mut scratch, R::TABLE, key.as_slice(), found.bytes());
             see(hash);
@@ -168,7 +198,7 @@ impl<'a> Working<'a> {
         }
         if R::HOT {
             let (any, since) = (row.clone().map(R::into_any), self.applied);
-            self.rows.hot.keep(R::TABLE, key, HotRow { row: any, hash, since });
+            self.rows.hot.keep(R::TABLE, key, HotRow { row: any, hash, since, bytes });
         }
         Ok(row)
     }
@@ -217,7 +247,7 @@ impl OpenViews {
 
 /// Rows at one revision, whatever is applied meanwhile. Implements [`View`].
 pub struct ReadView {
-    levels: Levels,
+    layers: Layers,
     hot: Arc<HotRows>,
     open: Arc<OpenViews>,
     applied: Applied,
@@ -227,17 +257,17 @@ pub struct ReadView {
 impl ReadView {
     /// The caller sees to it that `applied` is still the published position.
     pub(crate) fn new(
-        levels: Levels,
+        layers: Layers,
         hot: Arc<HotRows>,
         open: Arc<OpenViews>,
         applied: Applied,
     ) -> Self {
         open.enter(applied.index());
-        Self { levels, hot, open, applied, error: Mutex::new(None) }
+        Self { layers, hot, open, applied, error: Mutex::new(None) }
     }
 
     pub(crate) fn rows(&self) -> Rows<'_> {
-        Rows { levels: &self.levels, hot: &self.hot, revision: self.applied.index() }
+        Rows { layers: &self.layers, hot: &self.hot, revision: self.applied.index() }
     }
 
     /// How far the rows are.
@@ -288,5 +318,24 @@ impl View for ReadView {
 
     fn rows<R: Declared>(&self, first: R::Key, limit: usize) -> Vec<Arc<R>> {
         self.ok(self.rows().rows(first, limit)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_every_row_that_was_read_is_found() {
+        let few = u16::try_from(UNSORTED_MAX).unwrap();
+        for count in [0, 1, few, few + 1, 1000] {
+            let row = |n: u16| (TableId(n % 3), Key::of(&u64::from(n)), u128::from(n));
+            // Neither in order nor without repeats.
+            let seen = Seen::of((0..count).rev().chain(0..count).map(row).collect());
+            for (table, key, hash) in (0..count).map(row) {
+                assert_eq!(seen.hash(table, &key), Some(hash));
+                assert_eq!(seen.hash(TableId(9), &key), None);
+            }
+        }
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! Every index row is derived here from the row before and the row after, so a rule cannot forget
 //! one. The state hash is the wrapping sum of one 128-bit hash per row: a write takes the old
-//! row's hash out and puts the new one's in. The old row is not read for it: whoever decided the
-//! change has read it, and its hash was kept.
+//! row's hash out and puts the new one's in. The old row is not read for it: the
+//! decision has read it, and its hash was kept.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,86 +16,44 @@ use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::{IndexKind, TableId};
 use firstcome_domain::kernel::version::Level;
 use firstcome_domain::registry::{AnyRow, Declared, INDEXES, RowVisitor};
-use firstcome_domain::value::{Millis, Revision};
-use serde::{Deserialize, Serialize};
+use firstcome_domain::value::Revision;
 
-use crate::Error;
 use crate::codec::{self, RELEASE};
+use crate::error::Error;
 use crate::hot::{HotRow, HotRows};
-use crate::memtable::{NEWEST, Readers};
-use crate::scan::Levels;
-use crate::state::{Applied, StateHash};
-use crate::table;
+use crate::memtable::{NEWEST, Readers, RowKey, Slot};
+use crate::scan::Layers;
+use crate::stored::{StateHash, StateMeta};
 use crate::view::{Seen, row_hash};
 
 /// Hashes remembered for comparing nodes: a few seconds at full speed, a few megabytes.
 const HASHES_MAX: usize = 100_000;
 
-/// How far the state is; one row beside the tables, written with them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct StateMeta {
-    /// The release that wrote it.
-    pub(crate) release: String,
-    /// The feature level of the rows.
-    pub(crate) level: u16,
-    pub(crate) revision: Option<Revision>,
-    pub(crate) now: Millis,
-    pub(crate) raft: Bytes,
-    pub(crate) hash: u128,
-    /// Rows per primary table, by its number.
-    pub(crate) counts: BTreeMap<u16, u64>,
-    /// Numbers of the indexes that the file has.
-    pub(crate) indexes: Vec<u16>,
-}
-
-impl Default for StateMeta {
-    /// A state without rows has every index.
-    fn default() -> Self {
-        Self {
-            release: RELEASE.to_owned(),
-            level: Level::FIRST.0,
-            revision: None,
-            now: Millis::default(),
-            raft: Bytes::new(),
-            hash: 0,
-            counts: BTreeMap::new(),
-            indexes: stored_indexes(),
-        }
-    }
-}
-
-/// Numbers of the indexes that this release keeps on disk.
-pub(crate) fn stored_indexes() -> Vec<u16> {
-    let stored = table::all().filter(|table| !table.is_primary() && table.is_stored());
-    stored.map(|table| table.id.0).collect()
-}
-
-impl StateMeta {
-    pub(crate) fn applied(&self) -> Applied {
-        Applied {
-            revision: self.revision,
-            now: self.now,
-            meta: self.raft.clone(),
-            hash: StateHash(self.hash),
-        }
-    }
-
-    pub(crate) fn applied_index(&self) -> u64 {
-        self.revision.map_or(0, Revision::get)
-    }
-
-    pub(crate) fn count(&self, table: TableId) -> u64 {
-        self.counts.get(&table.0).copied().unwrap_or(0)
-    }
-}
-
-/// What apply owns: the levels it writes to, how far they are, and what it keeps beside them.
+/// What apply owns: the layers it writes to, how far they are, and what it keeps beside them.
 pub(crate) struct Core {
-    pub(crate) levels: Levels,
+    pub(crate) layers: Layers,
     pub(crate) meta: StateMeta,
     pub(crate) hot: Arc<HotRows>,
     hashes: VecDeque<(Revision, u128)>,
     scratch: Vec<u8>,
+    /// Empty between entries; kept for its room.
+    writes: Writes,
+}
+
+/// What one log entry writes.
+#[derive(Default)]
+struct Writes {
+    /// To the active memtable.
+    rows: Vec<(RowKey, Slot)>,
+    /// To indexes in memory.
+    live: Vec<(RowKey, Slot)>,
+}
+
+impl Writes {
+    fn add(&mut self, index_row: RowKey, slot: Slot) {
+        let to = if is_in_memory(index_row.0) { &mut self.live } else { &mut self.rows };
+        to.push((index_row, slot));
+    }
 }
 
 /// Encodes a row of whatever kind. The bytes stay in memory until the next checkpoint, so they get
@@ -125,13 +83,14 @@ impl RowVisitor for IsHot {
 }
 
 impl Core {
-    pub(crate) fn new(levels: Levels, meta: StateMeta) -> Self {
+    pub(crate) fn new(layers: Layers, meta: StateMeta) -> Self {
         let mut core = Self {
-            levels,
+            layers,
             meta,
             hot: Arc::default(),
             hashes: VecDeque::new(),
             scratch: Vec::new(),
+            writes: Writes::default(),
         };
         core.remember_hash();
         core
@@ -157,23 +116,23 @@ impl Core {
     }
 
     /// Writes the changes of one log entry. `seen` are hashes of rows that were read for it.
+    ///
+    /// Readers wait for the locks of the layers, so these are held only to put in what is ready.
     pub(crate) fn write(
         &mut self,
         changes: Vec<Change>,
         revision: Revision,
-        seen: &[Seen],
+        seen: &Seen,
         readers: Readers,
     ) -> Result<(), Error> {
-        let levels = self.levels.clone();
         // A level that these changes raise counts from the next entry on.
         let level = Level(self.meta.level);
-        let mut active = levels.active.write();
-        let mut live = levels.live.write();
         let at = revision.get();
+        let mut writes = std::mem::take(&mut self.writes);
         for Change { table, key, before, after } in changes {
             let old_hash = match &before {
                 None => None,
-                Some(_) => Some(self.hash_of(seen, table, &key, &active)?),
+                Some(_) => Some(self.hash_of(seen, table, &key)?),
             };
             let bytes = after.as_ref().map(|row| row.visit(Encode(level, &mut self.scratch)));
             let new_hash = bytes
@@ -191,55 +150,52 @@ impl Core {
             let old = before.as_ref().map(AnyRow::index_rows).unwrap_or_default();
             let new = after.as_ref().map(AnyRow::index_rows).unwrap_or_default();
             for index in old.iter().filter(|row| !new.contains(row)) {
-                if is_in_memory(index.table) {
-                    live.remove(index.table, index.key, at);
-                } else {
-                    active.set((index.table, index.key), None, at, readers);
-                }
+                writes.add((index.table, index.key), None);
             }
             for index in new.iter().filter(|row| !old.contains(row)) {
-                if is_in_memory(index.table) {
-                    live.add(index.table, index.key, at);
-                } else {
-                    active.set((index.table, index.key), Some(Bytes::new()), at, readers);
-                }
+                writes.add((index.table, index.key), Some(Bytes::new()));
             }
             if let Some(AnyRow::FeatureLevel(row)) = &after {
-                self.meta.level = known_level(row, levels.base.path())?.0;
+                self.meta.level = known_level(row, self.layers.base.path())?.0;
             }
             if is_hot {
-                let hash = new_hash.unwrap_or(0);
-                self.hot.keep(table, key, HotRow { row: after, hash, since: at });
+                let (hash, bytes) = (new_hash.unwrap_or(0), bytes.as_ref().map_or(0, Bytes::len));
+                self.hot.keep(table, key, HotRow { row: after, hash, since: at, bytes });
             }
-            active.set((table, key), bytes, at, readers);
+            writes.rows.push(((table, key), bytes));
         }
+        if !writes.live.is_empty() {
+            let mut live = self.layers.live.write();
+            for ((table, key), slot) in writes.live.drain(..) {
+                match slot {
+                    Some(_) => live.add(table, key, at),
+                    None => live.remove(table, key, at),
+                }
+            }
+        }
+        let mut active = self.layers.active.write();
+        for (row_key, slot) in writes.rows.drain(..) {
+            active.set(row_key, slot, at, readers);
+        }
+        drop(active);
+        self.writes = writes;
         Ok(())
     }
 
-    fn hash_of(
-        &mut self,
-        seen: &[Seen],
-        table: TableId,
-        key: &Key,
-        active: &crate::memtable::Memtable,
-    ) -> Result<u128, Error> {
-        let known = seen.iter().find(|(at, seen, _)| *at == table && seen == key);
-        if let Some((_, _, hash)) = known {
-            return Ok(*hash);
+    fn hash_of(&mut self, seen: &Seen, table: TableId, key: &Key) -> Result<u128, Error> {
+        if let Some(hash) = seen.hash(table, key) {
+            return Ok(hash);
         }
         // Rows of a list that retention went through were read without their hash.
-        let gone = || Error::Invariant(format!("a change names row {key:?} of table {}", table.0));
-        if let Some(slot) = active.get(&(table, *key), NEWEST) {
-            let bytes = slot.as_ref().ok_or_else(gone)?;
-            return Ok(row_hash(&mut self.scratch, table, key.as_slice(), bytes));
-        }
-        let found = self.levels.get_below_active(table, key)?.ok_or_else(gone)?;
+        let found = self.layers.get(table, key, NEWEST)?.ok_or_else(|| {
+            Error::Invariant(format!("a change names row {key:?} of table {}", table.0))
+        })?;
         Ok(row_hash(&mut self.scratch, table, key.as_slice(), found.bytes()))
     }
 
     /// Forgets what no reader sees any more.
     pub(crate) fn tidy(&mut self, readers: Readers) {
-        self.levels.live.write().tidy(readers);
+        self.layers.live.write().tidy(readers);
     }
 }
 

@@ -6,6 +6,7 @@ use super::event::Fact;
 use super::receipt::Receipt;
 use crate::kernel::actor::Actor;
 use crate::kernel::id::{EventId, OrderId, derived};
+use crate::kernel::key::Key;
 use crate::kernel::row::{IndexKind, IndexRows, Row, TableId, indexes};
 use crate::kernel::value::{Revision, RowStamp, Stamp};
 use crate::kernel::version::Versioned;
@@ -112,6 +113,7 @@ impl Row for Journal {
     const TABLE: TableId = TableId(7);
     const NAME: &'static str = "journal";
     const LIVE: bool = true;
+    const LIVE_FROM: Option<TableId> = Some(Retention::TABLE);
     type Key = Revision;
 
     fn key(&self) -> Revision {
@@ -150,6 +152,11 @@ impl Row for Retention {
     type Key = ();
 
     fn key(&self) {}
+
+    /// Of the journal only receipts are in an index in memory.
+    fn live_from(&self) -> Option<Key> {
+        Some(Key::of(&Revision::new(self.receipts.get().saturating_add(1))))
+    }
 
     fn stamp(&self) -> Option<RowStamp> {
         Some(self.row)

@@ -24,6 +24,9 @@ pub trait Row: Versioned + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// Whether rows are in a [`IndexKind::Live`] index or have a due time: a start reads the
     /// tables that do.
     const LIVE: bool = false;
+    /// The table whose only row says from which key on rows of this one can be in such an index
+    /// ([`Row::live_from`]); a start reads no row before that. `None`: any row can be.
+    const LIVE_FROM: Option<TableId> = None;
     /// Whether nearly every decision reads such rows: storage keeps them decoded.
     const HOT: bool = false;
     /// What a row is found by.
@@ -42,6 +45,12 @@ pub trait Row: Versioned + Clone + PartialEq + Debug + Send + Sync + 'static {
 
     /// The index rows that follow from this row.
     fn index(&self, _: &mut IndexRows) {}
+
+    /// From which key on rows of the table that names this one in [`Row::LIVE_FROM`] can be in an
+    /// index in memory.
+    fn live_from(&self) -> Option<Key> {
+        None
+    }
 
     /// When the row wants to be looked at. Such a row's key is an id of 16 bytes.
     fn due_at(&self) -> Option<Millis> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::row::Marks;
 use super::{Done, Entry, Mark};
-use crate::Error;
+use crate::error::Error;
 
 /// One thing to make durable, in the order of the queue.
 pub(super) enum Op {

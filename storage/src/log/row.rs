@@ -15,7 +15,7 @@ use bytes::{BufMut, Bytes};
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
 use super::{Entry, Mark};
-use crate::Error;
+use crate::error::Error;
 use crate::file::{Definition, failed};
 
 pub(crate) const ENTRIES: Definition = Definition::new("entries");

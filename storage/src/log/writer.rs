@@ -4,23 +4,21 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use firstcome_fault::{Bug, Point, armed, reach};
+use firstcome_fault::{Bug, Point, reach};
 use redb::Durability;
 
 use super::queue::Op;
 use super::row::{self, COMMITTED, ENTRIES, PURGED, VOTE};
 use super::{Done, Entry, Shared};
-use crate::Error;
+use crate::error::Error;
 use crate::file::failed;
+use crate::seeded;
 
 /// Rows removed per commit while purging: about 10 ms, so that appends do not wait longer.
 const PURGE_ROWS_MAX: usize = 4096;
 
 /// Entries drained into one commit at most: bounds the transaction, not the throughput.
 const BATCH_OPS_MAX: usize = 4096;
-
-/// Entries that [`Bug::PurgeTooFar`] takes away besides.
-const PURGED_TOO_FAR: u64 = 20;
 
 /// State of the writer between commits.
 #[derive(Default)]
@@ -49,11 +47,9 @@ impl Writer {
         let started = Instant::now();
         reach(Point::LogAppendBefore);
         let mut done: Vec<(Done, Option<Bytes>)> = Vec::with_capacity(batch.ops.len());
-        let mut result = self.commit(shared, batch, &mut done);
+        let result = self.commit(shared, batch, &mut done);
         reach(Point::LogAppendAfter);
-        if armed(Bug::IoErrorIgnored) {
-            result = Ok(());
-        }
+        let result = seeded::unless(Bug::IoErrorIgnored, || result);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let error = match result {
             Ok(()) => {
@@ -77,7 +73,7 @@ impl Writer {
         shared.settled.notify_all();
         reach(Point::FlushCallback);
         for (done, _) in done {
-            done(error.as_ref().map_or(Ok(()), |error| Err(crate::same_io_error(error))));
+            done(error.as_ref().map_or(Ok(()), |error| Err(crate::error::same_io_error(error))));
         }
     }
 
@@ -137,8 +133,8 @@ impl Writer {
                         Op::Purge(mark, callback) => {
                             done.push((callback, None));
                             row::put_mark(path, &txn, PURGED, &row::encode_mark(&mark))?;
-                            let extra = if armed(Bug::PurgeTooFar) { PURGED_TOO_FAR } else { 0 };
-                            self.purging = self.purging.max(Some(mark.index + extra));
+                            let upto = seeded::purged_upto(mark.index);
+                            self.purging = self.purging.max(Some(upto));
                         }
                     }
                 }
@@ -160,9 +156,7 @@ impl Writer {
 /// Whatever is in a commit, it is synced before anybody hears of it.
 fn durability(ops: &[Op]) -> Durability {
     let has = |wanted: fn(&Op) -> bool| ops.iter().any(wanted);
-    let early = has(|op| matches!(op, Op::Append(..))) && armed(Bug::AckBeforeFsync)
-        || has(|op| matches!(op, Op::Vote(..))) && armed(Bug::VoteNotSynced);
-    if early { Durability::None } else { Durability::Immediate }
+    seeded::durability(has(|op| matches!(op, Op::Append(..))), has(|op| matches!(op, Op::Vote(..))))
 }
 
 fn count(shared: &Shared, entries: &[Entry]) {

@@ -1,6 +1,7 @@
 //! The backlog: what is counted is what is unsaved, and apply waits only while that is too much. And
 //! what is kept for readers: no more than they can ask for.
 
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -8,13 +9,20 @@ use std::time::Duration;
 use firstcome_domain::command::{
     Action, Actor, OrderCancel, OrderCreate, ProductCreate, Role, WantedLine,
 };
+use firstcome_domain::journal::Journal;
+use firstcome_domain::journal::row::Retention;
+use firstcome_domain::kernel::key::Key;
+use firstcome_domain::kernel::row::{Index as _, Row as _};
+use firstcome_domain::order::row::OrdersByPool;
+use firstcome_domain::product::row::ProductsByName;
 use firstcome_domain::stock::{Pool, PoolId};
-use firstcome_domain::value::{Currency, Money};
+use firstcome_domain::value::{Currency, Millis, Money};
 use firstcome_domain::{OrderId, ProductId, UserId, View as _};
 
 use super::*;
 use crate::dir::IdentityState;
 use crate::disk::sim::SimDisk;
+use crate::memtable::NEWEST;
 use crate::{Identity, LogOptions};
 
 /// Longest wait for anything in these tests.
@@ -120,7 +128,7 @@ fn what_is_counted_is_what_is_unsaved_at_every_moment() {
         });
         while applying.load(Ordering::Relaxed) {
             let core = state.shared().core.lock();
-            let unsaved = core.levels.active.read().bytes();
+            let unsaved = core.layers.active.read().bytes();
             assert_eq!(counted(&state), unsaved);
             looks += 1;
             full += u64::from(unsaved > 0);
@@ -136,7 +144,7 @@ fn apply_waits_while_too_much_is_unsaved_and_goes_on_after_a_checkpoint() {
     let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
     let options = StateOptions { checkpoint_bytes: 1, ..OPTIONS };
     let state = State::open(&dir, options, log).unwrap();
-    // Held by whoever saves; without it no checkpoint begins.
+    // A checkpoint begins with this lock.
     let saving = state.shared().saved.lock();
     assert!(state.has_room());
     apply(&state, 1);
@@ -178,13 +186,13 @@ fn orders(revisions: std::ops::Range<u64>) -> impl Iterator<Item = Committed> {
 /// The most earlier versions of one row: of the pool, that every entry writes.
 fn older(state: &State) -> usize {
     let core = state.shared().core.lock();
-    let active = core.levels.active.read();
+    let active = core.layers.active.read();
     active.older().max().unwrap_or(0)
 }
 
-/// Notes of keys that came and went, for readers that began before.
+/// Notes of keys that were added or removed, for readers that began before.
 fn live_notes(state: &State) -> usize {
-    state.shared().core.lock().levels.live.read().noted()
+    state.shared().core.lock().layers.live.read().noted()
 }
 
 /// Every entry writes the pool, and puts an order into indexes in memory or takes it out.
@@ -231,6 +239,100 @@ fn a_checkpoint_saves_nothing_of_a_call_that_failed() {
     let mut saved = state.shared().saved.lock();
     let result = state.shared().save(&mut saved);
     assert!(matches!(result, Err(Error::Invariant(_))), "{result:?}");
-    let meta = checkpoint::load_meta(&saved.db, &state.shared().path).unwrap();
+    let meta = load_meta(&saved.db, &state.shared().path).unwrap();
     assert_eq!(meta.revision, None);
+}
+
+/// Story: apply had looked whether the state is poisoned and did not sleep yet; it missed being woken,
+/// and slept for ever.
+#[test]
+fn who_waits_for_room_hears_of_a_failure_between_the_look_and_the_sleep() {
+    let dir = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let state = State::open_inline(&dir, OPTIONS, log).unwrap();
+    let shared = state.shared();
+    std::thread::scope(|scope| {
+        let mut wake = shared.wake.lock();
+        assert!(shared.check().is_ok());
+        let failing = scope.spawn(|| shared.fail(Error::Invariant("a test".into())));
+        while shared.check().is_ok() {
+            std::thread::yield_now();
+        }
+        // Whoever notifies without the lock does it about now.
+        for _ in 0..1000 {
+            if failing.is_finished() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        assert!(!shared.taken.wait_for(&mut wake, DEADLINE).timed_out(), "nobody woke it");
+    });
+}
+
+/// Story: a start decoded the whole journal for its receipts, though retention had dropped those of
+/// all but the last day.
+#[test]
+fn a_start_does_not_read_the_journal_behind_the_mark_of_receipts() {
+    let dir = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let open = || State::open_inline(&dir, OPTIONS, log.clone());
+    let state = open().unwrap();
+    apply(&state, 1);
+    apply(&state, 2);
+    state.checkpoint().unwrap();
+    drop(state);
+    let path = dir.locked().file(STATE_FILE);
+    let put = |table: TableId, key: Key, bytes: &[u8]| {
+        let handle = dir.locked().disk.open(&path).unwrap();
+        let db = file::open(Backend(handle), &path, OPTIONS.cache_bytes).unwrap();
+        let txn = db.begin_write().unwrap();
+        let definition = table::find(table).unwrap().definition();
+        txn.open_table(definition).unwrap().insert(key.as_slice(), bytes).unwrap();
+        txn.commit().unwrap();
+    };
+    let journal = |revision: u64| Key::of(&Revision::new(revision));
+    let mark = |revision: u64| {
+        let retention = Retention { receipts: Revision::new(revision), ..Retention::default() };
+        codec::encode_at(&retention, Level::FIRST)
+    };
+    // Whether a row is read shows by what becomes of one that cannot be.
+    put(Journal::TABLE, journal(1), &[]);
+    assert!(matches!(open().map(drop), Err(Error::Corrupt { .. })), "without a mark, all are read");
+    put(Retention::TABLE, Key::EMPTY, &mark(1));
+    drop(open().unwrap());
+    put(Journal::TABLE, journal(2), &[]);
+    assert!(matches!(open().map(drop), Err(Error::Corrupt { .. })), "it is not behind the mark");
+}
+
+/// An index with more keys than are held in memory is made in several passes, packed or not.
+#[test]
+fn an_index_of_many_keys_is_the_same_as_one_of_few() {
+    let dir = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let state = State::open_inline(&dir, OPTIONS, log).unwrap();
+    for revision in 1..=20 {
+        apply(&state, revision);
+    }
+    state.apply(&orders(22..80).collect::<Vec<_>>(), Bytes::new()).unwrap();
+    state.checkpoint().unwrap();
+    let (shared, saved) = (state.shared(), state.shared().saved.lock());
+    let keys = |index: table::Table| {
+        let layers = Layers::over(Base::open(&saved.db, &shared.path).unwrap());
+        let (all, up) = (Bound::Unbounded, crate::range::Direction::Up);
+        let mut scan = layers.scan(index, all, all, up, NEWEST).unwrap();
+        std::iter::from_fn(|| scan.next_row().unwrap()).map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    for index in [ProductsByName::TABLE, OrdersByPool::TABLE] {
+        let index = table::find(index).unwrap();
+        let before = keys(index);
+        assert!(before.len() >= 20, "{}", before.len());
+        for keys_max in [1, 7, before.len() - 1, before.len()] {
+            let layers = Layers::over(Base::open(&saved.db, &shared.path).unwrap());
+            let txn = crate::stored::begin_durable(&saved.db, &shared.path).unwrap();
+            txn.delete_table(index.definition()).unwrap();
+            indexes::make(&layers, &txn, index, keys_max).unwrap();
+            txn.commit().unwrap();
+            assert_eq!(keys(index), before, "{} by {keys_max}", index.name);
+        }
+    }
 }

@@ -102,6 +102,12 @@ fn meta_of(path: &Path) -> Meta {
     codec::decode(table.get(b"applied".as_slice()).unwrap().unwrap().value()).unwrap()
 }
 
+fn tables_of(path: &Path) -> Vec<String> {
+    let db = redb::Database::open(path.join("state.redb")).unwrap();
+    let txn = redb::ReadableDatabase::begin_read(&db).unwrap();
+    txn.list_tables().unwrap().map(|table| redb::TableHandle::name(&table).to_owned()).collect()
+}
+
 /// Asserts that an error is `Foreign` and names this release and the other words.
 #[track_caller]
 fn foreign<T>(result: Result<T, Error>, words: &[&str]) {
@@ -136,6 +142,7 @@ fn indexes_that_a_file_lacks_are_made_and_others_are_dropped() {
         meta.indexes.retain(|id| !lacking.contains(id));
         meta.indexes.push(INDEX);
     });
+    meddle(&path, "of_later", |rows| rows.push((b"a key".to_vec(), Vec::new())));
     // What the next start makes anew is not damaged.
     assert_eq!(Inspection::open(&path).unwrap().check().unwrap(), vec![]);
 
@@ -145,6 +152,7 @@ fn indexes_that_a_file_lacks_are_made_and_others_are_dropped() {
     drop((state, log));
     let now = meta_of(&path);
     assert_eq!((now.release.as_str(), now.indexes), (RELEASE, stored_indexes()));
+    assert!(!tables_of(&path).contains(&"of_later".to_owned()), "an index stayed in the file");
     assert_eq!(Inspection::open(&path).unwrap().check().unwrap(), vec![]);
     // They are kept up from then on.
     let (state, log) = open(&path).unwrap();
@@ -256,6 +264,7 @@ fn a_command_of_an_unknown_tag_or_version_is_foreign_and_a_damaged_one_is_damage
             foreign(decoded, &words.each_ref().map(String::as_str));
         }
     }
+    // No release writes version 0.
     assert!(!codec::is_known_command(&with(tag, 0)));
     refused(as_error(codec::decode_command(&with(tag, 0))), "Corrupt");
     for len in 0..bytes.len() {
@@ -391,6 +400,45 @@ fn a_snapshot_of_a_later_release_is_foreign_and_changes_nothing() {
         // It was a refusal, not a failure.
         receiver.apply(&crate::shop::committed(1, 0, None));
     }
+}
+
+/// Story: only rows with indexes in memory were decoded before an install, and a snapshot with other
+/// rows that nobody can read replaced a state that worked.
+#[test]
+fn a_snapshot_with_a_row_that_cannot_be_read_is_refused_and_changes_nothing() {
+    const POOLS: u16 = 4;
+    // Changes key and value of a pool, and the state hash with it.
+    let changed = |change: fn(&mut [u8], &mut [u8])| {
+        let (_, chunk) = sent(|parts| {
+            let mut rest = parts.rows.as_mut_slice();
+            loop {
+                let value = u32::from_le_bytes(rest[4..8].try_into().unwrap());
+                let (row, tail) = rest.split_at_mut(8 + usize::from(rest[3]) + value as usize);
+                if row[1..3] == POOLS.to_le_bytes() {
+                    let hash = |row: &[u8]| xxh3_128(&[&POOLS.to_be_bytes(), &row[8..]].concat());
+                    let before = hash(row);
+                    let (head, value) = row.split_at_mut(8 + usize::from(row[3]));
+                    change(&mut head[8..], value);
+                    let sum = parts.meta.hash.wrapping_sub(before).wrapping_add(hash(row));
+                    (parts.meta.hash, parts.trailer.hash) = (sum, sum);
+                    return;
+                }
+                rest = tail;
+            }
+        });
+        chunk
+    };
+    let newer = changed(|_, value| value[0] = 200);
+    let damaged = changed(|_, value| value[1] = 200);
+    let misplaced = changed(|key, _| key[16] ^= 1);
+    let receiver = Store::new();
+    foreign(install(&receiver.state, &newer), &["pools"]);
+    for chunk in [damaged, misplaced] {
+        let error = install(&receiver.state, &chunk).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+        assert!(error.to_string().contains("pools"), "{error}");
+    }
+    receiver.apply(&crate::shop::committed(1, 0, None));
 }
 
 #[test]
