@@ -201,7 +201,8 @@ async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
     let seen_index = seen.log_id().as_ref().map_or(0, |id| id.index);
     core.wait_index(seen_index, VERB_MAX).await.map_err(|_| Failed::NoQuorum)?;
     let largest = seen.nodes().map(|(id, _)| *id).max().unwrap_or(0);
-    let id = core.meta().node_id_max.max(largest) + 1;
+    let known = core.meta().map_err(|_| Failed::Unknown)?;
+    let id = known.node_id_max.max(largest) + 1;
     // First the member, then its identity: an id that was handed out is never free again.
     change(core, &seen, ChangeMembers::AddNodes(BTreeMap::from([(id, address)])), true).await?;
     let adopt = Contact::Adopt {

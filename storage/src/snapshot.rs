@@ -268,6 +268,11 @@ impl SnapshotWriter {
         Error::corrupt(&self.path, format!("snapshot chunk {}: {detail}", self.sequence))
     }
 
+    /// What it says to hold; `None` before its head has come.
+    pub fn applied(&self) -> Option<Applied> {
+        self.meta.as_ref().map(StateMeta::applied)
+    }
+
     /// Takes the next chunk, in order; a bad checksum is `Corrupt`.
     pub fn write_chunk(&mut self, chunk: &[u8]) -> Result<(), Error> {
         let body = chunk.len().checked_sub(SUM_BYTES).filter(|len| *len >= HEAD_BYTES);

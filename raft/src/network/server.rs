@@ -92,8 +92,9 @@ fn check(core: &Core, hello: &Hello) -> Welcome {
 
 /// Whether an id belonged to a former member: ids are never reused.
 pub(crate) fn is_removed(core: &Core, id: u64) -> bool {
-    let meta = core.meta();
-    id <= meta.node_id_max && meta.stored_membership().get_node(&id).is_none()
+    core.meta().is_ok_and(|meta| {
+        id <= meta.node_id_max && meta.stored_membership().get_node(&id).is_none()
+    })
 }
 
 fn contact_reply(core: &Core, contact: &Contact) -> ContactReply {
