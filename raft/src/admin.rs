@@ -88,12 +88,18 @@ pub(crate) async fn carry_out(core: &Arc<Core>, verb: Admin) -> Result<u64, Fail
     if !core.leadership.has_quorum() {
         return Err(Failed::NoQuorum);
     }
-    match verb {
-        Admin::Add(address) => add(core, address.into_raft()).await,
-        Admin::Promote(id) => promote(core, id).await,
-        Admin::Remove(id) => remove(core, id).await,
-        Admin::Transfer(to) => transfer(core, to).await,
-    }
+    // Most verbs have several steps, and stopping between two would leave a member without its
+    // identity, or a transfer that stops all writes. So a verb outlives its caller.
+    let task = Arc::clone(core);
+    let carried = core.members.spawn(async move {
+        match verb {
+            Admin::Add(address) => add(&task, address.into_raft()).await,
+            Admin::Promote(id) => promote(&task, id).await,
+            Admin::Remove(id) => remove(&task, id).await,
+            Admin::Transfer(to) => transfer(&task, to).await,
+        }
+    });
+    carried.await.unwrap_or(Err(Failed::Unknown))
 }
 
 fn membership(core: &Core) -> Arc<StoredMembership> {

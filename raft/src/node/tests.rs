@@ -9,6 +9,7 @@ use firstcome_storage::disk::sim::SimDisk;
 use openraft::ChangeMembers::AddVoterIds;
 use openraft::raft::AppendEntriesRequest;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::Executed;
@@ -148,15 +149,12 @@ const fn clock(now: i64) -> Response {
     Response::Clock { now }
 }
 
-/// Story: openraft takes no writes while a transfer is under way and does not give up by itself;
-/// a target that accepted and did nothing stopped the sale. The vote that then ended
-/// leadership named the target, and a target that woke up as the leader of an older term took it
-/// for its own and led on (found by simulation, seed 2399).
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
+/// A leader, and a voter that agrees to everything and does nothing; tells when it was asked to
+/// take over leadership.
+async fn with_idle_voter(told: Arc<Notify>) -> (TempDir, Node, JoinHandle<()>) {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let stub = listener.local_addr().unwrap().to_string();
-    let idle = tokio::spawn(stub::run("n2", listener));
+    let idle = tokio::spawn(stub::run_and_tell("n2", listener, told));
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::new("n1", folder.path().join("n1"));
     let own = stub::own_address();
@@ -165,6 +163,30 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     options.peers = vec![peer("n1", &own), peer("n2", &stub)];
     let node = Node::start(options, Idle).await.unwrap();
     decides(&node).await;
+    (folder, node, idle)
+}
+
+/// Story: nobody gave up the transfer when its caller had gone, and there were no writes any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_nobody_takes_and_nobody_waits_for_does_not_stop_the_leader() {
+    let told = Arc::<Notify>::default();
+    let (_folder, node, idle) = with_idle_voter(Arc::clone(&told)).await;
+    tokio::select! {
+        ended = node.transfer_leader(Some(2)) => panic!("nobody took it: {ended:?}"),
+        () = told.notified() => {}
+    }
+    decides(&node).await;
+    node.shutdown().await;
+    idle.abort();
+}
+
+/// Story: openraft takes no writes while a transfer is under way and does not give up by itself;
+/// a target that accepted and did nothing stopped the sale. The vote that then ended
+/// leadership named the target, and a target that woke up as the leader of an older term took it
+/// for its own and led on (found by simulation, seed 2399).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
+    let (_folder, node, idle) = with_idle_voter(Arc::default()).await;
     let failure = node.transfer_leader(Some(2)).await.unwrap_err();
     assert!(
         matches!(&failure.reason, FailureReason::Rejected(why) if why.contains("take over")),
