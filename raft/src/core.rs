@@ -14,6 +14,7 @@ use crate::application::Application;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
+use crate::in_flight::InFlight;
 use crate::leadership::Leadership;
 use crate::log_format;
 use crate::members::Members;
@@ -32,8 +33,9 @@ pub(crate) struct Core {
     pub(crate) state: State,
     /// The last index that is applied here.
     pub(crate) applied: watch::Receiver<u64>,
-    pub(crate) application: Box<dyn Application>,
+    pub(crate) application: Arc<dyn Application>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) in_flight: InFlight,
     pub(crate) leadership: Leadership,
     pub(crate) readers: Readers,
     pub(crate) clock: Clock,

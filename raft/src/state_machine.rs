@@ -24,6 +24,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
+use crate::application::Application;
 use crate::command;
 use crate::config::TypeConfig;
 use crate::counters::Counters;
@@ -55,6 +56,7 @@ pub(crate) struct StateMachine {
     applied: watch::Sender<u64>,
     failure: FailureSlot,
     counters: Arc<Counters>,
+    application: Arc<dyn Application>,
 }
 
 /// Makes the snapshot mark.
@@ -123,11 +125,12 @@ impl StateMachine {
         applied: watch::Sender<u64>,
         failure: FailureSlot,
         counters: Arc<Counters>,
+        application: Arc<dyn Application>,
     ) -> Result<Self, Error> {
         let now = state.applied();
         let meta = meta_of(&now)?;
         applied.send_replace(now.revision.map_or(0, Revision::get));
-        Ok(Self { state, meta, applied, failure, counters })
+        Ok(Self { state, meta, applied, failure, counters, application })
     }
 
     fn fail(&self, error: Error) -> io::Error {
@@ -159,7 +162,7 @@ impl StateMachine {
                             break;
                         }
                     };
-                    stamp = seeded::stamped(stamp, &decoded);
+                    stamp = seeded::stamped(&*self.application, stamp, &decoded);
                     command = Some(decoded);
                 }
                 EntryPayload::Membership(m) => {

@@ -1,10 +1,12 @@
 //! A node whose Raft ends under it, whose peers are gone, or do not do what they accepted.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use firstcome_domain::command::Tick;
-use firstcome_domain::{Action, Actor};
+use firstcome_domain::command::{OrderConfirm, Tick};
+use firstcome_domain::receipt::{ReceiptKey, Scope};
+use firstcome_domain::{Action, Actor, OrderId, Outcome, Refusal, Role, UserId};
 use firstcome_storage::disk::sim::SimDisk;
 use openraft::ChangeMembers::AddVoterIds;
 use openraft::raft::AppendEntriesRequest;
@@ -13,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::Executed;
-use crate::application::Idle;
+use crate::application::{EarlyAnswer, Idle};
 use crate::config::ServerMetrics;
 use crate::failure::exit;
 use crate::network::greeting::Greeting;
@@ -178,6 +180,62 @@ async fn a_transfer_that_nobody_takes_and_nobody_waits_for_does_not_stop_the_lea
     decides(&node).await;
     node.shutdown().await;
     idle.abort();
+}
+
+/// Answers early, as soon as it is told to.
+struct SoldOut(Arc<AtomicBool>);
+
+const SOLD_OUT: Outcome = Outcome::Refused(Refusal::SaleClosed { closes_at: None });
+
+impl Application for SoldOut {
+    fn answer_early(&self, _: &Command, _: &ReadView, _: Option<Millis>) -> Option<EarlyAnswer> {
+        self.0.load(Ordering::Relaxed).then_some(EarlyAnswer::FromRecent(SOLD_OUT))
+    }
+
+    fn due(&self, _: &ReadView, _: Millis) -> Option<Command> {
+        None
+    }
+
+    fn housekeeping(&self, _: &ReadView, _: Millis) -> Option<Command> {
+        None
+    }
+
+    fn is_unfinished(&self, _: &Outcome) -> bool {
+        false
+    }
+
+    fn is_due_work(&self, _: &Command) -> bool {
+        false
+    }
+}
+
+/// Story: a buyer whose connection broke asked again with the same key, and was told "sold out"
+/// while the first copy was on its way to the last unit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_is_not_answered_early_while_the_first_copy_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::new("n1", folder.path().join("n1"));
+    options.bootstrap = true;
+    let sold_out = Arc::<AtomicBool>::default();
+    let node = Node::start(options, SoldOut(Arc::clone(&sold_out))).await.unwrap();
+    decides(&node).await;
+    let keyed = |n: u8| Command {
+        actor: Actor::User { id: UserId::new(1), role: Role::Customer },
+        receipt: Some(ReceiptKey { scope: Scope([n; 32]), fingerprint: [n; 32] }),
+        action: Action::OrderConfirm(OrderConfirm { id: OrderId::new(1) }),
+    };
+    let mut first = Box::pin(node.propose(keyed(1)));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    sold_out.store(true, Ordering::Relaxed);
+    let repeat = node.propose(keyed(1)).await.unwrap();
+    assert!(!repeat.early, "{repeat:?}");
+    drop(first);
+    let again = node.propose(keyed(1)).await.unwrap();
+    assert!(!again.early && again.outcome == repeat.outcome, "its caller has gone: {again:?}");
+    let until_early =
+        async { while !node.propose(keyed(2)).await.is_ok_and(|reply| reply.early) {} };
+    tokio::time::timeout(DEADLINE, until_early).await.expect("another key is answered early");
+    node.shutdown().await;
 }
 
 /// Story: openraft takes no writes while a transfer is under way and does not give up by itself;
