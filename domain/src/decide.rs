@@ -19,6 +19,7 @@ use crate::kernel::value::{LINE_QUANTITY_MAX, Millis, Revision, Stamp};
 use crate::kernel::version::Level;
 use crate::order::create;
 use crate::outcome::{Outcome, Refusal};
+use crate::product::row::Product;
 use crate::registry::AnyRow;
 use crate::sale::row::Sale;
 use crate::stock::row::{Pool, PoolId};
@@ -152,21 +153,24 @@ pub fn early_refusal(
     let later = clock.map_or(log_time, |clock| log_time.max(clock));
     let draft_at = |now| Draft::new(view, Stamp { now, ..Stamp::default() });
     let mut draft = draft_at(later);
-    // Two reads per line say whether an early refusal is possible at all; most often it is not.
-    let sums = create::sums(&ask.lines);
-    let possible = sums.iter().any(|(pool, quantity)| {
+    // A few reads per line say whether an early refusal is possible at all; most often it is not.
+    let possible = create::sums(&ask.lines).into_iter().any(|(pool, quantity)| {
         // Without a pool there is no such product or sale either.
-        let Some(row) = draft.get::<Pool>(*pool) else { return true };
-        let closed = match *pool {
-            PoolId::Product(_) => false,
-            PoolId::Sale(id) => draft
-                .get::<Sale>(id)
-                .is_some_and(|sale| later < sale.opens_at || sale.is_over(log_time)),
+        let Some(units) = draft.get::<Pool>(pool) else { return true };
+        let (product, closed) = match pool {
+            PoolId::Product(id) => (Some(id), false),
+            PoolId::Sale(id) => match draft.get::<Sale>(id) {
+                Some(sale) => (Some(sale.product), later < sale.opens_at || sale.is_over(log_time)),
+                None => (None, true),
+            },
         };
-        closed || *quantity > LINE_QUANTITY_MAX || row.accounts.available < u64::from(*quantity)
+        let mut is_shipped =
+            || !product.and_then(|id| draft.get::<Product>(id)).is_some_and(|row| row.no_shipping);
+        closed
+            || quantity > LINE_QUANTITY_MAX
+            || units.accounts.available < u64::from(quantity)
+            || (ask.address.is_none() && is_shipped())
     });
-    // Nearly all orders have an address, so that nearly none is looked at for lack of one.
-    let possible = possible || ask.address.is_none();
     if !possible || receipt_key(command).is_some_and(|key| find_receipt(view, key.scope).is_some())
     {
         return None;
