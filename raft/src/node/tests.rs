@@ -79,6 +79,19 @@ async fn what_is_no_command_does_not_get_into_the_log() {
     decides(&node).await;
 }
 
+/// Story: it was taken for an empty row, by which the id of no former member is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_of_raft_that_cannot_be_read_ends_the_node() {
+    let (_folder, node) = alone().await;
+    decides(&node).await;
+    node.core.state.apply(&[], Bytes::from_static(b"\x01")).unwrap();
+    assert!(node.core.meta().is_err());
+    assert!(!server::is_removed(&node.core, 9));
+    let (code, reason) = node.failed().await;
+    assert_eq!(code, exit::CORRUPT, "{reason}");
+    assert!(reason.contains("raft's own row"), "{reason}");
+}
+
 /// Story: openraft reads what the snapshot mark names before it is up, and a disk that failed then
 /// was called a bug (70) (found by simulation, seed 1234).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
