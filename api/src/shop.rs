@@ -2,8 +2,10 @@
 
 use firstcome_domain::command::Tick;
 use firstcome_domain::journal::retention;
-use firstcome_domain::{Action, Actor, Command, Done, Millis, Outcome, View as _, early_refusal};
-use firstcome_raft::Application;
+use firstcome_domain::{
+    Action, Actor, Command, Done, Millis, Outcome, Refusal, View as _, early_refusal,
+};
+use firstcome_raft::{Application, EarlyAnswer};
 use firstcome_storage::query::ReadView;
 
 /// The application of every node of a shop.
@@ -13,13 +15,24 @@ pub struct Shop;
 const TICK: Command = Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) };
 
 impl Application for Shop {
-    fn may_answer_early(&self, command: &Command) -> bool {
-        matches!(command.action, Action::OrderCreate(_))
-    }
-
-    /// `sold_out` or `sale_closed`, which keeps late buyers out of the log.
-    fn answer_early(&self, command: &Command, rows: &ReadView, now: Millis) -> Option<Outcome> {
-        early_refusal(rows, command, now).map(Outcome::Refused)
+    /// What keeps early and late buyers, and orders of what does not exist, out of the log.
+    fn answer_early(
+        &self,
+        command: &Command,
+        rows: &ReadView,
+        clock: Option<Millis>,
+    ) -> Option<EarlyAnswer> {
+        let refusal = early_refusal(rows, command, rows.applied().now, clock)?;
+        let is_about_time_or_stock = matches!(
+            refusal,
+            Refusal::SoldOut { .. } | Refusal::SaleClosed { .. } | Refusal::SaleNotOpen { .. }
+        );
+        let refused = Outcome::Refused(refusal);
+        Some(if is_about_time_or_stock {
+            EarlyAnswer::FromRecent(refused)
+        } else {
+            EarlyAnswer::FromCurrent(refused)
+        })
     }
 
     fn due(&self, rows: &ReadView, now: Millis) -> Option<Command> {
@@ -33,5 +46,9 @@ impl Application for Shop {
 
     fn is_unfinished(&self, outcome: &Outcome) -> bool {
         matches!(outcome, Outcome::Done(Done::Ticked { more: true, .. }))
+    }
+
+    fn is_due_work(&self, command: &Command) -> bool {
+        *command == TICK
     }
 }

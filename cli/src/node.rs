@@ -31,8 +31,13 @@ use crate::credentials;
 use crate::exit::{Exit, Stop};
 use crate::version::VERSION;
 
-/// In-flight requests have this long to finish before the process exits anyway.
+/// In-flight requests have this long to finish before the node is closed anyway.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// The node has this long to hand over leadership, save a checkpoint and close its files, before
+/// the process exits anyway. Together with [`DRAIN_LIMIT`] less than the 60 s that `deploy/` gives
+/// it before it is killed.
+const CLOSE_LIMIT: Duration = Duration::from_secs(25);
 
 /// How to start a node, apart from its settings.
 #[derive(Clone, Copy)]
@@ -110,17 +115,27 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         }
     }
     stop.send_replace(true);
-    let drained = async {
-        // Even if the server failed, the node's files must be closed properly.
-        drop((&mut serving).await);
-        runtimes.on_raft(async move { node.shutdown().await }).await
+    let stopped_in_order = async {
+        // Even if the server failed or is stuck, the node's files should be closed properly.
+        if tokio::time::timeout(DRAIN_LIMIT, &mut serving).await.is_err() {
+            tracing::warn!("requests did not finish within {DRAIN_LIMIT:?}");
+        }
+        let closing = runtimes.on_raft(async move { node.shutdown().await });
+        tokio::time::timeout(CLOSE_LIMIT, closing).await.map_err(|_| not_closed())?
     };
     tokio::select! {
-        closed = drained => closed?,
+        stopped = stopped_in_order => stopped?,
         () = signals.next() => tracing::warn!("second signal: exiting at once"),
-        () = tokio::time::sleep(DRAIN_LIMIT) => tracing::warn!("requests did not finish in time"),
     }
     Ok(Exit::Done)
+}
+
+fn not_closed() -> Stop {
+    let message = format!(
+        "the node did not save its last checkpoint and close its files within {CLOSE_LIMIT:?}: \
+         nothing that was confirmed is lost, but the next start has to apply more of the log"
+    );
+    Stop::new(Exit::Temporary, message)
 }
 
 /// Binds the REST port. Fails with exit code 75 if it is in use.

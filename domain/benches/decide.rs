@@ -91,7 +91,7 @@ fn bench(criterion: &mut Criterion) {
         bencher.iter(|| decide(black_box(&sold_out), black_box(&winner), stamp));
     });
     criterion.bench_function("early_refusal/sold_out", |bencher| {
-        bencher.iter(|| early_refusal(black_box(&sold_out), black_box(&winner), stamp.now));
+        bencher.iter(|| early_refusal(black_box(&sold_out), black_box(&winner), stamp.now, None));
     });
 }
 

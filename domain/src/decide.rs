@@ -11,14 +11,13 @@ use crate::command::{Action, Actor, Command};
 use crate::draft::Draft;
 use crate::journal::receipt::{OutcomeBytes, Receipt, ReceiptKey, Scope};
 use crate::journal::row::{Journal, ReceiptsByScope};
-use crate::kernel::id::OrderId;
 use crate::kernel::key::Key;
 use crate::kernel::row::Row as _;
-use crate::kernel::value::{Millis, Revision, Stamp};
+use crate::kernel::value::{LINE_QUANTITY_MAX, Millis, Revision, Stamp};
 use crate::kernel::version::Level;
 use crate::order::create;
-use crate::order::row::HoldsDue;
 use crate::outcome::{Outcome, Refusal};
+use crate::product::row::Product;
 use crate::registry::AnyRow;
 use crate::sale::row::Sale;
 use crate::seeded::receipts as seeded;
@@ -126,45 +125,64 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
     end(draft, Answer::Decided(outcome), receipt)
 }
 
-/// Answers a hot loser from a read: `sold_out` or `sale_closed`, when the rules would say so and
-/// nothing could change their mind. `None` means: propose. Success is never answered here.
+/// Refuses an order from a read, when the rules would say the same and nothing could change their
+/// mind. `None` means: propose. Success is never answered here.
 ///
-/// The caller sees to it that the view is fresh, and marks the answer as early.
-pub fn early_refusal(view: &impl View, command: &Command, now: Millis) -> Option<Refusal> {
+/// `log_time` is that of the view; `clock` is the asking node's, if it has one to trust.
+/// `sale_closed` is judged by log time. `sold_out` and `sale_not_open` are judged by the later of
+/// both, because the log entry that would decide is stamped later than the view.
+///
+/// The caller sees to it that the view is fresh, and marks the answer as early. `not_found` and
+/// `invalid_field` need a linearizable read: neither would be said again once the row is there.
+pub fn early_refusal(
+    view: &impl View,
+    command: &Command,
+    log_time: Millis,
+    clock: Option<Millis>,
+) -> Option<Refusal> {
     let (Action::OrderCreate(ask), Actor::User { id: customer, .. }) =
         (&command.action, command.actor)
     else {
         return None;
     };
-    let stamp = Stamp { now, ..Stamp::default() };
-    let mut draft = Draft::new(view, stamp);
-    // Two reads per line say whether an early refusal is possible at all; most often it is not.
+    let later = clock.map_or(log_time, |clock| log_time.max(clock));
+    let draft_at = |now| Draft::new(view, Stamp { now, ..Stamp::default() });
+    let mut draft = draft_at(later);
+    // A few reads per line say whether an early refusal is possible at all; most often it is not.
     let possible = create::sums(&ask.lines).into_iter().any(|(pool, quantity)| {
-        let over = match pool {
-            PoolId::Product(_) => false,
-            PoolId::Sale(id) => draft.get::<Sale>(id).is_some_and(|sale| sale.is_over(now)),
+        // Without a pool there is no such product or sale either.
+        let Some(units) = draft.get::<Pool>(pool) else { return true };
+        let (product, closed) = match pool {
+            PoolId::Product(id) => (Some(id), false),
+            PoolId::Sale(id) => match draft.get::<Sale>(id) {
+                Some(sale) => (Some(sale.product), later < sale.opens_at || sale.is_over(log_time)),
+                None => (None, true),
+            },
         };
-        let short = |pool: Arc<Pool>| pool.accounts.available < u64::from(quantity);
-        over || draft.get::<Pool>(pool).is_some_and(short)
+        let mut is_shipped =
+            || !product.and_then(|id| draft.get::<Product>(id)).is_some_and(|row| row.no_shipping);
+        closed
+            || quantity > LINE_QUANTITY_MAX
+            || units.accounts.available < u64::from(quantity)
+            || (ask.address.is_none() && is_shipped())
     });
     if !possible || receipt_key(command).is_some_and(|key| find_receipt(view, key.scope).is_some())
     {
         return None;
     }
     let refusal = create::refusal(&mut draft, customer, ask)?;
-    let stands = if let Refusal::SoldOut { pool, .. } = &refusal {
-        // Whatever is due may give units back; what is left of a sale that closes, and orders on
-        // one that did, give them to general stock.
-        match pool {
-            PoolId::Product(_) => view.next_due().is_none_or(|at| now < at),
-            PoolId::Sale(_) => {
-                let first = (*pool, Millis::new(i64::MIN), OrderId::new(0));
-                let last = (*pool, now, OrderId::new(u128::MAX));
-                view.scan::<HoldsDue>(first, last, 1).is_empty()
-            }
-        }
+    let stands = if matches!(refusal, Refusal::SoldOut { .. }) {
+        // Whatever is due may give units back, and not only holds that end: so do returns, and a
+        // sale that closes hands on what is left of it.
+        view.next_due().is_none_or(|at| later < at)
+    } else if matches!(refusal, Refusal::SaleClosed { .. }) {
+        let by_log_time = || create::refusal(&mut draft_at(log_time), customer, ask);
+        later == log_time || by_log_time().as_ref() == Some(&refusal)
     } else {
-        matches!(refusal, Refusal::SaleClosed { .. })
+        matches!(
+            refusal,
+            Refusal::NotFound(_) | Refusal::InvalidField { .. } | Refusal::SaleNotOpen { .. }
+        )
     };
     stands.then_some(refusal)
 }

@@ -88,12 +88,18 @@ pub(crate) async fn carry_out(core: &Arc<Core>, verb: Admin) -> Result<u64, Fail
     if !core.leadership.has_quorum() {
         return Err(Failed::NoQuorum);
     }
-    match verb {
-        Admin::Add(address) => add(core, address.into_raft()).await,
-        Admin::Promote(id) => promote(core, id).await,
-        Admin::Remove(id) => remove(core, id).await,
-        Admin::Transfer(to) => transfer(core, to).await,
-    }
+    // Most verbs have several steps, and stopping between two would leave a member without its
+    // identity, or a transfer that stops all writes. So a verb outlives its caller.
+    let task = Arc::clone(core);
+    let carried = core.members.spawn(async move {
+        match verb {
+            Admin::Add(address) => add(&task, address.into_raft()).await,
+            Admin::Promote(id) => promote(&task, id).await,
+            Admin::Remove(id) => remove(&task, id).await,
+            Admin::Transfer(to) => transfer(&task, to).await,
+        }
+    });
+    carried.await.unwrap_or(Err(Failed::Unknown))
 }
 
 fn membership(core: &Core) -> Arc<StoredMembership> {
@@ -201,7 +207,8 @@ async fn add(core: &Core, address: Address) -> Result<u64, Failed> {
     let seen_index = seen.log_id().as_ref().map_or(0, |id| id.index);
     core.wait_index(seen_index, VERB_MAX).await.map_err(|_| Failed::NoQuorum)?;
     let largest = seen.nodes().map(|(id, _)| *id).max().unwrap_or(0);
-    let id = core.meta().node_id_max.max(largest) + 1;
+    let known = core.meta().map_err(|_| Failed::Unknown)?;
+    let id = known.node_id_max.max(largest) + 1;
     // First the member, then its identity: an id that was handed out is never free again.
     change(core, &seen, ChangeMembers::AddNodes(BTreeMap::from([(id, address)])), true).await?;
     let adopt = Contact::Adopt {

@@ -1,24 +1,35 @@
 //! What agreement asks of the application whose commands it agrees on.
 //!
 //! This crate does not know what a command means. It asks here when an answer needs no log entry,
-//! and what the leader should propose by itself. All answers come from applied rows and log time
-//! alone.
+//! and what the leader should propose by itself.
 
 use firstcome_domain::{Command, Millis, Outcome};
 use firstcome_storage::query::ReadView;
 
+/// An answer without a log entry, and how current the rows must be that it was read from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EarlyAnswer {
+    /// It may be told although the rows are up to 200 ms old, and say something else by now.
+    FromRecent(Outcome),
+    /// It may be told only if the rows show everything that was decided before the command came:
+    /// a linearizable read.
+    FromCurrent(Outcome),
+}
+
 /// The application of a node; called on any node, from any task, and must not block.
 pub trait Application: Send + Sync + 'static {
-    /// Whether a command of this kind is ever answered early. Asked for every command, so it must
-    /// be cheap.
-    fn may_answer_early(&self, command: &Command) -> bool;
-
-    /// Answers a command from rows alone, at log time `now`. `None`: propose it.
+    /// Answers a command from rows alone. `None`: propose it. Asked for every command, so it must
+    /// be cheap for those that are never answered so.
     ///
-    /// The answer must be what applying the command to these rows would give, must change no row,
-    /// and must still be true of rows that are 200 ms newer. The caller sees to it that the rows
-    /// are no older than that.
-    fn answer_early(&self, command: &Command, rows: &ReadView, now: Millis) -> Option<Outcome>;
+    /// The answer must be what applying the command to these rows would give, and must change no
+    /// row. The caller sees to it that the rows are as current as the answer needs. `clock` is
+    /// this node's, unless it is off; log time is in the rows.
+    fn answer_early(
+        &self,
+        command: &Command,
+        rows: &ReadView,
+        clock: Option<Millis>,
+    ) -> Option<EarlyAnswer>;
 
     /// What the leader should propose now because time has passed. Asked every 20 ms, so it must
     /// be cheap. Two leaders may propose it at once.
@@ -30,6 +41,9 @@ pub trait Application: Send + Sync + 'static {
     /// Whether a command of [`Application::due`] or [`Application::housekeeping`] should be
     /// proposed again at once, because this outcome says that it has not finished.
     fn is_unfinished(&self, outcome: &Outcome) -> bool;
+
+    /// Whether a command is one of those that [`Application::due`] asks for.
+    fn is_due_work(&self, command: &Command) -> bool;
 }
 
 /// An application without early answers and without work of its own.
@@ -38,11 +52,7 @@ pub(crate) struct Idle;
 
 #[cfg(test)]
 impl Application for Idle {
-    fn may_answer_early(&self, _: &Command) -> bool {
-        false
-    }
-
-    fn answer_early(&self, _: &Command, _: &ReadView, _: Millis) -> Option<Outcome> {
+    fn answer_early(&self, _: &Command, _: &ReadView, _: Option<Millis>) -> Option<EarlyAnswer> {
         None
     }
 
@@ -55,6 +65,10 @@ impl Application for Idle {
     }
 
     fn is_unfinished(&self, _: &Outcome) -> bool {
+        false
+    }
+
+    fn is_due_work(&self, _: &Command) -> bool {
         false
     }
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_storage::dir::IdentityState;
+use firstcome_storage::dir::{self, IdentityState};
 use firstcome_storage::{DataDir, Identity, Log};
 
 use crate::answer::StartError;
@@ -32,7 +32,7 @@ const ROUNDS_PER_LINE: u32 = 20;
 
 fn identity(uuid: &str, incarnation: u32, node_id: u64, name: &str) -> Identity {
     Identity {
-        format: 1,
+        format: dir::FORMAT,
         cluster_uuid: uuid.to_owned(),
         incarnation,
         node_id,
@@ -50,7 +50,8 @@ pub(crate) fn is_initialized(log: &Log) -> bool {
     log.last_index().is_some() || log.vote().is_some()
 }
 
-/// Makes the directory of a node that has none, alone or together with the others.
+/// Gives a node without data its identity and its directory. A node that starts alone makes its
+/// identity up; the others get theirs from the first node of the list, or from a running cluster.
 pub(crate) async fn first_start(
     options: &Options,
     listener: Option<&TcpListener>,

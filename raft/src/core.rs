@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstcome_storage::query::ReadView;
-use firstcome_storage::{DataDir, Identity, Log, State, codec};
+use firstcome_storage::{DataDir, Identity, Log, State};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -14,12 +14,13 @@ use crate::application::Application;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
+use crate::in_flight::InFlight;
 use crate::leadership::Leadership;
 use crate::log_format;
 use crate::members::Members;
 use crate::options::Options;
 use crate::readers::Readers;
-use crate::state_machine::Raft;
+use crate::state_machine::{Raft, meta_of};
 use crate::transfers::Transfers;
 
 pub(crate) struct Core {
@@ -32,8 +33,9 @@ pub(crate) struct Core {
     pub(crate) state: State,
     /// The last index that is applied here.
     pub(crate) applied: watch::Receiver<u64>,
-    pub(crate) application: Box<dyn Application>,
+    pub(crate) application: Arc<dyn Application>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) in_flight: InFlight,
     pub(crate) leadership: Leadership,
     pub(crate) readers: Readers,
     pub(crate) clock: Clock,
@@ -48,17 +50,22 @@ impl Core {
         self.identity.node_id
     }
 
-    /// Reads rows; a storage error ends the process, because nothing true can be answered.
+    /// Reads rows; if they cannot be read, the process ends.
     pub(crate) fn read<R>(&self, f: impl FnOnce(&ReadView) -> R) -> Result<R, Failure> {
-        self.state.read(f).map_err(|error| {
+        self.trusted(self.state.read(f))
+    }
+
+    /// Raft's own row of the state; if it cannot be read, the process ends.
+    pub(crate) fn meta(&self) -> Result<log_format::Meta, Failure> {
+        self.trusted(meta_of(&self.state.applied()))
+    }
+
+    /// A storage error ends the process, because nothing true can be answered.
+    fn trusted<T>(&self, read: Result<T, firstcome_storage::Error>) -> Result<T, Failure> {
+        read.map_err(|error| {
             self.failure.set_storage(&error);
             not_executed(FailureReason::Draining)
         })
-    }
-
-    /// Raft's own row of the state.
-    pub(crate) fn meta(&self) -> log_format::Meta {
-        codec::decode(&self.state.applied().meta).unwrap_or_default()
     }
 
     pub(crate) fn fatal(&self, reason: impl Into<String>) {

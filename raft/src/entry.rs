@@ -49,16 +49,21 @@ impl Entry {
         &self.bytes
     }
 
-    /// Takes stored or received bytes apart. Decodes a membership, but no command.
+    /// Reads an entry from stored or received bytes. Decodes a membership, but no command.
     pub(crate) fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         let error = |what: &str| DecodeError::malformed(format!("log entry: {what}"));
+        let newer = |what: String| DecodeError::Newer { what: format!("a log entry of {what}") };
+        // The format first: it says what the rest looks like.
+        match bytes.first() {
+            None => return Err(error("no bytes at all")),
+            Some(&FORMAT) => {}
+            Some(&format) if format > FORMAT => return Err(newer(format!("format {format}"))),
+            Some(format) => return Err(error(&format!("format {format}"))),
+        }
         let Some((mut head, rest)) = bytes.split_at_checked(HEAD_BYTES) else {
             return Err(error("cut short"));
         };
-        let (format, kind) = (head.get_u8(), head.get_u8());
-        if format != FORMAT {
-            return Err(error(&format!("format {format}, but this release reads {FORMAT}")));
-        }
+        let (_, kind) = (head.get_u8(), head.get_u8());
         let leader_id = LeaderId { term: head.get_u64_le(), node_id: head.get_u64_le() };
         let log_id = LogId { leader_id, index: head.get_u64_le() };
         let payload = match kind {
@@ -72,7 +77,7 @@ impl Entry {
                 Payload::Normal(Proposal { now: i64::from_le_bytes(*now), command })
             }
             MEMBERSHIP => Payload::Membership(codec::decode::<Membership>(rest)?.into_raft()),
-            _ => return Err(error(&format!("unknown kind {kind}"))),
+            _ => return Err(newer(format!("kind {kind}"))),
         };
         Ok(Self { log_id, payload, bytes })
     }
@@ -209,20 +214,36 @@ mod tests {
 
     #[test]
     fn damaged_entries_are_refused() {
-        let refused = |bytes: Vec<u8>| Entry::decode(Bytes::from(bytes)).is_err();
+        let read = |bytes: Vec<u8>| Entry::decode(Bytes::from(bytes));
+        let refused = |bytes| matches!(read(bytes), Err(DecodeError::Malformed(_)));
         let with = |at: usize, byte: u8| {
             let mut bytes = command().bytes().to_vec();
             bytes[at] = byte;
             bytes
         };
-        assert!(!refused(with(0, FORMAT)));
-        assert!(refused(with(0, 2)), "another format");
-        assert!(refused(with(1, 9)), "an unknown kind");
+        assert!(read(with(0, FORMAT)).is_ok());
+        assert!(refused(Vec::new()), "nothing");
+        assert!(refused(with(0, 0)), "a format that never was");
         assert!(refused(with(1, BLANK)), "a blank entry with a command");
-        assert!(refused(with(1, MEMBERSHIP)), "no membership");
         assert!(refused(command().bytes()[..HEAD_BYTES - 1].to_vec()), "cut in its head");
         assert!(refused(command().bytes()[..HEAD_BYTES + 7].to_vec()), "cut in its time");
         let membership = membership().bytes().to_vec();
+        assert!(refused(membership[..=HEAD_BYTES].to_vec()), "no membership");
         assert!(refused([membership.as_slice(), &[0]].concat()), "bytes left over");
+    }
+
+    /// Story: they were called damaged (exit code 65), and who read that looked for a bad disk.
+    #[test]
+    fn entries_of_a_later_release_are_not_called_damaged() {
+        let mut format = command().bytes().to_vec();
+        format[0] = FORMAT + 1;
+        let mut kind = command().bytes().to_vec();
+        kind[1] = MEMBERSHIP + 1;
+        let mut membership = membership().bytes().to_vec();
+        membership[HEAD_BYTES] += 1;
+        for later in [format.clone(), format[..2].to_vec(), kind, membership] {
+            let read = Entry::decode(Bytes::from(later));
+            assert!(matches!(read, Err(DecodeError::Newer { .. })), "{read:?}");
+        }
     }
 }

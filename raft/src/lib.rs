@@ -27,6 +27,7 @@ mod failure;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
+mod in_flight;
 mod leadership;
 mod log_format;
 mod log_store;
@@ -53,7 +54,7 @@ mod transfers;
 mod types;
 
 pub use answer::{Executed, Failure, FailureReason, Reply, StartError};
-pub use application::Application;
+pub use application::{Application, EarlyAnswer};
 pub use describe::{EntrySummary, describe_entry};
 pub use failure::storage_exit_code;
 pub use node::Node;

@@ -21,6 +21,7 @@ use crate::config::TypeConfig;
 use crate::entry;
 use crate::failure::FailureSlot;
 use crate::log_format;
+use crate::state_machine::aside;
 use crate::types;
 
 /// A huge payload must not stall the link.
@@ -48,10 +49,10 @@ impl LogStore {
         self.readable(codec::decode(bytes))
     }
 
-    /// Reports a row that cannot be decoded as corruption; openraft would keep only the text.
+    /// Reports a row that cannot be decoded: openraft would keep only the text.
     fn readable<T>(&self, decoded: Result<T, DecodeError>) -> io::Result<T> {
         decoded.map_err(|error| {
-            let error = Error::Corrupt { path: "log.redb".into(), detail: error.to_string() };
+            let error = Error::undecodable("log.redb".as_ref(), error);
             self.failure.set_storage(&error);
             io::Error::other(error)
         })
@@ -61,7 +62,9 @@ impl LogStore {
         if start >= end {
             return Ok(Vec::new());
         }
-        let read = self.log.read(start..end, bytes_max);
+        let read = || self.log.read(start..end, bytes_max);
+        // Always leaving the scheduler would slow down replication, which reads what is cached.
+        let read = if self.log.is_cached(start) { read() } else { aside(read) };
         read.inspect_err(|error| self.failure.set_storage(error))
             .map_err(io::Error::other)?
             .iter()
@@ -179,9 +182,8 @@ mod tests {
     use super::*;
     use crate::failure::exit;
 
-    /// Story: openraft kept only the text, and the node exited as if by a bug (70).
-    #[tokio::test]
-    async fn an_entry_that_cannot_be_read_is_damage() {
+    /// The code that a node ends with whose log holds this entry.
+    async fn ends_with(entry: &'static [u8]) -> (i32, String) {
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity {
             format: firstcome_storage::dir::FORMAT,
@@ -193,10 +195,25 @@ mod tests {
         };
         let dir = DataDir::create(&folder.path().join("n1"), &identity).unwrap();
         let log = Log::open(&dir, LogOptions { cache_bytes: 1 << 20 }).unwrap();
-        let (failure, bytes) = (FailureSlot::default(), Bytes::from_static(b"\xff none"));
+        let (failure, bytes) = (FailureSlot::default(), Bytes::from_static(entry));
         log.append(vec![Entry { index: 0, bytes }], Box::new(|_| ()));
         let mut store = LogStore::new(log, failure.clone());
         assert!(store.try_get_log_entries(0..1).await.is_err());
-        assert_eq!(failure.first().map(|(code, _)| code), Some(exit::CORRUPT));
+        failure.first().expect("the node ends")
+    }
+
+    /// Story: openraft kept only the text, and the node exited as if by a bug (70).
+    #[tokio::test]
+    async fn an_entry_that_cannot_be_read_is_damage() {
+        let (code, why) = ends_with(b"\x01 cut short").await;
+        assert_eq!(code, exit::CORRUPT, "{why}");
+    }
+
+    /// Story: after the way back to an older release, its log was called damaged (65).
+    #[tokio::test]
+    async fn an_entry_of_a_later_release_does_not_belong_here() {
+        let (code, why) = ends_with(b"\xff none").await;
+        assert_eq!(code, exit::IDENTITY, "{why}");
+        assert!(why.contains("format 255") && why.contains(codec::RELEASE), "{why}");
     }
 }

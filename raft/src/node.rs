@@ -25,6 +25,7 @@ use crate::core::Core;
 use crate::counters::Counters;
 use crate::failure::{FailureSlot, exit};
 use crate::files;
+use crate::in_flight::InFlight;
 use crate::leadership::Leadership;
 use crate::log_format;
 use crate::log_store::LogStore;
@@ -100,8 +101,14 @@ impl Node {
         };
         let counters = Arc::<Counters>::default();
         let (applied_tx, applied) = watch::channel(0);
-        let machine =
-            StateMachine::open(state.clone(), applied_tx, failure.clone(), Arc::clone(&counters))?;
+        let application: Arc<dyn Application> = Arc::new(application);
+        let machine = StateMachine::open(
+            state.clone(),
+            applied_tx,
+            failure.clone(),
+            Arc::clone(&counters),
+            Arc::clone(&application),
+        )?;
         let store = LogStore::new(log.clone(), failure.clone());
         let raft = Raft::new(identity.node_id, config, factory, store, machine).await.map_err(
             |error| match failure.first() {
@@ -120,6 +127,7 @@ impl Node {
             applied,
             failure,
             admission: Arc::new(Admission::new(options.admission_queue)),
+            in_flight: InFlight::default(),
             readers,
             counters,
             identity,
@@ -127,7 +135,7 @@ impl Node {
             log,
             state,
             options,
-            application: Box::new(application),
+            application,
         });
         let mut tasks = vec![
             tokio::spawn(read_index::run(Arc::clone(&core), queue)),
@@ -289,8 +297,8 @@ impl Node {
         admin::ask_leader(&self.core, Admin::Transfer(to)).await
     }
 
-    /// Makes everything applied here durable, moves the snapshot mark and purges what retention
-    /// allows; answers the mark.
+    /// Makes everything applied here durable, and answers up to where that is. Also asks Raft to
+    /// move the snapshot mark there, and to purge what retention allows; it does both soon after.
     pub async fn snapshot(&self) -> Result<Revision, Failure> {
         let state = self.core.state.clone();
         let saved = files::apart(move || state.checkpoint()).await;

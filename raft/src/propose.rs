@@ -16,10 +16,12 @@ use openraft::errors::ClientWriteError;
 use tokio::sync::oneshot;
 
 use crate::answer::{Failure, FailureReason, Reply, not_executed, outcome_unknown};
+use crate::application::EarlyAnswer;
 use crate::command;
 use crate::config::{Answer, WriteError, WriteResult};
 use crate::core::Core;
 use crate::counters::Counters;
+use crate::in_flight::Copy;
 use crate::network::rpc::CallError;
 use crate::protocol::{Failed, Request, Response};
 use crate::seeded;
@@ -51,20 +53,33 @@ pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply,
     if let Some(reply) = unavailable(core, &command).await? {
         return Ok(reply);
     }
-    if let Some(reply) = early(core, &command).await {
+    let mut copy = command.receipt.map(|key| core.in_flight.enter(key.scope));
+    if !copy.as_ref().is_some_and(Copy::is_repeat)
+        && let Some(reply) = early(core, &command).await
+    {
         return Ok(reply);
     }
+    // Its caller may leave at any time, and come back with the key.
+    count_on(&mut copy, core.options.admission_deadline);
     Counters::add(&core.counters.proposed);
     let decision = drive(core, &command).await.inspect_err(|failure| match failure.reason {
         FailureReason::OutcomeUnknown => Counters::add(&core.counters.unknown),
         FailureReason::NoQuorum => Counters::add(&core.counters.no_quorum),
         _ => {}
     })?;
+    // Early answers come from rows that are no older than this, and so show the receipt.
+    count_on(&mut copy, EARLY_AGE_MAX);
     let outcome = decision.outcome().map_err(|error| {
         tracing::error!(%error, "the leader's answer cannot be read here");
         outcome_unknown()
     })?;
     Ok(Reply { outcome, decided: decision.decided, replayed: decision.replayed, early: false })
+}
+
+fn count_on(copy: &mut Option<Copy<'_>>, time: Duration) {
+    if let Some(copy) = copy {
+        copy.counts_on_for(time);
+    }
 }
 
 /// Retries until there is a decision, the deadline has passed, or a retry could run the command
@@ -198,8 +213,8 @@ fn rejected(error: &WriteError) -> Failed {
 }
 
 /// Refuses a command that the cluster's feature level does not have: in the log, it would stop nodes
-/// of earlier releases. Level and refusal are read like any other row, so that nobody is refused
-/// after having seen the level raised.
+/// of earlier releases. The level is read again after a linearizable read, so that nobody is refused
+/// here who was told before that the level was raised.
 async fn unavailable(core: &Arc<Core>, command: &Command) -> Result<Option<Reply>, Failure> {
     let refusal = || command::unavailable(command, core.state.level());
     if refusal().is_none() {
@@ -210,17 +225,13 @@ async fn unavailable(core: &Arc<Core>, command: &Command) -> Result<Option<Reply
 }
 
 /// Answers a command without a log entry, if the application can do so from rows that were
-/// current at most [`EARLY_AGE_MAX`] ago.
+/// current at most [`EARLY_AGE_MAX`] ago, or for some answers: that are current.
 async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
-    if !core.application.may_answer_early(command) {
-        return None;
-    }
     let answer = || {
-        // Log time, not this machine's: nodes whose clocks differ must answer alike.
         core.read(|rows| {
-            let applied = rows.applied();
-            let outcome = core.application.answer_early(command, rows, applied.now)?;
-            Some((outcome, applied))
+            let clock = core.clock.is_fit().then(|| core.clock.now());
+            let answer = core.application.answer_early(command, rows, clock)?;
+            Some((answer, rows.applied()))
         })
         .ok()
         .flatten()
@@ -231,15 +242,18 @@ async fn early(core: &Arc<Core>, command: &Command) -> Option<Reply> {
     let is_fresh = |at: Option<Instant>| {
         armed(Bug::EarlyRefusalTooOld) || at.is_some_and(|at| at.elapsed() < EARLY_AGE_MAX)
     };
-    if !is_fresh(known_at) {
+    let needs_current = matches!(found.0, EarlyAnswer::FromCurrent(_));
+    if needs_current || !is_fresh(known_at) {
         crate::read_index::linearize(core).await.ok()?;
         known_at = core.readers.fresh_since();
         found = answer()?;
-        if !is_fresh(known_at) {
-            return None;
-        }
     }
-    let (outcome, applied) = found;
+    let (outcome, applied) = match found {
+        // Read after it: a read index that was asked for when the command had come is applied.
+        (EarlyAnswer::FromCurrent(outcome), applied) => (outcome, applied),
+        (EarlyAnswer::FromRecent(outcome), applied) if is_fresh(known_at) => (outcome, applied),
+        (EarlyAnswer::FromRecent(_), _) => return None,
+    };
     Counters::add(&core.counters.early);
     Some(early_reply(outcome, &applied))
 }

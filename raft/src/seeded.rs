@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use firstcome_domain::kernel::version::Level;
-use firstcome_domain::{Action, Command, Millis, Revision, Stamp};
+use firstcome_domain::{Command, Millis, Revision, Stamp};
 use firstcome_fault::{Bug, armed};
 use firstcome_storage::snapshot::SnapshotReader;
 use firstcome_storage::state::Applied;
@@ -16,6 +16,7 @@ use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
 
 use crate::answer::{Failure, FailureReason, not_executed};
+use crate::application::Application;
 use crate::config::{AppendRequest, AppendResult, RpcError};
 use crate::types::Address;
 
@@ -39,8 +40,8 @@ pub(crate) fn forwarded(command: Bytes) -> Bytes {
 }
 
 /// [`Bug::ExpireByLocalTime`]: each node ends orders by its own clock.
-pub(crate) fn stamped(stamp: Stamp, command: &Command) -> Stamp {
-    if armed(Bug::ExpireByLocalTime) && matches!(command.action, Action::Tick(_)) {
+pub(crate) fn stamped(application: &dyn Application, stamp: Stamp, command: &Command) -> Stamp {
+    if armed(Bug::ExpireByLocalTime) && application.is_due_work(command) {
         return Stamp { now: Millis::new(firstcome_fault::wall_ms()), ..stamp };
     }
     stamp

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use firstcome_domain::{Millis, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
+use firstcome_storage::codec::DecodeError;
 use firstcome_storage::snapshot::{SnapshotReader, SnapshotWriter};
 use firstcome_storage::state::{Applied, Committed};
 use firstcome_storage::{Error, State, codec};
@@ -23,6 +24,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
+use crate::application::Application;
 use crate::command;
 use crate::config::TypeConfig;
 use crate::counters::Counters;
@@ -31,7 +33,8 @@ use crate::log_format;
 use crate::seeded;
 use crate::types;
 
-/// Entries applied under one lock: readers wait about a millisecond at most.
+/// Entries applied at once, which takes about a millisecond. Readers do not wait for it: they keep
+/// the view that they have. What waits is the next request to Raft's state machine.
 const CHUNK_ENTRIES_MAX: usize = 256;
 
 /// A snapshot that is being sent or was received.
@@ -53,6 +56,7 @@ pub(crate) struct StateMachine {
     applied: watch::Sender<u64>,
     failure: FailureSlot,
     counters: Arc<Counters>,
+    application: Arc<dyn Application>,
 }
 
 /// Makes the snapshot mark.
@@ -69,13 +73,21 @@ pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-fn meta_of(applied: &Applied) -> Result<log_format::Meta, Error> {
+/// Raft's own row of the state.
+pub(crate) fn meta_of(applied: &Applied) -> Result<log_format::Meta, Error> {
     if applied.meta.is_empty() {
         return Ok(log_format::Meta::default());
     }
-    codec::decode(&applied.meta).map_err(|e| Error::Corrupt {
-        path: "state.redb".into(),
-        detail: format!("raft's own row: {e}"),
+    codec::decode(&applied.meta).map_err(|error| {
+        let error = match error {
+            DecodeError::Malformed(detail) => {
+                DecodeError::malformed(format!("raft's own row: {detail}"))
+            }
+            DecodeError::Newer { what } => {
+                DecodeError::Newer { what: format!("raft's own row, {what},") }
+            }
+        };
+        Error::undecodable("state.redb".as_ref(), error)
     })
 }
 
@@ -94,17 +106,31 @@ fn open_snapshot(state: &State, failure: &FailureSlot) -> io::Result<Snapshot> {
     Ok(Snapshot { meta: meta.snapshot_meta(), snapshot })
 }
 
+/// Refuses a snapshot whose head names another position than its rows.
+fn check_head(meta: &types::SnapshotMeta, rows: Option<&Applied>) -> Result<(), Error> {
+    let agrees = match rows {
+        Some(rows) => meta_of(rows)?.snapshot_meta().last_log_id == meta.last_log_id,
+        None => false,
+    };
+    if agrees || armed(Bug::SnapshotMetaAhead) {
+        return Ok(());
+    }
+    let detail = "its head and its rows name different positions".to_owned();
+    Err(Error::Corrupt { path: "state.new.redb".into(), detail })
+}
+
 impl StateMachine {
     pub(crate) fn open(
         state: State,
         applied: watch::Sender<u64>,
         failure: FailureSlot,
         counters: Arc<Counters>,
+        application: Arc<dyn Application>,
     ) -> Result<Self, Error> {
         let now = state.applied();
         let meta = meta_of(&now)?;
         applied.send_replace(now.revision.map_or(0, Revision::get));
-        Ok(Self { state, meta, applied, failure, counters })
+        Ok(Self { state, meta, applied, failure, counters, application })
     }
 
     fn fail(&self, error: Error) -> io::Error {
@@ -112,7 +138,10 @@ impl StateMachine {
         io::Error::other(error)
     }
 
+    /// Applies a chunk up to the first entry that cannot be read, if there is one: what comes
+    /// before it may say more about who wrote it (the level that a later release raised).
     fn apply_chunk(&mut self, chunk: Vec<EntryResponder<TypeConfig>>) -> Result<(), Error> {
+        let mut unreadable = None;
         let mut committed = Vec::with_capacity(chunk.len());
         let mut responders: Vec<(bool, Option<ApplyResponder<TypeConfig>>)> =
             Vec::with_capacity(chunk.len());
@@ -125,12 +154,15 @@ impl StateMachine {
             match entry.payload {
                 EntryPayload::Normal(proposal) => {
                     stamp.now = Millis::new(proposal.now);
-                    let decoded = command::decode(&proposal.command, &self.counters);
-                    let decoded = decoded.map_err(|error| {
-                        tracing::error!(revision = %stamp.revision, "a command cannot be read");
-                        Error::undecodable("log.redb".as_ref(), error)
-                    })?;
-                    stamp = seeded::stamped(stamp, &decoded);
+                    let decoded = match command::decode(&proposal.command, &self.counters) {
+                        Ok(decoded) => decoded,
+                        Err(error) => {
+                            tracing::error!(revision = %stamp.revision, "a command cannot be read");
+                            unreadable = Some(Error::undecodable("log.redb".as_ref(), error));
+                            break;
+                        }
+                    };
+                    stamp = seeded::stamped(&*self.application, stamp, &decoded);
                     command = Some(decoded);
                 }
                 EntryPayload::Membership(m) => {
@@ -144,6 +176,9 @@ impl StateMachine {
             responders.push((command.is_some(), responder));
             committed.push(Committed { stamp, command });
             last = Some(entry.log_id);
+        }
+        if committed.is_empty() {
+            return unreadable.map_or(Ok(()), Err);
         }
         let changes_members = membership.is_some();
         if changes_members {
@@ -176,7 +211,7 @@ impl StateMachine {
                 responder.send(answer);
             }
         }
-        Ok(())
+        unreadable.map_or(Ok(()), Err)
     }
 }
 
@@ -216,9 +251,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         meta: &types::SnapshotMeta,
         snapshot: SnapshotData,
     ) -> io::Result<()> {
+        // Before the rows take the place of those that work.
         let installed = aside(|| match snapshot {
-            SnapshotData::Incoming(writer) => self.state.install(*writer),
+            SnapshotData::Incoming(writer) => {
+                check_head(meta, writer.applied().as_ref())?;
+                self.state.install(*writer)
+            }
             SnapshotData::Outgoing(mut reader) => {
+                check_head(meta, Some(reader.applied()))?;
                 let mut writer = self.state.receive()?;
                 while let Some(chunk) = reader.next_chunk()? {
                     writer.write_chunk(&chunk)?;
@@ -228,12 +268,6 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         });
         let applied = installed.map_err(|error| self.fail(error))?;
         self.meta = meta_of(&applied).map_err(|error| self.fail(error))?;
-        let agree = self.meta.snapshot_meta().last_log_id == meta.last_log_id;
-        if !agree && !armed(Bug::SnapshotMetaAhead) {
-            let detail = "its head and its rows name different positions".to_owned();
-            let path = "state.new.redb".into();
-            return Err(self.fail(Error::Corrupt { path, detail }));
-        }
         self.applied.send_replace(applied.revision.map_or(0, Revision::get));
         tracing::info!(revision = ?applied.revision, "installed a snapshot from the leader");
         Ok(())

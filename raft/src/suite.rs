@@ -12,6 +12,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use crate::application::Idle;
 use crate::config::TypeConfig;
 use crate::failure::FailureSlot;
 use crate::log_store::LogStore;
@@ -30,7 +31,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (Option<TempDir>, DataDir)
     {
         let (disk, path, folder) = (self.0)();
         let identity = Identity {
-            format: 1,
+            format: firstcome_storage::dir::FORMAT,
             cluster_uuid: "00000000-0000-4000-8000-000000000000".to_owned(),
             incarnation: 0,
             node_id: 1,
@@ -46,8 +47,14 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (Option<TempDir>, DataDir)
         };
         let state = State::open(&dir, options, log.clone()).expect("a state");
         let (applied, _) = watch::channel(0);
-        let machine = StateMachine::open(state, applied, FailureSlot::default(), Arc::default())
-            .expect("a state machine");
+        let machine = StateMachine::open(
+            state,
+            applied,
+            FailureSlot::default(),
+            Arc::default(),
+            Arc::new(Idle),
+        )
+        .expect("a state machine");
         Ok(((folder, dir), LogStore::new(log, FailureSlot::default()), machine))
     }
 }

@@ -93,8 +93,8 @@ pub(crate) async fn run_snapshots(core: Arc<Core>) {
     }
 }
 
-/// Asks for a new mark, and purges up to the last durable checkpoint. Keeps the retained entries
-/// and those that receivers of snapshots read next.
+/// Asks Raft for a new mark, and to purge up to the last durable checkpoint, but not to the mark
+/// before that is made. Keeps the retained entries and those that receivers of snapshots read next.
 pub(crate) async fn mark_and_purge(core: &Core) -> Result<(), ()> {
     core.raft.trigger().snapshot().await.map_err(drop)?;
     let saved = core.state.checkpointed().revision.map_or(0, firstcome_domain::Revision::get);

@@ -1,7 +1,7 @@
 //! openraft's building blocks with our parameters: ids, votes, memberships, payloads.
 //!
-//! Nothing of openraft's goes on the wire or to disk unwrapped: see [`crate::entry`],
-//! [`crate::log_format`] and [`crate::protocol`].
+//! What is stored and sent has types of this crate instead, which openraft cannot change: see
+//! [`crate::entry`], [`crate::log_format`] and [`crate::protocol`].
 
 use std::fmt;
 

@@ -303,6 +303,12 @@ impl Log {
         });
     }
 
+    /// Whether reading from `index` on touches no disk.
+    pub fn is_cached(&self, index: u64) -> bool {
+        let queue = self.shared().queue.lock();
+        queue.cached_from().is_some_and(|from| from <= index)
+    }
+
     /// Reads entries in order, stopping after `bytes_max` (but at least one). Missing indexes
     /// inside the log are an error; those before and after it are left out.
     pub fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, Error> {

@@ -283,6 +283,11 @@ impl SnapshotWriter {
         Error::corrupt(&self.path, format!("snapshot chunk {}: {detail}", self.sequence))
     }
 
+    /// What it says to hold; `None` before its head has come.
+    pub fn applied(&self) -> Option<Applied> {
+        self.meta.as_ref().map(StateMeta::applied)
+    }
+
     /// Takes the next chunk, in order. A bad checksum and a row that cannot be read are `Corrupt`;
     /// what a later release wrote is `Foreign`.
     pub fn write_chunk(&mut self, chunk: &[u8]) -> Result<(), Error> {

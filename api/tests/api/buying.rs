@@ -49,12 +49,12 @@ async fn same_key_same_outcome() {
 #[tokio::test]
 async fn a_refusal_is_replayed_byte_for_byte() {
     let site = Site::start().await;
-    let product = site.product("T-shirt", 5).await;
-    let later = site.sale_of(&product, json!({ "opens_at": site.instant(3_600_000) })).await;
-    let first = site.order(1, "k", &later, 1).send().await;
-    let again = site.order(1, "k", &later, 1).send().await;
-    first.is_problem(409, "sale_not_open");
-    again.is_problem(409, "sale_not_open");
+    let sale = site.sale(5, 1).await;
+    site.order(1, "won", &sale, 1).send().await.is(201);
+    let first = site.order(1, "k", &sale, 1).send().await;
+    let again = site.order(1, "k", &sale, 1).send().await;
+    first.is_problem(409, "already_holding");
+    again.is_problem(409, "already_holding");
     assert_eq!(first.body, again.body);
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
 }
@@ -123,7 +123,8 @@ async fn a_settlement_needs_a_key() {
 async fn failure_never_looks_sold_out() {
     let site = Site::start().await;
     let missing = json!({ "id": "sal_00000000000000000000000001" });
-    site.order(1, "k", &missing, 1).send().await.is_problem(404, "not_found");
+    let json = site.order(1, "k", &missing, 1).send().await.is_problem(404, "not_found");
+    assert_eq!(json["early"], true, "invented ids do not get into the log");
     for path in ["/v1/sales", "/v1/products"] {
         let id = if path == "/v1/sales" { "sal_" } else { "prd_" };
         let path = format!("{path}/{id}00000000000000000000000001/stock");

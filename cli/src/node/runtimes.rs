@@ -3,9 +3,10 @@
 //! The `raft` runtime runs elections, heartbeats, replication, apply and the peer connections. The
 //! `api` runtime accepts HTTP connections and runs request handlers. A handler that is busy for
 //! long (a large list, a full worker queue) therefore cannot hold up a heartbeat or the
-//! acknowledgement of an append, which would cost the leader its leadership. Commands go from one
-//! to the other through channels. Reads need neither: a handler reads rows through a view of its
-//! own, and the locks below it are held for microseconds.
+//! acknowledgement of an append, which would cost the leader its leadership. Commands, and the
+//! question of how far the rows must be for a linearizable read, go from one to the other through
+//! channels. The rows themselves are read by the handler, through a view of its own; the locks below
+//! it are held for microseconds.
 
 use std::future::Future;
 

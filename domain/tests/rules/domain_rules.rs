@@ -13,7 +13,7 @@ use firstcome_domain::sweep::{
 use firstcome_domain::testing::memory::Look as _;
 use firstcome_domain::value::Revision;
 use firstcome_domain::{
-    Millis, ProductId, Refusal, SaleId, Stamp, View as _, decide, early_refusal,
+    Millis, ProductId, Refusal, SaleId, Stamp, View as _, decide, early_refusal, outcome::Kind,
 };
 
 use crate::shop::*;
@@ -418,7 +418,8 @@ fn early_refusal_says_what_the_rules_would_say() {
         receipt: Some(key(u8::try_from(id).unwrap(), 0)),
         action: order_of(id, &[(S, 1)]),
     };
-    let early = |shop: &Shop, id| early_refusal(&shop.memory, &ask(id), Millis::new(shop.now));
+    let early =
+        |shop: &Shop, id| early_refusal(&shop.memory, &ask(id), Millis::new(shop.now), None);
     assert_eq!(early(&shop, 1), None, "success is never answered from a read");
     shop.propose(&ask(1));
     let sold_out = Refusal::SoldOut { pool: S, available: Some(0) };
@@ -439,7 +440,7 @@ fn early_refusal_of_general_stock_waits_for_whatever_is_due() {
     let mut shop = Shop::with_product();
     shop.order(1, P, 10);
     let ask = Command { actor: customer(2), receipt: None, action: order_of(2, &[(P, 1)]) };
-    let early = |now| early_refusal(&shop.memory, &ask, Millis::new(now));
+    let early = |now| early_refusal(&shop.memory, &ask, Millis::new(now), None);
     let sold_out = Some(Refusal::SoldOut { pool: P, available: Some(0) });
     assert_eq!(early(PAY_WITHIN - 1), sold_out);
     assert_eq!(early(PAY_WITHIN), None, "the hold ends now");
@@ -452,7 +453,7 @@ fn early_refusal_knows_that_a_sale_is_over_by_its_time() {
     let closes_at = Some(Millis::new(MINUTE));
     shop.done(STAFF, Action::SaleCreate(SaleCreate { closes_at, ..sale_of(SALE, 5) }));
     let ask = Command { actor: customer(1), receipt: None, action: order_of(1, &[(S, 1)]) };
-    let early = |now| early_refusal(&shop.memory, &ask, Millis::new(now));
+    let early = |now| early_refusal(&shop.memory, &ask, Millis::new(now), None);
     assert_eq!(early(MINUTE - 1), None);
     assert_eq!(early(MINUTE), Some(Refusal::SaleClosed { closes_at }));
 }
@@ -463,9 +464,70 @@ fn early_refusal_is_for_those_who_want_more_than_there_is() {
     let ask = |quantity| {
         let action = order_of(1, &[(P, quantity)]);
         let command = Command { actor: customer(1), receipt: None, action };
-        early_refusal(&shop.memory, &command, Millis::new(0)).map(|refusal| refusal.code())
+        early_refusal(&shop.memory, &command, Millis::new(0), None).map(|refusal| refusal.code())
     };
     assert_eq!([ask(10), ask(11)], [None, Some("sold_out")]);
+}
+
+/// Story: an order that a customer sent back gives its units to the pool of its sale when it is
+/// due, and the early check looked only at orders that were not paid for.
+#[test]
+fn early_refusal_waits_for_a_return_that_is_due() {
+    let mut shop = Shop::with_sale(1);
+    shop.order(1, S, 1);
+    shop.deliver(1);
+    shop.done(customer(1), Action::OrderReturn(OrderReturn { id: oid(1) }));
+    let ask = Command { actor: customer(2), receipt: None, action: order_of(2, &[(S, 1)]) };
+    let early = |now| early_refusal(&shop.memory, &ask, Millis::new(now), None);
+    let due = shop.memory.next_due().expect("a return waits for its time");
+    assert_eq!(early(due.get() - 1).map(|refusal| refusal.code()), Some("sold_out"));
+    assert_eq!(early(due.get()), None);
+}
+
+/// A log entry that decided would be stamped later than the rows are; but a clock ends no sale.
+#[test]
+fn early_refusal_takes_the_later_of_log_time_and_the_clock_but_closes_by_log_time() {
+    let mut shop = Shop::with_product();
+    let (opens_at, closes_at) = (Millis::new(MINUTE), Some(Millis::new(2 * MINUTE)));
+    shop.done(STAFF, Action::SaleCreate(SaleCreate { opens_at, closes_at, ..sale_of(SALE, 1) }));
+    let ask = Command { actor: customer(2), receipt: None, action: order_of(2, &[(S, 1)]) };
+    let code = |shop: &Shop, log_time, clock: Option<i64>| {
+        early_refusal(&shop.memory, &ask, Millis::new(log_time), clock.map(Millis::new))
+            .map(|refusal| refusal.code())
+    };
+    assert_eq!(code(&shop, 0, None), Some("sale_not_open"));
+    assert_eq!(code(&shop, 0, Some(MINUTE - 1)), Some("sale_not_open"));
+    assert_eq!(code(&shop, 0, Some(MINUTE)), None, "by now it may have been opened");
+    assert_eq!(code(&shop, MINUTE, Some(0)), None);
+    shop.now = MINUTE;
+    shop.order(1, S, 1);
+    assert_eq!(code(&shop, MINUTE, Some(2 * MINUTE - 1)), Some("sold_out"));
+    assert_eq!(code(&shop, MINUTE, Some(2 * MINUTE)), None, "not closed, and no longer open");
+    assert_eq!(code(&shop, 2 * MINUTE, None), Some("sale_closed"));
+    assert_eq!(code(&shop, 2 * MINUTE, Some(0)), Some("sale_closed"));
+    assert_eq!(code(&shop, 2 * MINUTE, Some(5 * MINUTE)), Some("sale_closed"));
+}
+
+/// Story: a stranger could have 20 invented ids per order written to every log.
+#[test]
+fn early_refusal_knows_what_does_not_exist_and_what_is_no_order() {
+    let shop = Shop::with_sale(1);
+    let mut ask = Command { actor: customer(2), receipt: None, action: order_of(2, &[(S, 1)]) };
+    let mut early = |change: fn(&mut OrderCreate)| {
+        ask.action = order_of(2, &[(S, 1)]);
+        let Action::OrderCreate(order) = &mut ask.action else { panic!("an order") };
+        change(order);
+        early_refusal(&shop.memory, &ask, Millis::new(0), None)
+    };
+    assert_eq!(early(|_| ()), None);
+    let sale = early(|order| order.lines[0].target = PoolId::Sale(SaleId::new(77)));
+    assert_eq!(sale, Some(Refusal::NotFound(Kind::Sale)));
+    let product = early(|order| order.lines[0].target = PoolId::Product(ProductId::new(77)));
+    assert_eq!(product, Some(Refusal::NotFound(Kind::Product)));
+    let many = early(|order| order.lines = vec![WantedLine { target: S, quantity: 60 }; 2]);
+    assert_eq!(many.map(|refusal| refusal.code()), Some("invalid_field"));
+    let nowhere = early(|order| order.address = None);
+    assert_eq!(nowhere.map(|refusal| refusal.code()), Some("invalid_field"));
 }
 
 /// What is due rides along with the next command, and is the node's doing.

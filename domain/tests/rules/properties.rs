@@ -244,7 +244,7 @@ fn early_refusals_agree_with_the_rules_when_nothing_is_due() {
                 &Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) },
                 now,
             );
-            if let Some(early) = early_refusal(&run.memory, &command, now) {
+            if let Some(early) = early_refusal(&run.memory, &command, now, None) {
                 let revision = firstcome_domain::Revision::new(10_000);
                 let decision = decide(&run.memory, &command, Stamp { revision, now });
                 prop_assert_eq!(decision.answer, Answer::Decided(Outcome::Refused(early)));

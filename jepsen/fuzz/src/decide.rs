@@ -49,7 +49,7 @@ impl World {
         self.now += [0, 0, 8 * DAY, 1, 999, 59_999, 60_000, HOUR][usize::from(time % 8)];
         let command = self.command(what, which, amount);
         let now = Millis::new(self.now);
-        let early = early_refusal(&self.memory, &command, now);
+        let early = early_refusal(&self.memory, &command, now, None);
         let mut twin = self.memory.clone();
         let step = self.memory.step(&command, now);
         if let Some(early) = early {

@@ -36,7 +36,7 @@ pub enum Class {
 }
 
 /// Refusals that may come from a read.
-const EARLY: &[&str] = &["sold_out", "sale_closed"];
+const EARLY: &[&str] = &["sold_out", "sale_closed", "sale_not_open", "not_found"];
 
 /// Classifies what a client saw. A pure function.
 pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {

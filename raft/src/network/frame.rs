@@ -33,7 +33,7 @@ use crate::protocol::{
 pub(crate) trait Frame: Sized {
     /// Appends the body.
     fn put(&self, body: &mut Vec<u8>);
-    /// Takes a whole body apart; refuses trailing bytes.
+    /// Reads a whole body; refuses trailing bytes.
     fn take(body: Bytes) -> Result<Self, DecodeError>;
 }
 

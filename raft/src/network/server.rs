@@ -25,7 +25,8 @@ use crate::{admin, bootstrap, propose, read_index};
 /// Appends read from one connection ahead of the log.
 const APPENDS_MAX: usize = 64;
 
-/// The most responses in one frame: 4 MiB if each holds an order of 20 lines, the largest one.
+/// The most responses in one frame. One that holds a product with the longest description takes 22
+/// KiB, and a frame of those stays below 16 MiB, which is the limit.
 const ANSWERS_MAX: usize = 512;
 
 /// If writing a response takes longer, the caller is taken for gone.
@@ -92,8 +93,9 @@ fn check(core: &Core, hello: &Hello) -> Welcome {
 
 /// Whether an id belonged to a former member: ids are never reused.
 pub(crate) fn is_removed(core: &Core, id: u64) -> bool {
-    let meta = core.meta();
-    id <= meta.node_id_max && meta.stored_membership().get_node(&id).is_none()
+    core.meta().is_ok_and(|meta| {
+        id <= meta.node_id_max && meta.stored_membership().get_node(&id).is_none()
+    })
 }
 
 fn contact_reply(core: &Core, contact: &Contact) -> ContactReply {
@@ -280,7 +282,7 @@ async fn answer(core: &Arc<Core>, request: Request) -> Response {
             Ok(value) => Response::Admin(value),
             Err(failed) => Response::Failed(failed),
         },
-        Request::Propose(_) => Response::Failed(Failed::Unknown),
+        Request::Propose(_) => unreachable!("commands are taken together, by `take_questions`"),
     }
 }
 

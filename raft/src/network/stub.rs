@@ -1,11 +1,14 @@
 //! A peer for tests: it agrees to everything it is asked, and does nothing.
 //!
-//! It takes part in a first start, votes for whoever asks, acknowledges every append, says that
-//! it is well, and accepts leadership without taking it.
+//! It takes part in a first start, gives every candidate its vote, acknowledges every append, says
+//! that it is well, and accepts leadership without taking it.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::greeting::Greeting;
 use super::stream::{self, FrameReader, FrameWriter, TcpListener, TcpStream};
@@ -29,16 +32,22 @@ pub(crate) fn own_address() -> String {
 
 /// Takes connections until its task is aborted.
 pub(crate) async fn run(name: &'static str, listener: TcpListener) {
+    run_and_tell(name, listener, Arc::default()).await;
+}
+
+/// Likewise; tells when it was asked to take over leadership.
+pub(crate) async fn run_and_tell(name: &'static str, listener: TcpListener, told: Arc<Notify>) {
     while let Ok((socket, _)) = listener.accept().await {
+        let told = Arc::clone(&told);
         // A connection that ends is the other side's wish.
-        tokio::spawn(async move { drop(agree(name, socket).await) });
+        tokio::spawn(async move { drop(agree(name, socket, &told).await) });
     }
 }
 
-async fn agree(name: &str, socket: TcpStream) -> io::Result<()> {
+async fn agree(name: &str, socket: TcpStream, told: &Notify) -> io::Result<()> {
     let (mut reader, writer) = stream::split(socket);
     let hello = greeted(&mut reader).await?;
-    agree_on(name, &hello, reader, writer).await
+    agree_and_tell(name, &hello, reader, writer, told).await
 }
 
 /// What the dialler said first.
@@ -51,8 +60,18 @@ pub(crate) async fn greeted(reader: &mut FrameReader) -> io::Result<Hello> {
 pub(crate) async fn agree_on(
     name: &str,
     hello: &Hello,
+    reader: FrameReader,
+    writer: FrameWriter,
+) -> io::Result<()> {
+    agree_and_tell(name, hello, reader, writer, &Notify::new()).await
+}
+
+async fn agree_and_tell(
+    name: &str,
+    hello: &Hello,
     mut reader: FrameReader,
     mut writer: FrameWriter,
+    told: &Notify,
 ) -> io::Result<()> {
     writer.write_within(&Greeting::own(Welcome::Yes), DEADLINE).await?;
     if hello.channel == Channel::Contact {
@@ -70,6 +89,9 @@ pub(crate) async fn agree_on(
         }
     }
     while let Some(questions) = reader.read::<Vec<(u64, Request)>>().await? {
+        if questions.iter().any(|(_, question)| matches!(question, Request::Transfer(_))) {
+            told.notify_one();
+        }
         let answers: Vec<(u64, Response)> =
             questions.into_iter().map(|(id, question)| (id, answer(question))).collect();
         writer.write_within(&answers, DEADLINE).await?;

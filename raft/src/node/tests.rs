@@ -1,18 +1,21 @@
 //! A node whose Raft ends under it, whose peers are gone, or do not do what they accepted.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use firstcome_domain::command::Tick;
-use firstcome_domain::{Action, Actor};
+use firstcome_domain::command::{OrderConfirm, Tick};
+use firstcome_domain::receipt::{ReceiptKey, Scope};
+use firstcome_domain::{Action, Actor, OrderId, Outcome, Refusal, Role, UserId};
 use firstcome_storage::disk::sim::SimDisk;
 use openraft::ChangeMembers::AddVoterIds;
 use openraft::raft::AppendEntriesRequest;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::Executed;
-use crate::application::Idle;
+use crate::application::{EarlyAnswer, Idle};
 use crate::config::ServerMetrics;
 use crate::failure::exit;
 use crate::network::greeting::Greeting;
@@ -74,6 +77,19 @@ async fn what_is_no_command_does_not_get_into_the_log() {
     let told = tokio::time::timeout(DEADLINE, told).await.expect("an answer").unwrap();
     assert_eq!(told.unwrap_err(), Failed::NotLeader);
     decides(&node).await;
+}
+
+/// Story: it was taken for an empty row, by which the id of no former member is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_of_raft_that_cannot_be_read_ends_the_node() {
+    let (_folder, node) = alone().await;
+    decides(&node).await;
+    node.core.state.apply(&[], Bytes::from_static(b"\x01")).unwrap();
+    assert!(node.core.meta().is_err());
+    assert!(!server::is_removed(&node.core, 9));
+    let (code, reason) = node.failed().await;
+    assert_eq!(code, exit::CORRUPT, "{reason}");
+    assert!(reason.contains("raft's own row"), "{reason}");
 }
 
 /// Story: openraft reads what the snapshot mark names before it is up, and a disk that failed then
@@ -148,15 +164,12 @@ const fn clock(now: i64) -> Response {
     Response::Clock { now }
 }
 
-/// Story: openraft takes no writes while a transfer is under way and does not give up by itself;
-/// a target that accepted and did nothing stopped the sale. The vote that then ended
-/// leadership named the target, and a target that woke up as the leader of an older term took it
-/// for its own and led on (found by simulation, seed 2399).
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
+/// A leader, and a voter that agrees to everything and does nothing; tells when it was asked to
+/// take over leadership.
+async fn with_idle_voter(told: Arc<Notify>) -> (TempDir, Node, JoinHandle<()>) {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let stub = listener.local_addr().unwrap().to_string();
-    let idle = tokio::spawn(stub::run("n2", listener));
+    let idle = tokio::spawn(stub::run_and_tell("n2", listener, told));
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::new("n1", folder.path().join("n1"));
     let own = stub::own_address();
@@ -165,6 +178,86 @@ async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
     options.peers = vec![peer("n1", &own), peer("n2", &stub)];
     let node = Node::start(options, Idle).await.unwrap();
     decides(&node).await;
+    (folder, node, idle)
+}
+
+/// Story: nobody gave up the transfer when its caller had gone, and there were no writes any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_nobody_takes_and_nobody_waits_for_does_not_stop_the_leader() {
+    let told = Arc::<Notify>::default();
+    let (_folder, node, idle) = with_idle_voter(Arc::clone(&told)).await;
+    tokio::select! {
+        ended = node.transfer_leader(Some(2)) => panic!("nobody took it: {ended:?}"),
+        () = told.notified() => {}
+    }
+    decides(&node).await;
+    node.shutdown().await;
+    idle.abort();
+}
+
+/// Answers early, as soon as it is told to.
+struct SoldOut(Arc<AtomicBool>);
+
+const SOLD_OUT: Outcome = Outcome::Refused(Refusal::SaleClosed { closes_at: None });
+
+impl Application for SoldOut {
+    fn answer_early(&self, _: &Command, _: &ReadView, _: Option<Millis>) -> Option<EarlyAnswer> {
+        self.0.load(Ordering::Relaxed).then_some(EarlyAnswer::FromRecent(SOLD_OUT))
+    }
+
+    fn due(&self, _: &ReadView, _: Millis) -> Option<Command> {
+        None
+    }
+
+    fn housekeeping(&self, _: &ReadView, _: Millis) -> Option<Command> {
+        None
+    }
+
+    fn is_unfinished(&self, _: &Outcome) -> bool {
+        false
+    }
+
+    fn is_due_work(&self, _: &Command) -> bool {
+        false
+    }
+}
+
+/// Story: a buyer whose connection broke asked again with the same key, and was told "sold out"
+/// while the first copy was on its way to the last unit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_is_not_answered_early_while_the_first_copy_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::new("n1", folder.path().join("n1"));
+    options.bootstrap = true;
+    let sold_out = Arc::<AtomicBool>::default();
+    let node = Node::start(options, SoldOut(Arc::clone(&sold_out))).await.unwrap();
+    decides(&node).await;
+    let keyed = |n: u8| Command {
+        actor: Actor::User { id: UserId::new(1), role: Role::Customer },
+        receipt: Some(ReceiptKey { scope: Scope([n; 32]), fingerprint: [n; 32] }),
+        action: Action::OrderConfirm(OrderConfirm { id: OrderId::new(1) }),
+    };
+    let mut first = Box::pin(node.propose(keyed(1)));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    sold_out.store(true, Ordering::Relaxed);
+    let repeat = node.propose(keyed(1)).await.unwrap();
+    assert!(!repeat.early, "{repeat:?}");
+    drop(first);
+    let again = node.propose(keyed(1)).await.unwrap();
+    assert!(!again.early && again.outcome == repeat.outcome, "its caller has gone: {again:?}");
+    let until_early =
+        async { while !node.propose(keyed(2)).await.is_ok_and(|reply| reply.early) {} };
+    tokio::time::timeout(DEADLINE, until_early).await.expect("another key is answered early");
+    node.shutdown().await;
+}
+
+/// Story: openraft takes no writes while a transfer is under way and does not give up by itself;
+/// a target that accepted and did nothing stopped the sale. The vote that then ended
+/// leadership named the target, and a target that woke up as the leader of an older term took it
+/// for its own and led on (found by simulation, seed 2399).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_nobody_takes_does_not_stop_the_leader() {
+    let (_folder, node, idle) = with_idle_voter(Arc::default()).await;
     let failure = node.transfer_leader(Some(2)).await.unwrap_err();
     assert!(
         matches!(&failure.reason, FailureReason::Rejected(why) if why.contains("take over")),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use firstcome_domain::command::Tick;
 use firstcome_domain::{Action, Actor, Command, Millis, Outcome};
-use firstcome_raft::{Application, Node, Options};
+use firstcome_raft::{Application, EarlyAnswer, Node, Options};
 use firstcome_storage::query::ReadView;
 
 use crate::cluster::{eventually, revision};
@@ -20,11 +20,7 @@ struct ThreeSteps {
 }
 
 impl Application for ThreeSteps {
-    fn may_answer_early(&self, _: &Command) -> bool {
-        false
-    }
-
-    fn answer_early(&self, _: &Command, _: &ReadView, _: Millis) -> Option<Outcome> {
+    fn answer_early(&self, _: &Command, _: &ReadView, _: Option<Millis>) -> Option<EarlyAnswer> {
         None
     }
 
@@ -38,6 +34,10 @@ impl Application for ThreeSteps {
 
     fn is_unfinished(&self, _: &Outcome) -> bool {
         self.steps.fetch_add(1, Ordering::Relaxed) + 1 < 3
+    }
+
+    fn is_due_work(&self, command: &Command) -> bool {
+        *command == TICK
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use firstcome_domain::{Outcome, Refusal};
+use firstcome_domain::command::ProductCreate;
+use firstcome_domain::outcome::Kind;
+use firstcome_domain::stock::PoolId;
+use firstcome_domain::value::{Currency, Money};
+use firstcome_domain::{Action, Command, Outcome, ProductId, Refusal};
 use firstcome_raft::{Executed, FailureReason};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-use crate::cluster::{Cluster, eventually, insist, open_sale, order};
+use crate::cluster::{Cluster, command, eventually, insist, key, open_sale, order, staff};
 
 /// The age of rows from which an early refusal may be answered: docs/adr/0005-early-refusal-runs-the-rules-on-a-read.md.
 const AGE_MAX: Duration = Duration::from_millis(200);
@@ -43,6 +47,54 @@ async fn a_node_without_a_majority_refuses_nobody_early() {
     .await;
     let failure = cluster.node(left).propose(order(9999)).await.expect_err("no majority");
     assert_eq!((failure.reason, failure.executed), (FailureReason::NoQuorum, Executed::No));
+}
+
+/// Story: a stranger could have 20 invented ids per order written to the log of every node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_exist_is_not_ordered_through_the_log() {
+    let cluster = Cluster::start(3, |_| ()).await;
+    for at in 0..3 {
+        let mut buyer = 1000 * (1 + at as u128);
+        let reply = eventually("an early refusal", || {
+            buyer += 1;
+            let (node, ask) = (cluster.node(at), order(buyer));
+            async move { node.propose(ask).await.ok().filter(|reply| reply.early) }
+        })
+        .await;
+        assert_eq!(reply.outcome, Outcome::Refused(Refusal::NotFound(Kind::Sale)));
+    }
+}
+
+/// Rows that may be 200 ms old do not say what does not exist: they say what was not there then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_just_created_is_never_not_found() {
+    let cluster = Cluster::start(3, |_| ()).await;
+    open_sale(&cluster.node(0), 1).await;
+    let leader = cluster.leader().await;
+    let (creator, buyer) = (cluster.node(leader), cluster.node((leader + 1) % 3));
+    for n in 1..50u128 {
+        // The buyer's node has fresh rows, in which the sale is missing.
+        buyer.linearize().await.expect("a leader");
+        let product = ProductId::new(1000 + n);
+        let create = Action::ProductCreate(ProductCreate {
+            id: product,
+            name: "cup".to_owned(),
+            description: None,
+            image_url: None,
+            no_shipping: true,
+            price: Money { amount: 1, currency: Currency::new("KRW").expect("three letters") },
+            stock: 1,
+            waitlist: false,
+        });
+        let create = Command { receipt: Some(key(2_000_000 + n)), ..command(staff(), create) };
+        insist(&creator, create).await;
+        let mut ask = order(n);
+        if let Action::OrderCreate(order) = &mut ask.action {
+            order.lines[0].target = PoolId::Product(product);
+        }
+        let reply = insist(&buyer, ask).await;
+        assert!(matches!(reply.outcome, Outcome::Done(_)), "order {n}: {reply:?}");
+    }
 }
 
 /// Story: rows counted as fresh from the moment the leader's answer arrived, however long it had

@@ -1,8 +1,10 @@
 //! The rules of the shop for these tests: what `firstcome_api::Shop` does, less housekeeping.
 
 use firstcome_domain::command::Tick;
-use firstcome_domain::{Action, Actor, Command, Done, Millis, Outcome, View as _, early_refusal};
-use firstcome_raft::Application;
+use firstcome_domain::{
+    Action, Actor, Command, Done, Millis, Outcome, Refusal, View as _, early_refusal,
+};
+use firstcome_raft::{Application, EarlyAnswer};
 use firstcome_storage::query::ReadView;
 
 #[derive(Clone, Copy)]
@@ -11,12 +13,23 @@ pub(crate) struct Shop;
 const TICK: Command = Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) };
 
 impl Application for Shop {
-    fn may_answer_early(&self, command: &Command) -> bool {
-        matches!(command.action, Action::OrderCreate(_))
-    }
-
-    fn answer_early(&self, command: &Command, rows: &ReadView, now: Millis) -> Option<Outcome> {
-        early_refusal(rows, command, now).map(Outcome::Refused)
+    fn answer_early(
+        &self,
+        command: &Command,
+        rows: &ReadView,
+        clock: Option<Millis>,
+    ) -> Option<EarlyAnswer> {
+        let refusal = early_refusal(rows, command, rows.applied().now, clock)?;
+        let is_about_time_or_stock = matches!(
+            refusal,
+            Refusal::SoldOut { .. } | Refusal::SaleClosed { .. } | Refusal::SaleNotOpen { .. }
+        );
+        let refused = Outcome::Refused(refusal);
+        Some(if is_about_time_or_stock {
+            EarlyAnswer::FromRecent(refused)
+        } else {
+            EarlyAnswer::FromCurrent(refused)
+        })
     }
 
     fn due(&self, rows: &ReadView, now: Millis) -> Option<Command> {
@@ -29,5 +42,9 @@ impl Application for Shop {
 
     fn is_unfinished(&self, outcome: &Outcome) -> bool {
         matches!(outcome, Outcome::Done(Done::Ticked { more: true, .. }))
+    }
+
+    fn is_due_work(&self, command: &Command) -> bool {
+        *command == TICK
     }
 }
