@@ -283,11 +283,18 @@ fn pick<const N: usize>(
         last = key.filter(|_| found.len() == enough || looked_at == LOOKED_AT_MAX);
         last.is_none()
     };
-    let bounds = (low.map(|key| padded::<N>(&key)), high.map(|key| padded::<N>(&key)));
-    let mut range = keys.range(bounds);
+    let (low, high) = (low.map(|key| padded::<N>(&key)), high.map(|key| padded::<N>(&key)));
+    // Nearly every walk is short, so it is cheaper to compare each key with the far bound than to
+    // find that bound in the tree.
     match direction {
-        Direction::Up => range.all(look),
-        Direction::Down => range.rev().all(look),
+        Direction::Up => {
+            let within = |key: &&[u8; N]| (Bound::Unbounded, high).contains(*key);
+            keys.range((low, Bound::Unbounded)).take_while(within).all(look)
+        }
+        Direction::Down => {
+            let within = |key: &&[u8; N]| (low, Bound::Unbounded).contains(*key);
+            keys.range((Bound::Unbounded, high)).rev().take_while(within).all(look)
+        }
     };
     last
 }
