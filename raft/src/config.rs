@@ -6,15 +6,15 @@ use crate::entry::Entry;
 use crate::types::{Address, LeaderId, Payload, Proposal, Vote};
 
 /// Takes one result of openraft, once.
-pub(crate) struct Answer<T>(Box<dyn FnOnce(T) + Send>);
+pub(crate) struct Callback<T>(Box<dyn FnOnce(T) + Send>);
 
-impl<T> Answer<T> {
+impl<T> Callback<T> {
     pub(crate) fn new(take: impl FnOnce(T) + Send + 'static) -> Self {
         Self(Box::new(take))
     }
 }
 
-impl<T: Send + 'static> openraft::raft::responder::Responder<TypeConfig, T> for Answer<T> {
+impl<T: Send + 'static> openraft::raft::responder::Responder<TypeConfig, T> for Callback<T> {
     fn on_complete(self, result: T) {
         (self.0)(result);
     }
@@ -37,7 +37,7 @@ impl openraft::RaftTypeConfig for TypeConfig {
     type Entry = Entry;
     type AsyncRuntime = openraft_rt_tokio::TokioRuntime;
     type Responder<T>
-        = Answer<T>
+        = Callback<T>
     where
         T: Send + 'static;
     type Batch<T>

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::answer::{Failure, FailureReason, Reply, not_executed, outcome_unknown};
 use crate::application::EarlyAnswer;
 use crate::command;
-use crate::config::{Answer, WriteError, WriteResult};
+use crate::config::{Callback, WriteError, WriteResult};
 use crate::core::Core;
 use crate::counters::Counters;
 use crate::in_flight::Copy;
@@ -190,7 +190,7 @@ async fn append(
     }
     // Apply clamps, so a stamp behind the last one cannot turn log time back.
     let proposal = Proposal { now: core.clock.now().get(), command };
-    let responder: Answer<WriteResult> = Answer::new(move |result| answer(decided(result)));
+    let responder: Callback<WriteResult> = Callback::new(move |result| answer(decided(result)));
     drop(core.raft.client_write_ff(proposal, Some(responder)).await);
 }
 

@@ -36,7 +36,7 @@ use crate::scan::{Base, Layers};
 use crate::snapshot::{SnapshotReader, SnapshotWriter};
 use crate::stored::{StateMeta, load_meta};
 use crate::view::{OpenViews, Seen, Working};
-use crate::write::Core;
+use crate::write::Head;
 use crate::{codec, indexes, panics, seeded, table};
 
 pub use crate::stored::{Applied, StateHash};
@@ -109,7 +109,7 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     pub(crate) options: StateOptions,
     /// What apply works on.
-    pub(crate) core: Mutex<Core>,
+    pub(crate) head: Mutex<Head>,
     /// What new views begin with: replaced after each call of apply.
     published: RwLock<Published>,
     open: Arc<OpenViews>,
@@ -137,9 +137,9 @@ struct Published {
 }
 
 impl Published {
-    fn of(core: &Core) -> Self {
-        let (layers, hot) = (core.layers.clone(), Arc::clone(&core.hot));
-        Self { layers, hot, applied: core.meta.applied(), level: Level(core.meta.level) }
+    fn of(head: &Head) -> Self {
+        let (layers, hot) = (head.layers.clone(), Arc::clone(&head.hot));
+        Self { layers, hot, applied: head.meta.applied(), level: Level(head.meta.level) }
     }
 }
 
@@ -210,15 +210,15 @@ impl State {
         let db = file::open(Backend(handle), &path, options.cache_bytes)?;
         let db = Arc::new(OpenFile::new(db, Arc::clone(&locked)));
         let meta = file::guarded(&path, || indexes::ensure(&db, &path, load_meta(&db, &path)?))?;
-        let core = load_core(&db, &path, meta.clone(), None)?;
+        let head = load_head(&db, &path, meta.clone(), None)?;
         Ok(Arc::new(Shared {
             locked,
             log,
             options,
             checkpointed: Mutex::new(meta.applied()),
-            published: RwLock::new(Published::of(&core)),
+            published: RwLock::new(Published::of(&head)),
             open: Arc::default(),
-            core: Mutex::new(core),
+            head: Mutex::new(head),
             saved: Mutex::new(Saved { db, meta }),
             path,
             failure: Mutex::new(Failure::default()),
@@ -266,18 +266,18 @@ impl State {
         let shared = self.shared();
         shared.wait_for_room(self.owner.thread.is_some());
         reach(Point::ApplyCommitBefore);
-        let mut core = shared.core.lock();
+        let mut head = shared.head.lock();
         shared.check()?;
-        let result = apply_all(&mut core, &shared.open, entries, meta);
-        let unsaved = core.layers.active.read().bytes();
+        let result = apply_all(&mut head, &shared.open, entries, meta);
+        let unsaved = head.layers.active.read().bytes();
         if result.is_ok() {
-            *shared.published.write() = Published::of(&core);
+            *shared.published.write() = Published::of(&head);
         }
         // Under the lock: a checkpoint that takes these rows sets it back after this, not before.
         shared.unsaved_bytes.store(unsaved, Ordering::Relaxed);
         // Also under the lock: no checkpoint may take the rows of a call that failed halfway.
         let decided = result.map_err(|error| shared.fail(error))?;
-        drop(core);
+        drop(head);
         reach(Point::ApplyCommitAfter);
         if unsaved >= shared.options.checkpoint_bytes {
             if self.owner.thread.is_some() {
@@ -316,14 +316,14 @@ impl State {
     /// The hash right after a revision (or the last applied one before it), while remembered.
     /// `None` for a revision that is still ahead.
     pub fn hash_at(&self, revision: Revision) -> Option<StateHash> {
-        self.shared().core.lock().hash_at(revision)
+        self.shared().head.lock().hash_at(revision)
     }
 
     /// Rows per primary table, by name.
     pub fn row_counts(&self) -> Vec<(&'static str, u64)> {
-        let core = self.shared().core.lock();
+        let head = self.shared().head.lock();
         let primary = table::all().filter(|table| table.is_primary());
-        primary.map(|table| (table.name, core.meta.count(table.id))).collect()
+        primary.map(|table| (table.name, head.meta.count(table.id))).collect()
     }
 
     /// Makes everything applied so far durable; blocks.
@@ -360,17 +360,17 @@ impl State {
         // Before the swap: a state that cannot be read must not replace one that works.
         let meta = file::guarded(&shared.path, || indexes::ensure(&db, &shared.path, meta))?;
         let without = seeded::index_lost_with_snapshot();
-        let loaded = load_core(&db, &shared.path, meta.clone(), without)?;
-        let mut core = shared.core.lock();
-        if meta.revision < core.meta.revision {
+        let loaded = load_head(&db, &shared.path, meta.clone(), without)?;
+        let mut head = shared.head.lock();
+        if meta.revision < head.meta.revision {
             return Err(Error::Invariant(format!(
                 "a snapshot at {:?} cannot replace a state at {:?}",
-                meta.revision, core.meta.revision
+                meta.revision, head.meta.revision
             )));
         }
         file.swap_in().map_err(|error| shared.fail(error))?;
-        *core = loaded;
-        *shared.published.write() = Published::of(&core);
+        *head = loaded;
+        *shared.published.write() = Published::of(&head);
         shared.unsaved_bytes.store(0, Ordering::Relaxed);
         *shared.checkpointed.lock() = meta.applied();
         let applied = meta.applied();
@@ -386,63 +386,63 @@ impl State {
 }
 
 /// The rows of a file, with the indexes that live in memory.
-fn load_core(
+fn load_head(
     db: &Arc<OpenFile>,
     path: &std::path::Path,
     meta: StateMeta,
     without: Option<TableId>,
-) -> Result<Core, Error> {
+) -> Result<Head, Error> {
     let layers = file::guarded(path, || {
         let layers = Layers::over(Base::open(db, path)?);
         indexes::fill_live(&layers, without)?;
         Ok(layers)
     })?;
-    Ok(Core::new(layers, meta))
+    Ok(Head::new(layers, meta))
 }
 
 /// Decides and writes entries one after the other.
 fn apply_all(
-    core: &mut Core,
+    head: &mut Head,
     open: &OpenViews,
     entries: &[Committed],
     meta: Bytes,
 ) -> Result<Vec<Decided>, Error> {
     let mut answers = Vec::with_capacity(entries.len());
     // What new views begin at until this call is over.
-    let readers = open.readers(core.meta.applied_index());
-    core.tidy(readers);
+    let readers = open.readers(head.meta.applied_index());
+    head.tidy(readers);
     for entry in entries {
         let revision = entry.stamp.revision;
-        if core.meta.revision.is_some_and(|last| revision <= last) {
+        if head.meta.revision.is_some_and(|last| revision <= last) {
             return Err(Error::Invariant(format!(
                 "entry {revision} was applied before; the state is at {:?}",
-                core.meta.revision
+                head.meta.revision
             )));
         }
         if let Some(command) = &entry.command {
-            let now = seeded::log_time(core.meta.now.log_time(entry.stamp.now));
+            let now = seeded::log_time(head.meta.now.log_time(entry.stamp.now));
             let stamp = Stamp { revision, now };
-            let (recorded, seen) = decide(core, command, stamp)?;
-            core.write(recorded.changes, revision, &seen, readers)?;
-            core.meta.now = now;
+            let (recorded, seen) = decide(head, command, stamp)?;
+            head.write(recorded.changes, revision, &seen, readers)?;
+            head.meta.now = now;
             answers.push(Decided {
                 outcome: recorded.outcome,
                 decided: recorded.decided,
                 replayed: recorded.replayed,
             });
         }
-        core.meta.revision = Some(revision);
-        core.remember_hash();
+        head.meta.revision = Some(revision);
+        head.remember_hash();
     }
-    core.meta.raft = meta;
+    head.meta.raft = meta;
     Ok(answers)
 }
 
 /// Decides one command over the rows as they are. A read error wins over whatever was concluded
 /// from it, panics included: rules rely on rows that one bad disk may not deliver.
-fn decide(core: &Core, command: &Command, stamp: Stamp) -> Result<(Recorded, Seen), Error> {
-    let view = Working::new(&core.layers, &core.hot, core.meta.applied_index());
-    let level = Level(core.meta.level);
+fn decide(head: &Head, command: &Command, stamp: Stamp) -> Result<(Recorded, Seen), Error> {
+    let view = Working::new(&head.layers, &head.hot, head.meta.applied_index());
+    let level = Level(head.meta.level);
     let decided = panics::caught(|| {
         let decision = firstcome_domain::decide(&view, command, stamp);
         decision.record(|outcome| codec::encode_at(outcome, level))

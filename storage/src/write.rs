@@ -30,7 +30,7 @@ use crate::view::{Seen, row_hash};
 const HASHES_MAX: usize = 100_000;
 
 /// What apply owns: the layers it writes to, how far they are, and what it keeps beside them.
-pub(crate) struct Core {
+pub(crate) struct Head {
     pub(crate) layers: Layers,
     pub(crate) meta: StateMeta,
     pub(crate) hot: Arc<HotRows>,
@@ -82,9 +82,9 @@ impl RowVisitor for IsHot {
     }
 }
 
-impl Core {
+impl Head {
     pub(crate) fn new(layers: Layers, meta: StateMeta) -> Self {
-        let mut core = Self {
+        let mut head = Self {
             layers,
             meta,
             hot: Arc::default(),
@@ -92,8 +92,8 @@ impl Core {
             scratch: Vec::new(),
             writes: Writes::default(),
         };
-        core.remember_hash();
-        core
+        head.remember_hash();
+        head
     }
 
     /// Remembers the hash of the revision that was just applied.

@@ -15,7 +15,7 @@ use crate::scan::Base;
 use crate::seeded;
 use crate::stored::{StateMeta, begin_durable, put_meta, write_table};
 use crate::table;
-use crate::write::Core;
+use crate::write::Head;
 
 fn write_rows(db: &Database, path: &Path, rows: &Memtable, meta: &StateMeta) -> Result<(), Error> {
     let txn = begin_durable(db, path)?;
@@ -46,25 +46,25 @@ impl Shared {
     }
 
     /// New views begin with the same rows in other layers.
-    fn publish_layers(&self, core: &Core) {
-        self.published.write().layers = core.layers.clone();
+    fn publish_layers(&self, head: &Head) {
+        self.published.write().layers = head.layers.clone();
     }
 
     pub(super) fn save(&self, saved: &mut Saved) -> Result<Applied, Error> {
         let (rows, meta) = {
-            let mut core = self.core.lock();
+            let mut head = self.head.lock();
             // Apply may have failed while this waited for it.
             self.check()?;
-            if core.meta == saved.meta {
+            if head.meta == saved.meta {
                 self.unsaved_bytes.store(0, Ordering::Relaxed);
                 self.notify_taken();
                 return Ok(saved.meta.applied());
             }
-            let rows = std::mem::take(&mut core.layers.active);
-            core.layers.frozen = Some(Arc::clone(&rows));
-            self.publish_layers(&core);
+            let rows = std::mem::take(&mut head.layers.active);
+            head.layers.frozen = Some(Arc::clone(&rows));
+            self.publish_layers(&head);
             self.unsaved_bytes.store(0, Ordering::Relaxed);
-            (rows, core.meta.clone())
+            (rows, head.meta.clone())
         };
         self.notify_taken();
         // The barrier: a state ahead of its own log cannot start after a power loss.
@@ -74,10 +74,10 @@ impl Shared {
         reach(Point::CheckpointAfter);
         let base = Base::open(&saved.db, &self.path)?;
         {
-            let mut core = self.core.lock();
-            core.layers.base = Arc::new(base);
-            core.layers.frozen = None;
-            self.publish_layers(&core);
+            let mut head = self.head.lock();
+            head.layers.base = Arc::new(base);
+            head.layers.frozen = None;
+            self.publish_layers(&head);
         }
         let applied = meta.applied();
         saved.meta = meta;

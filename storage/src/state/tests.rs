@@ -127,8 +127,8 @@ fn what_is_counted_is_what_is_unsaved_at_every_moment() {
             applying.store(false, Ordering::Relaxed);
         });
         while applying.load(Ordering::Relaxed) {
-            let core = state.shared().core.lock();
-            let unsaved = core.layers.active.read().bytes();
+            let head = state.shared().head.lock();
+            let unsaved = head.layers.active.read().bytes();
             assert_eq!(counted(&state), unsaved);
             looks += 1;
             full += u64::from(unsaved > 0);
@@ -185,14 +185,14 @@ fn orders(revisions: std::ops::Range<u64>) -> impl Iterator<Item = Committed> {
 
 /// The most earlier versions of one row: of the pool, that every entry writes.
 fn older(state: &State) -> usize {
-    let core = state.shared().core.lock();
-    let active = core.layers.active.read();
+    let head = state.shared().head.lock();
+    let active = head.layers.active.read();
     active.older().max().unwrap_or(0)
 }
 
 /// Notes of keys that were added or removed, for readers that began before.
 fn live_notes(state: &State) -> usize {
-    state.shared().core.lock().layers.live.read().noted()
+    state.shared().head.lock().layers.live.read().noted()
 }
 
 /// Every entry writes the pool, and puts an order into indexes in memory or takes it out.
