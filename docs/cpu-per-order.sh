@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # CPU time that each node of a bench spends per order, by thread name, from /proc.
 #
-#   docs/cpu-per-order.sh target/release/firstcome [CONNECTIONS] [NODES]
+#   docs/cpu-per-order.sh target/release/firstcome [CONNECTIONS] [NODES] [WARMUP_SECONDS]
 #
 # Starts `firstcome bench`, waits for its warm-up to end, and reads the CPU time of every thread
 # and the applied revision of every node twice, 6 s apart. In a bench nearly every revision is an
-# order. The node whose `leader` metric is 1 leads.
+# order. The node whose `leader` metric is 1 leads. Until the page caches are full, which takes
+# about 30 s, a good part of the time goes into fresh memory: compare runs of one warm-up.
 set -euo pipefail
 binary="$1"
 connections="${2:-64}"
 nodes="${3:-3}"
+warmup="${4:-3}"
 ticks="$(getconf CLK_TCK)"
-"$binary" bench --nodes "$nodes" --connections "$connections" --warmup 2 --seconds 10 >/dev/null 2>&1 &
+"$binary" bench --nodes "$nodes" --connections "$connections" --warmup "$warmup" --seconds 9 >/dev/null 2>&1 &
 bench=$!
 trap 'kill "$bench" 2>/dev/null || true' EXIT
 
@@ -35,7 +37,7 @@ sample() {
   done
 }
 
-sleep 5
+sleep "$((warmup + 2))"
 list="$(pids)"
 before="$(for pid in $list; do sample "$pid" | sed "s/^/$pid /"; done)"
 sleep 6

@@ -15,7 +15,7 @@ use crate::kernel::key::Key;
 use crate::kernel::row::Row as _;
 use crate::kernel::value::{LINE_QUANTITY_MAX, Millis, Revision, Stamp};
 use crate::kernel::version::Level;
-use crate::order::create;
+use crate::order::{create, unpaid};
 use crate::outcome::{Outcome, Refusal};
 use crate::product::row::Product;
 use crate::registry::AnyRow;
@@ -171,10 +171,9 @@ pub fn early_refusal(
         return None;
     }
     let refusal = create::refusal(&mut draft, customer, ask)?;
-    let stands = if matches!(refusal, Refusal::SoldOut { .. }) {
-        // Whatever is due may give units back, and not only holds that end: so do returns, and a
-        // sale that closes hands on what is left of it.
-        view.next_due().is_none_or(|at| later < at)
+    let stands = if let Refusal::SoldOut { pool, .. } = &refusal {
+        let nothing_is_due = view.next_due().is_none_or(|at| later < at);
+        nothing_is_due || !unpaid::may_be_refilled(view, *pool, later)
     } else if matches!(refusal, Refusal::SaleClosed { .. }) {
         let by_log_time = || create::refusal(&mut draft_at(log_time), customer, ask);
         later == log_time || by_log_time().as_ref() == Some(&refusal)

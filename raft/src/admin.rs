@@ -39,8 +39,16 @@ fn rejected(reason: impl Into<String>) -> Failed {
     Failed::Rejected(reason.into())
 }
 
-/// Has the leader carry out a verb, wherever it is.
+/// Has the leader carry out a verb, wherever it is, also if the caller goes away: removing the
+/// leader takes one step there and another one at its successor.
 pub(crate) async fn ask_leader(core: &Arc<Core>, verb: Admin) -> Result<u64, Failure> {
+    let task = Arc::clone(core);
+    let asked = core.members.spawn(async move { ask_until_done(&task, verb).await });
+    let unknown = Failure { reason: FailureReason::OutcomeUnknown, executed: Executed::Maybe };
+    asked.await.unwrap_or(Err(unknown))
+}
+
+async fn ask_until_done(core: &Arc<Core>, verb: Admin) -> Result<u64, Failure> {
     let deadline = tokio::time::Instant::now() + VERB_MAX;
     loop {
         let Some(leader) = core.leadership.wait_leader(core.options.election_max * 2).await else {
@@ -89,7 +97,7 @@ pub(crate) async fn carry_out(core: &Arc<Core>, verb: Admin) -> Result<u64, Fail
         return Err(Failed::NoQuorum);
     }
     // Most verbs have several steps, and stopping between two would leave a member without its
-    // identity, or a transfer that stops all writes. So a verb outlives its caller.
+    // identity, or a transfer that stops all writes. So a verb outlives the peer that sent it.
     let task = Arc::clone(core);
     let carried = core.members.spawn(async move {
         match verb {

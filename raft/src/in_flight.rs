@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use firstcome_domain::receipt::Scope;
 use parking_lot::Mutex;
 
+/// Ended copies that one new copy lets go of: more than one, so that the queues get shorter, and
+/// few, because all keyed commands wait for this lock.
+const LET_GO_MAX: usize = 8;
+
 /// The copies of keyed commands that are under way.
 #[derive(Default)]
 pub(crate) struct InFlight {
@@ -18,9 +22,9 @@ pub(crate) struct InFlight {
 struct Scopes {
     /// Copies under way, or not long gone.
     copies: HashMap<Scope, usize>,
-    /// Copies that have ended, and how long they count nevertheless. They leave in this order: one
-    /// that counts for longer keeps others, which costs memory and proposals, but is never wrong.
-    ended: VecDeque<(Instant, Scope)>,
+    /// Copies that have ended, and until when they count nevertheless.
+    decided: VecDeque<(Instant, Scope)>,
+    abandoned: VecDeque<(Instant, Scope)>,
 }
 
 /// A copy of a keyed command on its way; it ends when dropped, also if its caller has gone.
@@ -28,7 +32,15 @@ pub(crate) struct Copy<'f> {
     in_flight: &'f InFlight,
     scope: Scope,
     is_repeat: bool,
-    counts_on: Duration,
+    end: End,
+}
+
+/// How a copy ends, and how long it counts after that.
+#[derive(Clone, Copy)]
+enum End {
+    NotProposed,
+    Decided(Duration),
+    Abandoned(Duration),
 }
 
 impl InFlight {
@@ -40,16 +52,22 @@ impl InFlight {
         let is_repeat = *copies > 0;
         *copies += 1;
         drop(scopes);
-        Copy { in_flight: self, scope, is_repeat, counts_on: Duration::ZERO }
+        Copy { in_flight: self, scope, is_repeat, end: End::NotProposed }
     }
 }
 
 impl Scopes {
     fn let_go(&mut self, now: Instant) {
-        while let Some((until, scope)) = self.ended.front().copied()
-            && until <= now
-        {
-            self.ended.pop_front();
+        for _ in 0..LET_GO_MAX {
+            // Within one queue all count for equally long.
+            let queues = [&mut self.decided, &mut self.abandoned];
+            let over = |queue: &&mut VecDeque<(Instant, Scope)>| {
+                queue.front().is_some_and(|(until, _)| *until <= now)
+            };
+            let Some((_, scope)) = queues.into_iter().find(over).and_then(VecDeque::pop_front)
+            else {
+                return;
+            };
             self.leave(scope);
         }
     }
@@ -70,19 +88,28 @@ impl Copy<'_> {
         self.is_repeat
     }
 
-    /// For how long it counts after it has ended.
-    pub(crate) const fn counts_on_for(&mut self, time: Duration) {
-        self.counts_on = time;
+    /// It is proposed now. If it ends without a decision, it counts for this long.
+    pub(crate) const fn proposed(&mut self, counts: Duration) {
+        self.end = End::Abandoned(counts);
+    }
+
+    /// It is decided. It counts for this long.
+    pub(crate) const fn decided(&mut self, counts: Duration) {
+        self.end = End::Decided(counts);
     }
 }
 
 impl Drop for Copy<'_> {
     fn drop(&mut self) {
         let mut scopes = self.in_flight.scopes.lock();
-        if self.counts_on.is_zero() {
-            scopes.leave(self.scope);
-        } else {
-            scopes.ended.push_back((Instant::now() + self.counts_on, self.scope));
+        match self.end {
+            End::NotProposed => scopes.leave(self.scope),
+            End::Decided(counts) => {
+                scopes.decided.push_back((Instant::now() + counts, self.scope));
+            }
+            End::Abandoned(counts) => {
+                scopes.abandoned.push_back((Instant::now() + counts, self.scope));
+            }
         }
     }
 }
@@ -98,11 +125,17 @@ mod tests {
         assert!(!first.is_repeat());
         assert!(in_flight.enter(scope).is_repeat());
         assert!(!in_flight.enter(other).is_repeat());
-        first.counts_on_for(Duration::from_mins(1));
+        first.proposed(Duration::from_mins(1));
         drop(first);
         assert!(in_flight.enter(scope).is_repeat());
         in_flight.scopes.lock().let_go(Instant::now() + Duration::from_mins(2));
         assert!(!in_flight.enter(scope).is_repeat());
+        let mut second = in_flight.enter(other);
+        second.proposed(Duration::from_mins(1));
+        second.decided(Duration::from_millis(1));
+        drop(second);
+        in_flight.scopes.lock().let_go(Instant::now() + Duration::from_secs(1));
+        assert!(!in_flight.enter(other).is_repeat(), "an abandoned copy does not keep others");
         assert!(in_flight.scopes.lock().copies.is_empty(), "nothing is kept");
     }
 }

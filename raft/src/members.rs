@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::network::Dialer;
 use crate::network::greeting::Strangers;
@@ -20,11 +20,12 @@ struct Links {
 pub(crate) struct Members {
     dialer: Dialer,
     links: Mutex<BTreeMap<u64, Links>>,
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 impl Members {
     pub(crate) const fn new(dialer: Dialer) -> Self {
-        Self { dialer, links: Mutex::new(BTreeMap::new()) }
+        Self { dialer, links: Mutex::new(BTreeMap::new()), tasks: Mutex::new(Vec::new()) }
     }
 
     /// For votes, read indexes, clocks and status. The address of an id never changes.
@@ -54,12 +55,24 @@ impl Members {
         self.links.lock().retain(|id, _| is_member(*id));
     }
 
-    /// Spawns a task on the runtime of the connections, whichever one the caller is on.
+    /// Spawns a task on the runtime of the connections, whichever one the caller is on. It runs to
+    /// its end, but not beyond [`Members::stop`].
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.dialer.runtime.spawn(task)
+        let spawned = self.dialer.runtime.spawn(task);
+        let mut tasks = self.tasks.lock();
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(spawned.abort_handle());
+        spawned
+    }
+
+    /// Ends the tasks that still run.
+    pub(crate) fn stop(&self) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
     }
 
     /// Members that this release cannot talk to.

@@ -328,6 +328,7 @@ impl Node {
         if let Err(error) = core.raft.shutdown().await {
             tracing::warn!(%error, "raft did not stop cleanly");
         }
+        core.members.stop();
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }

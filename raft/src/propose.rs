@@ -60,7 +60,9 @@ pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply,
         return Ok(reply);
     }
     // Its caller may leave at any time, and come back with the key.
-    count_on(&mut copy, core.options.admission_deadline);
+    if let Some(copy) = &mut copy {
+        copy.proposed(core.options.admission_deadline);
+    }
     Counters::add(&core.counters.proposed);
     let decision = drive(core, &command).await.inspect_err(|failure| match failure.reason {
         FailureReason::OutcomeUnknown => Counters::add(&core.counters.unknown),
@@ -68,18 +70,14 @@ pub(crate) async fn propose(core: &Arc<Core>, command: Command) -> Result<Reply,
         _ => {}
     })?;
     // Early answers come from rows that are no older than this, and so show the receipt.
-    count_on(&mut copy, EARLY_AGE_MAX);
+    if let Some(copy) = &mut copy {
+        copy.decided(EARLY_AGE_MAX);
+    }
     let outcome = decision.outcome().map_err(|error| {
         tracing::error!(%error, "the leader's answer cannot be read here");
         outcome_unknown()
     })?;
     Ok(Reply { outcome, decided: decision.decided, replayed: decision.replayed, early: false })
-}
-
-fn count_on(copy: &mut Option<Copy<'_>>, time: Duration) {
-    if let Some(copy) = copy {
-        copy.counts_on_for(time);
-    }
 }
 
 /// Retries until there is a decision, the deadline has passed, or a retry could run the command

@@ -37,6 +37,9 @@ use crate::types;
 /// the view that they have. What waits is the next request to Raft's state machine.
 const CHUNK_ENTRIES_MAX: usize = 256;
 
+/// Room for the entries of a usual chunk, so that it is not moved while it grows.
+const CHUNK_ENTRIES_USUAL: usize = 64;
+
 /// A snapshot that is being sent or was received.
 pub(crate) enum SnapshotData {
     /// Streams rows at the revision of its meta.
@@ -230,7 +233,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
         while let Some(first) = entries.next().await {
-            let mut chunk = vec![first?];
+            let mut chunk = Vec::with_capacity(CHUNK_ENTRIES_USUAL);
+            chunk.push(first?);
             while chunk.len() < CHUNK_ENTRIES_MAX {
                 match entries.next().now_or_never() {
                     Some(Some(entry)) => chunk.push(entry?),

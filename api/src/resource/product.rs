@@ -28,7 +28,8 @@ pub(crate) struct ProductBody {
     price: MoneyBody,
     /// `available`, `out_of_stock` or `discontinued`.
     status: &'static str,
-    /// Whether customers may join a waitlist when it is sold out.
+    /// Whether customers may join a waitlist when it is sold out. No effect yet: there are no
+    /// waitlists.
     waitlist: bool,
     stock: StockBody,
     /// Open and upcoming sales; only for a single product.

@@ -35,7 +35,8 @@ pub(crate) struct SaleBody {
     pay_within_seconds: Option<i64>,
     /// How much of the stock the public sees: `exact`, `bucketed` or `hidden`.
     disclosure: &'static str,
-    /// Whether customers may join a waitlist when it is sold out.
+    /// Whether customers may join a waitlist when it is sold out. No effect yet: there are no
+    /// waitlists.
     waitlist: bool,
     paused: bool,
     /// `scheduled`, `open`, `paused`, `closed`, `sold_out` or `discontinued`.

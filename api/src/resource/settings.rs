@@ -13,9 +13,10 @@ pub(crate) struct SettingsBody {
     object: &'static str,
     /// How long an order may stay unpaid.
     pay_within_seconds: i64,
-    /// How far a payment confirmation in progress may extend `pay_by`.
+    /// How far a payment confirmation in progress may extend `pay_by`. No effect yet: there are no
+    /// payment providers.
     confirm_grace_seconds: i64,
-    /// Attempts per payment.
+    /// Attempts per payment. No effect yet: there are no payment providers.
     pay_attempts: u32,
     /// Maximum number of unpaid orders per customer.
     max_pending_orders: u32,

@@ -75,7 +75,8 @@ struct NewProduct {
     /// Initial stock, in units.
     #[schema(maximum = 1_000_000_000)]
     stock: u64,
-    /// Whether customers may join a waitlist when it is sold out.
+    /// Whether customers may join a waitlist when it is sold out. No effect yet: there are no
+    /// waitlists.
     #[serde(default)]
     waitlist: bool,
 }

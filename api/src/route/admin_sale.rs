@@ -136,7 +136,8 @@ struct NewSale {
     /// How much of the stock the public sees; default `exact`.
     #[serde(default)]
     disclosure: DisclosureBody,
-    /// Whether customers may join a waitlist when it is sold out.
+    /// Whether customers may join a waitlist when it is sold out. No effect yet: there are no
+    /// waitlists.
     #[serde(default)]
     waitlist: bool,
 }

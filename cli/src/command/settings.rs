@@ -5,7 +5,7 @@ use firstcome_domain::Role;
 use serde_json::{Map, Value};
 
 use crate::client::{Remote, Request, show};
-use crate::exit::Exit;
+use crate::exit::{Exit, Stop};
 use crate::output::object;
 
 const PATH: &str = "/v1/admin/settings";
@@ -42,11 +42,23 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
     match args.verb {
         Verb::Show => show(&client, Request::get(PATH), json, object).await,
         Verb::Set { changes } => {
-            let body = Value::Object(changes.into_iter().collect::<Map<_, _>>());
+            let body = Value::Object(each_once(changes)?);
             let etag = client.etag(PATH).await?;
             show(&client, Request::patch(PATH, &body, etag), json, object).await
         }
     }
+}
+
+/// All changes; an error if a name comes twice.
+fn each_once(changes: Vec<(String, Value)>) -> Result<Map<String, Value>, Stop> {
+    let mut all = Map::new();
+    for (name, value) in changes {
+        if all.contains_key(&name) {
+            return Err(Stop::new(Exit::Usage, format!("{name} is given more than once")));
+        }
+        all.insert(name, value);
+    }
+    Ok(all)
 }
 
 /// Parses a change such as `pay_within_seconds=600`. Which names and values there are is up to the
@@ -66,6 +78,15 @@ fn parse_change(text: &str) -> Result<(String, Value), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_comes_twice_is_refused() {
+        let change = |name: &str, value: u32| (name.to_owned(), Value::from(value));
+        let all = each_once(vec![change("a", 1), change("b", 2)]).expect("two names");
+        assert_eq!(all.len(), 2);
+        let stop = each_once(vec![change("a", 1), change("a", 2)]).expect_err("the same name");
+        assert_eq!((stop.exit, &*stop.message), (Exit::Usage, "a is given more than once"));
+    }
 
     #[test]
     fn changes_are_a_name_and_a_number_or_null() {

@@ -1,6 +1,6 @@
 //! Unpaid orders: those of a pool that are overdue, and how many a customer has.
 
-use super::row::{HoldsDue, Order, Status, UnpaidOrders};
+use super::row::{HoldsDue, LiveOrdersByPool, Order, Status, UnpaidOrders};
 use crate::draft::Draft;
 use crate::kernel::id::{OrderId, UserId};
 use crate::kernel::row::REVISIONS;
@@ -15,6 +15,21 @@ pub(crate) fn overdue<V: View>(draft: &Draft<'_, V>, pool: PoolId, limit: usize)
     let most = limit.saturating_add(draft.written::<Order>().count());
     let ids = draft.base().scan::<HoldsDue>(first, last, most).into_iter().map(|(.., id)| id);
     ids.filter(|id| !draft.has_written::<Order>(*id)).take(limit).collect()
+}
+
+/// Whether rows that are due by `now` may give units to `pool`.
+pub(crate) fn may_be_refilled(view: &impl View, pool: PoolId, now: Millis) -> bool {
+    if matches!(pool, PoolId::Product(_)) {
+        // A sale that closes hands on what is left of it, and so do orders on one that did.
+        return true;
+    }
+    let held = (pool, Millis::new(i64::MIN), OrderId::new(0));
+    let held = view.scan::<HoldsDue>(held, (pool, now, OrderId::new(u128::MAX)), 1);
+    // A return that is due gives its units back too. When that is does not follow from the index.
+    let status = Status::ReturnRequested;
+    let first = (pool, status, REVISIONS.0, OrderId::new(0));
+    let last = (pool, status, REVISIONS.1, OrderId::new(u128::MAX));
+    !held.is_empty() || !view.scan::<LiveOrdersByPool>(first, last, 1).is_empty()
 }
 
 /// How many unpaid orders a customer has, counted up to `limit`.

@@ -18,7 +18,8 @@ const DAY: i64 = 24 * HOUR;
 pub struct Settings {
     /// How long an order may stay unpaid: 1 min..=24 h.
     pub pay_within_ms: i64,
-    /// How far a running confirmation may push `pay_by`: 0..=10 min.
+    /// How far a running confirmation may push `pay_by`: 0..=10 min. No effect yet, like the tries:
+    /// there are no payment providers.
     pub confirm_grace_ms: i64,
     /// Tries per payment: 1..=10.
     pub pay_attempts: u32,

@@ -484,6 +484,19 @@ fn early_refusal_waits_for_a_return_that_is_due() {
     assert_eq!(early(due.get()), None);
 }
 
+/// Story: the timers of yesterday's orders are due while today's sale sells out, and every loser had
+/// to go through the log.
+#[test]
+fn early_refusal_does_not_wait_for_what_gives_nothing_to_the_sale() {
+    let mut shop = Shop::with_sale(1);
+    shop.order(1, S, 1);
+    shop.done(STAFF, paid_outside(1));
+    let ask = Command { actor: customer(2), receipt: None, action: order_of(2, &[(S, 1)]) };
+    let due = shop.memory.next_due().expect("a paid order is shipped in time");
+    let early = early_refusal(&shop.memory, &ask, due, None);
+    assert_eq!(early.map(|refusal| refusal.code()), Some("sold_out"));
+}
+
 /// A log entry that decided would be stamped later than the rows are; but a clock ends no sale.
 #[test]
 fn early_refusal_takes_the_later_of_log_time_and_the_clock_but_closes_by_log_time() {
