@@ -24,12 +24,14 @@ until [ "$(pids | wc -l)" -ge "$nodes" ]; do
   sleep 0.1
 done
 
-# sample PID: "thread_name ticks" lines, then "revision N" and "leader N".
+# sample PID: "thread_name ticks" lines, then "total N", "revision N" and "leader N". The total is that
+# of the process: it includes threads that have ended.
 sample() {
   local pid="$1" port
   for task in /proc/"$pid"/task/*; do
     awk -v name="$(cat "$task/comm")" '{ sub(/^.*\) /, ""); print name, $12 + $13 }' "$task/stat"
   done | awk '{ name = $1; sub(/[-0-9]+$/, "", name); sum[name] += $NF } END { for (n in sum) print n, sum[n] }'
+  awk '{ sub(/^.*\) /, ""); print "total", $12 + $13 }' /proc/"$pid"/stat
   # The API port is the one that answers /metrics.
   for port in $(ss -ltnpH | awk -v pid="pid=$pid," '$0 ~ pid { n = split($4, part, ":"); print part[n] }' | sort -u); do
     curl -s --max-time 1 "http://127.0.0.1:$port/metrics" |
@@ -49,14 +51,11 @@ printf '%s\n--\n%s\n' "$before" "$after" | awk -v ticks="$ticks" '
     for (pid in pids) {
       orders = now[pid " revision"] - was[pid " revision"]
       printf "pid %s leader %s orders %d\n", pid, now[pid " leader"], orders
-      total = 0
       for (key in now) {
         split(key, part, " ")
         if (part[1] != pid || part[2] == "revision" || part[2] == "leader") continue
         us = (now[key] - was[key]) / ticks * 1e6
-        total += us
         if (orders > 0) printf "  %-16s %6.1f us per order\n", part[2], us / orders
       }
-      if (orders > 0) printf "  %-16s %6.1f us per order\n", "total", total / orders
     }
   }'

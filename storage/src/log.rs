@@ -65,9 +65,9 @@ pub struct LogOptions {
 }
 
 impl Default for LogOptions {
-    /// 64 MiB: about 200 000 purchases.
+    /// 32 MiB: about 100 000 purchases.
     fn default() -> Self {
-        Self { cache_bytes: 64 * 1024 * 1024 }
+        Self { cache_bytes: 32 * 1024 * 1024 }
     }
 }
 

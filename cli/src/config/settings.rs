@@ -223,12 +223,12 @@ impl Settings {
         count(self.connections)
     }
 
-    /// Threads of the Raft runtime: `runtime.raft_workers`, by default as many as CPU cores.
+    /// Threads of the Raft runtime: `runtime.raft_workers`, by default half as many as CPU cores.
     pub fn raft_workers(&self) -> usize {
         workers(self.raft_workers)
     }
 
-    /// Threads of the API runtime: `runtime.api_workers`, by default as many as CPU cores.
+    /// Threads of the API runtime: `runtime.api_workers`, by default half as many as CPU cores.
     pub fn api_workers(&self) -> usize {
         workers(self.api_workers)
     }
@@ -283,11 +283,11 @@ impl Settings {
     }
 }
 
-/// A number of threads, where 0 stands for as many as CPU cores, but at least 2: one thread that
-/// is busy must not hold up all tasks of its runtime.
+/// A number of threads, where 0 stands for half as many as CPU cores, rounded up. The two runtimes
+/// share the cores: more threads than those cost a fifth of the throughput of one node in wake-ups.
 fn workers(number: u64) -> usize {
     match count(number) {
-        0 => std::thread::available_parallelism().map_or(2, usize::from).max(2),
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         number => number,
     }
 }
