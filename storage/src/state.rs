@@ -54,10 +54,10 @@ pub struct StateOptions {
 }
 
 impl Default for StateOptions {
-    /// 192 MiB of pages; a checkpoint every second or 16 MiB.
+    /// 128 MiB of pages; a checkpoint every second or 16 MiB.
     fn default() -> Self {
         Self {
-            cache_bytes: 192 * 1024 * 1024,
+            cache_bytes: 128 * 1024 * 1024,
             checkpoint_interval: std::time::Duration::from_secs(1),
             checkpoint_bytes: 16 * 1024 * 1024,
         }
