@@ -42,13 +42,13 @@ const TIME: Spec = Spec {
 const PRODUCTS: Spec = Spec {
     path: "/v1/products",
     operation: "list_products",
-    summary: "Lists products, newest first unless asked otherwise; discontinued ones only with `status=discontinued`. A filtered page may be short: go on while there is a `next_cursor`.",
+    summary: "Lists products, newest first unless asked otherwise; staff find discontinued ones with `status=discontinued`. A filtered page may be short: go on while there is a `next_cursor`.",
     reads: Reads::Local,
     sortable: true,
     query: &[
         parameter(
             "status",
-            "Only products with this status: `available`, `out_of_stock` or `discontinued`.",
+            "Only products with this status: `available`, `out_of_stock` or, for staff, `discontinued`.",
         ),
         parameter(
             "q",
@@ -56,6 +56,7 @@ const PRODUCTS: Spec = Spec {
         ),
     ],
     success: Success::List(schema_of::<ProductBody>()),
+    codes: &[Code::TokenMissing, Code::PermissionDenied],
     ..READ
 };
 const PRODUCT: Spec = Spec {
@@ -143,6 +144,9 @@ async fn products(call: Call) -> Result<Answer, Problem> {
         ("discontinued", Wanted::Discontinued),
     ];
     let status = call.query.word("status", &statuses)?;
+    if status == Some(Wanted::Discontinued) && !call.caller()?.is_staff() {
+        return Err(Problem::new(Code::PermissionDenied).detail("Only staff list these products."));
+    }
     // An empty search box is no search.
     let part = call.query.get("q").filter(|part| !part.is_empty()).map(str::to_lowercase);
     if part.as_ref().is_some_and(|part| words(part).is_empty()) {

@@ -40,7 +40,10 @@ async fn delete_discontinues_and_hides_from_lists() {
     assert_eq!((gone.status, gone.body.len()), (204, 0));
     assert!(gone.header("x-revision").is_some());
     assert_eq!(site.get("/v1/products").send().await.is(200)["data"], json!([]));
-    let asked = site.get("/v1/products?status=discontinued").send().await.is(200);
+    let list = || site.get("/v1/products?status=discontinued");
+    list().send().await.is_problem(401, "token_missing");
+    list().token(&site.customer(1)).send().await.is_problem(403, "permission_denied");
+    let asked = list().token(&site.operator()).send().await.is(200);
     assert_eq!(asked["data"][0]["id"], product["id"]);
     let lines = json!([{ "product_id": product["id"], "quantity": 1 }]);
     let ask = site.post("/v1/orders").token(&site.customer(1)).key("k");
