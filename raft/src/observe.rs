@@ -1,8 +1,10 @@
 //! What the judge of a simulation may see of a node. Compiled only with `--cfg simulation`.
 
+use firstcome_storage::codec;
 use openraft::async_runtime::WatchReceiver;
 
 use crate::describe_entry;
+use crate::log_format;
 use crate::node::Node;
 use crate::types::LogId;
 
@@ -16,7 +18,7 @@ pub type Position = (Leader, u64);
 /// An entry of the log: index, who wrote it, hash of the stored bytes.
 pub type Written = (u64, Leader, u64);
 
-/// What Raft believes on one node, all of one instant.
+/// What Raft believes on one node, all of one instant; and how far its files are, which may be further.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Observed {
     /// Raft id.
@@ -25,6 +27,8 @@ pub struct Observed {
     pub term: u64,
     /// The durable vote: term, whom for, and whether a majority agreed.
     pub vote: (u64, u64, bool),
+    /// Whom a majority voted for in the current term, as far as known here.
+    pub leader: Option<u64>,
     /// Whether it takes itself for the leader.
     pub leads: bool,
     /// The last entry of the log.
@@ -52,12 +56,18 @@ impl Node {
         let metrics = core.leadership.metrics().borrow_watched().clone();
         let position =
             |id: Option<LogId>| id.map(|id| ((id.leader_id.term, id.leader_id.node_id), id.index));
-        let vote = metrics.vote;
+        // Of the log: openraft's metrics may say that the node leads under a vote before they say
+        // that it is saved. Without one, or with one that cannot be read: that of a new node.
+        let saved = core.log.vote().and_then(|vote| codec::decode::<log_format::Vote>(&vote).ok());
+        let vote = saved.map(log_format::Vote::into_raft);
         let membership = metrics.membership_config.membership();
         Observed {
             id: core.id(),
             term: metrics.current_term,
-            vote: (vote.leader_id.term, vote.leader_id.node_id, vote.committed),
+            vote: vote.map_or((0, core.id(), false), |vote| {
+                (vote.leader_id.term, vote.leader_id.node_id, vote.committed)
+            }),
+            leader: metrics.current_leader,
             leads: metrics.state.is_leader(),
             last: position(core.raft.data_metrics().borrow_watched().last_log),
             committed: position(metrics.local_committed),

@@ -247,10 +247,15 @@ impl Observer {
         if !now.leads {
             return;
         }
-        let (term, leader, agreed) = now.vote;
+        let (term, leader) = (now.term, now.id);
         // It leads in its own name; the vote is what its followers obey.
-        if leader != now.id || !agreed || term != now.term {
-            let text = format!("{name} leads term {} under the vote {:?}", now.term, now.vote);
+        if now.leader != Some(leader) {
+            let text = format!("{name} leads term {term}, in which {:?} was elected", now.leader);
+            self.trace.violated("leader vote", text);
+        }
+        // The vote that elected it was saved first. By now a later one may have been.
+        if now.vote < (term, leader, true) {
+            let text = format!("{name} leads term {term} under the saved vote {:?}", now.vote);
             self.trace.violated("leader vote", text);
         }
         if !self.leaders.insert((term, leader)) {
