@@ -1,7 +1,7 @@
 //! Admins: the replicated settings.
 
 use firstcome_domain::command::SettingsUpdate;
-use firstcome_domain::settings::Settings;
+use firstcome_domain::settings::{OutOfRange, Settings};
 use firstcome_domain::{Action, Done, Outcome, View};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -113,12 +113,9 @@ async fn update(call: Call) -> Result<Answer, Problem> {
     call.app.node.linearize().await?;
     let mut settings = call.app.node.read(View::settings)?;
     change.apply(&mut settings);
-    if let Some(field) = settings.out_of_range() {
-        return Err(Problem::field(
-            format!("/{field}"),
-            "out_of_range",
-            "must be within the documented range",
-        ));
+    if let Some(OutOfRange { field, allowed }) = settings.out_of_range() {
+        let detail = format!("must be {} to {}", allowed.start(), allowed.end());
+        return Err(Problem::field(format!("/{field}"), "out_of_range", detail));
     }
     let action = Action::SettingsUpdate(SettingsUpdate { if_version, settings });
     let reply = call.propose(action).await?;

@@ -246,6 +246,7 @@ async fn settings_change_as_a_whole_version() {
     let json = patch(&now, json!({ "pay_within_seconds": 1 })).await;
     let json = json.is_problem(422, "validation_failed");
     assert_eq!(json["errors"][0]["pointer"], "/pay_within_seconds");
+    assert_eq!(json["errors"][0]["detail"], "must be 60 to 86400");
 }
 
 #[tokio::test]

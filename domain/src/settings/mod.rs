@@ -4,4 +4,4 @@ pub mod command;
 pub mod row;
 pub(crate) mod rules;
 
-pub use row::{PAY_WITHIN_MS, Settings};
+pub use row::{OutOfRange, PAY_WITHIN_MS, Settings};

@@ -1,5 +1,7 @@
 //! Settings: the replicated values that decisions depend on.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::row::{Row, TableId};
@@ -18,8 +20,8 @@ const DAY: i64 = 24 * HOUR;
 pub struct Settings {
     /// How long an order may stay unpaid: 1 min..=24 h.
     pub pay_within_ms: i64,
-    /// How far a running confirmation may push `pay_by`: 0..=10 min. No effect yet, like the tries:
-    /// there are no payment providers.
+    /// How far a running confirmation may push `pay_by`: 0..=10 min. Neither this nor `pay_attempts`
+    /// has an effect yet: there are no payment providers.
     pub confirm_grace_ms: i64,
     /// Tries per payment: 1..=10.
     pub pay_attempts: u32,
@@ -60,31 +62,44 @@ impl Default for Settings {
 }
 
 /// Shortest and longest hold that a sale or the setting may ask for.
-pub const PAY_WITHIN_MS: std::ops::RangeInclusive<i64> = MINUTE..=DAY;
+pub const PAY_WITHIN_MS: RangeInclusive<i64> = MINUTE..=DAY;
+
+/// A field with a value that it may not have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutOfRange {
+    /// Its name on the wire.
+    pub field: &'static str,
+    /// What it may be, in the unit that its name says.
+    pub allowed: RangeInclusive<i64>,
+}
 
 impl Settings {
     /// The first field that is out of range, if one is.
-    pub fn out_of_range(&self) -> Option<&'static str> {
-        let month = 30 * DAY;
-        let checks = [
-            ("pay_within_seconds", PAY_WITHIN_MS.contains(&self.pay_within_ms)),
-            ("confirm_grace_seconds", (0..=10 * MINUTE).contains(&self.confirm_grace_ms)),
-            ("pay_attempts", (1..=10).contains(&self.pay_attempts)),
-            ("max_pending_orders", (1..=100).contains(&self.max_pending_orders)),
-            (
-                "ship_after_seconds",
-                self.ship_after_ms.is_none_or(|ms| (MINUTE..=month).contains(&ms)),
-            ),
-            (
-                "deliver_after_seconds",
-                self.deliver_after_ms.is_none_or(|ms| (MINUTE..=month).contains(&ms)),
-            ),
-            ("return_window_seconds", (MINUTE..=3 * month).contains(&self.return_window_ms)),
-            ("return_after_seconds", (MINUTE..=month).contains(&self.return_after_ms)),
-            ("receipt_retention_seconds", (HOUR..=7 * DAY).contains(&self.receipt_retention_ms)),
-            ("event_retention_seconds", (HOUR..=3 * month).contains(&self.event_retention_ms)),
+    pub fn out_of_range(&self) -> Option<OutOfRange> {
+        const MONTH: i64 = 30 * DAY;
+        let spans = [
+            ("pay_within_seconds", Some(self.pay_within_ms), PAY_WITHIN_MS),
+            ("confirm_grace_seconds", Some(self.confirm_grace_ms), 0..=10 * MINUTE),
+            ("ship_after_seconds", self.ship_after_ms, MINUTE..=MONTH),
+            ("deliver_after_seconds", self.deliver_after_ms, MINUTE..=MONTH),
+            ("return_window_seconds", Some(self.return_window_ms), MINUTE..=3 * MONTH),
+            ("return_after_seconds", Some(self.return_after_ms), MINUTE..=MONTH),
+            ("receipt_retention_seconds", Some(self.receipt_retention_ms), HOUR..=7 * DAY),
+            ("event_retention_seconds", Some(self.event_retention_ms), HOUR..=3 * MONTH),
         ];
-        checks.into_iter().find(|(_, ok)| !ok).map(|(name, _)| name)
+        let counts = [
+            ("pay_attempts", self.pay_attempts, 1..=10),
+            ("max_pending_orders", self.max_pending_orders, 1..=100),
+        ];
+        let spans = spans.map(|(field, span, range)| {
+            let allowed = range.start() / SECOND..=range.end() / SECOND;
+            (span.is_none_or(|span| range.contains(&span)), OutOfRange { field, allowed })
+        });
+        let counts = counts.map(|(field, count, allowed)| {
+            (allowed.contains(&i64::from(count)), OutOfRange { field, allowed })
+        });
+        let mut fields = spans.into_iter().chain(counts);
+        fields.find_map(|(is_fine, wrong)| (!is_fine).then_some(wrong))
     }
 
     /// How long an order stays in a status that it enters after `payment_pending`, if time ends it.

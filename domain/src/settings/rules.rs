@@ -22,8 +22,8 @@ impl Rule for SettingsUpdate {
 
 /// Replaces all settings; statuses entered from now on follow them.
 fn update<V: View>(draft: &mut Draft<'_, V>, ask: &SettingsUpdate) -> Result<Done, Refusal> {
-    if let Some(name) = ask.settings.out_of_range() {
-        return Err(field::invalid(format!("/{name}"), "out_of_range"));
+    if let Some(wrong) = ask.settings.out_of_range() {
+        return Err(field::invalid(format!("/{}", wrong.field), "out_of_range"));
     }
     field::version(draft.settings().row, Some(ask.if_version))?;
     let settings = draft.put(ask.settings);

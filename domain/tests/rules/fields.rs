@@ -1,7 +1,7 @@
 //! Limits of fields: each is met from both sides, because `decide` trusts no sender.
 
 use firstcome_domain::command::*;
-use firstcome_domain::settings::Settings;
+use firstcome_domain::settings::{OutOfRange, Settings};
 use firstcome_domain::value::{
     Currency, DESCRIPTION_CHARS_MAX, IMAGE_URL_CHARS_MAX, LINE_QUANTITY_MAX, Money, NAME_CHARS_MAX,
     NOTE_CHARS_MAX, STOCK_QUANTITY_MAX, TITLE_CHARS_MAX, TRACKING_CHARS_MAX,
@@ -316,7 +316,9 @@ fn settings_are_bounded() {
         }
         for value in [least - 1, most + 1] {
             let settings = with(value);
-            assert_eq!(settings.out_of_range(), Some(name), "{name} may not be {value}");
+            let unit = if name.ends_with("_seconds") { 1_000 } else { 1 };
+            let wrong = OutOfRange { field: name, allowed: least / unit..=most / unit };
+            assert_eq!(settings.out_of_range(), Some(wrong), "{name} may not be {value}");
             let update = Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings });
             let refusal = Shop::empty().refused(ADMIN, update);
             let pointer = format!("/{name}");
