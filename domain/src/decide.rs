@@ -132,8 +132,8 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
 /// `sale_closed` is judged by log time. `sold_out` and `sale_not_open` are judged by the later of
 /// both, because the log entry that would decide is stamped later than the view.
 ///
-/// The caller sees to it that the view is fresh, and marks the answer as early. `not_found` and
-/// `invalid_field` need a linearizable read: neither would be said again once the row is there.
+/// The caller sees to it that the view is fresh, and marks the answer as early.
+/// [`Refusal::needs_current_rows`] says how fresh.
 pub fn early_refusal(
     view: &impl View,
     command: &Command,
@@ -178,10 +178,7 @@ pub fn early_refusal(
         let by_log_time = || create::refusal(&mut draft_at(log_time), customer, ask);
         later == log_time || by_log_time().as_ref() == Some(&refusal)
     } else {
-        matches!(
-            refusal,
-            Refusal::NotFound(_) | Refusal::InvalidField { .. } | Refusal::SaleNotOpen { .. }
-        )
+        refusal.needs_current_rows() || matches!(refusal, Refusal::SaleNotOpen { .. })
     };
     stands.then_some(refusal)
 }

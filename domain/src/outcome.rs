@@ -172,6 +172,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it may be told early only after a linearizable read: it becomes wrong as soon as a row
+    /// exists, and the customer may have been told of that row already. Refusals for time or stock
+    /// may be told from rows that are slightly older.
+    pub const fn needs_current_rows(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::InvalidField { .. })
+    }
+
     /// The stable code on the wire.
     pub const fn code(&self) -> &'static str {
         match self {

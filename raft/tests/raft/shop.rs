@@ -1,9 +1,7 @@
 //! The rules of the shop for these tests: what `firstcome_api::Shop` does, less housekeeping.
 
 use firstcome_domain::command::Tick;
-use firstcome_domain::{
-    Action, Actor, Command, Done, Millis, Outcome, Refusal, View as _, early_refusal,
-};
+use firstcome_domain::{Action, Actor, Command, Done, Millis, Outcome, View as _, early_refusal};
 use firstcome_raft::{Application, EarlyAnswer};
 use firstcome_storage::query::ReadView;
 
@@ -20,16 +18,12 @@ impl Application for Shop {
         clock: Option<Millis>,
     ) -> Option<EarlyAnswer> {
         let refusal = early_refusal(rows, command, rows.applied().now, clock)?;
-        let is_about_time_or_stock = matches!(
-            refusal,
-            Refusal::SoldOut { .. } | Refusal::SaleClosed { .. } | Refusal::SaleNotOpen { .. }
-        );
-        let refused = Outcome::Refused(refusal);
-        Some(if is_about_time_or_stock {
-            EarlyAnswer::FromRecent(refused)
+        let answer = if refusal.needs_current_rows() {
+            EarlyAnswer::FromCurrent
         } else {
-            EarlyAnswer::FromCurrent(refused)
-        })
+            EarlyAnswer::FromRecent
+        };
+        Some(answer(Outcome::Refused(refusal)))
     }
 
     fn due(&self, rows: &ReadView, now: Millis) -> Option<Command> {
