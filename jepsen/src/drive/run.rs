@@ -140,8 +140,9 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
         WorkloadConfig { seed: plan.seed, nodes: plan.nodes, customers, staff, product, opens_at };
     let workload = Mutex::new(plan.workload.workload(config));
 
+    let faults = (faults.as_slice(), metadata.required.as_slice());
     let recovered =
-        run_clients_and_faults(plan, &faults, &mut cluster, (&live, &mut admin), &workload, &dir);
+        run_clients_and_faults(plan, faults, &mut cluster, (&live, &mut admin), &workload, &dir);
     live.recorder.close()?;
     let recovered = recovered?;
     if recovered {
@@ -271,7 +272,7 @@ fn customer(token: &str) -> anyhow::Result<Customer> {
 /// whether every node serves again.
 fn run_clients_and_faults(
     plan: &Plan,
-    faults: &[nemesis::plan::PlannedFault],
+    faults: (&[nemesis::plan::PlannedFault], &[String]),
     cluster: &mut Cluster,
     (live, admin): (&LiveRun, &mut AdminClient),
     workload: &Mutex<Box<dyn Workload>>,

@@ -3,7 +3,12 @@
 //! Every fault is recorded when it begins (`"phase": "begin"`) and when it ends, with what was
 //! observed. Faults that could not end in time are skipped, and so are those whose nodes all have
 //! another fault. Faults end in reverse order, even if one of them fails.
+//!
+//! A slow machine skips more of them, and overlapping faults keep each other from taking effect. So
+//! a required fault that was not seen to take effect is repeated afterwards, alone, while the
+//! clients go on.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -24,6 +29,10 @@ const TICK: Duration = Duration::from_millis(50);
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// Other faults may block membership changes; they must get their turn to end.
 const PATIENCE_IN_CHAOS: Duration = Duration::from_secs(4);
+/// How often a required fault is repeated at most.
+const REPEATS_MAX: usize = 2;
+/// How long a repeated fault waits for a leader.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The event at the end of the nemesis.
 const NOTES: &str = "nemesis_notes";
 
@@ -37,9 +46,10 @@ struct ActiveFault {
     errors: Vec<String>,
 }
 
-/// Executes the plan within this time and undoes every fault.
+/// Executes the plan within this time, repeats what is required within half of it more, and undoes
+/// every fault.
 pub fn execute(
-    plan: &[PlannedFault],
+    (plan, required): (&[PlannedFault], &[String]),
     limit: Duration,
     cluster: &mut Cluster,
     live: &LiveRun,
@@ -51,31 +61,77 @@ pub fn execute(
     if kinds.any(|kind| Some(kind) != first) {
         context.membership_timeout = PATIENCE_IN_CHAOS;
     }
-    let mut open = Vec::new();
-    let result = run_plan(plan, limit, &mut context, &mut open);
-    while let Some(fault) = open.pop() {
-        end(fault, &mut context);
-    }
+    let mut took_effect = BTreeSet::new();
+    let result = run_plan((0, plan), limit, &mut context, &mut took_effect)
+        .and_then(|()| repeat((plan, required), limit / 2, &mut context, &mut took_effect));
     let healed = heal(&mut context, recovery::LIMIT);
     let snapshots = context.log_count("sending a snapshot");
     context.live.record_event(NOTES, json!({"snapshots_sent": snapshots}));
     result.and(healed)
 }
 
+/// Repeats each required fault that did not take effect, one after another.
+fn repeat(
+    (plan, required): (&[PlannedFault], &[String]),
+    limit: Duration,
+    context: &mut FaultContext<'_>,
+    took_effect: &mut BTreeSet<String>,
+) -> anyhow::Result<()> {
+    let until = Instant::now() + limit;
+    let mut number = plan.len();
+    for name in required {
+        let of_name = plan.iter().filter(|planned| names(planned).contains(name));
+        for planned in of_name.cycle().take(REPEATS_MAX) {
+            let left = until.saturating_duration_since(Instant::now());
+            if took_effect.contains(name) || left.is_zero() {
+                break;
+            }
+            context.wait(left.min(PAUSE_MAX), |context| Ok(context.leader().is_some()))?;
+            let left = until.saturating_duration_since(Instant::now());
+            let planned = PlannedFault { at_ms: 0, ..planned.clone() };
+            run_plan((number, &[planned]), left, context, took_effect)?;
+            number += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The names under which a fault can be required.
+fn names(planned: &PlannedFault) -> [String; 2] {
+    let kind = planned.kind().name();
+    [kind.to_owned(), format!("{kind}/{}", planned.mode())]
+}
+
+/// Executes faults at their times. All of them have ended afterwards, even after an error.
 fn run_plan(
-    plan: &[PlannedFault],
+    (first, plan): (usize, &[PlannedFault]),
+    limit: Duration,
+    context: &mut FaultContext<'_>,
+    took_effect: &mut BTreeSet<String>,
+) -> anyhow::Result<()> {
+    let mut open = Vec::new();
+    let result = run_to_the_end((first, plan), limit, context, &mut open, took_effect);
+    while let Some(fault) = open.pop() {
+        end(fault, context, took_effect);
+    }
+    result
+}
+
+fn run_to_the_end(
+    (first, plan): (usize, &[PlannedFault]),
     limit: Duration,
     context: &mut FaultContext<'_>,
     open: &mut Vec<ActiveFault>,
+    took_effect: &mut BTreeSet<String>,
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut watched = started;
-    let mut left = plan.iter().enumerate().peekable();
+    let mut left = (first..).zip(plan).peekable();
     while left.peek().is_some() || !open.is_empty() {
         thread::sleep(TICK);
         context.check_exits()?;
         while let Some(at) = open.iter().position(|fault| fault.until <= Instant::now()) {
-            end(open.remove(at), context);
+            end(open.remove(at), context, took_effect);
         }
         // A fault that was slow to begin delays the next one of its kind: they must not overlap.
         let due = |planned: &PlannedFault| {
@@ -164,11 +220,14 @@ fn obstacle(
     (planned.destroys() && one_is_lost).then_some("another disk is or may be lost")
 }
 
-fn end(mut fault: ActiveFault, context: &mut FaultContext<'_>) {
+fn end(mut fault: ActiveFault, context: &mut FaultContext<'_>, took_effect: &mut BTreeSet<String>) {
     let outcome = fault.injector.end(context).unwrap_or_else(|error| {
         fault.errors.push(format!("{error:#}"));
         Outcome::default()
     });
+    if outcome.took_effect {
+        took_effect.extend(names(&fault.planned));
+    }
     let names = context.names(&fault.nodes);
     let mut said = json!({"phase": "end", "number": fault.number, "mode": fault.planned.mode(),
         "nodes": names, "took_effect": outcome.took_effect, "seen": outcome.seen});
@@ -268,6 +327,29 @@ mod tests {
     fn said(live: &LiveRun, dir: &Path) -> String {
         live.recorder.close().unwrap();
         std::fs::read_to_string(dir.join("history.jsonl")).unwrap()
+    }
+
+    #[test]
+    fn a_required_fault_that_was_left_out_is_repeated() {
+        let (dir, mut cluster) = scripted("exec sleep 600", false);
+        cluster.start(0).unwrap();
+        let live = live(dir.path());
+        let kill = PlannedFault {
+            at_ms: 5_900,
+            lasts_ms: 200,
+            target: Target::One,
+            node: 0,
+            fault: Fault::Kill,
+        };
+        let required = ["kill".to_owned(), "pause".to_owned()];
+        let mut context = FaultContext::new(&mut cluster, &live, dir.path().to_owned());
+        let mut took_effect = BTreeSet::new();
+        repeat((&[kill], &required), Duration::from_secs(5), &mut context, &mut took_effect)
+            .unwrap();
+        assert_eq!(took_effect, BTreeSet::from(["kill".to_owned(), "kill/one".to_owned()]));
+        let history = said(&live, dir.path());
+        assert_eq!(history.matches(r#""phase":"end""#).count(), 1, "{history}");
+        assert!(history.contains(r#""number":1"#), "numbered behind the plan: {history}");
     }
 
     #[test]
