@@ -138,7 +138,7 @@ macro_rules! commands {
     };
 }
 
-/// The list. `more` are commands of the next release, in builds that test how it gets along.
+/// The list. `more` are the commands of the stand-in for a later release, in builds with it.
 macro_rules! list_commands {
     ($($more:tt)*) => { commands! {
     1 ProductCreate,

@@ -58,7 +58,7 @@ pub struct TableDef {
     pub name: &'static str,
     /// Whether its rows are in memory indexes, so that a start has to read them.
     pub live: bool,
-    /// The table whose only row says at which key that reading starts.
+    /// The table whose single row says at which key that reading starts.
     pub live_from: Option<TableId>,
     /// Bytes of a key.
     pub key_bytes: usize,

@@ -84,7 +84,7 @@ fn when_due<V: View>(draft: &mut Draft<'_, V>, row: DueRow) {
     }
 }
 
-/// Products wait for nothing yet; a timer on one would otherwise stay due for ever.
+/// Products have no timers yet. One that has one anyway would stay due forever.
 fn forget_timer<V: View>(draft: &mut Draft<'_, V>, id: ProductId) {
     if let Some(product) = draft.get::<Product>(id) {
         draft.put(Product { due_at: None, ..(*product).clone() });

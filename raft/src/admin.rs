@@ -39,8 +39,8 @@ fn rejected(reason: impl Into<String>) -> Failed {
     Failed::Rejected(reason.into())
 }
 
-/// Has the leader carry out a verb, wherever it is, also if the caller goes away: removing the
-/// leader takes one step there and another one at its successor.
+/// Has the leader carry out a verb, wherever it is, even if the caller goes away: removing the
+/// leader takes one step on it and another one on its successor.
 pub(crate) async fn ask_leader(core: &Arc<Core>, verb: Admin) -> Result<u64, Failure> {
     let task = Arc::clone(core);
     let asked = core.members.spawn(async move { ask_until_done(&task, verb).await });

@@ -9,7 +9,7 @@ use firstcome_storage::query::ReadView;
 /// An answer without a log entry, and how current the rows must be that it was read from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EarlyAnswer {
-    /// It may be told although the rows are up to 200 ms old, and say something else by now.
+    /// It may be told from rows up to 200 ms old, although they may have changed since.
     FromRecent(Outcome),
     /// It may be told only if the rows show everything that was decided before the command came:
     /// a linearizable read.

@@ -232,7 +232,7 @@ mod tests {
         assert!(refused([membership.as_slice(), &[0]].concat()), "bytes left over");
     }
 
-    /// Story: they were called damaged (exit code 65), and who read that looked for a bad disk.
+    /// Story: they were called damaged (exit code 65), and operators looked for a bad disk.
     #[test]
     fn entries_of_a_later_release_are_not_called_damaged() {
         let mut format = command().bytes().to_vec();

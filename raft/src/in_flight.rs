@@ -44,7 +44,7 @@ enum End {
 }
 
 impl InFlight {
-    /// Counts a copy in.
+    /// Registers a copy.
     pub(crate) fn enter(&self, scope: Scope) -> Copy<'_> {
         let mut scopes = self.scopes.lock();
         scopes.let_go(Instant::now());
@@ -59,7 +59,7 @@ impl InFlight {
 impl Scopes {
     fn let_go(&mut self, now: Instant) {
         for _ in 0..LET_GO_MAX {
-            // Within one queue all count for equally long.
+            // All copies in one queue count for the same time.
             let queues = [&mut self.decided, &mut self.abandoned];
             let over = |queue: &&mut VecDeque<(Instant, Scope)>| {
                 queue.front().is_some_and(|(until, _)| *until <= now)

@@ -47,7 +47,7 @@ impl Leadership {
         &self.metrics
     }
 
-    /// Changes of leaders and members, for whoever waits for them.
+    /// A receiver of changes of leaders and members.
     pub(crate) fn changes(&self) -> WatchReceiverOf<TypeConfig, ServerMetrics> {
         self.server.clone()
     }

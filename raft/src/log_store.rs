@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(code, exit::CORRUPT, "{why}");
     }
 
-    /// Story: after the way back to an older release, its log was called damaged (65).
+    /// Story: after a downgrade, the log of the newer release was called damaged (65).
     #[tokio::test]
     async fn an_entry_of_a_later_release_does_not_belong_here() {
         let (code, why) = ends_with(b"\xff none").await;

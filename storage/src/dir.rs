@@ -108,7 +108,7 @@ impl Deref for OpenFile {
 }
 
 impl Drop for OpenFile {
-    /// Where the page structure is inconsistent, redb may panic once more as it closes the file.
+    /// redb may panic again when it closes a file whose page structure is inconsistent.
     fn drop(&mut self) {
         let db = self.db.take();
         if panics::caught(move || drop(db)).is_err() {

@@ -91,7 +91,7 @@ impl Error {
         }
     }
 
-    /// As callbacks want it.
+    /// The form in which callbacks take it.
     pub(crate) fn to_io(&self) -> io::Error {
         match self {
             Self::Io { source, .. } => same_io_error(source),

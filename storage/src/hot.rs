@@ -4,8 +4,8 @@
 //! it nor a reader decodes a product, a sale or a pool again and again. A reader at an earlier
 //! revision than a row's reads the layers instead.
 //!
-//! Anybody can ask for ids that do not exist, as many as they like. So that a row is absent is kept
-//! only of tables with a single row, such as the settings.
+//! Anybody can ask for ids that do not exist, as many as they like. So the absence of a row
+//! is kept only for tables with a single row, such as the settings.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -15,10 +15,10 @@ use firstcome_domain::kernel::row::TableId;
 use firstcome_domain::registry::AnyRow;
 use parking_lot::RwLock;
 
-/// Memory for rows, estimated by their encoded length: the rows of far more sales than run at once.
+/// Memory for rows, estimated from their encoded length: room for far more sales than run at once.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// What a row costs beside its bytes: key and place here, and what decoded fields take more.
+/// What a row costs besides its bytes: its key, its entry here, and the overhead of decoded fields.
 const ROW_OVERHEAD_BYTES: usize = 512;
 
 /// One row as apply last read or wrote it.
@@ -47,8 +47,8 @@ pub(crate) struct HotRows(RwLock<Kept>);
 #[derive(Default)]
 struct Kept {
     rows: HashMap<(TableId, Key), HotRow, KeyHashes>,
-    /// The keys of all rows; the one kept first goes first. The order of the map would be another
-    /// in every process, and with it what is read from disk.
+    /// The keys of all rows; the oldest entry is evicted first. The order of the map differs
+    /// between processes, and so would what is read from disk.
     order: VecDeque<(TableId, Key)>,
     bytes: usize,
 }

@@ -63,8 +63,8 @@ pub(crate) fn fill_live(layers: &Layers, without: Option<TableId>) -> Result<(),
     Ok(())
 }
 
-/// From which key on rows can be in indexes in memory, by the only row of a table; `None` if it is
-/// not there.
+/// The first key that indexes in memory may need, according to the single row of `table`; `None`
+/// without that row.
 fn marked(layers: &Layers, table: TableId) -> Result<Option<Key>, Error> {
     struct Visit<'a>(&'a [u8]);
     impl KindVisitor for Visit<'_> {
@@ -80,7 +80,7 @@ fn marked(layers: &Layers, table: TableId) -> Result<Option<Key>, Error> {
 }
 
 /// Makes the indexes that the file lacks, and deletes the tables of those that this release does not
-/// keep. From then on the file is one of this release.
+/// keep. After that the file belongs to this release.
 pub(crate) fn ensure(db: &Arc<OpenFile>, path: &Path, meta: StateMeta) -> Result<StateMeta, Error> {
     let meta = StateMeta { release: RELEASE.to_owned(), ..meta };
     let wanted = stored_indexes();
@@ -122,7 +122,8 @@ fn delete_unknown(txn: &redb::WriteTransaction, path: &Path) -> Result<(), Error
     Ok(())
 }
 
-/// Makes an index in ascending order, as packed rows need it, with at most so many keys in memory.
+/// Fills an index in ascending order, as packed rows need it, holding at most `keys_max` keys in
+/// memory.
 pub(crate) fn make(
     layers: &Layers,
     txn: &redb::WriteTransaction,

@@ -1,7 +1,7 @@
 //! Indexes that live in memory: keys of rows that do not stay long, found again at each start.
 //!
 //! A million unpaid orders have six keys each, so a key is kept in hardly more bytes than it has.
-//! Beside the keys of now there is a note of each key that was added or removed since the oldest open
+//! Besides the current keys there is a note of each key that was added or removed since the oldest open
 //! view began; such a view sees the keys as they were.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -75,8 +75,8 @@ impl LiveIndexes {
     }
 }
 
-/// Room for notes that an index keeps although it is not used: what entries of one call need. A
-/// view that stays long needs more, once.
+/// Spare capacity for notes that an index keeps: what the entries of one call need. While a view
+/// stays open for long it grows beyond that, and shrinks again afterwards.
 const NOTES_ROOM_MAX: usize = 8 * 1024;
 
 /// The keys of one index.
@@ -85,7 +85,7 @@ struct LiveIndex {
     now: Keys,
     /// Keys that were added or removed since the oldest view began, in that order.
     notes: VecDeque<Note>,
-    /// How many notes there were before these.
+    /// How many notes were dropped before these.
     forgotten: usize,
 }
 
@@ -138,8 +138,8 @@ impl Walk {
         self.ended
     }
 
-    /// Adds the keys that come next: about as many as are wanted, or fewer, even none, if there is
-    /// much to pass by.
+    /// Adds the keys that come next: about as many as are wanted, or fewer, even none, if many have
+    /// to be skipped.
     pub(crate) fn step(
         &mut self,
         indexes: &RwLock<LiveIndexes>,
@@ -184,7 +184,7 @@ impl Walk {
         self.ended |= is_empty(&self.low, &self.high);
     }
 
-    /// Reads on in the notes; `false` if there are more.
+    /// Continues to read the notes; `false` if some are left.
     fn read_notes(&mut self, index: &LiveIndex) -> bool {
         let first = self.notes_read.map_or_else(
             || index.notes.partition_point(|note| note.revision <= self.revision),

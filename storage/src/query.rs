@@ -37,8 +37,8 @@ pub use crate::view::ReadView;
 /// Rows that one call of a filtered list looks at: about a millisecond.
 const LOOKED_AT_MAX: usize = 1000;
 
-/// Pools of one product whose orders are merged: each costs a scan, even if it is empty. The orders
-/// of a product with more are looked for among all.
+/// Pools of one product whose orders are merged: each costs a scan, even if it is empty. For a
+/// product with more, all orders are searched.
 const POOLS_MAX: usize = 64;
 
 /// Products that a part of a name may have for the index of names to be used; for more, every few

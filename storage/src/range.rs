@@ -6,7 +6,7 @@ use firstcome_domain::kernel::key::Key;
 
 /// Rows taken out of a memtable under one lock: a few microseconds.
 pub(crate) const BATCH_ROWS_MAX: usize = 64;
-/// Rows looked at under one lock: an old view passes by what was written since it began.
+/// Rows looked at under one lock: an old view skips what was written since it began.
 pub(crate) const LOOKED_AT_MAX: usize = 4 * BATCH_ROWS_MAX;
 
 /// Which way a scan or a list goes.

@@ -283,7 +283,7 @@ impl SnapshotWriter {
         Error::corrupt(&self.path, format!("snapshot chunk {}: {detail}", self.sequence))
     }
 
-    /// What it says to hold; `None` before its head has come.
+    /// What its head says it contains; `None` until the head has arrived.
     pub fn applied(&self) -> Option<Applied> {
         self.meta.as_ref().map(StateMeta::applied)
     }

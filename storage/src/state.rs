@@ -68,7 +68,7 @@ impl Default for StateOptions {
 /// the disk is slower than the log.
 const BACKLOG_FACTOR: usize = 4;
 
-/// A look at how far the file is reads a handful of pages.
+/// To see how far the file is takes a handful of pages.
 const LOOK_CACHE_BYTES: usize = 1024 * 1024;
 
 /// One committed log entry.
@@ -484,7 +484,7 @@ impl Shared {
         self.wanted.notify_one();
     }
 
-    /// Wakes waiting appliers, under the lock that they hold between their look and their sleep.
+    /// Wakes waiting appliers, under the lock that they hold from their check to their wait.
     fn notify_taken(&self) {
         let _wake = self.wake.lock();
         self.taken.notify_all();

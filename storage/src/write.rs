@@ -117,7 +117,7 @@ impl Head {
 
     /// Writes the changes of one log entry. `seen` are hashes of rows that were read for it.
     ///
-    /// Readers wait for the locks of the layers, so these are held only to put in what is ready.
+    /// Readers wait for the locks of the layers, so these are held only while what is ready is put in.
     pub(crate) fn write(
         &mut self,
         changes: Vec<Change>,

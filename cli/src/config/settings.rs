@@ -284,7 +284,7 @@ impl Settings {
 }
 
 /// A number of threads, where 0 stands for half as many as CPU cores, rounded up. The two runtimes
-/// share the cores: more threads than those cost a fifth of the throughput of one node in wake-ups.
+/// share the cores: with more threads than cores, wake-ups took a fifth of the CPU time of one node.
 fn workers(number: u64) -> usize {
     match count(number) {
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),

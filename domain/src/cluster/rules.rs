@@ -1,7 +1,7 @@
 //! Raising the feature level: one step at a time, never back.
 //!
-//! Every release must decide this alike, also one that does not know the level: it stops when the
-//! decision is applied ([`crate::decide::unavailable`] keeps its own nodes from asking for such a
+//! Every release must decide this the same way, even one that does not know the level: it stops
+//! when the decision is applied ([`crate::decide::unavailable`] keeps its own nodes from asking for such a
 //! level). So the level that this release knows is no part of the rule.
 
 use super::command::FeatureLevelRaise;

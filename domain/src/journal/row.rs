@@ -153,7 +153,7 @@ impl Row for Retention {
 
     fn key(&self) {}
 
-    /// Of the journal only receipts are in an index in memory.
+    /// Only the receipts of the journal are in an index in memory.
     fn live_from(&self) -> Option<Key> {
         Some(Key::of(&Revision::new(self.receipts.get().saturating_add(1))))
     }

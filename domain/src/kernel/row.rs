@@ -24,8 +24,8 @@ pub trait Row: Versioned + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// Whether rows are in a [`IndexKind::Live`] index or have a due time: a start reads the
     /// tables that do.
     const LIVE: bool = false;
-    /// The table whose only row says from which key on rows of this one can be in such an index
-    /// ([`Row::live_from`]); a start reads no row before that. `None`: any row can be.
+    /// The table whose single row names the first key of this one that such an index may need
+    /// ([`Row::live_from`]); a start reads no row before it. `None`: any row can be.
     const LIVE_FROM: Option<TableId> = None;
     /// Whether nearly every decision reads such rows: storage keeps them decoded.
     const HOT: bool = false;
@@ -46,8 +46,8 @@ pub trait Row: Versioned + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// The index rows that follow from this row.
     fn index(&self, _: &mut IndexRows) {}
 
-    /// From which key on rows of the table that names this one in [`Row::LIVE_FROM`] can be in an
-    /// index in memory.
+    /// The first key that an index in memory may need, of the table that names this one in
+    /// [`Row::LIVE_FROM`].
     fn live_from(&self) -> Option<Key> {
         None
     }

@@ -1,5 +1,5 @@
-//! What a later release could add, to test that releases get along. Compiled with the cargo feature
-//! `next` alone: nothing in here is part of the product.
+//! What a later release could add, to test nodes of two releases together. Compiled only with the
+//! cargo feature `next`: nothing in here is part of the product.
 //!
 //! The build with this feature is release 0.2.0-next. It knows feature level 2, and has one more
 //! table ([`row`]), two more indexes over rows that were there before ([`index`]), one more command

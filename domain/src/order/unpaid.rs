@@ -25,7 +25,7 @@ pub(crate) fn may_be_refilled(view: &impl View, pool: PoolId, now: Millis) -> bo
     }
     let held = (pool, Millis::new(i64::MIN), OrderId::new(0));
     let held = view.scan::<HoldsDue>(held, (pool, now, OrderId::new(u128::MAX)), 1);
-    // A return that is due gives its units back too. When that is does not follow from the index.
+    // A return that is due gives its units back too. The index does not say when it is due.
     let status = Status::ReturnRequested;
     let first = (pool, status, REVISIONS.0, OrderId::new(0));
     let last = (pool, status, REVISIONS.1, OrderId::new(u128::MAX));

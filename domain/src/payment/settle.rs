@@ -1,4 +1,4 @@
-//! Reports about payments, whoever makes them: one path, one winner.
+//! Reports about payments, from staff and from providers: all take one path, and the first one wins.
 
 use super::command::{PaymentSettle, Settlement};
 use super::row::{Capture, PaymentStatus, Refund};

@@ -258,7 +258,7 @@ pub(crate) fn code(step: &Step) -> &'static str {
     outcome_code(&step.outcome)
 }
 
-/// Likewise, of a decision that was not applied.
+/// The same for a decision that was not applied.
 pub(crate) fn decided_code(decision: &Decision) -> &'static str {
     match &decision.answer {
         Answer::Decided(outcome) => outcome_code(outcome),

@@ -215,7 +215,7 @@ mod tests {
         let here = tempdir();
         let path = here.join("control");
         let listener = bind(&path).unwrap();
-        // Whoever was killed leaves its socket behind.
+        // A node that was killed leaves its socket behind.
         drop(listener);
         let listener = bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -35,7 +35,7 @@ pub(crate) async fn run(name: &'static str, listener: TcpListener) {
     run_and_tell(name, listener, Arc::default()).await;
 }
 
-/// Likewise; tells when it was asked to take over leadership.
+/// Does the same, and notifies `told` when it is asked to take over leadership.
 pub(crate) async fn run_and_tell(name: &'static str, listener: TcpListener, told: Arc<Notify>) {
     while let Ok((socket, _)) = listener.accept().await {
         let told = Arc::clone(&told);

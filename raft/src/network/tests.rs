@@ -143,9 +143,9 @@ async fn a_peer_is_not_dialled_before_there_is_a_request() {
     }
 }
 
-/// Story: a heartbeat is given up after one interval, and its dial was given up with it. Where a
-/// connection takes longer than that to stand, no heartbeat ever arrived and leaders fell for ever
-/// (found by simulation).
+/// Story: a heartbeat is given up after one interval, and its dial was given up with it. Where
+/// connecting takes longer than that, no heartbeat ever arrived, and leaders kept losing their
+/// leadership (found by simulation).
 #[tokio::test]
 async fn a_given_up_append_leaves_its_dial_to_the_next() {
     let listener = stream::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();

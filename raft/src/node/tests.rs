@@ -181,7 +181,7 @@ async fn with_idle_voter(told: Arc<Notify>) -> (TempDir, Node, JoinHandle<()>) {
     (folder, node, idle)
 }
 
-/// Story: nobody gave up the transfer when its caller had gone, and there were no writes any more.
+/// Story: if the caller went away, nobody gave up the transfer, and no more writes were accepted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_that_nobody_takes_and_nobody_waits_for_does_not_stop_the_leader() {
     let told = Arc::<Notify>::default();

@@ -34,7 +34,7 @@ async fn the_id_of_a_member_that_came_and_went_in_one_chunk_stays_taken() {
     let chunk = [membership(1, &[1]), membership(2, &[1, 7]), membership(3, &[1])];
     machine.apply(futures_util::stream::iter(chunk.map(Ok))).await.unwrap();
     assert_eq!(machine.meta.node_id_max, 7);
-    // Also after a restart, and for whoever gets this state as a snapshot.
+    // Also after a restart, and on a node that gets this state as a snapshot.
     assert_eq!(meta_of(&machine.state.checkpoint().unwrap()).unwrap().node_id_max, 7);
     let nodes: Vec<u64> = machine.meta.stored_membership().nodes().map(|(id, _)| *id).collect();
     assert_eq!(nodes, [1]);

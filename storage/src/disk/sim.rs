@@ -189,8 +189,8 @@ impl SimDisk {
         copy
     }
 
-    /// The disk as it may be found after losing power now. This one is off from now on: those
-    /// who still have it open change nothing any more.
+    /// The disk as it may be found after losing power now. This one is off from now on: handles
+    /// that are still open no longer change anything.
     #[must_use]
     pub fn crash_now(&self, policy: Policy) -> Self {
         let mut inner = self.inner.lock();

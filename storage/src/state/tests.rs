@@ -108,8 +108,8 @@ fn nothing_is_counted_after_a_checkpoint_a_snapshot_or_an_install() {
     assert_eq!(behind.applied().revision, Some(Revision::new(3)));
 }
 
-/// Story: apply wrote the counter after it had let the rows go, so a checkpoint in between was
-/// overwritten: its rows were counted for ever, and nothing was left to save.
+/// Story: apply wrote the counter after it had released the rows, so it could overwrite the counter
+/// of a checkpoint in between. The rows then counted as unsaved although all of them were saved.
 #[test]
 fn what_is_counted_is_what_is_unsaved_at_every_moment() {
     const ENTRIES: u64 = 1000;
@@ -243,10 +243,10 @@ fn a_checkpoint_saves_nothing_of_a_call_that_failed() {
     assert_eq!(meta.revision, None);
 }
 
-/// Story: apply had looked whether the state is poisoned and did not sleep yet; it missed being woken,
-/// and slept for ever.
+/// Story: apply had checked that the state was not poisoned, but was not waiting yet. It missed the
+/// notification and waited until the node stopped.
 #[test]
-fn who_waits_for_room_hears_of_a_failure_between_the_look_and_the_sleep() {
+fn a_failure_between_the_check_and_the_wait_wakes_the_waiting_apply() {
     let dir = directory();
     let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
     let state = State::open_inline(&dir, OPTIONS, log).unwrap();
@@ -258,7 +258,7 @@ fn who_waits_for_room_hears_of_a_failure_between_the_look_and_the_sleep() {
         while shared.check().is_ok() {
             std::thread::yield_now();
         }
-        // Whoever notifies without the lock does it about now.
+        // A notification without the lock would be sent about now, before anybody waits.
         for _ in 0..1000 {
             if failing.is_finished() {
                 break;
@@ -295,7 +295,7 @@ fn a_start_does_not_read_the_journal_behind_the_mark_of_receipts() {
         let retention = Retention { receipts: Revision::new(revision), ..Retention::default() };
         codec::encode_at(&retention, Level::FIRST)
     };
-    // Whether a row is read shows by what becomes of one that cannot be.
+    // Rows that cannot be decoded show which rows are read.
     put(Journal::TABLE, journal(1), &[]);
     assert!(matches!(open().map(drop), Err(Error::Corrupt { .. })), "without a mark, all are read");
     put(Retention::TABLE, Key::EMPTY, &mark(1));

@@ -237,7 +237,7 @@ fn a_row_of_a_later_version_is_foreign() {
     }
 }
 
-/// Whoever reads a file makes an [`Error`] of what the codec says.
+/// The error that a reader of a file makes from one of the codec.
 fn as_error<T>(decoded: Result<T, codec::DecodeError>) -> Result<T, Error> {
     decoded.map_err(|error| Error::undecodable("log.redb".as_ref(), error))
 }

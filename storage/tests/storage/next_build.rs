@@ -99,7 +99,7 @@ fn entries_above_the_level_stop_the_node_and_leave_its_files_alone() {
     };
     replay();
     assert_eq!(disk(), before);
-    // The next start ends likewise.
+    // The next start fails in the same way.
     replay();
     assert_eq!(disk(), before);
 }
