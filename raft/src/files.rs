@@ -1,4 +1,4 @@
-//! The two files of a node, and where their blocking work runs.
+//! The log and the state of a node, and where their blocking work runs.
 //!
 //! The product writes on threads of its own. Under simulation there is one thread for the whole
 //! cluster, so everything runs inline, when the simulated machine says that the disk is ready.
@@ -10,7 +10,10 @@ use crate::options::Options;
 
 /// Opens log and state, each with the thread or task that does its writing.
 pub(crate) fn open(dir: &DataDir, options: &Options) -> Result<(Log, State), Error> {
-    let log_options = LogOptions { cache_bytes: options.log_cache_bytes };
+    let log_options = LogOptions {
+        cache_bytes: options.log_cache_bytes,
+        segment_bytes: options.log_segment_bytes,
+    };
     let state_options = StateOptions {
         cache_bytes: options.state_cache_bytes,
         checkpoint_interval: options.checkpoint_interval,

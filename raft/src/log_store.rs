@@ -52,7 +52,7 @@ impl LogStore {
     /// Reports a row that cannot be decoded: openraft would keep only the text.
     fn readable<T>(&self, decoded: Result<T, DecodeError>) -> io::Result<T> {
         decoded.map_err(|error| {
-            let error = Error::undecodable("log.redb".as_ref(), error);
+            let error = Error::undecodable("log".as_ref(), error);
             self.failure.set_storage(&error);
             io::Error::other(error)
         })
@@ -194,7 +194,8 @@ mod tests {
             state: IdentityState::Active,
         };
         let dir = DataDir::create(&folder.path().join("n1"), &identity).unwrap();
-        let log = Log::open(&dir, LogOptions { cache_bytes: 1 << 20 }).unwrap();
+        let log =
+            Log::open(&dir, LogOptions { cache_bytes: 1 << 20, ..LogOptions::default() }).unwrap();
         let (failure, bytes) = (FailureSlot::default(), Bytes::from_static(entry));
         log.append(vec![Entry { index: 0, bytes }], Box::new(|_| ()));
         let mut store = LogStore::new(log, failure.clone());

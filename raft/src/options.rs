@@ -63,6 +63,8 @@ pub struct Options {
     pub state_cache_bytes: usize,
     /// Log entries kept in memory.
     pub log_cache_bytes: usize,
+    /// Size of a file of the log.
+    pub log_segment_bytes: u64,
     /// Longest time between checkpoints.
     pub checkpoint_interval: Duration,
     /// Changed bytes after which a checkpoint starts.
@@ -105,6 +107,7 @@ impl Options {
             // redb keeps about 1.7 times as much resident; see docs/performance.md.
             state_cache_bytes: 256 << 20,
             log_cache_bytes: 64 << 20,
+            log_segment_bytes: 16 << 20,
             checkpoint_interval: Duration::from_secs(1),
             checkpoint_bytes: 16 << 20,
             snapshot_entries: 250_000,

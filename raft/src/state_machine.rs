@@ -161,7 +161,7 @@ impl StateMachine {
                         Ok(decoded) => decoded,
                         Err(error) => {
                             tracing::error!(revision = %stamp.revision, "a command cannot be read");
-                            unreadable = Some(Error::undecodable("log.redb".as_ref(), error));
+                            unreadable = Some(Error::undecodable("log".as_ref(), error));
                             break;
                         }
                     };

@@ -39,7 +39,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (Option<TempDir>, DataDir)
             state: firstcome_storage::dir::IdentityState::Active,
         };
         let dir = DataDir::create_on(disk, &path, &identity).expect("a new directory");
-        let log = Log::open(&dir, LogOptions { cache_bytes: 1 << 20 }).expect("a log");
+        let log = Log::open(&dir, LogOptions { cache_bytes: 1 << 20, ..LogOptions::default() })
+            .expect("a log");
         let options = StateOptions {
             cache_bytes: 1 << 20,
             checkpoint_interval: std::time::Duration::from_millis(50),

@@ -4,7 +4,7 @@
 //! node.json        whose directory this is; replaced by temp file, fsync, rename, dir fsync
 //! LOCK             flock, held by the kernel; a leftover file means nothing
 //! CREATING         there while a directory is being made: it holds no node yet
-//! log.redb         Raft's log, vote and marks; names cluster, node and format
+//! log.00000001     Raft's log, vote and marks, from this number up; names cluster, node and format
 //! state.redb       the rows; names cluster and format
 //! state.new.N.redb a snapshot being received; deleted at start
 //! ```
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use firstcome_fault::{Bug, Point, reach};
+use parking_lot::Mutex;
 use redb::Database;
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +28,10 @@ use crate::codec::RELEASE;
 use crate::disk::{self, Disk, DiskLock};
 use crate::error::Error;
 use crate::file::{self, FileIdentity};
+
 use crate::panics;
 use crate::seeded;
+use crate::segments::segment;
 
 /// Format of the directory that this release reads and writes.
 pub const FORMAT: u32 = 1;
@@ -39,7 +42,6 @@ const LOCK: &str = "LOCK";
 const CREATING: &str = "CREATING";
 /// In the root of a fresh ext4 volume; counts as nothing.
 const LOST_FOUND: &str = "lost+found";
-pub(crate) const LOG_FILE: &str = "log.redb";
 pub(crate) const STATE_FILE: &str = "state.redb";
 /// A snapshot being received is `state.new.N.redb`: each receiver has a file of its own, so that
 /// one that was given up can never touch the file of another.
@@ -166,6 +168,8 @@ impl LockedDir {
 pub struct DataDir {
     locked: Arc<LockedDir>,
     identity: Identity,
+    /// As it was found; for whoever opens it.
+    log: Mutex<Option<segment::Loaded>>,
 }
 
 impl DataDir {
@@ -207,22 +211,22 @@ impl DataDir {
         let sync_dir = || locked.disk.sync_dir(path).map_err(|error| Error::io(path, error));
         locked.disk.create(&marker).map_err(|error| Error::io(&marker, error))?;
         sync_dir()?;
-        for (name, node_id) in [(LOG_FILE, Some(identity.node_id)), (STATE_FILE, None)] {
-            let file = locked.file(name);
-            let handle = locked.disk.create(&file).map_err(|error| Error::io(&file, error))?;
-            let row = FileIdentity { node_id, ..locked.state_identity.clone() };
-            let db = file::create(handle, &file, CHECK_CACHE_BYTES, &row)?;
-            db.close().map_err(|error| file::failed(&file, error))?;
-        }
+        let of_log =
+            FileIdentity { node_id: Some(identity.node_id), ..locked.state_identity.clone() };
+        segment::create_first(&*locked.disk, path, &of_log)?;
+        let file = locked.file(STATE_FILE);
+        let handle = locked.disk.create(&file).map_err(|error| Error::io(&file, error))?;
+        let db = file::create(handle, &file, CHECK_CACHE_BYTES, &locked.state_identity)?;
+        db.close().map_err(|error| file::failed(&file, error))?;
         sync_dir()?;
         write_identity(&locked, identity)?;
         locked.disk.remove(&marker).map_err(|error| Error::io(&marker, error))?;
         sync_dir()?;
-        Ok(Self { locked, identity: identity.clone() })
+        Ok(Self { locked, identity: identity.clone(), log: Mutex::default() })
     }
 
-    /// Opens and locks an existing one; checks that `node.json` and both files agree, and that no
-    /// page of either is damaged. Reads both files whole.
+    /// Opens and locks an existing one; checks that `node.json`, log and state agree, and that
+    /// neither is damaged. Reads all of both.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::open_on(disk::system(), path)
     }
@@ -231,18 +235,17 @@ impl DataDir {
     pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
         let identity = read_identity(&*disk, path)?;
         let locked = lock(disk, path, &identity)?;
-        for name in [LOG_FILE, STATE_FILE] {
-            let file = locked.file(name);
-            let handle =
-                locked.disk.open_read_only(&file).map_err(|error| missing(&file, error))?;
-            let bytes = handle.len().map_err(|error| Error::io(&file, error))?;
-            tracing::info!(file = %file.display(), bytes, "checking every page");
-            let db = file::look_into(handle, &file, CHECK_CACHE_BYTES)?;
-            let found = file::identity(&db, &file)?;
-            // Pages first: a damaged identity row is damage, not somebody else's file.
-            file::check_pages(db, &file)?;
-            check_identity(&file, &found, &identity, name == LOG_FILE)?;
-        }
+        let log = open_log(&locked, &identity, |disk, path| disk.open(path))?;
+        let file = locked.file(STATE_FILE);
+        let handle =
+            locked.disk.open_read_only(&file).map_err(|error| Error::missing(&file, error))?;
+        let bytes = handle.len().map_err(|error| Error::io(&file, error))?;
+        tracing::info!(file = %file.display(), bytes, "checking every page");
+        let db = file::look_into(handle, &file, CHECK_CACHE_BYTES)?;
+        let found = file::identity(&db, &file)?;
+        // Pages first: a damaged identity row is damage, not somebody else's file.
+        file::check_pages(db, &file)?;
+        check_identity(&file, &found, &identity)?;
         let names = locked.disk.list(path).map_err(|error| Error::io(path, error))?;
         let half_received = names
             .unwrap_or_default()
@@ -252,7 +255,7 @@ impl DataDir {
             let leftover = locked.path.join(name);
             locked.disk.remove(&leftover).map_err(|error| Error::io(&leftover, error))?;
         }
-        Ok(Self { locked, identity })
+        Ok(Self { locked, identity, log: Mutex::new(Some(log)) })
     }
 
     /// Whose it is.
@@ -285,6 +288,11 @@ impl DataDir {
     pub(crate) fn locked(&self) -> &Arc<LockedDir> {
         &self.locked
     }
+
+    /// The log as [`DataDir::open`] found it, once.
+    pub(crate) fn take_log(&self) -> Option<segment::Loaded> {
+        self.log.lock().take()
+    }
 }
 
 /// Reads and checks `node.json` without taking the lock.
@@ -293,7 +301,7 @@ pub(crate) fn read_identity(disk: &dyn Disk, path: &Path) -> Result<Identity, Er
     let names = disk.list(path).map_err(|error| Error::io(path, error))?.unwrap_or_default();
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     if !has(NODE_JSON) {
-        let lost = !has(CREATING) && (has(LOG_FILE) || has(STATE_FILE));
+        let lost = !has(CREATING) && (segment::is_among(&names) || has(STATE_FILE));
         return Err(if lost {
             Error::corrupt(&node_json, "it is missing beside the node's files; restore it")
         } else {
@@ -333,13 +341,24 @@ pub(crate) fn lock(
     Ok(Arc::new(LockedDir { disk, path: path.to_owned(), state_identity, received, _lock: lock }))
 }
 
-/// Whether a file belongs to the node that `node.json` names. A log names its node, a state does
-/// not, which also tells the two apart.
+/// Reads the log without changing it, and checks that it belongs to the node that `node.json`
+/// names.
+pub(crate) fn open_log(
+    locked: &LockedDir,
+    wanted: &Identity,
+    open: segment::Open,
+) -> Result<segment::Loaded, Error> {
+    let log = segment::load(&*locked.disk, &locked.path, open)?;
+    check_identity(log.path(), log.identity(), wanted)?;
+    Ok(log)
+}
+
+/// Whether a file belongs to the node that `node.json` names. A log names its node; a state does
+/// not, because a snapshot may have come from another one.
 pub(crate) fn check_identity(
     path: &Path,
     found: &FileIdentity,
     wanted: &Identity,
-    is_log: bool,
 ) -> Result<(), Error> {
     let foreign = |detail| Err(Error::Foreign { path: path.to_owned(), detail });
     if found.format != wanted.format {
@@ -352,21 +371,10 @@ pub(crate) fn check_identity(
         ));
     }
     match found.node_id {
-        None if is_log => foreign("it is a state, not a log".into()),
-        Some(_) if !is_log => foreign("it is a log, not a state".into()),
         Some(id) if id != wanted.node_id => {
             foreign(format!("belongs to node {id}, but node.json names {}", wanted.node_id))
         }
         _ => Ok(()),
-    }
-}
-
-/// A file that must be there: its absence is damage, not novelty.
-pub(crate) fn missing(path: &Path, error: io::Error) -> Error {
-    if error.kind() == io::ErrorKind::NotFound {
-        Error::corrupt(path, "it is missing; a node never starts without it")
-    } else {
-        Error::io(path, error)
     }
 }
 

@@ -55,6 +55,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// A file that must be there: its absence is damage, not novelty.
+    pub(crate) fn missing(path: &Path, error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound {
+            Self::corrupt(path, "it is missing; a node never starts without it")
+        } else {
+            Self::io(path, error)
+        }
+    }
+
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }

@@ -1,12 +1,11 @@
 //! Looking into a stopped directory without changing it.
 //!
-//! The directory is locked while it is looked at, so a node cannot start meanwhile. Both files
-//! are opened through a scratch layer: a log that was not closed in order needs redb's repair,
-//! and what the repair writes stays in memory.
+//! The directory is locked while it is looked at, so a node cannot start meanwhile. The state is
+//! opened through a scratch layer: what redb writes when it opens a file stays in memory.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,30 +14,33 @@ use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::TableId;
 use firstcome_domain::registry::Declared;
 use parking_lot::Mutex;
-use redb::{Database, ReadableDatabase};
 
-use crate::dir::{self, Identity, LOG_FILE, LockedDir, OpenFile, STATE_FILE};
+use crate::dir::{self, Identity, LockedDir, OpenFile, STATE_FILE};
 use crate::disk::{Disk, RealDisk};
 use crate::error::Error;
-use crate::file::{self, failed};
+use crate::file;
 use crate::indexes::{self, each_index_row};
-use crate::log::{Entry, Mark, row};
+
 use crate::memtable::NEWEST;
 use crate::scan::{Base, Direction, Layers};
+use crate::segments::segment::Loaded;
+use crate::segments::{Entry, Mark, Marks, index};
 use crate::stored::{Applied, StateHash, StateMeta, load_meta};
 use crate::table::{self, Table};
 use crate::view::{ReadView, row_hash};
 
 /// Looking around needs no large page cache: 64 MiB.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Of the log at a time: 4 MiB.
+const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A stopped directory, looked at.
 pub struct Inspection {
     identity: Identity,
-    log_path: PathBuf,
     layers: Layers,
     meta: Arc<StateMeta>,
-    log: Database,
+    /// A damaged log must not hide the state.
+    log: Result<Loaded, Error>,
     /// Whether the indexes in memory are there.
     filled: Mutex<bool>,
     /// Holds the directory's lock. Declared last, so that it is released last.
@@ -113,22 +115,19 @@ impl Inspection {
     pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
         let identity = dir::read_identity(&*disk, path)?;
         let locked = dir::lock(disk, path, &identity)?;
-        let open = |name: &str| -> Result<Database, Error> {
-            let file = locked.file(name);
-            let handle =
-                locked.disk.open_read_only(&file).map_err(|error| dir::missing(&file, error))?;
-            let db = file::look_into(handle, &file, CACHE_BYTES)?;
-            let found = file::identity(&db, &file)?;
-            dir::check_identity(&file, &found, &identity, name == LOG_FILE)?;
-            Ok(db)
+        let log = match dir::open_log(&locked, &identity, |disk, path| disk.open_read_only(path)) {
+            Err(damage @ Error::Corrupt { .. }) => Err(damage),
+            loaded => Ok(loaded?),
         };
-        let (log, state) = (open(LOG_FILE)?, open(STATE_FILE)?);
-        let path = locked.file(STATE_FILE);
-        let meta = Arc::new(load_meta(&state, &path)?);
+        let file = locked.file(STATE_FILE);
+        let handle =
+            locked.disk.open_read_only(&file).map_err(|error| Error::missing(&file, error))?;
+        let state = file::look_into(handle, &file, CACHE_BYTES)?;
+        dir::check_identity(&file, &file::identity(&state, &file)?, &identity)?;
+        let meta = Arc::new(load_meta(&state, &file)?);
         let state = Arc::new(OpenFile::new(state, Arc::clone(&locked)));
-        let layers = Layers::over(Base::open(&state, &path)?);
-        let (log_path, filled) = (locked.file(LOG_FILE), Mutex::new(false));
-        Ok(Self { identity, log_path, layers, meta, log, filled, _locked: locked })
+        let layers = Layers::over(Base::open(&state, &file)?);
+        Ok(Self { identity, layers, meta, log, filled: Mutex::new(false), _locked: locked })
     }
 
     /// The rows and indexes. Those in memory are made when they are first asked for: a look at the
@@ -182,34 +181,48 @@ impl Inspection {
 
     /// What the log holds; walks all of it.
     pub fn log(&self) -> Result<LogSummary, Error> {
-        let (marks, last) = row::load(&self.log_path, &self.log_read()?)?;
-        let last = last.max(marks.purged.as_ref().map(|mark| mark.index));
         let (mut entries, mut bytes) = (0, 0);
         self.entries(0..u64::MAX, &mut |entry| {
             entries += 1;
             bytes += u64::try_from(entry.bytes.len()).unwrap_or(u64::MAX);
             true
         })?;
-        let (vote, committed) = (marks.vote, marks.committed);
-        Ok(LogSummary { purged: marks.purged, last, vote, committed, entries, bytes })
+        let log = self.loaded()?;
+        let Marks { vote, committed, purged } = log.marks.clone();
+        let last = log.index.last().max(purged.as_ref().map(|mark| mark.index));
+        Ok(LogSummary { purged, last, vote, committed, entries, bytes })
     }
 
-    /// Visits the entries of a range that the log has, in order, until told to stop. A gap is
-    /// `Corrupt`.
+    /// Visits the entries of a range that the log has, in order, until told to stop.
     pub fn entries(
         &self,
         range: Range<u64>,
         visit: &mut dyn FnMut(Entry) -> bool,
     ) -> Result<(), Error> {
-        let txn = self.log_read()?;
-        let (marks, last) = row::load(&self.log_path, &txn)?;
-        let first = range.start.max(marks.purged.map_or(0, |mark| mark.index + 1));
-        match (last, range.end.checked_sub(1)) {
-            (Some(last), Some(end)) if first <= last.min(end) => {
-                row::read(&self.log_path, &txn, first, last.min(end), visit)
+        let log = self.loaded()?;
+        let purged = log.marks.purged.as_ref().map_or(0, |mark| mark.index + 1);
+        let first = range.start.max(purged).max(log.index.first().unwrap_or(0));
+        let Some(last) = log.index.last() else { return Ok(()) };
+        let end = range.end.min(last.saturating_add(1));
+        let mut next = first;
+        while next < end {
+            for (segment, row) in log.index.find(next, end - 1, READ_BYTES_MAX)? {
+                let go_on = index::read(&segment, &row, |entry| {
+                    let index = entry.index;
+                    let go_on = !(next..end).contains(&index) || visit(entry);
+                    next = next.max(index + 1);
+                    go_on
+                })?;
+                if !go_on {
+                    return Ok(());
+                }
             }
-            _ => Ok(()),
         }
+        Ok(())
+    }
+
+    fn loaded(&self) -> Result<&Loaded, Error> {
+        self.log.as_ref().map_err(Error::again)
     }
 
     /// Checks what can be checked offline: stored hash and counts, indexes against primary rows,
@@ -252,10 +265,6 @@ impl Inspection {
             found(&format!("{:?}", violation.rule), violation.detail);
         }
         Ok(findings)
-    }
-
-    fn log_read(&self) -> Result<redb::ReadTransaction, Error> {
-        self.log.begin_read().map_err(|error| failed(&self.log_path, error))
     }
 
     /// Hands every row of a table to `visit`, in key order.

@@ -1,8 +1,8 @@
 //! What is on disk, and how it survives a crash.
 //!
-//! Two files: `log.redb` holds what Raft must not forget (entries, vote, marks) and syncs before
-//! it reports anything; `state.redb` holds the rows and is brought up to date by checkpoints that
-//! never run ahead of the log. Nothing in here awaits, and nothing in here decides.
+//! The log holds what Raft must not forget (entries, vote, marks) and syncs before it reports
+//! anything; `state.redb` holds the rows and is brought up to date by checkpoints that never run
+//! ahead of the log. Nothing in here awaits, and nothing in here decides.
 //!
 //! From the outside in: a [`DataDir`] is opened and locked; a [`Log`] and a [`State`] are opened
 //! on it. Raft appends to the log, applies committed entries to the state, and reads through a
@@ -34,6 +34,7 @@ mod range;
 mod scan;
 mod scratch;
 mod seeded;
+mod segments;
 pub mod snapshot;
 pub mod state;
 mod stored;

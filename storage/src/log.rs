@@ -1,58 +1,42 @@
-//! The Raft log on disk: one thread, one transaction, one fsync for everything queued.
+//! The Raft log on disk: one thread, one frame, one fsync for everything queued.
 //!
-//! The thread drains the queue (append, vote, truncate, purge, strictly in order) into one write
-//! transaction, commits it with `Durability::Immediate`, then runs the callbacks in order.
+//! The thread drains the queue (append, vote, truncate, purge, strictly in order) into one frame,
+//! writes it behind the last one, syncs the file, then runs the callbacks in order.
 //! Entries are readable as soon as they are queued; nothing is reported durable before the
-//! commit. Commits go without redb's quick repair, which would double the syncs: an unclean open
-//! walks the file, and purging bounds that walk.
+//! sync. The files are segments ([`crate::segments`]); where which entry is, is kept in memory and
+//! read from all of them at every start, and purging bounds that.
+//!
+//! ```text
+//! append, vote, ... -> queue -> writer -> frame -> segment -> sync -> callbacks
+//!                        |                            |
+//! read  <-- entries in memory      index of older ones, read back from their frames
+//! ```
 //!
 //! After an I/O error the log is poisoned: every callback and every later call gets the error.
 //! Nothing is retried, because a failed fsync says nothing about what is on disk.
 
 mod queue;
-pub(crate) mod row;
 mod writer;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use redb::{Database, ReadableDatabase};
 
-use crate::dir::{self, DataDir, LOG_FILE, LockedDir};
+use crate::dir::{DataDir, LockedDir};
 use crate::error::{Error, FailureHook};
-use crate::file::{self, Backend, failed};
 use crate::seeded;
+use crate::segments::index::{self, Index};
+use crate::segments::{Marks, segment};
+
+pub use crate::segments::{Entry, Mark};
 
 use queue::{Op, Queue};
 use writer::Writer;
-
-/// redb's page cache for the log: appends touch few pages, and readers find recent entries in
-/// memory.
-const PAGE_CACHE_BYTES: usize = 32 * 1024 * 1024;
-
-/// One log entry; opaque but for its index.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
-    /// Place in the log, from 0 (openraft's membership entry) up, without gaps.
-    pub index: u64,
-    /// Raft's own encoding of log id and payload.
-    pub bytes: Bytes,
-}
-
-/// A position that was purged: the index, and Raft's own encoding of its log id.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Mark {
-    /// Last index that is gone.
-    pub index: u64,
-    /// Opaque.
-    pub bytes: Bytes,
-}
 
 /// Called by the log thread after the commit; `Err` stops the node.
 pub type Done = Box<dyn FnOnce(std::io::Result<()>) + Send>;
@@ -62,12 +46,14 @@ pub type Done = Box<dyn FnOnce(std::io::Result<()>) + Send>;
 pub struct LogOptions {
     /// Entries kept in memory for replication and apply, in bytes of `Entry::bytes`.
     pub cache_bytes: usize,
+    /// Size of a file of the log. Only whole files are removed when the log is purged.
+    pub segment_bytes: u64,
 }
 
 impl Default for LogOptions {
-    /// 32 MiB: about 100 000 purchases.
+    /// 32 MiB of entries in memory, about 100 000 purchases; files of 16 MiB.
     fn default() -> Self {
-        Self { cache_bytes: 32 * 1024 * 1024 }
+        Self { cache_bytes: 32 * 1024 * 1024, segment_bytes: 16 * 1024 * 1024 }
     }
 }
 
@@ -99,10 +85,11 @@ struct Counters {
 /// What callers and the log thread share.
 struct Shared {
     /// Keeps the directory locked while the log lives.
-    _locked: Arc<LockedDir>,
-    path: PathBuf,
-    db: Arc<Database>,
+    locked: Arc<LockedDir>,
+    /// Taken before `index` where both are.
     queue: Mutex<Queue>,
+    /// What is durable.
+    index: Mutex<Index>,
     /// There is work, or it is time to end.
     hook: Mutex<Option<FailureHook>>,
     work: Condvar,
@@ -116,7 +103,7 @@ enum Worker {
     Thread(Mutex<Option<JoinHandle<()>>>),
     /// The calling thread: deterministic, for simulation and crash tests.
     Inline {
-        writer: Mutex<Writer>,
+        writer: Box<Mutex<Writer>>,
         /// Only in `work` and `wait_durable`, not within each call.
         on_demand: bool,
     },
@@ -135,7 +122,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens `log.redb` and starts the log thread.
+    /// Opens the log and starts the log thread.
     pub fn open(dir: &DataDir, options: LogOptions) -> Result<Self, Error> {
         let (shared, mut writer) = Self::load(dir, options)?;
         let thread = std::thread::Builder::new().name("log".into()).spawn({
@@ -151,18 +138,18 @@ impl Log {
                 }
             }
         });
-        let thread = thread.map_err(|error| Error::io(&shared.path, error))?;
+        let thread = thread.map_err(|error| Error::io(&shared.locked.path, error))?;
         let worker = Worker::Thread(Mutex::new(Some(thread)));
         Ok(Self { owner: Arc::new(Owner { shared, worker }) })
     }
 
-    /// Opens `log.redb` without a thread: each call does its own writing and runs the callbacks
+    /// Opens the log without a thread: each call does its own writing and runs the callbacks
     /// before it returns. For simulation and tests.
     pub fn open_inline(dir: &DataDir, options: LogOptions) -> Result<Self, Error> {
         Self::open_without_thread(dir, options, false)
     }
 
-    /// Opens `log.redb` without a thread: calls only queue, and [`Log::work`] or
+    /// Opens the log without a thread: calls only queue, and [`Log::work`] or
     /// [`Log::wait_durable`] does the writing. For simulation and tests.
     pub fn open_on_demand(dir: &DataDir, options: LogOptions) -> Result<Self, Error> {
         Self::open_without_thread(dir, options, true)
@@ -174,7 +161,7 @@ impl Log {
         on_demand: bool,
     ) -> Result<Self, Error> {
         let (shared, writer) = Self::load(dir, options)?;
-        let worker = Worker::Inline { writer: Mutex::new(writer), on_demand };
+        let worker = Worker::Inline { writer: Box::new(Mutex::new(writer)), on_demand };
         Ok(Self { owner: Arc::new(Owner { shared, worker }) })
     }
 
@@ -187,25 +174,24 @@ impl Log {
 
     fn load(dir: &DataDir, options: LogOptions) -> Result<(Arc<Shared>, Writer), Error> {
         let locked = Arc::clone(dir.locked());
-        let path = locked.file(LOG_FILE);
-        let handle = locked.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
-        let db = Arc::new(file::open(Backend(handle), &path, PAGE_CACHE_BYTES)?);
-        let txn = db.begin_read().map_err(|error| failed(&path, error))?;
-        let (marks, last) = row::load(&path, &txn)?;
-        let purged = marks.purged.as_ref().map(|mark| mark.index);
-        let last = last.max(purged);
-        let began = row::first_index(&path, &txn)?.unwrap_or(0);
+        let loaded = match dir.take_log() {
+            Some(loaded) => loaded,
+            None => segment::load(&*locked.disk, &locked.path, |disk, path| disk.open(path))?,
+        };
+        let (marks, index, tail) = loaded.repair(&*locked.disk)?;
+        let last = index.last().max(marks.purged.as_ref().map(|mark| mark.index));
+        let began = index.first().unwrap_or(0);
+        let writer = Writer::new(tail, marks.clone(), options.segment_bytes);
         let shared = Arc::new(Shared {
-            _locked: locked,
+            locked,
             queue: Mutex::new(Queue::new(marks, began, last, options.cache_bytes)),
-            path,
-            db,
+            index: Mutex::new(index),
             hook: Mutex::new(None),
             work: Condvar::new(),
             settled: Condvar::new(),
             counters: Counters::default(),
         });
-        Ok((shared, Writer::default()))
+        Ok((shared, writer))
     }
 
     /// Says whom to call when the log is poisoned; at once if it already is.
@@ -291,8 +277,8 @@ impl Log {
         self.submit(|_| Ok(Op::Truncate(seeded::first_truncated(first), done)));
     }
 
-    /// Drops all entries up to and including the mark, in small transactions. Durable in its
-    /// effect when `done` is called; the space follows. A mark at or below the last one changes
+    /// Drops all entries up to and including the mark. Durable in its effect when `done` is
+    /// called; the space follows, a file at a time. A mark at or below the last one changes
     /// nothing.
     pub fn purge(&self, mark: Mark, done: Done) {
         self.submit(|queue| {
@@ -332,7 +318,7 @@ impl Log {
         if first >= end {
             return Ok(entries);
         }
-        // Whatever is not in memory is durable, so a transaction begun under this lock sees it.
+        // Whatever is not in memory is durable, so the index has it.
         let memory_from = queue.cached_from().unwrap_or(u64::MAX).clamp(first, end);
         let recent: Vec<Entry> = queue
             .cached(memory_from)
@@ -343,21 +329,25 @@ impl Log {
                 (before <= bytes_max).then(|| entry.clone())
             })
             .collect();
-        let txn = if memory_from > first {
-            Some(shared.db.begin_read().map_err(|error| failed(&shared.path, error))?)
+        let older = if memory_from > first {
+            shared.index.lock().find(first, memory_from - 1, bytes_max)?
         } else {
-            None
+            Vec::new()
         };
         drop(queue);
-        if let Some(txn) = txn {
-            let mut full = false;
-            row::read(&shared.path, &txn, first, memory_from - 1, |entry| {
-                full = !keep(entry);
-                !full
+        let mut next = first;
+        for (segment, row) in older {
+            let go_on = index::read(&segment, &row, |entry| {
+                let wanted = (first..memory_from).contains(&entry.index);
+                next = next.max(entry.index + 1);
+                !wanted || keep(entry)
             })?;
-            if full {
+            if !go_on {
                 return Ok(entries);
             }
+        }
+        if next < memory_from {
+            return Ok(entries);
         }
         for entry in recent {
             if !keep(entry) {
@@ -424,17 +414,6 @@ fn run_inline(shared: &Shared, writer: &Mutex<Writer>) {
     if let Some(mut writer) = writer.try_lock() {
         while shared.has_work(&writer) {
             writer.run(shared);
-        }
-    }
-}
-
-impl Op {
-    fn into_done(self) -> Done {
-        match self {
-            Self::Append(_, done)
-            | Self::Vote(_, done)
-            | Self::Truncate(_, done)
-            | Self::Purge(_, done) => done,
         }
     }
 }

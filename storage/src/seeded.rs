@@ -6,7 +6,7 @@ use firstcome_domain::journal::row::ReceiptsByScope;
 use firstcome_domain::kernel::row::{Index as _, TableId};
 use firstcome_domain::value::Millis;
 use firstcome_fault::{Bug, armed};
-use redb::{Database, Durability, WriteTransaction};
+use redb::{Database, WriteTransaction};
 
 use crate::error::Error;
 use crate::stored::begin_durable;
@@ -37,17 +37,14 @@ pub(crate) fn first_truncated(first: u64) -> u64 {
     if armed(Bug::TruncateSkipped) { u64::MAX } else { first }
 }
 
-/// [`Bug::PurgeTooFar`]: the last entry whose row is removed.
+/// [`Bug::PurgeTooFar`]: the last entry that is removed.
 pub(crate) fn purged_upto(last: u64) -> u64 {
     if armed(Bug::PurgeTooFar) { last + PURGED_TOO_FAR } else { last }
 }
 
-/// [`Bug::AckBeforeFsync`] and [`Bug::VoteNotSynced`]: how a commit of the log is written.
-pub(crate) fn durability(appends: bool, votes: bool) -> Durability {
-    if appends && armed(Bug::AckBeforeFsync) || votes && armed(Bug::VoteNotSynced) {
-        return Durability::None;
-    }
-    Durability::Immediate
+/// [`Bug::AckBeforeFsync`] and [`Bug::VoteNotSynced`]: whether a commit of the log is synced.
+pub(crate) fn log_syncs(appends: bool, votes: bool) -> bool {
+    !(appends && armed(Bug::AckBeforeFsync) || votes && armed(Bug::VoteNotSynced))
 }
 
 /// [`Bug::AppliedIndexInSecondTransaction`]: the transaction for the position of a checkpoint,

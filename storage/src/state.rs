@@ -27,7 +27,7 @@ use firstcome_domain::{Command, Outcome, Recorded, Revision, Stamp};
 use firstcome_fault::{Bug, Point, armed, reach};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::dir::{self, DataDir, LockedDir, OpenFile, STATE_FILE};
+use crate::dir::{DataDir, LockedDir, OpenFile, STATE_FILE};
 use crate::error::Error;
 use crate::file::{self, Backend};
 use crate::hot::HotRows;
@@ -201,12 +201,13 @@ impl State {
         let locked = Arc::clone(dir.locked());
         let path = locked.file(STATE_FILE);
         // Nothing is written to rows of a later release, not even what redb writes by itself.
-        let look = locked.disk.open_read_only(&path).map_err(|error| dir::missing(&path, error))?;
+        let look =
+            locked.disk.open_read_only(&path).map_err(|error| Error::missing(&path, error))?;
         file::guarded(&path, || {
             let look = file::look_into(look, &path, LOOK_CACHE_BYTES)?;
             load_meta(&look, &path).map(drop)
         })?;
-        let handle = locked.disk.open(&path).map_err(|error| dir::missing(&path, error))?;
+        let handle = locked.disk.open(&path).map_err(|error| Error::missing(&path, error))?;
         let db = file::open(Backend(handle), &path, options.cache_bytes)?;
         let db = Arc::new(OpenFile::new(db, Arc::clone(&locked)));
         let meta = file::guarded(&path, || indexes::ensure(&db, &path, load_meta(&db, &path)?))?;

@@ -146,7 +146,7 @@ fn a_log_that_cannot_be_written_exits_with_74() {
     }
     let (mut node, address, log) = serving(command);
     let id = node.0.id().to_string();
-    let limited = Command::new("prlimit").args(["--pid", &id, "--fsize=4096"]).status();
+    let limited = Command::new("prlimit").args(["--pid", &id, "--fsize=1"]).status();
     assert!(limited.expect("prlimit runs").success());
     let url = format!("http://{address}");
     let product =
@@ -156,7 +156,7 @@ fn a_log_that_cannot_be_written_exits_with_74() {
     let ended = node.0.wait().expect("the node ends").code();
     let log = log.join().expect("its log").join("\n");
     assert_eq!(ended, Some(74), "{log}");
-    assert!(log.contains("node failed: ") && log.contains("log.redb"), "{log}");
+    assert!(log.contains("node failed: ") && log.contains("/log.0"), "{log}");
 }
 
 #[test]

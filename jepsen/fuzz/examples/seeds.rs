@@ -304,14 +304,24 @@ fn log_entries() -> std::io::Result<()> {
         .zip(entries())
         .map(|(index, (_, bytes))| Entry { index, bytes: bytes.into() })
         .collect();
-    let row = firstcome_storage::fuzz::pack_entries(&known);
-    let at =
-        |index: u64, row: &[u8]| [vec![1], index.to_be_bytes().to_vec(), row.to_vec()].concat();
-    write("log_entry_bytes", "row", at(5, &row))?;
-    write("log_entry_bytes", "row_at_the_end_of_all_indexes", at(u64::MAX, &row))?;
-    write("log_entry_bytes", "row_cut_short", at(5, &row[..row.len() - 1]))?;
-    write("log_entry_bytes", "row_of_nothing", at(5, &row[..1]))?;
-    write("log_entry_bytes", "row_of_a_forged_length", at(5, &[1, 255, 255, 255, 255, 0]))
+    let frame = firstcome_storage::fuzz::frame_of(&known);
+    let frames = |payload: &[u8]| [&[1], payload].concat();
+    let from = |index: u64| {
+        let mut frame = frame.clone();
+        frame[1..9].copy_from_slice(&index.to_le_bytes());
+        frames(&frame)
+    };
+    write("log_entry_bytes", "frame", from(5))?;
+    write("log_entry_bytes", "frame_at_the_end_of_all_indexes", from(u64::MAX))?;
+    write("log_entry_bytes", "frame_cut_short", frames(&frame[..frame.len() - 2]))?;
+    write("log_entry_bytes", "frame_without_an_end", frames(&frame[..frame.len() - 1]))?;
+    write("log_entry_bytes", "frame_of_nothing", frames(&[255]))?;
+    write("log_entry_bytes", "frame_of_a_forged_length", frames(&[2, 255, 255, 255, 255, 0]))?;
+    write(
+        "log_entry_bytes",
+        "frame_of_marks",
+        frames(&[2, 1, 0, 0, 0, 9, 5, 7, 0, 0, 0, 0, 0, 0, 0, 7, 255]),
+    )
 }
 
 fn snapshots() -> std::io::Result<()> {

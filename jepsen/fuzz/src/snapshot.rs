@@ -180,7 +180,8 @@ fn empty_state() -> State {
     };
     let dir = DataDir::create_on(Arc::new(SimDisk::new()), "/data".as_ref(), &identity);
     let dir = dir.expect("a directory");
-    let log = Log::open_inline(&dir, LogOptions { cache_bytes: 1024 }).expect("a log");
+    let log = Log::open_inline(&dir, LogOptions { cache_bytes: 1024, ..LogOptions::default() })
+        .expect("a log");
     let options = StateOptions { cache_bytes: 1 << 20, ..StateOptions::default() };
     State::open_inline(&dir, options, log).expect("a state")
 }

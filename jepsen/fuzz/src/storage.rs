@@ -112,7 +112,8 @@ impl World {
 
     fn reopen(&mut self) {
         let dir = DataDir::open_on(Arc::new(self.disk.clone()), Path::new(PATH)).expect("it opens");
-        let log = Log::open_on_demand(&dir, LogOptions { cache_bytes: 64 }).expect("a log");
+        let log = Log::open_on_demand(&dir, LogOptions { cache_bytes: 64, segment_bytes: 4096 })
+            .expect("a log");
         let options = StateOptions { cache_bytes: 1 << 20, ..StateOptions::default() };
         let state = State::open_inline(&dir, options, log.clone()).expect("a state");
         self.failed = Arc::default();

@@ -192,6 +192,7 @@ impl Cluster {
         options.admission_queue = config.admission_queue;
         options.state_cache_bytes = 1 << 20;
         options.log_cache_bytes = config.log_cache_bytes;
+        options.log_segment_bytes = config.log_segment_bytes;
         options.checkpoint_interval = config.checkpoint_interval;
         options.checkpoint_bytes = config.checkpoint_bytes;
         options.snapshot_entries = config.snapshot_entries;

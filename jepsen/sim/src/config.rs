@@ -98,6 +98,8 @@ pub struct Config {
     pub checkpoint_bytes: usize,
     /// Entries kept in memory, in bytes.
     pub log_cache_bytes: usize,
+    /// Size of a file of the log.
+    pub log_segment_bytes: u64,
     /// Commands in flight.
     pub admission_queue: usize,
     /// How long a client thinks between two requests, at most, in ms.
@@ -157,6 +159,7 @@ impl Config {
             admission_queue: usize::try_from(dice.magnitude(4, 4_096)).unwrap_or(4_096),
             think_ms: dice.magnitude(10, 300),
             workload: workload(&mut dice),
+            log_segment_bytes: dice.magnitude(4 << 10, 1 << 20),
         }
     }
 }

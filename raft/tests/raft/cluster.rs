@@ -98,6 +98,7 @@ impl Cluster {
         options.bootstrap = true;
         options.state_cache_bytes = 4 << 20;
         options.log_cache_bytes = 4 << 20;
+        options.log_segment_bytes = 64 << 10;
         (self.tune)(&mut options);
         options
     }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::{Disk, DiskFile, DiskLock};
 
-/// Disks write sectors whole: a torn write ends at a multiple of this.
+/// Disks write sectors whole: a torn write ends and begins at multiples of this.
 const SECTOR_BYTES: usize = 512;
 
 type Inode = u64;
@@ -46,7 +46,7 @@ pub enum Policy {
     KeepPrefix(u64),
     /// Each or not, as the seed says.
     KeepSome(u64),
-    /// All, but the last write only up to a sector that the seed chooses.
+    /// All, but of the last write only the sectors that the seed chooses.
     TearLast(u64),
     /// All file contents, but no creation, rename or removal without a directory sync.
     HoldNames,
@@ -347,17 +347,34 @@ impl CrashPoint {
             Policy::TearLast(seed) => {
                 let mut calls: Vec<Call> = all().collect();
                 let is_write = |call: &Call| matches!(call, Call::Write(..));
-                if let Some(place) = calls.iter().rposition(is_write)
-                    && let Some(Call::Write(_, _, bytes)) = calls.get_mut(place)
-                {
-                    let sectors = Dice(seed).below(bytes.len().div_ceil(SECTOR_BYTES).max(1));
-                    *bytes = bytes.get(..sectors * SECTOR_BYTES).unwrap_or_default().into();
+                if let Some(place) = calls.iter().rposition(is_write) {
+                    let mut dice = Dice(seed);
+                    let torn = sectors(&calls[place]).filter(|_| dice.below(2) == 0);
+                    let torn: Vec<Call> = torn.collect();
+                    calls.splice(place..=place, torn);
                 }
                 calls
             }
             Policy::HoldNames => all().filter(|call| !call.is_of_name()).collect(),
         }
     }
+}
+
+/// One write as a write of each sector that it touches.
+fn sectors(call: &Call) -> impl Iterator<Item = Call> {
+    let Call::Write(inode, offset, bytes) = call else { unreachable!("only writes are torn") };
+    let (inode, mut at, mut rest) = (*inode, *offset, Arc::clone(bytes));
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let inside = usize::try_from(at).unwrap_or(usize::MAX) % SECTOR_BYTES;
+        let (sector, later) = rest.split_at((SECTOR_BYTES - inside).min(rest.len()));
+        let call = Call::Write(inode, at, sector.into());
+        at += u64::try_from(sector.len()).unwrap_or(u64::MAX);
+        rest = later.into();
+        Some(call)
+    })
 }
 
 /// Makes calls durable: from the unsynced ones into the image.

@@ -7,8 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::row::Marks;
-use super::{Done, Entry, Mark};
+use super::{Done, Entry, Mark, Marks};
 use crate::error::Error;
 
 /// One thing to make durable, in the order of the queue.
@@ -18,6 +17,25 @@ pub(super) enum Op {
     /// Drops all entries from this index on.
     Truncate(u64, Done),
     Purge(Mark, Done),
+}
+
+impl Op {
+    /// Bytes of its entries.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Append(entries, _) => entries.iter().map(|entry| entry.bytes.len()).sum(),
+            Self::Vote(..) | Self::Truncate(..) | Self::Purge(..) => 0,
+        }
+    }
+
+    pub(super) fn into_done(self) -> Done {
+        match self {
+            Self::Append(_, done)
+            | Self::Vote(_, done)
+            | Self::Truncate(_, done)
+            | Self::Purge(_, done) => done,
+        }
+    }
 }
 
 /// Entries of one append that are not durable yet.

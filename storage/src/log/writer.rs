@@ -1,30 +1,33 @@
-//! The one writer of `log.redb`: a batch of ops in, one commit, callbacks out.
+//! The one writer of the log: a batch of ops in, one frame, one sync, callbacks out.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
 use firstcome_fault::{Bug, Point, reach};
-use redb::Durability;
 
 use super::queue::Op;
-use super::row::{self, COMMITTED, ENTRIES, PURGED, VOTE};
-use super::{Done, Entry, Shared};
+use super::{Done, Entry, Marks, Shared};
 use crate::error::Error;
-use crate::file::failed;
 use crate::seeded;
+use crate::segments::frame::FrameBuilder;
+use crate::segments::index::Row;
+use crate::segments::segment::Tail;
 
-/// Rows removed per commit while purging: about 10 ms, so that appends do not wait longer.
-const PURGE_ROWS_MAX: usize = 4096;
-
-/// Entries drained into one commit at most: bounds the transaction, not the throughput.
+/// Ops and bytes of entries in one frame at most, unless a single op has more: bounds the frame, not
+/// the throughput.
 const BATCH_OPS_MAX: usize = 4096;
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// State of the writer between commits.
-#[derive(Default)]
 pub(super) struct Writer {
-    /// Rows up to this index are being removed.
-    purging: Option<u64>,
+    tail: Tail,
+    /// As the segments say.
+    marks: Marks,
+    segment_bytes: u64,
+    frame: FrameBuilder,
+    /// Whether there may be segments that nobody needs any more.
+    is_purging: bool,
 }
 
 /// What one commit does.
@@ -35,12 +38,26 @@ struct Batch {
     seq: u64,
 }
 
+/// What a frame changes in the index once it is durable.
+enum Change {
+    Append { first: u64, count: u32, record: u32 },
+    Truncate(u64),
+    Purge(u64),
+}
+
 impl Writer {
-    pub(super) fn is_purging(&self) -> bool {
-        self.purging.is_some()
+    pub(super) fn new(tail: Tail, marks: Marks, segment_bytes: u64) -> Self {
+        // Some segments may be left from before a crash.
+        let is_purging = marks.purged.is_some();
+        Self { tail, marks, segment_bytes, frame: FrameBuilder::default(), is_purging }
     }
 
-    /// Takes what is queued, commits it, and runs the callbacks in order.
+    pub(super) fn is_purging(&self) -> bool {
+        self.is_purging
+    }
+
+    /// Takes what is queued, commits it, and runs the callbacks in order. Then removes one segment
+    /// that nobody needs.
     pub(super) fn run(&mut self, shared: &Shared) {
         let batch = Self::drain(shared);
         let seq = batch.seq;
@@ -75,11 +92,22 @@ impl Writer {
         for (done, _) in done {
             done(error.as_ref().map_or(Ok(()), |error| Err(crate::error::same_io_error(error))));
         }
+        if error.is_none()
+            && let Err(error) = self.remove_obsolete(shared)
+        {
+            shared.fail(error);
+        }
     }
 
     fn drain(shared: &Shared) -> Batch {
         let mut queue = shared.queue.lock();
-        let count = queue.ops.len().min(BATCH_OPS_MAX);
+        let mut bytes = 0;
+        let fits = |op: &&Op| {
+            let before = bytes;
+            bytes += op.bytes();
+            before < BATCH_BYTES_MAX
+        };
+        let count = queue.ops.iter().take(BATCH_OPS_MAX).take_while(fits).count();
         let ops: Vec<Op> = queue.ops.drain(..count).collect();
         let left = u64::try_from(queue.ops.len()).unwrap_or(u64::MAX);
         let seq = queue.queued.saturating_sub(left);
@@ -92,71 +120,117 @@ impl Writer {
         Batch { ops, committed, seq }
     }
 
-    /// One transaction. The callbacks land in `done` whatever happens.
+    /// One frame. The callbacks land in `done` whatever happens.
     fn commit(
         &mut self,
         shared: &Shared,
         batch: Batch,
         done: &mut Vec<(Done, Option<Bytes>)>,
     ) -> Result<(), Error> {
-        let path = &shared.path;
-        let durability = durability(&batch.ops);
-        let mut ops = batch.ops.into_iter();
-        let mut work = || -> Result<(), Error> {
-            let mut txn = shared.db.begin_write().map_err(|error| failed(path, error))?;
-            txn.set_durability(durability).map_err(|error| Error::Invariant(error.to_string()))?;
-            if let Some(mark) = &batch.committed {
-                row::put_mark(path, &txn, COMMITTED, mark)?;
+        let syncs = syncs(&batch.ops);
+        let (frame, mut marks) = (&mut self.frame, self.marks.clone());
+        frame.clear();
+        if let Some(mark) = batch.committed {
+            frame.committed(&mark);
+            marks.committed = Some(mark);
+        }
+        let mut changes = Vec::new();
+        let mut run: Vec<Entry> = Vec::new();
+        for op in batch.ops {
+            if !matches!(op, Op::Append(..)) {
+                append(frame, &mut run, &mut changes);
             }
-            {
-                let mut rows = txn.open_table(ENTRIES).map_err(|error| failed(path, error))?;
-                let mut run: Vec<Entry> = Vec::new();
-                for op in ops.by_ref() {
-                    if !matches!(op, Op::Append(..)) {
-                        row::append(path, &mut rows, &run)?;
-                        run.clear();
-                    }
-                    match op {
-                        Op::Append(entries, callback) => {
-                            done.push((callback, None));
-                            count(shared, &entries);
-                            run.extend(entries);
-                        }
-                        Op::Vote(vote, callback) => {
-                            done.push((callback, Some(vote.clone())));
-                            row::put_mark(path, &txn, VOTE, &vote)?;
-                        }
-                        Op::Truncate(from, callback) => {
-                            done.push((callback, None));
-                            row::truncate(path, &mut rows, from)?;
-                        }
-                        Op::Purge(mark, callback) => {
-                            done.push((callback, None));
-                            row::put_mark(path, &txn, PURGED, &row::encode_mark(&mark))?;
-                            let upto = seeded::purged_upto(mark.index);
-                            self.purging = self.purging.max(Some(upto));
-                        }
-                    }
+            match op {
+                Op::Append(entries, callback) => {
+                    done.push((callback, None));
+                    count(shared, &entries);
+                    run.extend(entries);
                 }
-                row::append(path, &mut rows, &run)?;
-                if let Some(upto) = self.purging
-                    && !row::purge(path, &mut rows, upto, PURGE_ROWS_MAX)?
-                {
-                    self.purging = None;
+                Op::Vote(vote, callback) => {
+                    frame.vote(&vote);
+                    marks.vote = Some(vote.clone());
+                    done.push((callback, Some(vote)));
+                }
+                Op::Truncate(from, callback) => {
+                    done.push((callback, None));
+                    frame.truncated(from);
+                    changes.push(Change::Truncate(from));
+                }
+                Op::Purge(mark, callback) => {
+                    done.push((callback, None));
+                    frame.purged(&mark);
+                    changes.push(Change::Purge(seeded::purged_upto(mark.index)));
+                    marks.purged = Some(mark);
+                    self.is_purging = true;
                 }
             }
-            txn.commit().map_err(|error| failed(path, error))
+        }
+        append(frame, &mut run, &mut changes);
+        if frame.is_empty() {
+            return Ok(());
+        }
+        if self.tail.is_full_for(frame, self.segment_bytes) {
+            self.tail.rotate(&*shared.locked.disk, &self.marks)?;
+            shared.index.lock().segments.push_back(self.tail.segment());
+        }
+        let at = self.tail.write(frame)?;
+        if syncs {
+            self.tail.sync()?;
+        }
+        self.marks = marks;
+        self.change(shared, at, changes);
+        Ok(())
+    }
+
+    fn change(&self, shared: &Shared, frame: u64, changes: Vec<Change>) {
+        let mut index = shared.index.lock();
+        for change in changes {
+            match change {
+                Change::Append { first, count, record } => index.append(Row {
+                    first,
+                    count,
+                    segment: self.tail.segment().number,
+                    frame: u32::try_from(frame).unwrap_or(u32::MAX),
+                    payload_bytes: self.frame.payload_bytes(),
+                    record,
+                }),
+                Change::Truncate(from) => index.truncate(from),
+                Change::Purge(upto) => index.purge(upto),
+            }
+        }
+    }
+
+    /// One segment at a time, so that a crash never leaves a hole in front of one that is left.
+    fn remove_obsolete(&mut self, shared: &Shared) -> Result<(), Error> {
+        if !self.is_purging {
+            return Ok(());
+        }
+        let obsolete = shared.index.lock().obsolete();
+        let Some(segment) = obsolete else {
+            self.is_purging = false;
+            return Ok(());
         };
-        let result = work();
-        done.extend(ops.map(|op| (op.into_done(), None)));
-        result
+        let (disk, path) = (&shared.locked.disk, &segment.path);
+        disk.remove(path).map_err(|error| Error::io(path, error))?;
+        disk.sync_dir(&shared.locked.path).map_err(|error| Error::io(path, error))?;
+        shared.index.lock().segments.pop_front();
+        Ok(())
+    }
+}
+
+/// Adds the entries collected so far.
+fn append(frame: &mut FrameBuilder, run: &mut Vec<Entry>, changes: &mut Vec<Change>) {
+    if let Some(first) = run.first().map(|entry| entry.index) {
+        let (count, record) = frame.entries(run);
+        changes.push(Change::Append { first, count, record });
+        run.clear();
     }
 }
 
 /// Whatever is in a commit, it is synced before anybody hears of it.
-fn durability(ops: &[Op]) -> Durability {
+fn syncs(ops: &[Op]) -> bool {
     let has = |wanted: fn(&Op) -> bool| ops.iter().any(wanted);
-    seeded::durability(has(|op| matches!(op, Op::Append(..))), has(|op| matches!(op, Op::Vote(..))))
+    seeded::log_syncs(has(|op| matches!(op, Op::Append(..))), has(|op| matches!(op, Op::Vote(..))))
 }
 
 fn count(shared: &Shared, entries: &[Entry]) {

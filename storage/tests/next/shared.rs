@@ -48,7 +48,7 @@ pub(crate) fn unhex(name: &str) -> Vec<u8> {
 }
 
 /// The files of a node.
-pub(crate) const FILES: [&str; 3] = ["node.json", "log.redb", "state.redb"];
+pub(crate) const FILES: [&str; 3] = ["node.json", "log.00000001", "state.redb"];
 
 /// A directory of a test, with a node or room for one.
 pub(crate) struct Home {
@@ -146,6 +146,6 @@ pub(crate) fn further(after: u64) -> Vec<Committed> {
 pub(crate) fn unlogged(entry: &Entry) -> Result<Committed, Error> {
     let (now, command) = entry.bytes.split_first_chunk::<8>().unwrap();
     let command = (!command.is_empty()).then(|| codec::decode_command(command)).transpose();
-    let command = command.map_err(|error| Error::undecodable("log.redb".as_ref(), error))?;
+    let command = command.map_err(|error| Error::undecodable("log".as_ref(), error))?;
     Ok(committed(entry.index, i64::from_le_bytes(*now), command))
 }

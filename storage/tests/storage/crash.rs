@@ -11,11 +11,14 @@ use firstcome_domain::value::Revision;
 use firstcome_storage::disk::sim::{Policy, SimDisk};
 use firstcome_storage::log::{Entry, Mark};
 use firstcome_storage::state::{Committed, StateHash};
-use firstcome_storage::{DataDir, Error, Log, State};
+use firstcome_storage::{DataDir, Error, Log, LogOptions, State};
 use parking_lot::Mutex;
 
 use crate::directory::policies;
-use crate::shop::{LOG, STATE, Stream, done, entry, file, identity, meta, refused, sim_path};
+use crate::shop::{STATE, Stream, done, entry, file, identity, meta, refused, sim_path};
+
+/// Small files, so that the script fills several.
+const LOG: LogOptions = LogOptions { cache_bytes: 1024, segment_bytes: 1024 };
 
 /// The state's entries come from the log: index and revision are one number, and term 1 wins.
 const ENTRIES: u64 = 60;
@@ -416,7 +419,7 @@ fn without_a_durable_log_there_is_no_checkpoint() {
     log.append((0..=20).map(|index| entry(index, 1)).collect(), done().0);
     state.apply(&run.commands[..20], meta(20)).unwrap();
     run.disk.fail_call(run.disk.calls() + 1, 5);
-    refused(state.checkpoint(), "log.redb");
+    refused(state.checkpoint(), "/log.0");
     assert_eq!(run.disk.bytes_of(&file("state.redb")).unwrap(), before);
     refused(state.apply(&run.commands[20..21], meta(21)), "Io");
 }

@@ -159,14 +159,14 @@ fn a_directory_of_version_1_opens_and_reaches_the_recorded_hash() {
         log.close();
         drop((state, log, dir));
         std::fs::create_dir_all(golden("node")).unwrap();
-        for name in ["node.json", "log.redb", "state.redb"] {
+        for name in ["node.json", "log.00000001", "state.redb"] {
             std::fs::copy(path.join(name), golden("node").join(name)).unwrap();
         }
         kept("node.hash", &hash);
         std::fs::remove_dir_all(&path).unwrap();
     }
     std::fs::create_dir(&path).unwrap();
-    for name in ["node.json", "log.redb", "state.redb"] {
+    for name in ["node.json", "log.00000001", "state.redb"] {
         std::fs::copy(golden("node").join(name), path.join(name)).unwrap();
     }
     let hash = std::fs::read_to_string(golden("node.hash")).unwrap();

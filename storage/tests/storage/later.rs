@@ -239,7 +239,7 @@ fn a_row_of_a_later_version_is_foreign() {
 
 /// The error that a reader of a file makes from one of the codec.
 fn as_error<T>(decoded: Result<T, codec::DecodeError>) -> Result<T, Error> {
-    decoded.map_err(|error| Error::undecodable("log.redb".as_ref(), error))
+    decoded.map_err(|error| Error::undecodable("log".as_ref(), error))
 }
 
 #[test]

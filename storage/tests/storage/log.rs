@@ -7,7 +7,7 @@ use firstcome_storage::disk::sim::{Policy, SimDisk};
 use firstcome_storage::log::Mark;
 use firstcome_storage::{DataDir, Log, LogOptions};
 
-use crate::shop::{LOG, done, entries, entry, identity, sim_path};
+use crate::shop::{LOG, done, entries, entry, identity, refused, sim_path};
 
 fn directory() -> (SimDisk, DataDir) {
     let disk = SimDisk::new();
@@ -152,7 +152,7 @@ fn purging_keeps_what_follows_and_may_run_ahead_of_the_log() {
 #[test]
 fn a_purge_of_many_rows_goes_on_between_appends() {
     let (disk, dir) = directory();
-    let log = Log::open_inline(&dir, LogOptions { cache_bytes: 0 }).unwrap();
+    let log = Log::open_inline(&dir, LogOptions { cache_bytes: 0, ..LOG }).unwrap();
     // One row each, because one commit each.
     let big = |index| firstcome_storage::log::Entry { index, bytes: vec![3; 200].into() };
     for index in 0..5000 {
@@ -241,4 +241,170 @@ fn after_an_error_everything_fails() {
     assert!(log.wait_durable().is_err());
     assert!(log.read(0..1, 1).is_err());
     assert_eq!(log.vote(), None);
+}
+
+/// Small files: some tens of entries each.
+const SMALL: LogOptions = LogOptions { segment_bytes: 2048, ..LOG };
+
+/// A log of several files that was not closed.
+fn several_files() -> SimDisk {
+    let (disk, dir) = directory();
+    let log = Log::open_inline(&dir, SMALL).unwrap();
+    for start in (0..200).step_by(4) {
+        log.append(entries(start..start + 4, 1), done().0);
+    }
+    log.save_vote(Bytes::from_static(b"a vote"), done().0);
+    disk.copy()
+}
+
+/// The files of the log, in order.
+fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
+    let mut names = firstcome_storage::Disk::list(disk, &sim_path()).unwrap().unwrap();
+    names.sort();
+    let is_log = |name: &std::ffi::OsString| name.to_str().unwrap().starts_with("log.");
+    names.into_iter().filter(is_log).map(|name| sim_path().join(name)).collect()
+}
+
+fn open(disk: &SimDisk) -> Result<DataDir, firstcome_storage::Error> {
+    DataDir::open_on(Arc::new(disk.clone()), &sim_path())
+}
+
+#[test]
+fn a_log_of_several_files_is_one_log() {
+    let disk = several_files();
+    let count = files(&disk).len();
+    assert!(count > 5, "{count} files");
+    let dir = open(&disk).unwrap();
+    let log = Log::open_inline(&dir, LogOptions { cache_bytes: 0, ..SMALL }).unwrap();
+    assert_eq!(log.read(0..999, usize::MAX).unwrap(), entries(0..200, 1));
+    assert_eq!(log.read(97..103, usize::MAX).unwrap(), entries(97..103, 1));
+    assert_eq!(log.read(50..60, 1).unwrap(), entries(50..51, 1));
+    log.truncate_after(Some(101), done().0);
+    log.append(entries(102..110, 2), done().0);
+    let expected = [entries(0..102, 1), entries(102..110, 2)].concat();
+    assert_eq!(log.read(0..999, usize::MAX).unwrap(), expected);
+}
+
+#[test]
+fn purging_removes_whole_files_and_keeps_the_marks() {
+    let disk = several_files();
+    let before = files(&disk);
+    let dir = open(&disk).unwrap();
+    let log = Log::open_inline(&dir, SMALL).unwrap();
+    log.purge(mark(119), done().0);
+    let after = files(&disk);
+    assert!(after.len() < before.len() / 2 + 2, "{after:?}");
+    assert!(before.ends_with(&after), "only the oldest are gone: {after:?}");
+    log.purge(mark(500), done().0);
+    assert_eq!(files(&disk).len(), 1, "only the one that is written is left");
+    drop((log, dir));
+    let dir = open(&disk).unwrap();
+    let log = Log::open_inline(&dir, SMALL).unwrap();
+    assert_eq!((log.purged(), log.last_index()), (Some(mark(500)), Some(500)));
+    assert_eq!(log.vote().as_deref(), Some(b"a vote".as_slice()));
+    log.append(entries(501..503, 2), done().0);
+    assert_eq!(log.read(0..999, usize::MAX).unwrap(), entries(501..503, 2));
+}
+
+#[test]
+fn an_append_larger_than_a_file_gets_one_of_its_own() {
+    let (disk, dir) = directory();
+    let log = Log::open_inline(&dir, SMALL).unwrap();
+    log.append(entries(0..500, 1), done().0);
+    log.append(entries(500..501, 1), done().0);
+    drop((log, dir));
+    let dir = open(&disk).unwrap();
+    let log = Log::open_inline(&dir, SMALL).unwrap();
+    assert_eq!(log.read(0..999, usize::MAX).unwrap(), entries(0..501, 1));
+}
+
+#[test]
+fn a_missing_file_of_the_log_is_noticed() {
+    let whole = several_files();
+    let count = files(&whole).len();
+    for place in 0..count {
+        let disk = whole.copy();
+        firstcome_storage::Disk::remove(&disk, &files(&disk)[place]).unwrap();
+        refused(open(&disk), "it is missing");
+        let disk = whole.copy();
+        disk.damage(&files(&disk)[place], Vec::clear).unwrap();
+        refused(open(&disk), "the file is empty");
+    }
+}
+
+#[test]
+fn a_file_of_the_log_that_was_cut_short_is_noticed() {
+    let disk = several_files();
+    let last = files(&disk).pop().unwrap();
+    let len = disk.bytes_of(&last).unwrap().len();
+    for len in (0..len).step_by(97) {
+        let disk = disk.copy();
+        disk.damage(&last, |bytes| bytes.truncate(len)).unwrap();
+        refused(open(&disk), "Corrupt");
+    }
+}
+
+/// Only the last write can be incomplete, and then whole sectors of it are.
+#[test]
+fn a_torn_frame_is_dropped_and_a_damaged_one_is_not() {
+    let (disk, dir) = directory();
+    let log = Log::open_inline(&dir, LOG).unwrap();
+    log.append(entries(0..10, 1), done().0);
+    let before = disk.bytes_of(&files(&disk)[0]).unwrap();
+    log.append(entries(10..100, 1), done().0);
+    let after = disk.bytes_of(&files(&disk)[0]).unwrap();
+    let first = before.iter().zip(&after).position(|(a, b)| a != b).unwrap();
+    let last = after.iter().rposition(|byte| *byte != 0).unwrap();
+    assert!(last - first > 4 * 512, "{first} to {last}");
+    for sector in (first / 512)..=(last / 512) {
+        let torn = disk.copy();
+        let (from, to) = (sector * 512, (sector + 1) * 512);
+        let restore = |bytes: &mut Vec<u8>| bytes[from..to].copy_from_slice(&before[from..to]);
+        torn.damage(&files(&disk)[0], restore).unwrap();
+        let dir = open(&torn).unwrap();
+        let log = Log::open_inline(&dir, LOG).unwrap();
+        assert_eq!(log.last_index(), Some(9), "sector {sector}");
+        // What is left of it is gone for good.
+        log.append(entries(10..12, 2), done().0);
+        drop((log, dir));
+        let dir = open(&torn).unwrap();
+        let log = Log::open_inline(&dir, LOG).unwrap();
+        let expected = [entries(0..10, 1), entries(10..12, 2)].concat();
+        assert_eq!(log.read(0..999, usize::MAX).unwrap(), expected, "sector {sector}");
+    }
+    for place in first..=last {
+        let damaged = disk.copy();
+        damaged.damage(&files(&disk)[0], |bytes| bytes[place] ^= 0x20).unwrap();
+        refused(open(&damaged), "Corrupt");
+    }
+}
+
+/// A file that was being made when the power went holds nothing; one that is not the last does.
+#[test]
+fn a_file_whose_making_was_cut_short_is_made_again() {
+    let disk = several_files();
+    let last = files(&disk).pop().unwrap();
+    let number: u64 = last.extension().unwrap().to_str().unwrap().parse().unwrap();
+    let next = sim_path().join(format!("log.{:08}", number + 1));
+    for len in [0, 100, 65536] {
+        let disk = disk.copy();
+        drop(firstcome_storage::Disk::create(&disk, &next).unwrap());
+        disk.damage(&next, |bytes| bytes.resize(len, 0)).unwrap();
+        let dir = open(&disk).unwrap();
+        let log = Log::open_inline(&dir, SMALL).unwrap();
+        assert!(!files(&disk).contains(&next));
+        log.append(entries(200..300, 1), done().0);
+        drop((log, dir));
+        let dir = open(&disk).unwrap();
+        let log = Log::open_inline(&dir, SMALL).unwrap();
+        assert_eq!(log.read(0..999, usize::MAX).unwrap(), entries(0..300, 1));
+    }
+    // But not if it holds entries: then the end of the one before it was lost.
+    let first = files(&disk)[0].clone();
+    disk.damage(&first, |bytes| {
+        let seal = bytes.iter().rposition(|byte| *byte != 0).unwrap() / 32 * 32 - 32;
+        bytes[seal..].fill(0);
+    })
+    .unwrap();
+    refused(open(&disk), "its last frame is missing");
 }

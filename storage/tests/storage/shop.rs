@@ -38,7 +38,7 @@ pub(crate) fn identity() -> Identity {
 }
 
 /// A small cache, so that reads of the file happen.
-pub(crate) const LOG: LogOptions = LogOptions { cache_bytes: 1024 };
+pub(crate) const LOG: LogOptions = LogOptions { cache_bytes: 1024, segment_bytes: 64 * 1024 };
 
 /// Checkpoints only when asked.
 pub(crate) const STATE: StateOptions = StateOptions {

@@ -177,7 +177,7 @@ fn a_sync_goes_through_in_shuffled_pieces() {
     let machine = SimDisk::new();
     let folder = Path::new("/d");
     machine.make_dir(folder).unwrap();
-    let path = folder.join("log.redb");
+    let path = folder.join("log.00000001");
     let torn = |seed| {
         let machine = machine.copy();
         let disk = VolatileDisk::new(Arc::new(machine.clone()), seed);
@@ -261,7 +261,7 @@ fn a_half_made_directory_is_vacant_or_whole() {
     disk.make_dir(&path).unwrap();
     drop(disk.create(&path.join("CREATING")).unwrap());
     disk.sync_dir(&path).unwrap();
-    drop(disk.create(&path.join("log.redb")).unwrap());
+    drop(disk.create(&path.join("log.00000001")).unwrap());
     drop(disk);
     let disk = Arc::new(over_real(4));
     assert!(DataDir::is_vacant_on(&*disk, &path).unwrap());

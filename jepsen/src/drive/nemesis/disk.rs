@@ -4,7 +4,9 @@
 //! disk counts as lost, and the node comes back as a new member. A full or failing disk ends a node
 //! with exit code 74; once the disk works, the node starts as before.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -134,7 +136,10 @@ impl FaultInjector for FaultyDisk {
 struct BitFlip {
     nodes: Vec<usize>,
     draw: u64,
-    file: &'static str,
+    /// `log` or `state`.
+    kind: &'static str,
+    /// The file that was chosen.
+    path: PathBuf,
     /// Where, and the byte that is there now.
     flipped: Vec<(usize, u8)>,
     /// Number of exits before this fault.
@@ -145,13 +150,21 @@ struct BitFlip {
 
 impl BitFlip {
     const fn new(nodes: Vec<usize>, draw: u64) -> Self {
-        let file = if draw.is_multiple_of(2) { "state.redb" } else { "log.redb" };
-        Self { nodes, draw, file, flipped: Vec::new(), ends: 0, refused: false, same_hash: false }
+        Self {
+            nodes,
+            draw,
+            kind: if draw.is_multiple_of(2) { "state" } else { "log" },
+            path: PathBuf::new(),
+            flipped: Vec::new(),
+            ends: 0,
+            refused: false,
+            same_hash: false,
+        }
     }
 
     /// How many of the flipped bits are still on disk.
-    fn left(&self, context: &FaultContext<'_>, at: usize) -> anyhow::Result<usize> {
-        let bytes = fs::read(context.cluster.node(at)?.data_dir.join(self.file))?;
+    fn left(&self) -> anyhow::Result<usize> {
+        let bytes = fs::read(&self.path)?;
         let still = |(place, byte): &&(usize, u8)| bytes.get(*place) == Some(byte);
         Ok(self.flipped.iter().filter(still).count())
     }
@@ -166,9 +179,10 @@ impl FaultInjector for BitFlip {
         if context.cluster.is_silent() {
             return Ok(Value::Null);
         }
-        let path = context.cluster.node(at)?.data_dir.join(self.file);
+        self.path = newest(&context.cluster.node(at)?.data_dir, self.kind)?;
+        let path = &self.path;
         let mut bytes =
-            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         // The file differs from run to run, so the pages do too; the history records which they
         // were.
         let mut seed = Seed::of(self.draw, bytes.len() as u64);
@@ -177,9 +191,9 @@ impl FaultInjector for BitFlip {
             self.flipped.push((place, bytes.get(place).copied().unwrap_or(0)));
         }
         context.destroyed.insert(at);
-        fs::write(&path, bytes)?;
+        fs::write(path, bytes)?;
         context.start(at)?;
-        Ok(json!({"file": self.file, "flipped": self.flipped}))
+        Ok(json!({"file": path.file_name().map(OsStr::to_string_lossy), "flipped": self.flipped}))
     }
 
     fn watch(&mut self, context: &mut FaultContext<'_>) -> anyhow::Result<()> {
@@ -202,7 +216,7 @@ impl FaultInjector for BitFlip {
         context.cluster.force_kill(at)?;
         context.forbid_exit(at, "bit_flip")?;
         self.refused |= context.ended(self.ends, at).any(|code| code == EXIT_CORRUPT);
-        let left = self.left(context, at)?;
+        let left = self.left()?;
         let data_dir = context.cluster.node(at)?.data_dir.to_string_lossy().into_owned();
         let check = context.cluster.run(&["inspect", "check", "--data-dir", &data_dir]);
         let back = membership::replace(context, at)?;
@@ -211,6 +225,20 @@ impl FaultInjector for BitFlip {
             "replaced": back});
         Ok(Outcome { took_effect: self.refused || self.same_hash && left > 0, seen })
     }
+}
+
+/// The last file of a kind: `state.redb`, or the file of the log that was written last.
+fn newest(dir: &Path, kind: &str) -> anyhow::Result<PathBuf> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        names.push(entry?.file_name());
+    }
+    names.retain(|name| match name.to_str().and_then(|name| name.split_once('.')) {
+        Some((found, rest)) => found == kind && !rest.starts_with("new."),
+        None => false,
+    });
+    let last = names.into_iter().max();
+    Ok(dir.join(last.with_context(|| format!("no {kind} in {}", dir.display()))?))
 }
 
 /// Whether the damaged node has the same state as the others; records it if not.
