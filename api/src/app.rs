@@ -10,6 +10,7 @@ use crate::coalesce::SharedRound;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::options::ApiOptions;
+use crate::rate::Limits;
 use crate::spec::Spec;
 
 /// The shared state of the router.
@@ -19,6 +20,7 @@ pub(crate) struct App {
     pub(crate) options: ApiOptions,
     pub(crate) metrics: Metrics,
     pub(crate) budgets: Budgets,
+    pub(crate) limits: Limits,
     /// Asks every member how far it is.
     pub(crate) cluster_status: SharedRound<Result<ClusterStatus, Failure>>,
     /// Every route, in the order of the counters.
@@ -39,6 +41,7 @@ impl App {
         Self {
             metrics: Metrics::new(&specs),
             budgets: Budgets::new(options.purchase_slots),
+            limits: Limits::new(&options.limits),
             cluster_status: SharedRound::new(),
             served_by: served_by.unwrap_or(HeaderValue::from_static("unnamed")),
             node,

@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::call::{Answer, Call};
 use crate::problem::{Code, Problem};
 use crate::query::Query;
+use crate::rate::{Checked, PeerAddress, tighter};
 use crate::spec::{Spec, Verb};
 use crate::token::TokenError;
 use crate::{body, idempotency, token};
@@ -60,10 +61,10 @@ where
     let sent = Sent::of(&parts);
     let path_id = path.and_then(|path| path.iter().next().map(|(_, id)| id.to_owned()));
     let shared = Arc::clone(&app);
-    let mut caller = None;
+    let mut known = Known::default();
     let work = async {
         let path_id = path_id.unwrap_or_default();
-        let call = admit(&shared, route, parts, path_id, body, &mut caller).await?;
+        let call = admit(&shared, route, parts, path_id, body, &mut known).await?;
         let _place = shared.budgets.enter(route.budget).await?;
         handler(call).await
     };
@@ -75,7 +76,24 @@ where
         Err(_) => Err(Problem::new(Code::Internal)),
     };
     let result = result.map_err(|problem| in_doubt(problem, route.verb));
-    respond(&app, slot, &sent, caller, result)
+    respond(&app, slot, &sent, &known, result)
+}
+
+/// What the response says about the request, also if it was refused.
+#[derive(Default)]
+struct Known<'a> {
+    caller: Option<Caller>,
+    /// The rate limit that is closest to being reached.
+    limit: Option<Checked<'a>>,
+}
+
+impl<'a> Known<'a> {
+    /// Takes note of a limit, and refuses the request if it is over.
+    fn keep_to(&mut self, checked: Option<Checked<'a>>) -> Result<(), Problem> {
+        let refusal = checked.as_ref().and_then(Checked::refusal);
+        self.limit = tighter(self.limit.take(), checked);
+        refusal.map_or(Ok(()), Err)
+    }
 }
 
 /// An internal error of a write may come after the command was decided.
@@ -93,7 +111,7 @@ pub(crate) async fn unmatched(app: &App, request: Request<Body>, code: Code) -> 
     let sent = Sent::of(&parts);
     body::discard(body).await;
     let code = if uri_is_too_long(&sent.uri) { Code::UriTooLong } else { code };
-    respond(app, usize::MAX, &sent, None, Err(Problem::new(code)))
+    respond(app, usize::MAX, &sent, &Known::default(), Err(Problem::new(code)))
 }
 
 fn uri_is_too_long(uri: &Uri) -> bool {
@@ -148,27 +166,35 @@ fn prefers_korean(headers: &HeaderMap) -> bool {
     sent.is_some() && weight("ko") > weight("en")
 }
 
-/// Checks a request. `known` gets the caller as soon as the token has told it.
-async fn admit(
-    app: &Arc<App>,
+/// Checks a request. `known` gets what it turns out to be, as soon as that is clear.
+async fn admit<'a>(
+    app: &'a Arc<App>,
     route: &'static Spec,
     parts: Parts,
     path_id: String,
     body: Body,
-    known: &mut Option<Caller>,
+    known: &mut Known<'a>,
 ) -> Result<Call, Problem> {
+    let peer = parts.extensions.get::<PeerAddress>().copied();
+    let address = app.limits.address(peer, &parts.headers);
+    let checked = address.and_then(|address| app.limits.check_address(route.budget, address));
+    let in_time = known.keep_to(checked);
     // The body is read even if the request will be refused, so that the connection stays usable.
-    let body = if route.verb == Verb::Get {
+    let body = if route.verb == Verb::Get || in_time.is_err() {
         body::discard(body).await;
         Ok(Bytes::new())
     } else {
         body::read(body).await
     };
+    in_time?;
     if uri_is_too_long(&parts.uri) {
         return Err(Problem::new(Code::UriTooLong));
     }
     let caller = authenticate(app, route, &parts.headers)?;
-    *known = caller;
+    known.caller = caller;
+    if let (Some(caller), Some(_)) = (caller, address) {
+        known.keep_to(app.limits.check_account(route.budget, caller))?;
+    }
     let body = body?;
     let query = Query::parse(parts.uri.query(), route)?;
     let key = idempotency::header(&parts.headers, route.key)?;
@@ -226,7 +252,7 @@ fn respond(
     app: &App,
     slot: usize,
     sent: &Sent,
-    caller: Option<Caller>,
+    known: &Known<'_>,
     result: Result<Answer, Problem>,
 ) -> Response {
     let (mut response, code) = match result {
@@ -237,7 +263,10 @@ fn respond(
         }
     };
     let headers = response.headers_mut();
-    if caller.is_some_and(|caller| Permission::ClusterRead.allows(caller.role)) {
+    if let Some(limit) = &known.limit {
+        limit.show(headers);
+    }
+    if known.caller.is_some_and(|caller| Permission::ClusterRead.allows(caller.role)) {
         headers.insert(X_SERVED_BY, app.served_by.clone());
         let leader = app.node.leader_name().and_then(|name| HeaderValue::try_from(name).ok());
         if let Some(leader) = leader {

@@ -37,6 +37,7 @@ mod options;
 mod paging;
 mod problem;
 mod query;
+mod rate;
 mod resource;
 pub mod rfc3339;
 mod route;
@@ -49,6 +50,7 @@ mod token;
 pub use keys::{KeyError, Keys, MasterKey};
 pub use options::{ApiOptions, Consistency};
 pub use problem::CODES;
+pub use rate::{Rate, RateLimits};
 pub use serve::serve;
 pub use shop::Shop;
 

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::options::ApiOptions;
+use crate::rate::PeerAddress;
 
 const HEAD_TIME: Duration = Duration::from_secs(5);
 const IDLE_TIME: Duration = Duration::from_mins(1);
@@ -54,9 +55,11 @@ pub async fn serve(
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
+            Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
                 Ok(place) => {
-                    let connection = serve_connection(stream, router.clone(), stopping.clone());
+                    let peer = PeerAddress(peer.ip());
+                    let (router, stopping) = (router.clone(), stopping.clone());
+                    let connection = serve_connection(stream, peer, router, stopping);
                     tokio::spawn(hold(place, connection));
                 }
                 Err(_) => drop(tokio::spawn(turn_away(stream))),
@@ -99,12 +102,17 @@ async fn turn_away(mut stream: TcpStream) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn serve_connection(
+    stream: TcpStream,
+    peer: PeerAddress,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let head = Arc::new(Head::default());
-    let service = TowerToHyperService::new(Requests { router, head: Arc::clone(&head) });
+    let service = TowerToHyperService::new(Requests { router, peer, head: Arc::clone(&head) });
     let io = TokioIo::new(Watched { stream, head: Arc::clone(&head) });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
@@ -184,6 +192,7 @@ impl Head {
 #[derive(Clone)]
 struct Requests {
     router: Router,
+    peer: PeerAddress,
     head: Arc<Head>,
 }
 
@@ -199,8 +208,9 @@ impl tower::Service<Request<Incoming>> for Requests {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         self.head.complete();
+        request.extensions_mut().insert(self.peer);
         let head = Arc::clone(&self.head);
         let answer = tower::Service::call(&mut self.router, request);
         Box::pin(async move {

@@ -200,6 +200,7 @@ impl Spec {
         }
         if self.budget != Budget::Unbounded {
             codes.extend([Code::Overloaded, Code::NoQuorum, Code::NodeDraining]);
+            codes.push(Code::RateLimited);
         }
         if self.verb != Verb::Get {
             codes.extend([Code::OutcomeUnknown, Code::BodyTooLarge, Code::RequestTimeout]);

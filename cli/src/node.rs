@@ -90,6 +90,7 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         default_consistency: settings.default_consistency(),
         noop_route: launch.noop_route,
         max_connections: settings.connections(),
+        limits: settings.limits().clone(),
         ..ApiOptions::default()
     };
     let router =

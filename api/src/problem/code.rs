@@ -92,6 +92,7 @@ codes! {
     ValidationFailed "validation_failed" 422 final "Validation failed", "See errors for each invalid field.";
     IdempotencyKeyReused "idempotency_key_reused" 422 final "Idempotency-Key reused", "This key was used for a different request. Use a new key for a new request.";
     PreconditionRequired "precondition_required" 428 final "If-Match required", "Send If-Match with the ETag of the object you read.";
+    RateLimited "rate_limited" 429 retry "Too many requests", "You sent too many requests of this kind. Retry after the time in Retry-After.";
     Internal "internal" 500 final "Internal error", "This node failed unexpectedly. Report the request_id to its operators.";
     Overloaded "overloaded" 503 retry "Overloaded", "The node is handling too many requests. Retry after the time in Retry-After.";
     NoQuorum "no_quorum" 503 retry "No quorum", "A majority of nodes cannot be reached. Retry after the time in Retry-After.";

@@ -128,6 +128,13 @@ impl Problem {
         self.0.revision
     }
 
+    /// When a retry can help, in seconds from now.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after_seconds = Some(seconds);
+        self
+    }
+
     pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
         self.0.retry_after_seconds
     }

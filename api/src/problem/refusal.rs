@@ -268,6 +268,7 @@ mod tests {
             "uri_too_long",
             "unsupported_media_type",
             "precondition_required",
+            "rate_limited",
             "internal",
             "overloaded",
             "no_quorum",

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use firstcome_api::{Rate, RateLimits};
 use serde_json::json;
 
 use crate::site::Site;
@@ -232,5 +234,46 @@ async fn a_uri_that_is_too_long_gets_a_problem_document() {
         reply.is_problem(414, "uri_too_long");
         let reply = site.get(&format!("/{}", "a".repeat(length))).send().await;
         reply.is_problem(414, "uri_too_long");
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_are_refused_and_told_when_to_come_back() {
+    let limits = RateLimits {
+        public_read_ip: Some(Rate::new(2, Duration::from_hours(1))),
+        customer_account: Some(Rate::new(1, Duration::from_hours(1))),
+        loopback: true,
+        ..RateLimits::default()
+    };
+    let site = Site::start_with(|options| options.limits = limits).await;
+    for left in ["r=1", "r=0"] {
+        let reply = site.get("/v1/products").send().await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("ratelimit-policy"), Some("\"public-read-ip\";q=2;w=3600"));
+        assert!(reply.header("ratelimit").unwrap().contains(left), "{reply:?}");
+    }
+    let reply = site.get("/v1/products").send().await;
+    let json = reply.is_problem(429, "rate_limited");
+    assert_eq!((&json["executed"], &json["retryable"]), (&json!("no"), &json!(true)));
+    let wait: u32 = reply.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=1800).contains(&wait), "{wait}");
+    assert!(reply.header("ratelimit").unwrap().contains("r=0"));
+    // Each account has a bucket of its own, and health is never refused.
+    for customer in [1, 2] {
+        let token = site.customer(customer);
+        assert_eq!(site.get("/v1/orders").token(&token).send().await.status, 200);
+        let again = site.get("/v1/orders").token(&token).send().await;
+        again.is_problem(429, "rate_limited");
+    }
+    let reply = site.get("/livez").send().await;
+    assert_eq!((reply.status, reply.header("ratelimit")), (200, None));
+}
+
+#[tokio::test]
+async fn clients_on_this_machine_are_not_limited() {
+    let site = Site::start().await;
+    for _ in 0..100 {
+        let reply = site.get("/v1/time").send().await;
+        assert_eq!((reply.status, reply.header("ratelimit")), (200, None));
     }
 }

@@ -124,6 +124,10 @@ fn parse(bytes: &[u8]) -> Reply {
 
 impl Site {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    pub(crate) async fn start_with(tune: impl FnOnce(&mut ApiOptions)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = Options::new("n1", dir.path().join("n1"));
         options.bootstrap = true;
@@ -131,15 +135,20 @@ impl Site {
         options.election_min = Duration::from_millis(100);
         options.election_max = Duration::from_millis(200);
         let node = Node::start(options, Shop).await.unwrap();
-        let site = Self::over(node, dir).await;
+        let site = Self::over_with(node, dir, tune).await;
         site.led().await;
         site
     }
 
     /// Serves an existing node.
     pub(crate) async fn over(node: Node, dir: TempDir) -> Self {
+        Self::over_with(node, dir, |_| ()).await
+    }
+
+    async fn over_with(node: Node, dir: TempDir, tune: impl FnOnce(&mut ApiOptions)) -> Self {
         let keys = Arc::new(Keys::new(&MasterKey::generate().unwrap()).unwrap());
-        let options = ApiOptions { noop_route: true, ..ApiOptions::default() };
+        let mut options = ApiOptions { noop_route: true, ..ApiOptions::default() };
+        tune(&mut options);
         let router = firstcome_api::router(node.clone(), Arc::clone(&keys), options.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use super::value::{format_duration, format_size, parse_duration, parse_size, quote};
+use firstcome_api::Rate;
+use ipnet::IpNet;
+
+use super::value::{
+    format_duration, format_rate, format_size, parse_duration, parse_networks, parse_rate,
+    parse_size, quote,
+};
 
 /// Where a setting is kept, with its type and its smallest value.
 pub(super) enum Field<'a> {
@@ -12,6 +18,8 @@ pub(super) enum Field<'a> {
     Bytes(&'a mut u64, u64),
     Count(&'a mut u64, u64),
     Flag(&'a mut bool),
+    Rate(&'a mut Option<Rate>),
+    Networks(&'a mut Vec<IpNet>),
 }
 
 /// A value as it was written, before it is parsed for its setting.
@@ -74,6 +82,10 @@ impl Field<'_> {
                     .parse()
                     .map_err(|_| format!("invalid value {text:?}: use true or false"))?;
             }
+            (Self::Rate(place), Raw::Text(text) | Raw::Bare(text)) => *place = parse_rate(text)?,
+            (Self::Networks(place), Raw::Text(text) | Raw::Bare(text)) => {
+                *place = parse_networks(text)?;
+            }
             (field, _) => return Err(format!("expected {}", field.shape())),
         }
         Ok(())
@@ -87,6 +99,11 @@ impl Field<'_> {
             Self::Bytes(size, _) => format!("\"{}\"", format_size(**size)),
             Self::Count(number, _) => number.to_string(),
             Self::Flag(flag) => flag.to_string(),
+            Self::Rate(rate) => quote(&format_rate(**rate)),
+            Self::Networks(networks) => {
+                let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();
+                quote(&networks.join(", "))
+            }
         }
     }
 
@@ -97,6 +114,8 @@ impl Field<'_> {
             Self::Bytes(..) => "a size in quotes, such as \"16MiB\"",
             Self::Count(..) => "a whole number without quotes",
             Self::Flag(_) => "true or false without quotes",
+            Self::Rate(_) => "a rate in quotes, such as \"5/10s\", or \"off\"",
+            Self::Networks(_) => "networks in quotes, such as \"10.0.0.0/8, 192.0.2.7\"",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use firstcome_api::{ApiOptions, Consistency};
+use firstcome_api::{ApiOptions, Consistency, RateLimits};
 use firstcome_raft::Options;
 
 use super::field::Field;
@@ -60,6 +60,7 @@ pub struct Settings {
     raft_workers: u64,
     api_workers: u64,
     clock_max: Duration,
+    limits: RateLimits,
     log_level: String,
     log_format: String,
 }
@@ -78,8 +79,8 @@ const CONSISTENCIES: &[&str] = &["linearizable", "local"];
 const FORMATS: &[&str] = &["json", "text"];
 
 macro_rules! settings {
-    ($($key:literal => $variant:ident($name:ident $(, $bound:expr)?);)*) => {
-        &[$(Setting { key: $key, field: |s| Field::$variant(&mut s.$name $(, $bound)?) }),*]
+    ($($key:literal => $variant:ident($($name:ident).+ $(, $bound:expr)?);)*) => {
+        &[$(Setting { key: $key, field: |s| Field::$variant(&mut s.$($name).+ $(, $bound)?) }),*]
     };
 }
 
@@ -112,6 +113,13 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     "runtime.raft_workers" => Count(raft_workers, 0);
     "runtime.api_workers" => Count(api_workers, 0);
     "clock.max" => Span(clock_max, MS);
+    "limits.public_read_ip" => Rate(limits.public_read_ip);
+    "limits.purchase_ip" => Rate(limits.purchase_ip);
+    "limits.purchase_account" => Rate(limits.purchase_account);
+    "limits.customer_account" => Rate(limits.customer_account);
+    "limits.admin_account" => Rate(limits.admin_account);
+    "limits.loopback" => Flag(limits.loopback);
+    "limits.trusted_proxies" => Networks(limits.trusted_proxies);
     "log.level" => Word(log_level, LEVELS);
     "log.format" => Word(log_format, FORMATS);
 };
@@ -165,6 +173,7 @@ impl Default for Settings {
             raft_workers: 0,
             api_workers: 0,
             clock_max: node.clock_max,
+            limits: RateLimits::default(),
             log_level: "info".to_owned(),
             log_format: "json".to_owned(),
         }
@@ -221,6 +230,11 @@ impl Settings {
     /// `admission.connections`
     pub fn connections(&self) -> usize {
         count(self.connections)
+    }
+
+    /// `limits`
+    pub const fn limits(&self) -> &RateLimits {
+        &self.limits
     }
 
     /// Threads of the Raft runtime: `runtime.raft_workers`, by default half as many as CPU cores.

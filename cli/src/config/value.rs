@@ -1,6 +1,10 @@
-//! Durations and sizes in text: `100ms`, `1s`, `5m`, `16MiB`.
+//! Values in text: durations (`100ms`, `5m`), sizes (`16MiB`), rates (`5/10s`), networks.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use firstcome_api::Rate;
+use ipnet::IpNet;
 
 /// Units of time in milliseconds, largest first.
 const TIME: [(&str, u64); 5] =
@@ -31,6 +35,48 @@ pub fn format_duration(span: Duration) -> String {
 /// Formats a size as a whole number of the largest possible unit.
 pub fn format_size(bytes: u64) -> String {
     whole(bytes, &SIZE).unwrap_or_else(|| format!("{bytes}B"))
+}
+
+/// The word for no limit.
+const OFF: &str = "off";
+
+/// Parses `off`, or a number of requests and a time: `5/10s`.
+pub fn parse_rate(text: &str) -> Result<Option<Rate>, String> {
+    if text == OFF {
+        return Ok(None);
+    }
+    let rate = text.split_once('/').and_then(|(requests, per)| {
+        let requests = requests.parse().ok().filter(|requests| *requests > 0)?;
+        let per = parse_duration(per).ok().filter(|per| !per.is_zero())?;
+        // The time between two requests must not be nothing.
+        (per / requests > Duration::ZERO).then(|| Rate::new(requests, per))
+    });
+    rate.map(Some).ok_or_else(|| {
+        format!(
+            "invalid rate {text:?}: use for example 5/10s, five requests in ten seconds, or off"
+        )
+    })
+}
+
+/// Formats what [`parse_rate`] reads.
+pub fn format_rate(rate: Option<Rate>) -> String {
+    rate.map_or_else(
+        || OFF.to_owned(),
+        |rate| format!("{}/{}", rate.requests, format_duration(rate.per)),
+    )
+}
+
+/// Parses addresses and networks, separated by commas.
+pub fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let address = || part.parse::<IpAddr>().map(IpNet::from);
+            part.parse().or_else(|_| address()).map_err(|_| {
+                format!("invalid network {part:?}: use an address or, for example, 10.0.0.0/8")
+            })
+        })
+        .collect()
 }
 
 /// Quotes a string for TOML.
@@ -83,6 +129,31 @@ mod tests {
             let line = format!("x = {}", quote(text));
             let table: toml::Table = line.parse().expect(&line);
             assert_eq!(table["x"].as_str(), Some(text), "{line}");
+        }
+    }
+
+    #[test]
+    fn rates_round_trip_through_text() {
+        for text in ["50/1s", "5/10s", "60/1m", "off"] {
+            assert_eq!(format_rate(parse_rate(text).expect(text)), text);
+        }
+        for bad in
+            ["", "5", "/1s", "0/1s", "5/0s", "-1/1s", "5/s", "5/10s/2", "Off", "4294967295/1ms"]
+        {
+            assert!(parse_rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks_are_addresses_or_ranges() {
+        let shown = |text| -> Vec<String> {
+            parse_networks(text).expect(text).iter().map(IpNet::to_string).collect()
+        };
+        assert_eq!(shown("10.0.0.0/8, 192.0.2.7,"), ["10.0.0.0/8", "192.0.2.7/32"]);
+        assert_eq!(shown("2001:db8::/32"), ["2001:db8::/32"]);
+        assert!(shown("").is_empty());
+        for bad in ["10.0.0.0/33", "10.0.0", "proxy.example", "10.0.0.0/8 192.0.2.7"] {
+            assert!(parse_networks(bad).is_err(), "{bad}");
         }
     }
 
