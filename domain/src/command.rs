@@ -29,6 +29,7 @@ pub use crate::sale::command::{
 pub use crate::settings::command::SettingsUpdate;
 pub use crate::stock::command::{Adjustment, StockAdjust};
 pub use crate::sweep::Tick;
+pub use crate::wishlist::command::{WishlistClear, WishlistOrder, WishlistRemove, WishlistSet};
 
 /// One proposal.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -162,6 +163,10 @@ macro_rules! list_commands {
     19 SettingsUpdate,
     20 Tick,
     21 FeatureLevelRaise,
+    30 WishlistSet,
+    31 WishlistRemove,
+    32 WishlistClear,
+    33 WishlistOrder,
     $($more)*
     } };
 }

@@ -125,8 +125,8 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
     end(draft, Answer::Decided(outcome), receipt)
 }
 
-/// Refuses an order from a read, when the rules would say the same and nothing could change their
-/// mind. `None` means: propose. Success is never answered here.
+/// Refuses an order, or a wish for what does not exist, from a read, when the rules would say the
+/// same and nothing could change their mind. `None` means: propose. Success is never answered here.
 ///
 /// `log_time` is that of the view; `clock` is the asking node's, if it has one to trust.
 /// `sale_closed` is judged by log time. `sold_out` and `sale_not_open` are judged by the later of
@@ -140,13 +140,17 @@ pub fn early_refusal(
     log_time: Millis,
     clock: Option<Millis>,
 ) -> Option<Refusal> {
+    let later = clock.map_or(log_time, |clock| log_time.max(clock));
+    let draft_at = |now| Draft::new(view, Stamp { now, ..Stamp::default() });
+    if let Action::WishlistSet(ask) = &command.action {
+        return create::target(&mut draft_at(later), ask.target).err();
+    }
+    // An order of a whole wishlist is never refused here: the list may be another by now.
     let (Action::OrderCreate(ask), Actor::User { id: customer, .. }) =
         (&command.action, command.actor)
     else {
         return None;
     };
-    let later = clock.map_or(log_time, |clock| log_time.max(clock));
-    let draft_at = |now| Draft::new(view, Stamp { now, ..Stamp::default() });
     let mut draft = draft_at(later);
     // A few reads per line say whether an early refusal is possible at all; most often it is not.
     let possible = create::sums(&ask.lines).into_iter().any(|(pool, quantity)| {

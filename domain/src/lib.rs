@@ -23,6 +23,7 @@
 //! | order, line, target | a purchase; one pool with a quantity; the product or sale it names |
 //! | hold | what an order does to its units while `payment_pending`: the order is the hold |
 //! | `pay_by`; window | when an unpaid order expires; `opens_at <= now < closes_at` |
+//! | wishlist, item | what a customer keeps for later; one target of it with a quantity |
 //! | usage | the units of one sale that one customer holds or bought |
 //! | command, outcome, refusal | what is proposed; what was decided; a "no" with a code |
 //! | stamp, log time | revision and `now` of a log entry; that `now` |
@@ -53,6 +54,7 @@ pub mod product;
 pub mod sale;
 pub mod settings;
 pub mod stock;
+pub mod wishlist;
 
 pub mod change;
 mod checks;

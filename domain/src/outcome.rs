@@ -12,6 +12,7 @@ use crate::product::row::Product;
 use crate::sale::row::Sale;
 use crate::settings::row::Settings;
 use crate::stock::row::{Pool, PoolId};
+use crate::wishlist::row::Wish;
 
 /// `Done` or `Refused`; a refusal is replicated like a success.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -47,6 +48,10 @@ pub enum Done {
         /// When the next row is due.
         next_due: Option<Millis>,
     },
+    /// An item of a wishlist.
+    Wish(Box<Wish>),
+    /// Items were taken off a wishlist.
+    WishesRemoved,
 }
 
 /// A named row.
@@ -58,6 +63,8 @@ pub enum Kind {
     Sale,
     /// An order.
     Order,
+    /// An item of a wishlist.
+    WishlistItem,
 }
 
 /// A business "no". The code is the contract; facts say what would have to change.
@@ -169,6 +176,10 @@ pub enum Refusal {
         /// Where it is.
         status: Status,
     },
+    /// No room on the wishlist for another item.
+    WishlistFull,
+    /// Nothing on the wishlist to order.
+    WishlistEmpty,
 }
 
 impl Refusal {
@@ -207,6 +218,8 @@ impl Refusal {
             Self::WrongStatus { .. } => "wrong_status",
             Self::NotReturnable { .. } => "not_returnable",
             Self::OrderNotPayable { .. } => "order_not_payable",
+            Self::WishlistFull => "wishlist_full",
+            Self::WishlistEmpty => "wishlist_empty",
         }
     }
 }

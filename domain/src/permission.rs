@@ -5,6 +5,8 @@
 //! `not_found`, which each rule says where it reads the row.
 
 use crate::kernel::actor::{Actor, Role};
+use crate::kernel::id::UserId;
+use crate::outcome::Refusal;
 
 /// The permission that a command needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +32,14 @@ pub const fn allows(actor: Actor, needs: Needs) -> bool {
         (Actor::User { role, .. }, Needs::OrdersAct) => is_staff(role),
         (Actor::User { role, .. }, Needs::Shop) => matches!(role, Role::Operator | Role::Admin),
         (Actor::User { role, .. }, Needs::Admin) => matches!(role, Role::Admin),
+    }
+}
+
+/// The user who acts; the node has no rows of its own.
+pub(crate) const fn user(actor: Actor) -> Result<UserId, Refusal> {
+    match actor {
+        Actor::User { id, .. } => Ok(id),
+        Actor::Node => Err(Refusal::PermissionDenied),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::product::row::{Product, ProductsByName, ProductsByTicket, ProductsOff
 use crate::sale::row::{Sale, SalesByClosed, SalesByProduct, SalesByTicket};
 use crate::settings::row::Settings;
 use crate::stock::row::{Pool, Usage};
+use crate::wishlist::row::{WishlistByCustomer, WishlistItem};
 
 /// Every index.
 pub const INDEXES: &[IndexDef] = &[
@@ -41,6 +42,7 @@ pub const INDEXES: &[IndexDef] = &[
     IndexDef::of::<EndedOrdersByPool>(),
     IndexDef::of::<HoldsDue>(),
     IndexDef::of::<UnpaidOrders>(),
+    IndexDef::of::<WishlistByCustomer>(),
     IndexDef::of::<LedgerByPool>(),
     IndexDef::of::<ReceiptsByScope>(),
     #[cfg(feature = "next")]
@@ -172,9 +174,14 @@ macro_rules! rows {
 }
 
 #[cfg(not(feature = "next"))]
-rows! { Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel }
+rows! {
+    Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, WishlistItem
+}
 #[cfg(feature = "next")]
-rows! { Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, OrderNote }
+rows! {
+    Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, WishlistItem,
+    OrderNote
+}
 
 /// Lists the kinds of rows that have due times.
 macro_rules! timers {

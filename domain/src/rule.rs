@@ -36,6 +36,8 @@ pub(crate) enum Touch {
     Sale(SaleId),
     /// The actor's own unpaid order on a sale.
     OwnHold(SaleId),
+    /// What an order of the actor's whole wishlist touches.
+    OwnWishlist,
     /// Units that the command takes out of a pool: overdue orders give theirs back.
     Units(PoolId, u64),
     /// Units that the command takes out of the general stock of a sale's product.

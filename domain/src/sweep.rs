@@ -22,7 +22,7 @@ use crate::sale::row::Sale;
 use crate::seeded::values as seeded;
 use crate::stock::row::{Pool, PoolId, Usage};
 use crate::view::View;
-use crate::{order, sale};
+use crate::{order, sale, wishlist};
 
 /// Due rows handled by one Tick: about a millisecond of work, far below a heartbeat.
 pub const TICK_ROWS_MAX: usize = 256;
@@ -104,6 +104,12 @@ pub(crate) fn settle<V: View>(draft: &mut Draft<'_, V>, actor: Actor, touches: &
                     && let Some(holding) = usage.holding
                 {
                     settle_order(draft, holding);
+                }
+            }
+            Touch::OwnWishlist => {
+                if let Actor::User { id: customer, .. } = actor {
+                    let lines = wishlist::rules::lines(draft, customer);
+                    settle(draft, actor, &order::create::touches(&lines));
                 }
             }
             Touch::Units(pool, quantity) => needs.push((pool, quantity)),

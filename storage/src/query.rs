@@ -25,7 +25,9 @@ use firstcome_domain::registry::Declared;
 use firstcome_domain::sale::Sale;
 use firstcome_domain::sale::row::{SalesByClosed, SalesByProduct, SalesByTicket};
 use firstcome_domain::stock::PoolId;
-use firstcome_domain::value::{Millis, Revision};
+use firstcome_domain::value::{Millis, Revision, WISHLIST_ITEMS_MAX};
+use firstcome_domain::wishlist::WishlistItem;
+use firstcome_domain::wishlist::row::WishlistByCustomer;
 
 use crate::error::Error;
 use crate::scan::{Scan, prefix_end};
@@ -255,6 +257,35 @@ impl ReadView {
         let keys = self.rows().keys::<SalesByProduct>(low, high, Direction::Down, limit);
         let keys = self.ok(keys).unwrap_or_default();
         keys.into_iter().filter_map(|(.., id)| self.get::<Sale>(id)).collect()
+    }
+
+    /// A customer's wishlist, by the entry that put the item on it.
+    pub fn wishlist(
+        &self,
+        customer: UserId,
+        direction: Direction,
+        after: Option<Place<PoolId>>,
+        limit: usize,
+    ) -> Page<Arc<WishlistItem>, Place<PoolId>> {
+        let mut filling = Filling::new(limit);
+        let prefix = Key::of(&customer);
+        let (mut low, mut high) = (Bound::Included(prefix), prefix_end(prefix));
+        if let Some(place) = after {
+            let key = Bound::Excluded(Key::of(&(customer, place.ticket, place.id)));
+            match direction {
+                Direction::Up => low = key,
+                Direction::Down => high = key,
+            }
+        }
+        let rows = self.rows();
+        let keys = rows.keys::<WishlistByCustomer>(low, high, direction, WISHLIST_ITEMS_MAX);
+        for (_, ticket, id) in self.ok(keys).unwrap_or_default() {
+            let item = self.get::<WishlistItem>((customer, id));
+            if !filling.take(Place { ticket, id }, item) {
+                break;
+            }
+        }
+        filling.page()
     }
 
     /// Orders by ticket, from the narrowest index the filter allows: customer, pool, product

@@ -80,6 +80,8 @@ codes! {
     NotReturnable "not_returnable" 409 final "Not returnable", "Only a delivered order within its return window can be returned.";
     WrongStatus "wrong_status" 409 final "Wrong status", "This step is not allowed in the current status of the order.";
     OrderNotPayable "order_not_payable" 409 final "Order not payable", "The order is not awaiting payment.";
+    WishlistFull "wishlist_full" 409 final "Wishlist full", "A wishlist holds at most 100 items. Remove one first.";
+    WishlistEmpty "wishlist_empty" 409 final "Wishlist empty", "There is nothing on the wishlist to order.";
     NotEnoughUnits "not_enough_units" 409 final "Not enough units", "Fewer units are available than the change would remove.";
     IdInUse "id_in_use" 409 retry "ID in use", "Two requests drew the same ID. Retry with a new key.";
     FeatureUnavailable "feature_unavailable" 409 retry "Feature unavailable", "The cluster must be upgraded before it can do this.";

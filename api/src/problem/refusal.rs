@@ -44,6 +44,7 @@ fn of_refusal(refusal: &Refusal) -> Problem {
             Kind::Product => "There is no such product.",
             Kind::Sale => "There is no such sale.",
             Kind::Order => "There is no such order, or it is not yours.",
+            Kind::WishlistItem => "It is not on your wishlist.",
         }),
         Refusal::VersionMismatch { current } => {
             new(C::VersionMismatch).member("current_version", *current)
@@ -86,6 +87,8 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::WrongStatus { status } => in_status(C::WrongStatus, *status),
         Refusal::NotReturnable { status } => in_status(C::NotReturnable, *status),
         Refusal::OrderNotPayable { status } => in_status(C::OrderNotPayable, *status),
+        Refusal::WishlistFull => new(C::WishlistFull),
+        Refusal::WishlistEmpty => new(C::WishlistEmpty),
     }
 }
 
@@ -215,6 +218,8 @@ mod tests {
             "not_returnable", 409, &["order_status"];
         Refusal::OrderNotPayable { .. } => Refusal::OrderNotPayable { status: PAID },
             "order_not_payable", 409, &["order_status"];
+        Refusal::WishlistFull => Refusal::WishlistFull, "wishlist_full", 409, &[];
+        Refusal::WishlistEmpty => Refusal::WishlistEmpty, "wishlist_empty", 409, &[];
     }
 
     #[test]

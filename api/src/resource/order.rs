@@ -32,7 +32,7 @@ pub(crate) struct OrderBody {
     /// When the order entered its status.
     entered_at: String,
     payment: PaymentBody,
-    /// `direct`: the customer named the lines.
+    /// `direct`: the customer named the lines. `wishlist`: they are all that was on the wishlist.
     source: &'static str,
     /// The tracking number of the carrier.
     #[serde(skip_serializing_if = "Option::is_none")]

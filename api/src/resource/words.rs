@@ -51,6 +51,7 @@ pub(crate) const fn payment_word(status: PaymentStatus) -> &'static str {
 pub(crate) const fn source_word(source: Source) -> &'static str {
     match source {
         Source::Direct => "direct",
+        Source::Wishlist => "wishlist",
     }
 }
 

@@ -159,6 +159,8 @@ pub const LINE_QUANTITY_MAX: u32 = 100;
 pub const STOCK_QUANTITY_MAX: u64 = 1_000_000_000;
 /// Lines of one order: at most.
 pub const LINES_MAX: usize = 20;
+/// Items of one wishlist: at most.
+pub const WISHLIST_ITEMS_MAX: usize = 100;
 /// Product names.
 pub const NAME_CHARS_MAX: usize = 100;
 /// Product descriptions.

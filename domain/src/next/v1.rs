@@ -15,6 +15,7 @@ use crate::product::row::Product;
 use crate::sale::row::Sale;
 use crate::settings::row::Settings;
 use crate::stock::row::Pool;
+use crate::wishlist::row::Wish;
 
 /// Version 1 of an order, which clusters at level 1 store.
 #[derive(Serialize, Deserialize)]
@@ -101,6 +102,8 @@ enum DoneV1 {
     Settings(Box<Settings>),
     FeatureLevel(u16),
     Ticked { more: bool, next_due: Option<Millis> },
+    Wish(Box<Wish>),
+    WishesRemoved,
 }
 
 impl From<Outcome> for OutcomeV1 {
@@ -114,6 +117,8 @@ impl From<Outcome> for OutcomeV1 {
                 Done::Settings(settings) => DoneV1::Settings(settings),
                 Done::FeatureLevel(level) => DoneV1::FeatureLevel(level),
                 Done::Ticked { more, next_due } => DoneV1::Ticked { more, next_due },
+                Done::Wish(wish) => DoneV1::Wish(wish),
+                Done::WishesRemoved => DoneV1::WishesRemoved,
             }),
             Outcome::Refused(refusal) => Self::Refused(refusal),
         }
@@ -131,6 +136,8 @@ impl From<OutcomeV1> for Outcome {
                 DoneV1::Settings(settings) => Done::Settings(settings),
                 DoneV1::FeatureLevel(level) => Done::FeatureLevel(level),
                 DoneV1::Ticked { more, next_due } => Done::Ticked { more, next_due },
+                DoneV1::Wish(wish) => Done::Wish(wish),
+                DoneV1::WishesRemoved => Done::WishesRemoved,
             }),
             OutcomeV1::Refused(refusal) => Self::Refused(refusal),
         }

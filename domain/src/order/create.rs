@@ -15,7 +15,7 @@ use crate::kernel::value::{
 };
 use crate::outcome::{Done, Kind, Refusal};
 use crate::payment::row::{Payment, PaymentStatus};
-use crate::permission::Needs;
+use crate::permission::{Needs, user};
 use crate::product::row::Product;
 use crate::rule::{Rule, Touch};
 use crate::sale::row::{Disclosure, Sale};
@@ -24,6 +24,7 @@ use crate::seeded::values as seeded;
 use crate::stock::moves::{Cause, pool_of, shift};
 use crate::stock::row::{PoolId, Reason, Usage};
 use crate::view::View;
+use crate::wishlist::row::WishlistItem;
 
 impl Rule for OrderCreate {
     fn needs(&self) -> Needs {
@@ -31,21 +32,23 @@ impl Rule for OrderCreate {
     }
 
     fn touches(&self) -> Vec<Touch> {
-        let sums = sums(&self.lines);
-        let sales = sums.iter().filter_map(|(pool, _)| match pool {
-            PoolId::Sale(id) => Some([Touch::Sale(*id), Touch::OwnHold(*id)]),
-            PoolId::Product(_) => None,
-        });
-        let units = sums.iter().map(|(pool, quantity)| Touch::Units(*pool, u64::from(*quantity)));
-        sales.flatten().chain(units).collect()
+        touches(&self.lines)
     }
 
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, actor: Actor) -> Result<Done, Refusal> {
-        match actor {
-            Actor::User { id, .. } => create(draft, id, self),
-            Actor::Node => Err(Refusal::PermissionDenied),
-        }
+        create(draft, user(actor)?, self, Source::Direct)
     }
+}
+
+/// What an order of these lines touches.
+pub(crate) fn touches(lines: &[WantedLine]) -> Vec<Touch> {
+    let sums = sums(lines);
+    let sales = sums.iter().filter_map(|(pool, _)| match pool {
+        PoolId::Sale(id) => Some([Touch::Sale(*id), Touch::OwnHold(*id)]),
+        PoolId::Product(_) => None,
+    });
+    let units = sums.iter().map(|(pool, quantity)| Touch::Units(*pool, u64::from(*quantity)));
+    sales.flatten().chain(units).collect()
 }
 
 /// One wanted pool, with the rows that its checks look at.
@@ -70,10 +73,11 @@ struct Terms {
 }
 
 /// Sets units aside for the customer, or refuses with the first rule that says no.
-fn create<V: View>(
+pub(crate) fn create<V: View>(
     draft: &mut Draft<'_, V>,
     customer: UserId,
     ask: &OrderCreate,
+    source: Source,
 ) -> Result<Done, Refusal> {
     let wanted = wanted(draft, ask)?;
     let terms = check(draft, customer, ask, &wanted)?;
@@ -93,6 +97,10 @@ fn create<V: View>(
             usage.holding = Some(ask.id);
             draft.put(usage);
         }
+        // What was bought is no longer wished for.
+        if draft.get::<WishlistItem>((customer, line.pool)).is_some() {
+            draft.delete::<WishlistItem>((customer, line.pool));
+        }
     }
     let event_lines = wanted.iter().map(|line| EventLine {
         pool: line.pool,
@@ -105,7 +113,7 @@ fn create<V: View>(
         total: terms.total,
         currency: terms.currency,
         pay_by,
-        source: Source::Direct,
+        source,
     });
     let lines = wanted.iter().map(|line| Line {
         pool: line.pool,
@@ -122,7 +130,7 @@ fn create<V: View>(
         total: terms.total,
         currency: terms.currency,
         address: ask.address.clone(),
-        source: Source::Direct,
+        source,
         status: Status::PaymentPending,
         entered_at: draft.now(),
         pay_by: Some(pay_by),
@@ -163,6 +171,22 @@ pub(crate) fn sums(lines: &[WantedLine]) -> Vec<(PoolId, u32)> {
     sums
 }
 
+/// The rows of a target; `not_found` if there is no such sale or product.
+pub(crate) fn target<V: View>(
+    draft: &mut Draft<'_, V>,
+    target: PoolId,
+) -> Result<(Arc<Product>, Option<Arc<Sale>>), Refusal> {
+    match target {
+        PoolId::Product(id) => {
+            Ok((draft.get::<Product>(id).ok_or(Refusal::NotFound(Kind::Product))?, None))
+        }
+        PoolId::Sale(id) => {
+            let sale = draft.get::<Sale>(id).ok_or(Refusal::NotFound(Kind::Sale))?;
+            Ok((product_of(draft, &sale), Some(sale)))
+        }
+    }
+}
+
 /// The common checks: fields, named rows, the address; then the lines summed per pool.
 fn wanted<V: View>(draft: &mut Draft<'_, V>, ask: &OrderCreate) -> Result<Vec<Wanted>, Refusal> {
     field::require(!ask.lines.is_empty(), "/lines", "required")?;
@@ -176,15 +200,7 @@ fn wanted<V: View>(draft: &mut Draft<'_, V>, ask: &OrderCreate) -> Result<Vec<Wa
     field::require(fits, "/address", "too_long")?;
     let mut wanted = Vec::with_capacity(ask.lines.len());
     for (pool, quantity) in sums(&ask.lines) {
-        let (product, sale) = match pool {
-            PoolId::Product(id) => {
-                (draft.get::<Product>(id).ok_or(Refusal::NotFound(Kind::Product))?, None)
-            }
-            PoolId::Sale(id) => {
-                let sale = draft.get::<Sale>(id).ok_or(Refusal::NotFound(Kind::Sale))?;
-                (product_of(draft, &sale), Some(sale))
-            }
-        };
+        let (product, sale) = target(draft, pool)?;
         wanted.push(Wanted { pool, quantity, product, sale });
     }
     let addressed = ask.address.is_some() || wanted.iter().all(|line| line.product.no_shipping);

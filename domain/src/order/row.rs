@@ -118,6 +118,8 @@ pub struct Line {
 pub enum Source {
     /// The customer named the lines.
     Direct,
+    /// The lines are all that was on the customer's wishlist.
+    Wishlist,
 }
 
 /// Why an order ended early.

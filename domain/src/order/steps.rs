@@ -12,7 +12,7 @@ use crate::kernel::id::{OrderId, UserId};
 use crate::kernel::value::TRACKING_CHARS_MAX;
 use crate::outcome::{Done, Kind, Refusal};
 use crate::payment::state;
-use crate::permission::{Needs, is_staff};
+use crate::permission::{Needs, is_staff, user};
 use crate::rule::{Rule, Touch};
 use crate::stock::row::Reason;
 use crate::view::View;
@@ -203,11 +203,4 @@ fn in_status<V: View>(
     let order = named(draft, id)?;
     let status = order.status;
     if status == wanted { Ok(order) } else { Err(Refusal::WrongStatus { status }) }
-}
-
-fn user(actor: Actor) -> Result<UserId, Refusal> {
-    match actor {
-        Actor::User { id, .. } => Ok(id),
-        Actor::Node => Err(Refusal::PermissionDenied),
-    }
 }

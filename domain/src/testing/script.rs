@@ -24,7 +24,8 @@ use crate::command::{
     Action, Actor, Adjustment, Allotment, Command, OrderCancel, OrderConfirm, OrderCreate,
     OrderDeliver, OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus,
     ProductUpdate, ReturnReceive, Role, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume,
-    SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine,
+    SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine, WishlistClear,
+    WishlistOrder, WishlistRemove, WishlistSet,
 };
 use crate::event::Fact;
 use crate::id::{OrderId, ProductId, SaleId, UserId};
@@ -34,8 +35,9 @@ use crate::outcome::{Done, Outcome};
 use crate::receipt::{ReceiptKey, Scope};
 use crate::sale::Disclosure;
 use crate::stock::PoolId;
-use crate::value::{Currency, Millis, Money, Sealed};
+use crate::value::{Currency, Millis, Money, Sealed, WISHLIST_ITEMS_MAX};
 use crate::view::View;
+use crate::wishlist::WishlistItem;
 
 /// What a script runs against.
 pub trait Store {
@@ -191,6 +193,19 @@ impl<S: Store> Script<S> {
         Ok(self.named(out))
     }
 
+    fn wishes(&mut self, args: &mut ArgumentConsumer<'_>) -> Reply {
+        let mut out = String::new();
+        for name in args.rest_pos() {
+            let customer = UserId::new(self.bits(&name.value));
+            let first = (customer, PoolId::Product(ProductId::new(0)));
+            let items = self.store.view().rows::<WishlistItem>(first, WISHLIST_ITEMS_MAX);
+            let own = items.iter().filter(|item| item.customer == customer);
+            let own: Vec<_> = own.map(|item| wish_shown(item)).collect();
+            writeln!(out, "{}: {}", name.value, own.join(", "))?;
+        }
+        Ok(self.named(out))
+    }
+
     fn versions(&self, id: u128) -> u64 {
         let view = self.store.view();
         let sale = view.sale(SaleId::new(id)).map(|row| row.row.version);
@@ -251,6 +266,7 @@ impl<S: Store> Script<S> {
                 Action::SaleAllot(SaleAllot { id, allotment, quantity, note: None })
             }
             "order" => self.order_create(args)?,
+            "wish" | "unwish" | "clear_wishes" | "order_wishes" => self.wishlist(line, args)?,
             "cancel" => Action::OrderCancel(OrderCancel { id: self.order(name(args)?) }),
             "ship" => {
                 let id = self.order(name(args)?);
@@ -366,6 +382,22 @@ impl<S: Store> Script<S> {
         Ok(Action::OrderCreate(OrderCreate { id, lines, address, expected_total }))
     }
 
+    fn wishlist(&mut self, line: &Line, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
+        Ok(match line.name.as_str() {
+            "wish" => {
+                let (target, quantity) = (self.pool(name(args)?), name(args)?.parse()?);
+                Action::WishlistSet(WishlistSet { target, quantity })
+            }
+            "unwish" => Action::WishlistRemove(WishlistRemove { target: self.pool(name(args)?) }),
+            "clear_wishes" => Action::WishlistClear(WishlistClear),
+            _ => Action::WishlistOrder(WishlistOrder {
+                id: self.order(name(args)?),
+                address: Some(Sealed(b"sealed address".to_vec())),
+                expected_total: number(args, "total")?.map(won),
+            }),
+        })
+    }
+
     fn settle(&mut self, line: &Line, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
         let order = self.order(name(args)?);
         let provider_ref = args.lookup("ref").map(|arg| arg.value.clone());
@@ -393,6 +425,7 @@ impl<S: Store> goldenscript::Runner for Script<S> {
         }
         match line.name.as_str() {
             "stock" => self.stock(&mut args),
+            "wishes" => self.wishes(&mut args),
             "show" => self.show(&mut args),
             "restart" => {
                 self.store.restart();
@@ -489,7 +522,19 @@ fn done_shown(done: &Done) -> String {
             let next = next_due.map_or("-".into(), |at| at.get().to_string());
             format!("ticked more={more} next_due_ms={next}")
         }
+        Done::Wish(wish) => {
+            format!("wish {} at {}", wish_shown(&wish.item), wish.unit_price.amount)
+        }
+        Done::WishesRemoved => "wishes removed".into(),
     }
+}
+
+fn wish_shown(item: &WishlistItem) -> String {
+    let target = match item.target {
+        PoolId::Product(id) => id.to_string(),
+        PoolId::Sale(id) => id.to_string(),
+    };
+    format!("{target}={}", item.quantity)
 }
 
 fn fact_shown(fact: &Fact) -> String {

@@ -99,6 +99,10 @@ fn one_of_each() -> Vec<Action> {
         Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings: Settings::default() }),
         Action::Tick(Tick),
         Action::FeatureLevelRaise(FeatureLevelRaise { to: 2, release: "0.2.0".into() }),
+        wish(S, 2),
+        Action::WishlistRemove(WishlistRemove { target: P }),
+        Action::WishlistClear(WishlistClear),
+        order_wishes(1),
     ]
 }
 

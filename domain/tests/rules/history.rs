@@ -21,6 +21,15 @@ pub(crate) enum Deed {
     Order {
         lines: Vec<(usize, u32)>,
     },
+    Wish {
+        pool: usize,
+        quantity: u32,
+    },
+    Unwish {
+        pool: usize,
+    },
+    ClearWishes,
+    OrderWishes,
     Cancel,
     CancelByStaff,
     Captured {
@@ -98,6 +107,10 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         30 => one_unit,
         6 => lines,
+        8 => (0..3usize, 0..=2u32).prop_map(|(pool, quantity)| Deed::Wish { pool, quantity }),
+        1 => (0..3usize).prop_map(|pool| Deed::Unwish { pool }),
+        1 => Just(Deed::ClearWishes),
+        8 => Just(Deed::OrderWishes),
         5 => Just(Deed::Cancel),
         1 => Just(Deed::CancelByStaff),
         10 => (0..2u8, off).prop_map(|(name, off)| Deed::Captured { name, off }),
@@ -213,6 +226,15 @@ impl Run {
                 let lines: Vec<_> =
                     lines.iter().map(|(pool, quantity)| (POOLS[*pool], *quantity)).collect();
                 (buyer, order_of(self.orders, &lines))
+            }
+            Deed::Wish { pool, quantity } => (buyer, wish(POOLS[*pool], *quantity)),
+            Deed::Unwish { pool } => {
+                (buyer, Action::WishlistRemove(WishlistRemove { target: POOLS[*pool] }))
+            }
+            Deed::ClearWishes => (buyer, Action::WishlistClear(WishlistClear)),
+            Deed::OrderWishes => {
+                self.orders += 1;
+                (buyer, order_wishes(self.orders))
             }
             Deed::Cancel => (owner, Action::OrderCancel(OrderCancel { id })),
             Deed::CancelByStaff => (SUPPORT, Action::OrderCancel(OrderCancel { id })),

@@ -16,3 +16,4 @@ mod registry;
 mod retention;
 mod scripts;
 mod shop;
+mod wishlist;

@@ -42,6 +42,8 @@ pub(crate) struct Model {
     scrapped: BTreeMap<PoolId, u64>,
     sales: BTreeMap<PoolId, Offer>,
     orders: Vec<Sold>,
+    /// Wanted units, in the order in which they were first wished for.
+    wishes: BTreeMap<UserId, Vec<WantedLine>>,
     receipts: BTreeMap<Scope, ([u8; 32], &'static str, i64)>,
 }
 
@@ -66,6 +68,11 @@ impl Model {
 
     pub(crate) fn statuses(&self) -> BTreeMap<OrderId, Status> {
         self.orders.iter().map(|order| (order.id, order.status)).collect()
+    }
+
+    /// Items on all wishlists.
+    pub(crate) fn wished(&self) -> usize {
+        self.wishes.values().map(Vec::len).sum()
     }
 
     /// Available, held, sold and scrapped units.
@@ -131,6 +138,39 @@ impl Model {
                 Ok(())
             }
             Action::OrderCreate(ask) => self.order(actor, ask),
+            Action::WishlistSet(ask) => {
+                if ask.quantity == 0 {
+                    return Err("invalid_field");
+                }
+                if self.discontinued {
+                    return Err("product_discontinued");
+                }
+                let WishlistSet { target, quantity } = *ask;
+                let wishes = self.wishes(actor);
+                match wishes.iter_mut().find(|wish| wish.target == target) {
+                    Some(wish) => wish.quantity = quantity,
+                    None => wishes.push(WantedLine { target, quantity }),
+                }
+                Ok(())
+            }
+            Action::WishlistRemove(ask) => {
+                let wishes = self.wishes(actor);
+                let place = wishes.iter().position(|wish| wish.target == ask.target);
+                wishes.remove(place.ok_or("not_found")?);
+                Ok(())
+            }
+            Action::WishlistClear(_) => {
+                self.wishes(actor).clear();
+                Ok(())
+            }
+            Action::WishlistOrder(ask) => {
+                let lines = self.wishes(actor).clone();
+                if lines.is_empty() {
+                    return Err("wishlist_empty");
+                }
+                let WishlistOrder { id, address, expected_total } = ask.clone();
+                self.order(actor, &OrderCreate { id, lines, address, expected_total })
+            }
             Action::OrderCancel(ask) => self.cancel(actor, ask.id),
             Action::OrderShip(ask) => self.advance(ask.id, Status::Paid, Status::Shipping, DAY),
             Action::OrderDeliver(ask) => {
@@ -167,6 +207,11 @@ impl Model {
             Action::Tick(_) => Ok(()),
             other => panic!("the model does not know {other:?}"),
         }
+    }
+
+    fn wishes(&mut self, actor: Actor) -> &mut Vec<WantedLine> {
+        let Actor::User { id, .. } = actor else { panic!("the node wishes for nothing") };
+        self.wishes.entry(id).or_default()
     }
 
     fn offer(&mut self, ask: &SaleCreate) {
@@ -230,6 +275,7 @@ impl Model {
         let total = lines.iter().map(|line| price(&line.0) * i64::try_from(line.1).unwrap()).sum();
         let hold = |pool| self.sales.get(pool).map_or(PAY_WITHIN, |offer| offer.pay_within);
         let due = self.now + lines.iter().map(|line| hold(&line.0)).min().unwrap();
+        self.wishes(actor).retain(|wish| ask.lines.iter().all(|line| line.target != wish.target));
         let (id, status, captures) = (ask.id, Status::PaymentPending, Vec::new());
         self.orders.push(Sold { id, customer, lines, total, status, due, captures });
         Ok(())

@@ -8,9 +8,10 @@ use firstcome_domain::invariant::check;
 use firstcome_domain::journal::Journal;
 use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::{IndexKind, TableId};
-use firstcome_domain::order::Status;
+use firstcome_domain::order::{Source, Status};
 use firstcome_domain::registry::{INDEXES, TABLES, visit_kind};
 use firstcome_domain::testing::memory::{Look as _, Memory};
+use firstcome_domain::wishlist::WishlistItem;
 use firstcome_domain::{
     Actor, Answer, Millis, OrderId, Outcome, Refusal, Stamp, decide, early_refusal,
 };
@@ -203,12 +204,16 @@ fn decide_agrees_with_a_naive_model() {
             let statuses: BTreeMap<_, _> =
                 run.memory.orders().map(|order| (order.id, order.status)).collect();
             prop_assert_eq!(statuses, model.statuses());
+            let wished = run.memory.all::<WishlistItem>().count();
+            prop_assert_eq!(wished, model.wished(), "after {:?}", command);
             count(expected);
             if decision.replayed {
                 count("replayed");
             }
         }
         run.memory.orders().for_each(|order| count(order.status.as_str()));
+        let wished = run.memory.orders().filter(|order| order.source == Source::Wishlist);
+        wished.for_each(|_| count("bought_wishes"));
         Ok(())
     });
     // A run that never got there proves nothing.
@@ -226,6 +231,8 @@ fn decide_agrees_with_a_naive_model() {
         ("canceled", 20),
         ("payment_failed", 20),
         ("returned", 10),
+        ("wishlist_empty", 10),
+        ("bought_wishes", 10),
     ] {
         let times = met.get(what).copied().unwrap_or(0);
         assert!(times >= at_least, "{what} was met {times} times: {met:?}");

@@ -12,6 +12,7 @@ use firstcome_domain::sale::Phase;
 use firstcome_domain::settings::Settings;
 use firstcome_domain::testing::memory::{Look as _, Memory};
 use firstcome_domain::value::Revision;
+use firstcome_domain::wishlist::WishlistItem;
 use firstcome_domain::{Millis, Outcome, ProductId, Refusal, SaleId, Stamp, decide};
 
 use crate::shop::*;
@@ -36,6 +37,16 @@ fn ref01_other_users_rows_are_not_found() {
         }
     }
     assert!(shop.memory.orders().eq(before.orders()));
+
+    shop.done(customer(1), wish(P, 1));
+    let theirs = Action::WishlistRemove(WishlistRemove { target: P });
+    for absent in [theirs, Action::WishlistRemove(WishlistRemove { target: S })] {
+        let refusal = shop.refused(customer(2), absent);
+        assert_eq!(refusal, Refusal::NotFound(Kind::WishlistItem), "theirs or nobody's: the same");
+    }
+    assert_eq!(shop.refused(customer(2), order_wishes(9)), Refusal::WishlistEmpty);
+    shop.done(customer(2), Action::WishlistClear(WishlistClear));
+    assert_eq!(shop.memory.all::<WishlistItem>().count(), 1);
 }
 
 #[test]
@@ -576,6 +587,15 @@ fn ref41_lost_race_is_sold_out() {
     let outcomes: Vec<_> =
         (1..=5).map(|id| shop.code(customer(id), order_of(id, &[(S, 1)]))).collect();
     assert_eq!(outcomes, ["done", "sold_out", "sold_out", "sold_out", "sold_out"]);
+}
+
+#[test]
+fn ref43_empty_wishlist_is_refused() {
+    let mut shop = Shop::with_sale(1);
+    assert_eq!(shop.refused(customer(1), order_wishes(1)), Refusal::WishlistEmpty);
+    shop.done(customer(1), wish(S, 1));
+    shop.done(customer(1), order_wishes(2));
+    assert_eq!(shop.refused(customer(1), order_wishes(3)), Refusal::WishlistEmpty);
 }
 
 #[test]

@@ -31,6 +31,8 @@ fn one_of_each() -> Memory {
     shop.pay(82);
     shop.order(83, S, 1);
     shop.cancel(83);
+    shop.done(customer(83), wish(S, 1));
+    shop.done(customer(83), wish(P, 2));
     let settings = Settings::default();
     shop.done(ADMIN, Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings }));
     let row = RowStamp::first(Stamp { revision: Revision::new(50), now: Millis::new(0) });

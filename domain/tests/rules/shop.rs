@@ -63,6 +63,16 @@ pub(crate) fn order_of(id: u128, lines: &[(PoolId, u32)]) -> Action {
     })
 }
 
+pub(crate) const fn wish(target: PoolId, quantity: u32) -> Action {
+    Action::WishlistSet(WishlistSet { target, quantity })
+}
+
+/// An order of everything on the wishlist.
+pub(crate) fn order_wishes(id: u128) -> Action {
+    let address = Some(Sealed(vec![7; 40]));
+    Action::WishlistOrder(WishlistOrder { id: oid(id), address, expected_total: None })
+}
+
 pub(crate) fn product_of(id: ProductId, stock: u64) -> ProductCreate {
     ProductCreate {
         id,

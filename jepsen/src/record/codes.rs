@@ -27,6 +27,8 @@ const CODES: &[(u16, &[&str])] = &[
             "sale_paused",
             "sold_out",
             "too_many_pending_orders",
+            "wishlist_empty",
+            "wishlist_full",
             "wrong_status",
         ],
     ),

@@ -17,6 +17,7 @@ use firstcome_domain::sale::row::{SalesByClosed, SalesByProduct, SalesByTicket};
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::testing::memory::Memory;
 use firstcome_domain::value::{Millis, Revision};
+use firstcome_domain::wishlist::row::WishlistByCustomer;
 use firstcome_storage::State;
 use firstcome_storage::query::ReadView;
 
@@ -130,6 +131,7 @@ fn index_rows(view: &ReadView) -> Vec<(TableId, Key)> {
         EndedOrdersByPool,
         HoldsDue,
         UnpaidOrders,
+        WishlistByCustomer,
         LedgerByPool,
         ReceiptsByScope,
     )

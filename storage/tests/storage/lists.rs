@@ -8,13 +8,14 @@ use firstcome_domain::product::Product;
 use firstcome_domain::sale::Sale;
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::value::{Millis, Revision};
+use firstcome_domain::wishlist::WishlistItem;
 use firstcome_storage::State;
 use firstcome_storage::query::{Direction, OrderFilter, Page, Place, ReadView};
 
 use crate::apply::Store;
 use crate::shop::{
     Stream, buy, committed, create_product, create_sale, customer, discontinue, order, product,
-    restock, sale,
+    restock, sale, wish,
 };
 
 /// A store whose rows are in the file, in memory, or both.
@@ -404,4 +405,58 @@ fn events_go_on_from_any_revision_and_know_what_was_removed() {
     store.state.checkpoint().unwrap();
     let store = store.reopened();
     assert_eq!(oldest_event(&store.state), (oldest, removed));
+}
+
+#[test]
+fn pages_of_a_wishlist_join_and_hold_nobody_elses_items() {
+    for checkpoint_every in [7, 100, 1000] {
+        let store = filled(checkpoint_every);
+        let mut all = Vec::new();
+        let mut keep = |item: &WishlistItem| {
+            all.push(*item);
+            true
+        };
+        store.state.read(|view| view.each(&mut keep)).unwrap();
+        assert!(all.len() > 3, "{all:?}");
+        for who in 0..9 {
+            let mut own: Vec<_> =
+                all.iter().filter(|item| item.customer == customer(who)).copied().collect();
+            own.sort_by_key(|item| item.row.created.revision);
+            for direction in [Direction::Up, Direction::Down] {
+                for limit in [1, 2, 100] {
+                    let (mut found, mut after) = (Vec::new(), None);
+                    loop {
+                        let read =
+                            |view: &ReadView| view.wishlist(customer(who), direction, after, limit);
+                        let page = store.state.read(read).unwrap();
+                        found.extend(page.items.iter().map(|item| **item));
+                        after = page.next;
+                        if after.is_none() {
+                            break;
+                        }
+                    }
+                    assert_eq!(found, own, "{direction:?} by {limit}");
+                }
+                own.reverse();
+            }
+        }
+    }
+}
+
+/// A full list is one page; its end is known without another request.
+#[test]
+fn a_full_wishlist_is_one_page() {
+    let store = Store::new();
+    store.apply(&committed(1, 0, Some(create_product(0, 200))));
+    for n in 0..100 {
+        let revision = 2 + 2 * u64::try_from(n).unwrap();
+        store.apply(&committed(revision, 0, Some(create_sale(n, 0, 1, 1))));
+        store.apply(&committed(revision + 1, 0, Some(wish(1, PoolId::Sale(sale(n)), 1))));
+    }
+    let list = |limit| {
+        let read = |view: &ReadView| view.wishlist(customer(1), Direction::Down, None, limit);
+        store.state.read(read).unwrap()
+    };
+    assert_eq!((list(100).items.len(), list(100).next), (100, None));
+    assert_eq!((list(99).items.len(), list(99).next.is_some()), (99, true));
 }

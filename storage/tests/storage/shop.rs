@@ -8,6 +8,7 @@ use bytes::Bytes;
 use firstcome_domain::command::{
     Action, Adjustment, Command, OrderCancel, OrderCreate, OrderShip, PaymentSettle, ProductCreate,
     ProductSetStatus, SaleClose, SaleCreate, SaleUpdate, Settlement, StockAdjust, Tick, WantedLine,
+    WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::receipt::{ReceiptKey, Scope};
@@ -143,6 +144,16 @@ pub(crate) fn buy(id: u128, who: u128, target: PoolId, quantity: u32, key: Optio
     by_customer(who, key, Action::OrderCreate(ask))
 }
 
+pub(crate) fn wish(who: u128, target: PoolId, quantity: u32) -> Command {
+    by_customer(who, None, Action::WishlistSet(WishlistSet { target, quantity }))
+}
+
+fn order_wishes(id: u128, who: u128, key: Option<u64>) -> Command {
+    let (address, expected_total) = (Some(Sealed(vec![9; 64])), None);
+    let ask = WishlistOrder { id: order(id), address, expected_total };
+    by_customer(who, key, Action::WishlistOrder(ask))
+}
+
 pub(crate) fn cancel(id: u128, who: u128) -> Command {
     by_customer(who, None, Action::OrderCancel(OrderCancel { id: order(id) }))
 }
@@ -218,7 +229,7 @@ impl Stream {
         };
         let quantity = u32::try_from(1 + self.below(3)).unwrap();
         let key = (self.below(3) != 0).then(|| self.below(40));
-        match self.below(20) {
+        match self.below(23) {
             0 => create_product(nth_product, 50),
             1 => create_sale(nth_sale, nth_product, 10, 4),
             2 => tick(),
@@ -243,6 +254,15 @@ impl Stream {
                 disclosure: None,
                 waitlist: None,
             })),
+            20..=22 => match self.below(8) {
+                0 => by_customer(who, None, Action::WishlistClear(WishlistClear)),
+                1 => {
+                    let remove = WishlistRemove { target: pool };
+                    by_customer(who, None, Action::WishlistRemove(remove))
+                }
+                2 => order_wishes(u128::from(revision), who, key),
+                _ => wish(who, pool, quantity),
+            },
             _ => buy(u128::from(revision), who, pool, quantity, key),
         }
     }

@@ -7,7 +7,8 @@ use firstcome_domain::command::{
     Action, Adjustment, Allotment, FeatureLevelRaise, OrderCancel, OrderConfirm, OrderCreate,
     OrderDeliver, OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus,
     ProductUpdate, ReturnReceive, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume,
-    SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine,
+    SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine, WishlistClear,
+    WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::event::{EventLine, Fact, PaymentFact, ProductFact, SaleFact};
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
@@ -25,6 +26,7 @@ use firstcome_domain::sale::{Disclosure, Phase, Sale};
 use firstcome_domain::settings::Settings;
 use firstcome_domain::stock::{Account, Accounts, Movement, Pool, PoolId, Reason, Usage};
 use firstcome_domain::value::{Currency, Millis, Money, Revision, RowStamp, Sealed, Stamp};
+use firstcome_domain::wishlist::{Wish, WishlistItem};
 use firstcome_domain::{Actor, Command, Role};
 use firstcome_storage::codec;
 
@@ -123,6 +125,10 @@ fn order() -> Order {
         ticket: stamp(6),
         row: row(),
     }
+}
+
+fn wishlist_item() -> WishlistItem {
+    WishlistItem { customer: USER, target: PoolId::Sale(SALE), quantity: 4, row: row() }
 }
 
 fn key() -> ReceiptKey {
@@ -246,6 +252,14 @@ fn actions() -> Vec<Action> {
         Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings: Settings::default() }),
         Action::Tick(Tick),
         Action::FeatureLevelRaise(FeatureLevelRaise { to: 2, release: "0.2.0".into() }),
+        Action::WishlistSet(WishlistSet { target: PoolId::Product(PRODUCT), quantity: 99 }),
+        Action::WishlistRemove(WishlistRemove { target: PoolId::Sale(SALE) }),
+        Action::WishlistClear(WishlistClear),
+        Action::WishlistOrder(WishlistOrder {
+            id: ORDER,
+            address: Some(Sealed(vec![4; 40])),
+            expected_total: Some(money(800)),
+        }),
     ]
 }
 
@@ -277,6 +291,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::WrongStatus { status },
         Refusal::NotReturnable { status },
         Refusal::OrderNotPayable { status },
+        Refusal::WishlistFull,
+        Refusal::WishlistEmpty,
     ]
 }
 
@@ -289,6 +305,8 @@ fn done() -> Vec<Done> {
         Done::Settings(Box::default()),
         Done::FeatureLevel(2),
         Done::Ticked { more: true, next_due: Some(Millis::new(21)) },
+        Done::Wish(Box::new(Wish::of(wishlist_item(), &product(), Some(&sale()), pool()))),
+        Done::WishesRemoved,
     ]
 }
 
@@ -341,6 +359,7 @@ pub(super) fn all() -> Values {
     let (receipts, facts_until) = (Revision::new(300), Revision::new(70_001));
     add_row(all, &Retention { receipts, facts: facts_until, row: row() });
     add_row(all, &FeatureLevel { level: 2, release: "0.2.0".into(), row: row() });
+    add_row(all, &wishlist_item());
     for status in Status::ALL {
         add(all, format!("orders.{}", status.as_str()), &Order { status, ..order() });
     }
