@@ -27,7 +27,7 @@ pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) route: &'static Spec,
     pub(crate) caller: Option<Caller>,
-    /// The `{id}` of the path; empty if the route has none.
+    /// The id in the path; empty if the route has none.
     pub(crate) path_id: String,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,

@@ -417,7 +417,7 @@ mod tests {
                 serde_json::from_slice(&problem.to_json("/", "r-1", false)).unwrap();
             document["executed"].as_str().map(str::to_owned)
         };
-        for verb in [Verb::Post, Verb::Patch, Verb::Delete] {
+        for verb in [Verb::Post, Verb::Put, Verb::Patch, Verb::Delete] {
             assert_eq!(executed(Code::Internal, verb).as_deref(), Some("maybe"));
             assert_eq!(executed(Code::SoldOut, verb).as_deref(), Some("no"));
         }

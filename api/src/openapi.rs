@@ -52,6 +52,7 @@ const fn method(verb: Verb) -> HttpMethod {
     match verb {
         Verb::Get => HttpMethod::Get,
         Verb::Post => HttpMethod::Post,
+        Verb::Put => HttpMethod::Put,
         Verb::Patch => HttpMethod::Patch,
         Verb::Delete => HttpMethod::Delete,
     }
@@ -78,9 +79,9 @@ fn operation(spec: &Spec) -> utoipa::openapi::path::Operation {
         .summary(Some(spec.summary))
         .description(Some(format!("Permission: `{}`.", spec.permission.as_str())))
         .responses(responses(spec));
-    if spec.path.contains("{id}") {
+    if let Some(name) = spec.path_parameter() {
         let text = "ID of the object. Anything else, also an ID of another kind, gives 404.";
-        operation = operation.parameter(parameter("id", ParameterIn::Path, true, text));
+        operation = operation.parameter(parameter(name, ParameterIn::Path, true, text));
     }
     for query in spec.parameters() {
         operation =

@@ -18,6 +18,7 @@ use crate::problem::Code;
 pub(crate) enum Verb {
     Get,
     Post,
+    Put,
     Patch,
     Delete,
 }
@@ -28,6 +29,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
@@ -165,11 +167,19 @@ impl Spec {
         status: 201,
         ..Self::GET
     };
+    /// A replacement that responds with 200.
+    pub(crate) const PUT: Self = Self { verb: Verb::Put, reads: Reads::None, ..Self::GET };
     /// A conditional change that responds with 200.
     pub(crate) const PATCH: Self =
         Self { verb: Verb::Patch, conditional: true, reads: Reads::None, ..Self::GET };
     /// A conditional removal that responds with 204.
     pub(crate) const DELETE: Self = Self { verb: Verb::Delete, status: 204, ..Self::PATCH };
+
+    /// The name of the id in the path.
+    pub(crate) fn path_parameter(&self) -> Option<&'static str> {
+        let (_, rest) = self.path.split_once('{')?;
+        rest.split_once('}').map(|(name, _)| name)
+    }
 
     /// Every query parameter of the route.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = Parameter> {
@@ -192,7 +202,7 @@ impl Spec {
         if !self.permission.is_public() {
             codes.extend([Code::TokenMissing, Code::PermissionDenied]);
         }
-        if self.path.contains("{id}") {
+        if self.path_parameter().is_some() {
             codes.push(Code::NotFound);
         }
         if matches!(self.success, Success::List(_)) {

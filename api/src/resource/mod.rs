@@ -8,4 +8,5 @@ pub(crate) mod product;
 pub(crate) mod sale;
 pub(crate) mod settings;
 pub(crate) mod stock;
+pub(crate) mod wishlist;
 pub(crate) mod words;

@@ -44,8 +44,8 @@ pub(crate) struct ProductBody {
 }
 
 /// The derived status.
-fn status_word(product: &Product, pool: &Pool) -> &'static str {
-    if product.discontinued {
+pub(super) fn status_word(discontinued: bool, pool: &Pool) -> &'static str {
+    if discontinued {
         "discontinued"
     } else if pool.accounts.available == 0 {
         "out_of_stock"
@@ -65,7 +65,7 @@ impl ProductBody {
             image_url: product.image_url.clone(),
             no_shipping: product.no_shipping,
             price: MoneyBody::of(product.price.amount, product.price.currency),
-            status: status_word(product, pool),
+            status: status_word(product.discontinued, pool),
             waitlist: product.waitlist,
             stock: StockBody::exact(pool),
             sales: None,

@@ -188,7 +188,7 @@ fn wanted(view: &ReadView, product: &Product, status: Option<Wanted>, part: Opti
 }
 
 /// Every product and sale has a pool. A missing one is a bug, and shown as empty.
-fn pool_of(view: &ReadView, id: PoolId) -> Pool {
+pub(super) fn pool_of(view: &ReadView, id: PoolId) -> Pool {
     let Some(pool) = view.get::<Pool>(id) else {
         tracing::error!(pool = ?id, "a pool row is missing");
         let (accounts, row) = (Accounts::default(), RowStamp::default());
@@ -279,7 +279,8 @@ fn show<R>(
     as_(&SaleContext { sale, pool: &pool, discontinued, now, staff })
 }
 
-fn is_staff(call: &Call) -> bool {
+/// Whether the caller sees exact stock.
+pub(super) fn is_staff(call: &Call) -> bool {
     call.caller.is_some_and(Caller::is_staff)
 }
 

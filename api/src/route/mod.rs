@@ -17,6 +17,7 @@ mod health;
 mod next;
 pub(crate) mod order;
 mod routes;
+mod wishlist;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use routes::Routes;
 
 fn routes() -> Routes {
     let routes = order::register(catalogue::register(Routes::new()));
+    let routes = wishlist::register(routes);
     let routes = admin_sale::register(admin_product::register(routes));
     let routes = admin_order::register(admin_stock::register(routes));
     let routes = admin_event::register(admin_ledger::register(routes));

@@ -146,8 +146,7 @@ struct NewLine {
 impl NewLine {
     /// The line of the command; `None` if its target cannot exist.
     fn wanted(&self, at: usize, fields: &mut Fields) -> Option<WantedLine> {
-        let right = (1..=LINE_QUANTITY_MAX).contains(&self.quantity);
-        fields.check(right, &format!("/lines/{at}/quantity"), "out_of_range", "must be 1 to 100");
+        check_quantity(fields, &format!("/lines/{at}/quantity"), self.quantity);
         let target = match (&self.sale_id, &self.product_id) {
             (Some(id), None) => id.parse().map(PoolId::Sale).ok(),
             (None, Some(id)) => id.parse().map(PoolId::Product).ok(),
@@ -169,27 +168,62 @@ impl NewOrder {
         fields.check(some, "/lines", "out_of_range", "must have 1 to 20 lines");
         let wanted = self.lines.iter().enumerate();
         let wanted: Vec<_> = wanted.map(|(at, line)| line.wanted(at, &mut fields)).collect();
-        let both = self.address.is_some() && self.address_id.is_some();
-        fields.check(!both, "/address_id", "invalid", "must not be sent with address");
-        let address = self.address.map(|address| address.clean("/address", &mut fields));
+        let delivery = Delivery::clean(self.address_id, self.address, &mut fields);
         let expected_total =
             self.expected_total.and_then(|total| fields.total("/expected_total", &total));
         fields.finish()?;
+        // Text that is not an id of its kind names no target either.
+        let lines = wanted.into_iter().collect::<Option<Vec<_>>>();
+        let lines = lines.ok_or_else(no_target)?;
+        let address = delivery.seal(call)?;
+        Ok(OrderCreate { id: fresh_id(), lines, address, expected_total })
+    }
+}
+
+/// Where an order goes, as the request says.
+pub(super) struct Delivery {
+    address_id: Option<String>,
+    address: Option<DeliveryAddress>,
+}
+
+impl Delivery {
+    /// Checks what needs no rows.
+    pub(super) fn clean(
+        address_id: Option<String>,
+        address: Option<DeliveryAddress>,
+        fields: &mut Fields,
+    ) -> Self {
+        let both = address.is_some() && address_id.is_some();
+        fields.check(!both, "/address_id", "invalid", "must not be sent with address");
+        let address = address.map(|address| address.clean("/address", fields));
+        Self { address_id, address }
+    }
+
+    /// Seals the address for the caller.
+    pub(super) fn seal(self, call: &Call) -> Result<Option<Sealed>, Problem> {
         // There are no saved addresses yet.
         if self.address_id.is_some() {
             return Err(Problem::new(Code::NotFound).detail("There is no such address."));
         }
-        // Text that is not an id of its kind names no target either.
-        let lines = wanted.into_iter().collect::<Option<Vec<_>>>();
-        let lines = lines.ok_or_else(|| {
-            Problem::new(Code::NotFound).detail("There is no such sale or product.")
-        })?;
         let owner = call.caller()?.id;
-        let seal = |address: DeliveryAddress| seal_address(&call.app.keys, owner, &address);
-        let address: Option<Sealed> = address.map(seal).transpose()?;
-        let id = OrderId::new(Uuid::now_v7().as_u128());
-        Ok(OrderCreate { id, lines, address, expected_total })
+        self.address.map(|address| seal_address(&call.app.keys, owner, &address)).transpose()
     }
+}
+
+/// Records a quantity that no line may have.
+pub(super) fn check_quantity(fields: &mut Fields, pointer: &str, quantity: u32) {
+    let right = (1..=LINE_QUANTITY_MAX).contains(&quantity);
+    fields.check(right, pointer, "out_of_range", "must be 1 to 100");
+}
+
+/// The target does not exist.
+pub(super) fn no_target() -> Problem {
+    Problem::new(Code::NotFound).detail("There is no such sale or product.")
+}
+
+/// The id of a new order.
+pub(super) fn fresh_id() -> OrderId {
+    OrderId::new(Uuid::now_v7().as_u128())
 }
 
 async fn create(call: Call) -> Result<Answer, Problem> {

@@ -10,3 +10,4 @@ mod protocol;
 mod quorum;
 mod site;
 mod staff;
+mod wishlist;
