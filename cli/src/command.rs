@@ -13,6 +13,7 @@ mod sale;
 mod serve;
 mod settings;
 mod token;
+mod wishlist;
 
 use std::future::Future;
 
@@ -58,6 +59,8 @@ enum Command {
     Sale(sale::Args),
     /// Place, show, pay, ship and cancel orders.
     Order(order::Args),
+    /// Show, change and order a customer's wishlist.
+    Wishlist(wishlist::Args),
     /// Show and change the settings that all nodes share.
     Settings(settings::Args),
     /// Show a cluster's status and change its members.
@@ -83,6 +86,7 @@ impl Cli {
             Command::Product(args) => wait(product::run(args, json)),
             Command::Sale(args) => wait(sale::run(args, json)),
             Command::Order(args) => wait(order::run(args, json)),
+            Command::Wishlist(args) => wait(wishlist::run(args, json)),
             Command::Settings(args) => wait(settings::run(args, json)),
             Command::Cluster(args) => wait(cluster::run(args, json)),
             Command::Inspect(args) => inspect::run(&args, json),

@@ -4,13 +4,14 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use crate::process::{code, run, stderr, stdout};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "serve",
     "keys",
     "token",
     "product",
     "sale",
     "order",
+    "wishlist",
     "settings",
     "cluster",
     "inspect",
@@ -71,6 +72,8 @@ fn usage_errors_exit_with_64() {
         &["demo", "--units", "0"],
         &["product", "create", "--name", "x", "--price", "free"],
         &["product", "list", "--url", "https://example.com"],
+        &["wishlist", "set"],
+        &["wishlist", "set", "sal_1", "--quantity", "many"],
         &["settings", "set"],
         &["settings", "set", "pay_within_seconds=soon"],
     ] {

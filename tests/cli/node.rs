@@ -100,6 +100,40 @@ fn a_development_node_keeps_its_orders_across_a_restart() {
 }
 
 #[test]
+fn a_wishlist_is_filled_shown_and_ordered() {
+    let here = tempfile::tempdir().expect("a directory");
+    let (node, address) = development_node(here.path());
+    let url = format!("http://{address}");
+    let ask = |arguments: &[&str]| -> Value {
+        let output = run(here.path(), &[&["--json"], arguments, &["--url", &url]].concat());
+        assert_eq!(code(&output), 0, "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+        serde_json::from_str(&stdout(&output)).expect("JSON")
+    };
+    let lamp =
+        ["--name", "Lamp", "--price", "15000KRW", "--stock", "5", "--no-shipping"].as_slice();
+    let product = ask(&[&["product", "create"], lamp].concat());
+    let id = product["id"].as_str().expect("an id");
+    let subject = ["--subject", "usr_00000000000000000000000001"];
+    let wishlist = |arguments: &[&str]| ask(&[&["wishlist"], arguments, &subject].concat());
+
+    assert_eq!(wishlist(&["set", id, "--quantity", "2"])["quantity"], 2);
+    assert_eq!(wishlist(&["list"])["data"][0]["target_id"], id);
+    wishlist(&["remove", id]);
+    wishlist(&["set", id]);
+    wishlist(&["clear"]);
+    let empty = [&["wishlist", "order", "--url", &url], subject.as_slice()].concat();
+    let empty = run(here.path(), &empty);
+    assert_eq!(code(&empty), 1, "{}", stdout(&empty));
+    assert!(stderr(&empty).contains("(wishlist_empty)"), "{}", stderr(&empty));
+    wishlist(&["set", id, "--quantity", "3"]);
+    let order = wishlist(&["order", "--key", "k"]);
+    assert_eq!((&order["source"], &order["lines"][0]["quantity"]), (&"wishlist".into(), &3.into()));
+    assert_eq!(wishlist(&["order", "--key", "k"]), order);
+    assert_eq!(wishlist(&["list"])["data"], serde_json::json!([]));
+    assert_eq!(terminate(node), 0);
+}
+
+#[test]
 fn settings_are_shown_and_changed() {
     let here = tempfile::tempdir().expect("a directory");
     let (node, address) = development_node(here.path());

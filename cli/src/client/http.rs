@@ -63,6 +63,10 @@ impl<'a> Request<'a> {
         let headers = vec![("idempotency-key", key.to_owned())];
         Self { method: Method::POST, path, body: Some(body), headers }
     }
+    /// A replacement, whatever is there.
+    pub(crate) fn put(path: &'a str, body: &'a Value) -> Self {
+        Self { method: Method::PUT, path, body: Some(body), headers: Vec::new() }
+    }
     /// A change, if the resource still has this version.
     pub(crate) fn patch(path: &'a str, body: &'a Value, etag: String) -> Self {
         let headers = vec![("if-match", etag)];

@@ -178,7 +178,8 @@ const fn base(staff: bool) -> &'static str {
     if staff { "/v1/admin/orders" } else { "/v1/orders" }
 }
 
-fn placed(order: &Value) -> String {
+/// A new order, for people.
+pub(super) fn placed(order: &Value) -> String {
     format!(
         "order {} placed: total {}, pay by {} (ticket {})\n",
         field(order, "id"),
