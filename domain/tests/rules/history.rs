@@ -105,9 +105,9 @@ fn deed() -> impl Strategy<Value = Deed> {
         .prop_map(|(pool, allotment, quantity)| Deed::Allot { pool, allotment, quantity });
     let off = prop_oneof![8 => Just(0i64), 1 => Just(1), 1 => Just(-1)];
     prop_oneof![
-        30 => one_unit,
+        38 => one_unit,
         6 => lines,
-        8 => (0..3usize, 0..=2u32).prop_map(|(pool, quantity)| Deed::Wish { pool, quantity }),
+        12 => (0..3usize, 0..=2u32).prop_map(|(pool, quantity)| Deed::Wish { pool, quantity }),
         1 => (0..3usize).prop_map(|pool| Deed::Unwish { pool }),
         1 => Just(Deed::ClearWishes),
         8 => Just(Deed::OrderWishes),
@@ -121,7 +121,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::Confirm),
         2 => Just(Deed::Return),
         2 => any::<bool>().prop_map(|restock| Deed::Receive { restock }),
-        15 => any::<bool>().prop_map(|restock| Deed::Onward { restock }),
+        26 => any::<bool>().prop_map(|restock| Deed::Onward { restock }),
         3 => adjust,
         2 => allot,
         1 => (1..3usize).prop_map(|pool| Deed::Pause { pool }),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use firstcome_domain::command::{
     Action, Actor, Adjustment, Allotment, Command, FeatureLevelRaise, OrderConfirm, OrderDeliver,
     OrderReturn, OrderShip, ProductSetStatus, ProductUpdate, ReturnReceive, SaleUpdate,
-    SettingsUpdate, Settlement, Tick,
+    SettingsUpdate, Settlement, Tick, WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::journal::Journal;
 use firstcome_domain::kernel::row::{Index as _, Row as _};
@@ -247,6 +247,9 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
     let endless = SettingsUpdate { if_version: 0, settings: endless };
     let level = FeatureLevelRaise { to: 2, release: "0.2.0".into() };
     let ship = OrderShip { id: id(1), tracking_no: Some("T-1".into()) };
+    let wish = WishlistSet { target: shop::POOLS[1], quantity: 2 };
+    let unwish = WishlistRemove { target: shop::POOLS[0] };
+    let order_wishes = WishlistOrder { id: id(9), address: None, expected_total: None };
     vec![
         ("product", staff, shop::product(5)),
         ("product_update", staff, Action::ProductUpdate(update)),
@@ -276,6 +279,10 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
         ("close", staff, shop::close(1)),
         ("close_by_a_customer", shop::customer(1), shop::close(1)),
         ("resume", staff, shop::resume(1)),
+        ("wish", shop::customer(1), Action::WishlistSet(wish)),
+        ("unwish", shop::customer(1), Action::WishlistRemove(unwish)),
+        ("clear_wishes", shop::customer(1), Action::WishlistClear(WishlistClear)),
+        ("order_wishes", shop::customer(1), Action::WishlistOrder(order_wishes)),
         ("tick", node, Action::Tick(Tick)),
     ]
 }
@@ -422,6 +429,8 @@ fn requests() -> std::io::Result<()> {
         ("order_of_minus_one", send("POST", "/v1/orders", "$CUSTOMER", key, &order.replace(":1", ":-1"))),
         ("order_that_is_no_json", send("POST", "/v1/orders", "$CUSTOMER", key, "{")),
         ("order_by_array", send("POST", "/v1/orders", "$CUSTOMER", key, "[[]]")),
+        ("wish", send("PUT", "/v1/me/wishlist/$SALE", "$CUSTOMER", "", r#"{"quantity":1}"#)),
+        ("wishlist_order", send("POST", "/v1/me/wishlist/orders", "$CUSTOMER", key, "{}")),
         ("own_orders", "GET /v1/orders HTTP/1.1\r\nhost: x\r\nauthorization: Bearer $CUSTOMER\r\n\r\n".to_owned()),
         ("new_product", send("POST", "/v1/admin/products", "$OPERATOR", "", product)),
         ("new_product_by_a_customer", send("POST", "/v1/admin/products", "$CUSTOMER", "", product)),
