@@ -83,7 +83,7 @@ fn on_disk(path: &Path) {
     let dir = DataDir::create(path, &identity()).unwrap();
     let log = Log::open_inline(&dir, LOG).unwrap();
     let state = State::open_inline(&dir, STATE, log.clone()).unwrap();
-    let mut stream = Stream::new(37);
+    let mut stream = Stream::new(32);
     for revision in 1..=300 {
         state.apply(&[stream.entry()], meta(revision)).unwrap();
     }

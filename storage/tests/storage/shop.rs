@@ -229,7 +229,7 @@ impl Stream {
         };
         let quantity = u32::try_from(1 + self.below(3)).unwrap();
         let key = (self.below(3) != 0).then(|| self.below(40));
-        match self.below(23) {
+        match self.below(20) {
             0 => create_product(nth_product, 50),
             1 => create_sale(nth_sale, nth_product, 10, 4),
             2 => tick(),
@@ -254,7 +254,8 @@ impl Stream {
                 disclosure: None,
                 waitlist: None,
             })),
-            20..=22 => match self.below(8) {
+            // Some buyers only wish. That draws nothing, so the others stay as they are.
+            _ if revision.is_multiple_of(9) => match revision / 9 % 8 {
                 0 => by_customer(who, None, Action::WishlistClear(WishlistClear)),
                 1 => {
                     let remove = WishlistRemove { target: pool };
