@@ -349,6 +349,8 @@ fn snapshots() -> std::io::Result<()> {
     let settings = shop::by(shop::STAFF, Action::SettingsUpdate(settings));
     entries.push(at(8, 4, Some(settings)));
     entries.push(at(8, 5, Some(shop::by(Actor::Node, Action::Tick(Tick)))));
+    let wish = WishlistSet { target: shop::POOLS[0], quantity: 1 };
+    entries.push(at(8, 6, Some(shop::by(shop::customer(1), Action::WishlistSet(wish)))));
     write("snapshot_bytes", "shop_after_a_week", checked_chunks(&entries))?;
     write("snapshot_bytes", "nothing", &empty)?;
     write("snapshot_bytes", "product", checked_chunks(&entries[..2]))?;
