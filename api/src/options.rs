@@ -1,5 +1,9 @@
 //! Settings of the HTTP side of one node.
 
+use std::sync::Arc;
+
+use crate::issuer::Issuers;
+
 /// How fresh a read must be when the request does not say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Consistency {
@@ -21,6 +25,8 @@ pub struct ApiOptions {
     pub max_connections: usize,
     /// Maximum number of in-flight purchases; further ones wait up to 500 ms, then get 503.
     pub purchase_slots: usize,
+    /// Whose tokens make their bearers customers.
+    pub issuers: Arc<Issuers>,
 }
 
 impl Default for ApiOptions {
@@ -30,6 +36,7 @@ impl Default for ApiOptions {
             noop_route: false,
             max_connections: 10_000,
             purchase_slots: 2048,
+            issuers: Arc::default(),
         }
     }
 }
