@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::value::{format_duration, format_size, parse_duration, parse_size, quote};
+use super::value::{format_duration, format_size, one_of, parse_duration, parse_size, quote};
 
 /// Where a setting is kept, with its type and its smallest value.
 pub(super) enum Field<'a> {
@@ -98,13 +98,5 @@ impl Field<'_> {
             Self::Count(..) => "a whole number without quotes",
             Self::Flag(_) => "true or false without quotes",
         }
-    }
-}
-
-/// `a, b or c`.
-fn one_of(words: &[&str]) -> String {
-    match words {
-        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
-        _ => words.concat(),
     }
 }
