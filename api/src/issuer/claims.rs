@@ -25,9 +25,11 @@ pub(crate) enum Refusal {
     Invalid(&'static str),
 }
 
-/// A part of a token that is base64url of JSON.
+/// A part of a token that is base64url of a JSON object. An array would pass for a struct as well.
 pub(super) fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    let json = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let is_object = json.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(&json).ok()).flatten()
 }
 
 /// The header. Fields that say nothing about keys are allowed and ignored.

@@ -10,8 +10,7 @@ use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
 };
 use jsonwebtoken::{DecodingKey, DecodingKeyKind};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::options::IssuerAlgorithm;
 
@@ -68,12 +67,6 @@ pub(super) struct Key {
     pub(super) decoding: DecodingKey,
 }
 
-#[derive(Deserialize)]
-struct Jwks {
-    /// Each is parsed alone, so that one key of a new type does not cost the others.
-    keys: Vec<Value>,
-}
-
 impl KeyRing {
     /// Reads a JSON Web Key Set, and keeps what verifies one of `algorithms`.
     pub(crate) fn parse_jwks(
@@ -83,13 +76,17 @@ impl KeyRing {
         if bytes.len() > JWKS_BYTES_MAX {
             return Err(KeyRingError::TooLarge);
         }
-        let set: Jwks = serde_json::from_slice(bytes).map_err(|_| KeyRingError::NotASet)?;
-        let count = set.keys.len();
+        let mut set: Map<String, Value> =
+            serde_json::from_slice(bytes).map_err(|_| KeyRingError::NotASet)?;
+        let Some(Value::Array(found)) = set.remove("keys") else {
+            return Err(KeyRingError::NotASet);
+        };
+        let count = found.len();
         if count > JWKS_KEYS_MAX {
             return Err(KeyRingError::TooManyKeys(count));
         }
-        let keys: Vec<Key> = set
-            .keys
+        // Each is parsed alone, so that one key of a new type does not cost the others.
+        let keys: Vec<Key> = found
             .into_iter()
             .filter_map(|key| usable(&serde_json::from_value(key).ok()?))
             .filter(|key| algorithms.contains(&key.algorithm))
@@ -273,7 +270,18 @@ mod tests {
 
     #[test]
     fn a_set_that_is_empty_huge_or_of_the_wrong_type_is_refused() {
-        for wrong in ["", "null", "[]", "{}", "{\"keys\": {}}", "{\"keys\": null}", "<html>", "1"] {
+        for wrong in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "{\"keys\": {}}",
+            "{\"keys\": null}",
+            "<html>",
+            "1",
+            "[[]]",
+            "[[{}]]",
+        ] {
             let error = KeyRing::parse_jwks(wrong.as_bytes(), &ALL).unwrap_err();
             assert_eq!(error, KeyRingError::NotASet, "{wrong}");
         }
