@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_api::{ApiOptions, Keys, MasterKey, Shop};
+use firstcome_api::{ApiOptions, Issuers, Keys, MasterKey, Shop};
 use firstcome_domain::{Millis, Role, UserId};
 use firstcome_raft::{Node, Options};
 use serde_json::{Value, json};
@@ -124,6 +124,11 @@ fn parse(bytes: &[u8]) -> Reply {
 
 impl Site {
     pub(crate) async fn start() -> Self {
+        Self::with_issuers(Issuers::default()).await
+    }
+
+    /// A node that takes tokens of these issuers as well.
+    pub(crate) async fn with_issuers(issuers: Issuers) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = Options::new("n1", dir.path().join("n1"));
         options.bootstrap = true;
@@ -131,15 +136,20 @@ impl Site {
         options.election_min = Duration::from_millis(100);
         options.election_max = Duration::from_millis(200);
         let node = Node::start(options, Shop).await.unwrap();
-        let site = Self::over(node, dir).await;
+        let options = ApiOptions { issuers: Arc::new(issuers), ..ApiOptions::default() };
+        let site = Self::serving(node, dir, options).await;
         site.led().await;
         site
     }
 
     /// Serves an existing node.
     pub(crate) async fn over(node: Node, dir: TempDir) -> Self {
+        Self::serving(node, dir, ApiOptions::default()).await
+    }
+
+    async fn serving(node: Node, dir: TempDir, options: ApiOptions) -> Self {
         let keys = Arc::new(Keys::new(&MasterKey::generate().unwrap()).unwrap());
-        let options = ApiOptions { noop_route: true, ..ApiOptions::default() };
+        let options = ApiOptions { noop_route: true, ..options };
         let router = firstcome_api::router(node.clone(), Arc::clone(&keys), options.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
