@@ -1,15 +1,23 @@
 //! Tokens of a shop's own issuer: the recipes of docs/tokens.md, and keys that change.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::CertifiedKey;
 use serde_json::json;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::http::{Request, Response};
 use crate::node::serving;
-use crate::process::{Running, code, firstcome, run, stderr, stdout};
+use crate::process::{Running, code, firstcome, stderr, stdout};
 
 #[path = "../../docs/tokens/rust.rs"]
 #[expect(
@@ -25,6 +33,13 @@ const PAGE: &str = include_str!("../../docs/tokens.md");
 const ALICE: &str = "usr_0651DA7N9WHKH8KRPKGSAMDZ35";
 /// For a change of a key file to be noticed. It takes 2 s.
 const NOTICED_MAX: Duration = Duration::from_secs(30);
+
+const MASTER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+/// The ports are overridden.
+const NODE: &str = "cluster.nodes = [{ name = \"n1\", api = \"127.0.0.1:8081\", \
+                    peer = \"127.0.0.1:9091\" }]\n";
+const SERVE: &[&str] =
+    &["serve", "--config", "c.toml", "--node", "n1", "--listen", "127.0.0.1:0", "--bootstrap"];
 
 fn recipes() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tokens")
@@ -46,29 +61,29 @@ struct Shop<'d> {
 }
 
 impl<'d> Shop<'d> {
+    /// With the settings that the page shows for this algorithm.
     fn open(dir: &'d Path, algorithm: &str) -> Self {
-        let node = "cluster.nodes = [{ name = \"n1\", api = \"127.0.0.1:8081\", \
-                    peer = \"127.0.0.1:9091\" }]\n";
-        std::fs::write(dir.join("c.toml"), format!("{node}{}", settings(algorithm)))
-            .expect("the file");
-        let arguments = [
-            "serve",
-            "--config",
-            "c.toml",
-            "--node",
-            "n1",
-            "--listen",
-            "127.0.0.1:0",
-            "--set",
-            "node.listen.peer=127.0.0.1:0",
-            "--set",
-            "log.format=json",
-            "--bootstrap",
-        ];
-        let mut command = firstcome(dir, &arguments);
-        command.env("FIRSTCOME_MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        Self::start(dir, settings(algorithm), None)
+    }
+
+    /// With these settings, trusting the authorities in this file.
+    fn start(dir: &'d Path, settings: &str, authorities: Option<&Path>) -> Self {
+        std::fs::write(dir.join("c.toml"), format!("{NODE}{settings}")).expect("the file");
+        let mut command = firstcome(dir, SERVE);
+        command.args(["--set", "node.listen.peer=127.0.0.1:0", "--set", "log.format=json"]);
+        command.env("FIRSTCOME_MASTER_KEY", MASTER_KEY);
+        command.envs(authorities.map(|file| ("SSL_CERT_FILE", file)));
         let (node, address, _log) = serving(command);
         Self { dir, address, _node: node }
+    }
+
+    /// Waits until a token is accepted.
+    fn comes_to_accept(&self, token: &str) {
+        let deadline = Instant::now() + NOTICED_MAX;
+        while self.orders(token).status != 200 {
+            assert!(Instant::now() < deadline, "the key is not used after {NOTICED_MAX:?}");
+            std::thread::yield_now();
+        }
     }
 
     fn orders(&self, token: &str) -> Response {
@@ -80,7 +95,7 @@ impl<'d> Shop<'d> {
         let admin = Command::new(crate::process::OWN)
             .args(["token", "--role", "admin"])
             .current_dir(self.dir)
-            .env("FIRSTCOME_MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+            .env("FIRSTCOME_MASTER_KEY", MASTER_KEY)
             .output()
             .expect("the program starts");
         let admin = stdout(&admin).trim().to_owned();
@@ -111,6 +126,60 @@ impl<'d> Shop<'d> {
         let refused = self.orders(&changed);
         assert_eq!((refused.status, refused.text("code")), (401, "token_invalid"));
         assert!(refused.text("detail").contains("signature"), "{refused:?}");
+    }
+}
+
+/// An HTTPS server on loopback that answers every request with a key set.
+struct KeyServer {
+    port: u16,
+    set: Arc<Mutex<Option<String>>>,
+}
+
+impl KeyServer {
+    /// Writes the certificate that a client must trust to `authorities`.
+    fn start(authorities: &Path, set: String) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let pem = STANDARD.encode(cert.der());
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{pem}\n-----END CERTIFICATE-----\n");
+        std::fs::write(authorities, pem).expect("the certificate");
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .expect("a key that fits");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        let set = Arc::new(Mutex::new(Some(set)));
+        let (config, shared) = (Arc::new(config), Arc::clone(&set));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let set = shared.lock().expect("the key set").clone();
+                // The client may hang up, and without a key set, this server does.
+                drop(set.map(|set| Self::answer(&config, stream, &set)));
+            }
+        });
+        Self { port, set }
+    }
+
+    fn answer(config: &Arc<ServerConfig>, stream: TcpStream, set: &str) -> std::io::Result<()> {
+        let session = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
+        let mut stream = BufReader::new(StreamOwned::new(session, stream));
+        let mut line = String::new();
+        while stream.read_line(&mut line)? > "\r\n".len() {
+            line.clear();
+        }
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", set.len());
+        stream.get_mut().write_all(format!("{head}{set}").as_bytes())?;
+        stream.get_mut().flush()
+    }
+
+    /// Hangs up on everybody from now on.
+    fn break_down(&self) {
+        *self.set.lock().expect("the key set") = None;
     }
 }
 
@@ -220,21 +289,15 @@ fn new_keys_in_the_file_are_used_without_a_restart() {
     std::fs::remove_file(here.path().join("shop.der")).unwrap();
     recipe::keys(here.path()).unwrap();
     let new = recipe::token(here.path(), "alice").unwrap();
-    let deadline = Instant::now() + NOTICED_MAX;
-    while shop.orders(&new).status != 200 {
-        assert!(Instant::now() < deadline, "the new key is not used after {NOTICED_MAX:?}");
-        std::thread::yield_now();
-    }
+    shop.comes_to_accept(&new);
     assert_eq!(shop.orders(&old).status, 401, "the old key has gone");
 }
 
 #[test]
 fn a_node_does_not_start_with_keys_that_it_cannot_use() {
     let here = tempfile::tempdir().unwrap();
-    let node = "cluster.nodes = [{ name = \"n1\", api = \"127.0.0.1:8081\", \
-                peer = \"127.0.0.1:9091\" }]\n";
-    std::fs::write(here.path().join("c.toml"), format!("{node}{}", settings("ES256"))).unwrap();
-    let serve = ["serve", "--config", "c.toml", "--node", "n1", "--listen", "127.0.0.1:0"];
+    let text = format!("{NODE}{}", settings("ES256"));
+    std::fs::write(here.path().join("c.toml"), text).unwrap();
     for (keys, expected) in [
         (None, "cannot read jwks.json: No such file"),
         (Some("<html>"), "jwks.json: it is not a JSON Web Key Set"),
@@ -243,9 +306,50 @@ fn a_node_does_not_start_with_keys_that_it_cannot_use() {
         if let Some(text) = keys {
             std::fs::write(here.path().join("jwks.json"), text).unwrap();
         }
-        let output = run(here.path(), &serve);
+        let output = firstcome(here.path(), SERVE).env("FIRSTCOME_MASTER_KEY", MASTER_KEY).output();
+        let output = output.expect("the program starts");
         assert_eq!(code(&output), 78, "{}", stderr(&output));
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
         assert!(!here.path().join("data").exists(), "a refused start must leave no files");
     }
+}
+
+#[test]
+fn keys_come_from_a_url_and_outlive_its_server() {
+    let here = tempfile::tempdir().unwrap();
+    recipe::keys(here.path()).unwrap();
+    let token = recipe::token(here.path(), "alice").unwrap();
+    let set = std::fs::read_to_string(here.path().join("jwks.json")).unwrap();
+    let authorities = here.path().join("authorities.pem");
+    let server = KeyServer::start(&authorities, set);
+    let settings = format!(
+        "auth.issuers = [{{ issuer = \"https://shop.example\", audience = \"firstcome\", \
+         algorithms = [\"ES256\"], jwks_url = \"https://localhost:{}/keys\", \
+         jwks_private = true }}]\n",
+        server.port
+    );
+    let shop = Shop::start(here.path(), &settings, Some(&authorities));
+    shop.comes_to_accept(&token);
+    drop(shop);
+
+    server.break_down();
+    let shop = Shop::start(here.path(), &settings, Some(&authorities));
+    shop.comes_to_accept(&token);
+    let unknown = format!("{}x", &token[..token.len() - 8]);
+    assert_eq!(shop.orders(&unknown).status, 401);
+}
+
+#[test]
+fn a_key_url_needs_certificate_authorities() {
+    let here = tempfile::tempdir().unwrap();
+    let none = here.path().join("none.pem");
+    std::fs::write(&none, "").unwrap();
+    let settings = "auth.issuers = [{ issuer = \"a\", audience = \"b\", \
+                    algorithms = [\"ES256\"], jwks_url = \"https://shop.example/keys\" }]\n";
+    std::fs::write(here.path().join("c.toml"), format!("{NODE}{settings}")).unwrap();
+    let mut command = firstcome(here.path(), SERVE);
+    command.env("FIRSTCOME_MASTER_KEY", MASTER_KEY).env("SSL_CERT_FILE", &none);
+    let output = command.env("SSL_CERT_DIR", here.path()).output().expect("the program starts");
+    assert_eq!(code(&output), 78, "{}", stderr(&output));
+    assert!(stderr(&output).contains("ca-certificates"), "{}", stderr(&output));
 }
