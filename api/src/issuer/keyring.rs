@@ -48,9 +48,9 @@ pub(crate) enum KeyRingError {
 /// Why there is no key for a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum NoKey {
-    /// The set does not have the `kid`.
+    /// The set does not have it.
     Unknown,
-    /// The token has no `kid`, and there is no single key that it must mean.
+    /// The token has no `kid`, and there are several that it could mean.
     Unnamed,
 }
 
@@ -121,7 +121,7 @@ impl KeyRing {
         }
         match (fitting.next(), fitting.next()) {
             (Some(only), None) if kid.is_none() || only.kid.is_none() => Ok(only),
-            _ if kid.is_none() => Err(NoKey::Unnamed),
+            (Some(_), Some(_)) if kid.is_none() => Err(NoKey::Unnamed),
             _ => Err(NoKey::Unknown),
         }
     }
