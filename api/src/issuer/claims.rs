@@ -16,12 +16,12 @@ const LIFE_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// The longest id of a user.
 const SUBJECT_BYTES_MAX: usize = 255;
 
-/// Why a token is refused: expired, or a sentence for whoever made it.
+/// Why a token is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
     /// It used to be valid.
     Expired,
-    /// It never was.
+    /// It never was; the sentence says why.
     Invalid(&'static str),
 }
 
