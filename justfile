@@ -45,7 +45,7 @@ long-sim:
 long-prove:
     target/release/jepsen prove --fault-binary target/fault/release/firstcome
 
-# Runs ten fuzz targets for six minutes each. Needs a nightly compiler and cargo-fuzz.
+# Runs all fuzz targets for six minutes each. Needs a nightly compiler and cargo-fuzz.
 long-fuzz:
     for t in $(ls jepsen/fuzz/corpus); do mkdir -p target/fuzz/$t && cargo +nightly fuzz run --fuzz-dir jepsen/fuzz --features libfuzzer $t target/fuzz/$t jepsen/fuzz/corpus/$t -- -max_total_time=360 || exit 1; done
 

@@ -5,6 +5,9 @@
 
 use firstcome_domain::{Role, UserId};
 
+/// Tolerated difference between the clocks of those who sign tokens and those who check them.
+pub(crate) const LEEWAY_SECONDS: u64 = 5;
+
 /// What a route requires of its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Permission {

@@ -219,8 +219,10 @@ fn authenticate(app: &App, route: &Spec, headers: &HeaderMap) -> Result<Option<C
     if sent.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
         return Err(invalid());
     }
-    let caller = token::verify(&app.keys, token.trim()).map_err(|refused| match refused {
+    let verified = token::verify(&app.keys, &app.options.issuers, token.trim());
+    let caller = verified.map_err(|refused| match refused {
         TokenError::Invalid => invalid(),
+        TokenError::Refused(reason) => invalid().detail(reason),
         TokenError::Expired => Problem::new(Code::TokenExpired),
     })?;
     if route.permission.allows(caller.role) {

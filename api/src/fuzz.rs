@@ -1,11 +1,15 @@
-//! Entry points for fuzz targets: the idempotency header and the identity of a request. Not part
-//! of the API.
+//! Entry points for fuzz targets: the idempotency header, the identity of a request, tokens and key
+//! sets of issuers. Not part of the API.
 
-use firstcome_domain::UserId;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use firstcome_domain::receipt::ReceiptKey;
+use firstcome_domain::{Role, UserId};
 use http::{HeaderMap, HeaderValue};
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 
 use crate::idempotency;
+use crate::issuer::{IssuerAlgorithm, Issuers, KeyRing};
 use crate::json::Json;
 use crate::keys::Keys;
 use crate::route::order::CREATE;
@@ -30,4 +34,25 @@ pub fn receipt_key(keys: &Keys, caller: u128, key: &str, body: &[u8]) -> Receipt
         scope: idempotency::scope(UserId::new(caller), &CREATE, key),
         fingerprint: idempotency::fingerprint(keys, &CREATE, "", &body),
     }
+}
+
+/// The customer that a token of an issuer names, `now` in seconds since 1970.
+pub fn issuer_token(issuers: &Issuers, token: &str, now: u64) -> Option<UserId> {
+    let caller = issuers.verify(token, now).ok()?;
+    assert_eq!(caller.role, Role::Customer);
+    Some(caller.id)
+}
+
+/// A token with any header and claims, signed with HS256.
+pub fn signed(secret: &[u8], header: &[u8], claims: &[u8]) -> String {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let key = EncodingKey::from_secret(secret);
+    let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap_or_default();
+    format!("{message}.{signature}")
+}
+
+/// How many keys of a JSON Web Key Set are used.
+pub fn jwks(bytes: &[u8]) -> Option<usize> {
+    let public = [IssuerAlgorithm::Rs256, IssuerAlgorithm::Es256, IssuerAlgorithm::EdDsa];
+    KeyRing::parse_jwks(bytes, &public).ok().map(|ring| ring.len())
 }

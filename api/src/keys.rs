@@ -29,7 +29,7 @@ pub(crate) type Mac = Hmac<Sha256>;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("cannot read the master key file {path}")]
+    #[error("cannot read {path}")]
     Io {
         /// Which file.
         path: PathBuf,
@@ -102,16 +102,7 @@ impl MasterKey {
 
     /// Reads a key file. Only its owner may have access to it.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let io = |source| KeyError::Io { path: path.to_owned(), source };
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o777;
-            if mode & 0o077 != 0 {
-                return Err(KeyError::ReadableByOthers { path: path.to_owned(), mode });
-            }
-        }
-        Self::parse(&std::fs::read_to_string(path).map_err(io)?)
+        Self::parse(&read_secret_file(path)?)
     }
 
     /// Generates a new key as version 1.
@@ -134,6 +125,20 @@ impl MasterKey {
         }
         text
     }
+}
+
+/// Reads a file that only its owner may have access to.
+pub(crate) fn read_secret_file(path: &Path) -> Result<String, KeyError> {
+    let io = |source| KeyError::Io { path: path.to_owned(), source };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeyError::ReadableByOthers { path: path.to_owned(), mode });
+        }
+    }
+    std::fs::read_to_string(path).map_err(io)
 }
 
 fn parse_line(line: &str) -> Option<(u32, [u8; 32])> {

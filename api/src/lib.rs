@@ -9,7 +9,7 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`keys`] |
+//! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`keys`], [`issuer`] |
 //! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`json`], [`idempotency`] |
 //! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
 //! | what every request passes through | [`edge`] |
@@ -29,6 +29,7 @@ mod fields;
 #[doc(hidden)]
 pub mod fuzz;
 mod idempotency;
+mod issuer;
 mod json;
 mod keys;
 mod metrics;
@@ -47,6 +48,7 @@ mod shop;
 mod spec;
 mod token;
 
+pub use issuer::{IssuerAlgorithm, IssuerError, IssuerOptions, Issuers, JwksUrl, KeySource};
 pub use keys::{KeyError, Keys, MasterKey};
 pub use options::{ApiOptions, Consistency};
 pub use problem::CODES;

@@ -1,5 +1,8 @@
 //! Settings of the HTTP side of one node.
 
+use std::sync::Arc;
+
+use crate::issuer::Issuers;
 use crate::rate::RateLimits;
 
 /// How fresh a read must be when the request does not say.
@@ -25,6 +28,8 @@ pub struct ApiOptions {
     pub purchase_slots: usize,
     /// How many requests a client may send.
     pub limits: RateLimits,
+    /// Whose tokens make their bearers customers.
+    pub issuers: Arc<Issuers>,
 }
 
 impl Default for ApiOptions {
@@ -35,6 +40,7 @@ impl Default for ApiOptions {
             max_connections: 10_000,
             purchase_slots: 2048,
             limits: RateLimits::default(),
+            issuers: Arc::default(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Access tokens: minted for the CLI, verified on each request.
+//! Access tokens: minted for the CLI, verified on each request. A token that is not one of ours may
+//! be one of a shop's own users (`issuer`).
 //!
 //! Only HS256 with `typ` `at+jwt` and a `kid` from our keys is accepted. The header is compared
 //! with those we write, and any other spelling is parsed strictly, so that `alg` none, other
@@ -11,13 +12,12 @@ use firstcome_domain::{Role, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::access::{Caller, role_of, role_word};
+use crate::access::{Caller, LEEWAY_SECONDS, role_of, role_word};
+use crate::issuer::{Issuers, Refusal};
 use crate::keys::{Keys, TOKEN_ALGORITHM, TOKEN_TYPE, Version};
 
 const ISSUER: &str = "firstcome";
 const AUDIENCE: &str = "firstcome-api";
-/// Tolerated difference between the clocks of nodes.
-const LEEWAY_SECONDS: u64 = 5;
 /// Our tokens are shorter.
 const TOKEN_BYTES_MAX: usize = 4096;
 
@@ -28,6 +28,8 @@ pub(crate) enum TokenError {
     Invalid,
     /// It used to be valid.
     Expired,
+    /// Not accepted from one of the configured issuers either; the sentence says why.
+    Refused(&'static str),
 }
 
 #[derive(Deserialize)]
@@ -91,9 +93,18 @@ fn sign(version: &Version, claims: &impl Serialize) -> String {
     token
 }
 
-/// Verifies a token and returns the caller it names.
-pub(crate) fn verify(keys: &Keys, token: &str) -> Result<Caller, TokenError> {
-    verify_at(keys, token, now())
+/// Verifies a token, the cluster's own or one of an issuer, and returns the caller it names.
+pub(crate) fn verify(keys: &Keys, issuers: &Issuers, token: &str) -> Result<Caller, TokenError> {
+    let now = now();
+    match verify_at(keys, token, now) {
+        Err(TokenError::Invalid) if !issuers.is_empty() => {
+            issuers.verify(token, now).map_err(|refused| match refused {
+                Refusal::Expired => TokenError::Expired,
+                Refusal::Invalid(reason) => TokenError::Refused(reason),
+            })
+        }
+        own => own,
+    }
 }
 
 fn verify_at(keys: &Keys, token: &str, now: u64) -> Result<Caller, TokenError> {

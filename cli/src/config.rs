@@ -6,6 +6,7 @@
 //! - `settings`: every setting with its default; `field`: how one value is parsed and shown
 //! - `layers`: puts the layers on top of each other; `file`: the layer that is a file
 //! - `keys`: which keys exist, and which one a misspelt key probably meant
+//! - `issuer`: an entry of `auth.issuers`
 //! - `address`: `host:port` and what may be reachable from outside
 
 pub mod settings;
@@ -14,6 +15,7 @@ pub mod value;
 mod address;
 mod field;
 mod file;
+mod issuer;
 mod keys;
 mod layers;
 mod origin;

@@ -1,6 +1,6 @@
 //! The process behind `serve`: starts a node, serves its API, and stops both in order.
 //!
-//! Start: master key, REST port, data directory, peers. Each step fails with its own exit code
+//! Start: master key, keys of issuers, REST port, data directory, peers. Each step fails with its own exit code
 //! before the next one touches anything. The port is bound before the data directory is opened, so
 //! that a second start of the same node reports "port in use".
 //!
@@ -10,6 +10,7 @@ mod master_key;
 mod runtimes;
 mod signals;
 
+use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use firstcome_api::{ApiOptions, Shop};
+use firstcome_api::{ApiOptions, Issuers, Shop};
 use firstcome_raft::{Node, Options, Peer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 use self::master_key::{development_key, shared_key};
 use self::runtimes::Runtimes;
 use self::signals::{Signals, exit_with_parent};
-use crate::config::settings::NodeEntry;
+use crate::config::settings::{NodeEntry, Settings};
 use crate::config::{self, Config, Origin};
 use crate::credentials;
 use crate::exit::{Exit, Stop};
@@ -75,6 +76,7 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
     let settings = &config.settings;
     let mut signals = Signals::new()?;
     let shared_key = shared_key(config)?;
+    let issuers = Arc::new(issuers(settings)?);
     let listener = listen(settings.api_listen()).await?;
     let api_address = listener.local_addr().context("cannot read the REST address")?;
     let options = options(launch, config, api_address)?;
@@ -86,7 +88,9 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         () = signals.next() => return Ok(Exit::Done),
     };
     let master = shared_key.map_or_else(|| development_key(&data_dir), Ok)?;
+    issuers.keep_current(&data_dir);
     let api = ApiOptions {
+        issuers,
         default_consistency: settings.default_consistency(),
         noop_route: launch.noop_route,
         max_connections: settings.connections(),
@@ -155,6 +159,14 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
             Stop::config(format!("node.listen.api: cannot listen on {wanted}: {error}")).into()
         }
         _ => anyhow::Error::new(error).context(format!("cannot listen on {wanted}")),
+    })
+}
+
+/// The issuers of `auth.issuers` with their keys, as far as they are in files.
+fn issuers(settings: &Settings) -> Result<Issuers, Stop> {
+    Issuers::load(&settings.issuers).map_err(|error| {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Stop::config(format!("auth.issuers: {error}{cause}"))
     })
 }
 

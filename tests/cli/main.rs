@@ -13,3 +13,4 @@ mod node;
 mod process;
 mod reads;
 mod settings;
+mod tokens;

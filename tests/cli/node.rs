@@ -20,7 +20,7 @@ fn development_node(directory: &Path) -> (Running, String) {
 
 /// Starts a node and waits until it serves; returns the process, its REST address and the rest of
 /// its log.
-fn serving(mut command: Command) -> (Running, String, JoinHandle<Vec<String>>) {
+pub(crate) fn serving(mut command: Command) -> (Running, String, JoinHandle<Vec<String>>) {
     let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
     let log = BufReader::new(child.stderr.take().expect("its log"));
     let running = Running(child);

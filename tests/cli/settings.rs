@@ -70,6 +70,109 @@ fn an_invalid_value_is_reported_with_its_line() {
     }
 }
 
+/// An entry of `auth.issuers` that is right, with one key replaced or added.
+fn issuer_with(key: &str, value: &str) -> String {
+    let mut fields = vec![
+        ("issuer", "\"https://shop.example\""),
+        ("audience", "\"firstcome\""),
+        ("algorithms", "[\"RS256\", \"ES256\"]"),
+        ("jwks_file", "\"jwks.json\""),
+    ];
+    fields.retain(|(name, _)| *name != key);
+    let mut fields: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    if !value.is_empty() {
+        fields.push(format!("{key} = {value}"));
+    }
+    format!("{{ {} }}", fields.join(", "))
+}
+
+#[test]
+fn an_issuer_that_makes_no_sense_is_reported_with_its_key() {
+    let long = format!("\"{}\"", "x".repeat(256));
+    let most = "x".repeat(255);
+    let many: Vec<String> = (0..17).map(|n| issuer_with("issuer", &format!("\"{n}\""))).collect();
+    let twice = format!("{0}, {0}", issuer_with("subject_claim", "\"sub\""));
+    for (entries, expected) in [
+        (issuer_with("issuer", ""), "issuer is missing"),
+        (issuer_with("issuer", "\"\""), "issuer: use 1 to 255 bytes"),
+        (issuer_with("issuer", &long), "issuer: use 1 to 255 bytes"),
+        (issuer_with("issuer", "7"), "issuer: expected a string in quotes"),
+        (issuer_with("issuer", "\"firstcome\""), "stands for this cluster itself"),
+        (issuer_with("issuer", "\"self\""), "stands for this cluster itself"),
+        (issuer_with("audience", ""), "audience is missing"),
+        (issuer_with("audience", "[\"a\"]"), "audience: expected a string in quotes"),
+        (issuer_with("algorithms", ""), "algorithms is missing"),
+        (issuer_with("algorithms", "[]"), "a list of RS256, ES256, EdDSA or HS256"),
+        (issuer_with("algorithms", "\"RS256\""), "a list of RS256, ES256, EdDSA or HS256"),
+        (issuer_with("algorithms", "[1]"), "a list of RS256, ES256, EdDSA or HS256"),
+        (issuer_with("algorithms", "[\"none\"]"), "\"none\": use RS256, ES256, EdDSA or HS256"),
+        (issuer_with("algorithms", "[\"rs256\"]"), "\"rs256\": use RS256, ES256, EdDSA or HS256"),
+        (issuer_with("algorithms", "[\"HS512\"]"), "\"HS512\": use RS256, ES256, EdDSA or HS256"),
+        (issuer_with("algorithms", "[\"RS256\", \"RS256\"]"), "RS256 appears twice"),
+        (issuer_with("algorithms", "[\"HS256\"]"), "HS256 goes with secret_file alone"),
+        (issuer_with("algorithms", "[\"RS256\", \"HS256\"]"), "HS256 goes with secret_file alone"),
+        (issuer_with("jwks_file", ""), "exactly one of jwks_file, jwks_url and secret_file"),
+        (issuer_with("secret_file", "\"s\""), "exactly one of jwks_file, jwks_url and secret_file"),
+        (issuer_with("jwks_url", "\"https://x.example/\""), "exactly one of jwks_file"),
+        (issuer_with("jwks_private", "true"), "jwks_private has no effect without jwks_url"),
+        (issuer_with("subject_claim", "\"\""), "subject_claim: use 1 to 255 bytes"),
+        (issuer_with("subject_claim", "\"iss\""), "has a meaning of its own"),
+        (issuer_with("jwks_fil", "\"x\""), "did you mean \"jwks_file\"?"),
+        (issuer_with("role", "\"admin\""), "role: unknown key"),
+        (issuer_with("jwks_file", "\"x\", jwks_url = \"http://x.example/\""), "use https://"),
+        (issuer_with("jwks_file", "\"x\", jwks_private = \"no\""), "true or false"),
+        (twice, "two entries have the issuer \"https://shop.example\""),
+        (many.join(", "), "at most 16 entries"),
+        ("7".to_owned(), "an entry of auth.issuers looks like"),
+    ] {
+        let text = error_of(&format!("# One.\n# Two.\nauth.issuers = [ {entries} ]\n"));
+        assert!(text.contains("c.toml:3: "), "{entries}: {text}");
+        assert!(text.contains("auth.issuers"), "{entries}: {text}");
+        assert!(text.contains(expected), "{entries}: {text}");
+    }
+    for (line, expected) in [
+        ("auth.issuers = 3", "must be a list"),
+        ("auth.issuers = { a = 1 }", "must be a list"),
+        ("auth.issuer = []", "did you mean \"auth.issuers\"?"),
+        ("auth = 1", "auth is a section"),
+    ] {
+        let text = error_of(&format!("{line}\n"));
+        assert!(text.contains(expected), "{line}: {text}");
+    }
+    let url = |url: &str, more: &str| {
+        format!(
+            "[[auth.issuers]]\nissuer = {most:?}\naudience = {most:?}\n\
+             algorithms = [\"EdDSA\"]\njwks_url = {url:?}\n{more}\n"
+        )
+    };
+    let private = error_of(&url("https://10.0.0.1/keys", ""));
+    assert!(private.contains("jwks_private = true"), "{private}");
+
+    let here = tempfile::tempdir().expect("a directory");
+    let secret = issuer_with("issuer", "\"till\"")
+        .replace("jwks_file = \"jwks.json\"", "secret_file = \"till.secret\"")
+        .replace("\"RS256\", \"ES256\"", "\"HS256\"");
+    for text in [
+        url("https://10.0.0.1/keys", "jwks_private = true"),
+        url("https://shop.example:8443/keys", "subject_claim = \"user_id\""),
+        format!("auth = {{ issuers = [ {}, {secret} ] }}", issuer_with("jwks_url", "")),
+    ] {
+        std::fs::write(here.path().join("c.toml"), &text).expect("the file");
+        let list = shown(here.path(), &["--config", "c.toml"], &[]);
+        let (value, origin) = setting(&list, "auth.issuers");
+        assert!(value.contains("subject_claim = ") && origin.starts_with("c.toml:"), "{value}");
+    }
+}
+
+#[test]
+fn issuers_are_set_in_the_file_only() {
+    let here = tempfile::tempdir().expect("a directory");
+    let output = run(here.path(), &["serve", "--print-config", "--set", "auth.issuers=[]"]);
+    assert_eq!(code(&output), 78);
+    assert!(stderr(&output).contains("can only be set in the file"), "{}", stderr(&output));
+}
+
 #[test]
 fn later_layers_win_and_origins_are_shown() {
     let here = tempfile::tempdir().expect("a directory");

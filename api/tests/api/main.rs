@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod buying;
+mod issuers;
 mod lists;
 mod protocol;
 mod quorum;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use firstcome_api::{Rate, RateLimits};
+use firstcome_api::{ApiOptions, Rate, RateLimits};
 use serde_json::json;
 
 use crate::site::Site;
@@ -245,7 +245,7 @@ async fn too_many_requests_are_refused_and_told_when_to_come_back() {
         loopback: true,
         ..RateLimits::default()
     };
-    let site = Site::start_with(|options| options.limits = limits).await;
+    let site = Site::start_with(ApiOptions { limits, ..ApiOptions::default() }).await;
     for left in ["r=1", "r=0"] {
         let reply = site.get("/v1/products").send().await;
         assert_eq!(reply.status, 200);

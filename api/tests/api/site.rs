@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_api::{ApiOptions, Keys, MasterKey, Shop};
+use firstcome_api::{ApiOptions, Issuers, Keys, MasterKey, Shop};
 use firstcome_domain::{Millis, Role, UserId};
 use firstcome_raft::{Node, Options};
 use serde_json::{Value, json};
@@ -124,10 +124,15 @@ fn parse(bytes: &[u8]) -> Reply {
 
 impl Site {
     pub(crate) async fn start() -> Self {
-        Self::start_with(|_| ()).await
+        Self::start_with(ApiOptions::default()).await
     }
 
-    pub(crate) async fn start_with(tune: impl FnOnce(&mut ApiOptions)) -> Self {
+    /// A node that takes tokens of these issuers as well.
+    pub(crate) async fn with_issuers(issuers: Issuers) -> Self {
+        Self::start_with(ApiOptions { issuers: Arc::new(issuers), ..ApiOptions::default() }).await
+    }
+
+    pub(crate) async fn start_with(api: ApiOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = Options::new("n1", dir.path().join("n1"));
         options.bootstrap = true;
@@ -135,20 +140,19 @@ impl Site {
         options.election_min = Duration::from_millis(100);
         options.election_max = Duration::from_millis(200);
         let node = Node::start(options, Shop).await.unwrap();
-        let site = Self::over_with(node, dir, tune).await;
+        let site = Self::serving(node, dir, api).await;
         site.led().await;
         site
     }
 
     /// Serves an existing node.
     pub(crate) async fn over(node: Node, dir: TempDir) -> Self {
-        Self::over_with(node, dir, |_| ()).await
+        Self::serving(node, dir, ApiOptions::default()).await
     }
 
-    async fn over_with(node: Node, dir: TempDir, tune: impl FnOnce(&mut ApiOptions)) -> Self {
+    async fn serving(node: Node, dir: TempDir, options: ApiOptions) -> Self {
         let keys = Arc::new(Keys::new(&MasterKey::generate().unwrap()).unwrap());
-        let mut options = ApiOptions { noop_route: true, ..ApiOptions::default() };
-        tune(&mut options);
+        let options = ApiOptions { noop_route: true, ..options };
         let router = firstcome_api::router(node.clone(), Arc::clone(&keys), options.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

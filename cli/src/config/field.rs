@@ -6,7 +6,7 @@ use firstcome_api::Rate;
 use ipnet::IpNet;
 
 use super::value::{
-    format_duration, format_rate, format_size, parse_duration, parse_networks, parse_rate,
+    format_duration, format_rate, format_size, one_of, parse_duration, parse_networks, parse_rate,
     parse_size, quote,
 };
 
@@ -117,13 +117,5 @@ impl Field<'_> {
             Self::Rate(_) => "a rate in quotes, such as \"5/10s\", or \"off\"",
             Self::Networks(_) => "networks in quotes, such as \"10.0.0.0/8, 192.0.2.7\"",
         }
-    }
-}
-
-/// `a, b or c`.
-fn one_of(words: &[&str]) -> String {
-    match words {
-        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
-        _ => words.concat(),
     }
 }

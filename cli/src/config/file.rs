@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::field::Raw;
+use super::issuer;
 use super::keys;
 use super::layers::Config;
 use super::origin::Origin;
@@ -64,7 +65,15 @@ impl<'a> File<'a> {
                         self.node(node, &origin)?;
                     }
                 }
-                ("cluster.nodes", _) => return Err(self.error(at, "cluster.nodes must be a list")),
+                ("auth.issuers", DeValue::Array(issuers)) => {
+                    let origin = Origin::File(self.path.to_owned(), line_of(self.text, at));
+                    for issuer in issuers {
+                        self.issuer(issuer, &origin)?;
+                    }
+                }
+                (list @ ("cluster.nodes" | "auth.issuers"), _) => {
+                    return Err(self.error(at, &format!("{list} must be a list")));
+                }
                 (_, DeValue::Table(table)) if path != "network.dial" && keys::is_section(&path) => {
                     self.section(&path, table)?;
                 }
@@ -135,6 +144,19 @@ impl<'a> File<'a> {
             return Err(self.error(at, "a node needs name, api and peer"));
         }
         self.config.add_node(entry, origin.clone()).map_err(|wrong| self.error(at, &wrong))
+    }
+
+    /// One entry of `auth.issuers`.
+    fn issuer(&mut self, entry: &Spanned<DeValue<'_>>, origin: &Origin) -> Result<(), Stop> {
+        let at = entry.span().start;
+        let DeValue::Table(fields) = entry.get_ref() else {
+            let wrong = "an entry of auth.issuers looks like { issuer = \"...\", audience = \
+                         \"...\", algorithms = [\"RS256\"], jwks_file = \"...\" }";
+            return Err(self.error(at, wrong));
+        };
+        let entry = issuer::parse(fields)
+            .map_err(|wrong| self.error(wrong.at.unwrap_or(at), &wrong.what))?;
+        self.config.add_issuer(entry, origin.clone()).map_err(|wrong| self.error(at, &wrong))
     }
 
     fn error(&self, at: usize, what: &str) -> Stop {

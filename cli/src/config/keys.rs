@@ -3,7 +3,7 @@
 use super::settings::{PLANNED, SETTINGS};
 
 /// Keys that are not in the table because they hold lists or maps.
-const STRUCTURED: [&str; 2] = ["cluster.nodes", "network.dial"];
+const STRUCTURED: [&str; 3] = ["cluster.nodes", "network.dial", "auth.issuers"];
 
 /// Fails if a key does not exist, with a suggestion.
 pub(super) fn check(path: &str) -> Result<(), String> {
@@ -23,6 +23,7 @@ pub(super) fn check(path: &str) -> Result<(), String> {
 /// Whether a key has settings below it.
 pub(super) fn is_section(path: &str) -> bool {
     SETTINGS.iter().any(|setting| is_below(setting.key, path))
+        || STRUCTURED.iter().any(|key| is_below(key, path))
         || PLANNED.iter().any(|key| is_below(key, path))
 }
 

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use firstcome_api::IssuerOptions;
+
 use super::address;
 use super::field::Raw;
+use super::issuer;
 use super::keys;
 use super::origin::Origin;
 use super::settings::{NodeEntry, SETTINGS, Settings};
@@ -91,6 +94,10 @@ impl Config {
             let key = format!("network.dial.{name}");
             lines.push(Shown { origin: self.origin(&key), key, value: quote(address) });
         }
+        for issuer in &self.settings.issuers {
+            let key = "auth.issuers".to_owned();
+            lines.push(Shown { origin: self.origin(&key), key, value: issuer::show(issuer) });
+        }
         for setting in SETTINGS {
             let key = setting.key.to_owned();
             let value = (setting.field)(&mut settings).show();
@@ -131,6 +138,19 @@ impl Config {
         }
         self.settings.nodes.push(entry);
         self.origins.insert("cluster.nodes".to_owned(), origin);
+        Ok(())
+    }
+    /// Adds an entry to `auth.issuers`. Fails if another one has the same issuer.
+    pub(super) fn add_issuer(
+        &mut self,
+        entry: IssuerOptions,
+        origin: Origin,
+    ) -> Result<(), String> {
+        if let Some(wrong) = issuer::conflict(&self.settings.issuers, &entry) {
+            return Err(wrong);
+        }
+        self.settings.issuers.push(entry);
+        self.origins.insert("auth.issuers".to_owned(), origin);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use firstcome_api::{ApiOptions, Consistency, RateLimits};
+use firstcome_api::{ApiOptions, Consistency, IssuerOptions, RateLimits};
 use firstcome_raft::Options;
 
 use super::field::Field;
@@ -33,6 +33,8 @@ pub struct Settings {
     pub nodes: Vec<NodeEntry>,
     /// `network.dial`
     pub dial: BTreeMap<String, String>,
+    /// `auth.issuers`
+    pub issuers: Vec<IssuerOptions>,
     cluster_name: String,
     node_name: String,
     data_dir: String,
@@ -146,6 +148,7 @@ impl Default for Settings {
         Self {
             nodes: Vec::new(),
             dial: BTreeMap::new(),
+            issuers: Vec::new(),
             cluster_name: node.cluster_name,
             node_name: String::new(),
             data_dir: String::new(),

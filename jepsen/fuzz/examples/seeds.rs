@@ -33,7 +33,9 @@ fn main() -> std::io::Result<()> {
     settings()?;
     operations()?;
     histories()?;
-    keys()
+    keys()?;
+    issuer_tokens()?;
+    key_sets()
 }
 
 fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
@@ -478,6 +480,18 @@ fn settings() -> std::io::Result<()> {
             "span_of_centuries",
             "raft.heartbeat = \"18446744073709551615s\"\nraft.election_max = \"18446744073709551615s\"",
         ),
+        (
+            "issuers",
+            "auth.issuers = [{ issuer = \"a\", audience = \"b\", algorithms = [\"HS256\"], secret_file = \"c\" }]",
+        ),
+        (
+            "issuer_with_url",
+            "[[auth.issuers]]\nissuer = \"a \\\"\"\naudience = \"b\"\nalgorithms = [\"ES256\", \"EdDSA\"]\njwks_url = \"https://[fd00::1]:444/k?x#y\"\njwks_private = true\nsubject_claim = \"id\"",
+        ),
+        (
+            "issuer_with_public_secret",
+            "auth.issuers = [{ issuer = \"a\", audience = \"b\", algorithms = [\"HS256\"], jwks_file = \"c\" }]",
+        ),
         ("control_characters", "node.name = \"\\u0001\\u007f\\u200b \\\"\""),
     ];
     for (name, text) in all {
@@ -608,6 +622,69 @@ fn keys() -> std::io::Result<()> {
     ];
     for (name, text) in all {
         write("idempotency_header", name, text)?;
+    }
+    Ok(())
+}
+
+fn issuer_tokens() -> std::io::Result<()> {
+    let plain = r#"{"alg":"HS256"}"#;
+    let typed = r#"{"alg":"HS256","typ":"at+jwt","kid":"k"}"#;
+    let good = r#"{"iss":"shop","aud":"firstcome","sub":"alice","exp":1800000600}"#;
+    let all = [
+        ("token", plain, good.to_owned()),
+        ("typed", typed, good.replace('}', r#","iat":1800000000,"nbf":1799999999.5}"#)),
+        ("audiences", plain, good.replace("\"firstcome\"", "[\"x\",\"firstcome\"]")),
+        ("expired", plain, good.replace("1800000600", "1700000000")),
+        ("next_week", plain, good.replace("1800000600", "1800600000")),
+        ("text_nbf", plain, good.replace('}', r#","nbf":"1800000000"}"#)),
+        ("staff", plain, good.replace('}', r#","role":"admin"}"#)),
+        ("another_issuer", plain, good.replace("shop", "firstcome")),
+        ("another_audience", plain, good.replace("\"firstcome\"", "[]")),
+        ("no_subject", plain, good.replace("\"sub\"", "\"user\"")),
+        ("subject_twice", plain, good.replace('}', r#","sub":"bob"}"#)),
+        ("number_subject", plain, good.replace("\"alice\"", "7")),
+        ("none", r#"{"alg":"none"}"#, good.to_owned()),
+        ("swapped", r#"{"alg":"RS256"}"#, good.to_owned()),
+        ("jku", r#"{"alg":"HS256","jku":null}"#, good.to_owned()),
+        ("crit", r#"{"alg":"HS256","crit":["exp"]}"#, good.to_owned()),
+        ("logout", r#"{"alg":"HS256","typ":"logout+jwt"}"#, good.to_owned()),
+        ("list_for_a_header", r#"["HS256",null,"JWT"]"#, good.to_owned()),
+        ("field_out_of_range", r#"{"alg":"HS256","x":1e400}"#, good.to_owned()),
+        ("no_json", "{", good.to_owned()),
+    ];
+    for (name, header, claims) in all {
+        write("issuer_token", name, format!("{header}\0{claims}"))?;
+    }
+    let secret = b"thirty-two bytes that we all know";
+    let token = firstcome_api::fuzz::signed(secret, plain.as_bytes(), good.as_bytes());
+    write("issuer_token", "whole", &token)?;
+    write("issuer_token", "cut_short", &token[..token.len() - 4])
+}
+
+fn key_sets() -> std::io::Result<()> {
+    let ed25519 = r#"{"kty":"OKP","crv":"Ed25519","kid":"d","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let p256 = r#"{"kty":"EC","crv":"P-256","kid":"e","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+    let secret = r#"{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","alg":"HS256"}"#;
+    let rsa = format!(r#"{{"kty":"RSA","alg":"RS256","n":"{}","e":"AQAB"}}"#, "w".repeat(342));
+    let set = |keys: &[&str]| format!("{{\"keys\":[{}]}}", keys.join(","));
+    let all = [
+        ("ed25519", set(&[ed25519])),
+        ("p256", set(&[p256])),
+        ("rsa", set(&[&rsa])),
+        ("all", set(&[ed25519, p256, &rsa, secret, "null"])),
+        ("secret", set(&[secret])),
+        ("encryption", set(&[&p256.replace("sig", "enc")])),
+        ("p384", set(&[&p256.replace("P-256", "P-384")])),
+        ("short", set(&[&ed25519.replace("11qY", "")])),
+        ("another_alg", set(&[&rsa.replace("RS256", "HS256")])),
+        ("member_twice", set(&[&ed25519.replace("\"kid\"", "\"x\":\"\",\"kid\"")])),
+        ("empty", set(&[])),
+        ("list_for_a_set", format!("[[{ed25519}]]")),
+        ("no_list", "{\"keys\":{}}".to_owned()),
+        ("html", "<html>".to_owned()),
+    ];
+    for (name, text) in all {
+        write("jwks", name, text)?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod decide;
 mod history;
 mod http;
 mod idempotency;
+mod issuer;
 mod log_entry;
 mod peer;
 pub mod shop;
@@ -27,6 +28,7 @@ pub use decide::decide_ops;
 pub use history::history_jsonl;
 pub use http::http_request;
 pub use idempotency::idempotency_header;
+pub use issuer::{issuer_token, jwks};
 pub use log_entry::log_entry_bytes;
 pub use peer::peer_frame;
 pub use snapshot::{Records, checked_chunks, snapshot_bytes, snapshot_of};
@@ -57,4 +59,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("storage_ops", storage_ops),
     ("history_jsonl", history_jsonl),
     ("idempotency_header", idempotency_header),
+    ("issuer_token", issuer_token),
+    ("jwks", jwks),
 ];

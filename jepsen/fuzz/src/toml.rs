@@ -36,10 +36,12 @@ pub fn cluster_toml(data: &[u8]) -> Reached {
 
 /// What `serve --print-config` says, as a file.
 fn shown(config: &Config) -> String {
-    let (mut nodes, mut lines) = (Vec::new(), Vec::new());
+    let (mut nodes, mut issuers, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     for shown in config.show() {
         if shown.key == "cluster.nodes" {
             nodes.push(shown.value);
+        } else if shown.key == "auth.issuers" {
+            issuers.push(shown.value);
         } else if let Some(name) = shown.key.strip_prefix("network.dial.") {
             lines.push(format!("network.dial.{} = {}", quote(name), shown.value));
         } else {
@@ -47,5 +49,6 @@ fn shown(config: &Config) -> String {
         }
     }
     lines.push(format!("cluster.nodes = [{}]", nodes.join(", ")));
+    lines.push(format!("auth.issuers = [{}]", issuers.join(", ")));
     lines.join("\n")
 }
