@@ -137,7 +137,7 @@ pub const ROWS: &[Row] = &[
     rule("receipt_ignores_body", MODEL),
     live("receipt_ignores_body", "orders_once", "kill", "once"),
     disk("receipt_not_in_snapshot", "snapshot::a_used_key_is_known_after_a_snapshot"),
-    simulated("receipt_not_in_snapshot", "rows or once"),
+    simulated("receipt_not_in_snapshot", "rows or once or hash"),
     rule("refund_forgotten", P04),
     rule("stamp_goes_back", TIME),
     simulated("stamp_goes_back", "clock"),
