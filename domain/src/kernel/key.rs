@@ -248,6 +248,7 @@ mod tests {
         let parts = (7u8, Millis::new(-5), OrderId::new(9), true);
         let key = Key::of(&parts);
         assert_eq!(key.decode(), Some(parts));
+        assert_eq!(Key::of(&false).decode(), Some(false));
         assert_eq!(key.decode::<(u8, Millis, OrderId)>(), None, "a byte is left over");
         assert_eq!(Key::of(&7u8).decode::<(u8, u8)>(), None, "a byte is missing");
         assert_eq!(Key::of(&2u8).decode::<bool>(), None, "2 is no truth value");
