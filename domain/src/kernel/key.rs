@@ -249,6 +249,7 @@ mod tests {
         let key = Key::of(&parts);
         assert_eq!(key.decode(), Some(parts));
         assert_eq!(Key::of(&false).decode(), Some(false));
+        assert_eq!(Key::of(&[1u8, 2, 3]).decode(), Some([1u8, 2, 3]));
         assert_eq!(key.decode::<(u8, Millis, OrderId)>(), None, "a byte is left over");
         assert_eq!(Key::of(&7u8).decode::<(u8, u8)>(), None, "a byte is missing");
         assert_eq!(Key::of(&2u8).decode::<bool>(), None, "2 is no truth value");
