@@ -92,11 +92,16 @@ impl Call {
         Some(ReceiptKey { scope, fingerprint: *fingerprint })
     }
 
-    /// The version that `If-Match` names: of a weak tag too, since only versions are compared. A
-    /// foreign tag matches no version.
+    /// The version that `If-Match` names, on a route that requires one.
     pub(crate) fn if_match(&self) -> Result<u64, Problem> {
+        self.if_match_sent()?.ok_or_else(|| Problem::new(Code::PreconditionRequired))
+    }
+
+    /// The version that `If-Match` names, if it is sent: of a weak tag too, since only versions are
+    /// compared. A foreign tag matches no version.
+    pub(crate) fn if_match_sent(&self) -> Result<Option<u64>, Problem> {
         let mut sent = self.headers.get_all(http::header::IF_MATCH).iter();
-        let tag = sent.next().ok_or_else(|| Problem::new(Code::PreconditionRequired))?;
+        let Some(tag) = sent.next() else { return Ok(None) };
         let tag = tag.to_str().map(str::trim).unwrap_or_default();
         if tag.is_empty() || tag == "*" || tag.contains(',') || sent.next().is_some() {
             let detail = "send exactly one ETag, that of the object you read, such as \"3\"";
@@ -104,7 +109,7 @@ impl Call {
         }
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
         let digits = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
-        Ok(digits.parse().unwrap_or(u64::MAX))
+        Ok(Some(digits.parse().unwrap_or(u64::MAX)))
     }
 
     /// Log time as this node sees it.
@@ -120,6 +125,19 @@ impl Call {
         if self.consistency()? == Consistency::Linearizable {
             self.app.node.linearize().await?;
         }
+        self.read_applied(read)
+    }
+
+    /// Reads rows that a write depends on: as they are, whatever reads default to.
+    pub(crate) async fn read_current<R>(
+        &self,
+        read: impl FnOnce(&ReadView) -> R,
+    ) -> Result<Read<R>, Problem> {
+        self.app.node.linearize().await?;
+        self.read_applied(read)
+    }
+
+    fn read_applied<R>(&self, read: impl FnOnce(&ReadView) -> R) -> Result<Read<R>, Problem> {
         Ok(self.app.node.read(|view| Read {
             revision: view.applied().revision.unwrap_or_default(),
             value: read(view),

@@ -15,7 +15,7 @@ use utoipa::openapi::{
 };
 
 use crate::problem::Code;
-use crate::spec::{KeyRule, SchemaOf, Spec, Success, Verb};
+use crate::spec::{IfMatch, KeyRule, SchemaOf, Spec, Success, Verb};
 
 /// Builds the document of these routes.
 pub(crate) fn document(specs: &[&'static Spec]) -> OpenApi {
@@ -123,8 +123,11 @@ fn headers(spec: &Spec) -> Vec<(&'static str, bool, &'static str)> {
         KeyRule::Accepted => headers.push(("Idempotency-Key", false, text)),
         KeyRule::Required => headers.push(("Idempotency-Key", true, text)),
     }
-    if spec.conditional {
-        headers.push(("If-Match", true, "The ETag of the object you read."));
+    let text = "The ETag of the object you read.";
+    match spec.if_match {
+        IfMatch::Unused => {}
+        IfMatch::Accepted => headers.push(("If-Match", false, text)),
+        IfMatch::Required => headers.push(("If-Match", true, text)),
     }
     headers
 }

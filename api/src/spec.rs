@@ -47,6 +47,17 @@ pub(crate) enum KeyRule {
     Required,
 }
 
+/// What a route does with `If-Match`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IfMatch {
+    /// Nothing.
+    Unused,
+    /// Optional: the change is refused if the object has another version.
+    Accepted,
+    /// Required, because people edit what others edit too.
+    Required,
+}
+
 /// The default consistency of a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reads {
@@ -108,7 +119,6 @@ pub(crate) enum Success {
 
 /// One route.
 #[derive(Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a promise of its own")]
 pub(crate) struct Spec {
     pub(crate) verb: Verb,
     pub(crate) path: &'static str,
@@ -120,8 +130,7 @@ pub(crate) struct Spec {
     pub(crate) permission: Permission,
     pub(crate) budget: Budget,
     pub(crate) key: KeyRule,
-    /// Whether `If-Match` is required.
-    pub(crate) conditional: bool,
+    pub(crate) if_match: IfMatch,
     pub(crate) reads: Reads,
     pub(crate) query: &'static [Parameter],
     /// Whether the list takes `order=asc|desc`.
@@ -148,7 +157,7 @@ impl Spec {
         permission: Permission::Own,
         budget: Budget::Customer,
         key: KeyRule::Unused,
-        conditional: false,
+        if_match: IfMatch::Unused,
         reads: Reads::Default,
         query: &[],
         sortable: false,
@@ -171,7 +180,7 @@ impl Spec {
     pub(crate) const PUT: Self = Self { verb: Verb::Put, reads: Reads::None, ..Self::GET };
     /// A conditional change that responds with 200.
     pub(crate) const PATCH: Self =
-        Self { verb: Verb::Patch, conditional: true, reads: Reads::None, ..Self::GET };
+        Self { verb: Verb::Patch, if_match: IfMatch::Required, reads: Reads::None, ..Self::GET };
     /// A conditional removal that responds with 204.
     pub(crate) const DELETE: Self = Self { verb: Verb::Delete, status: 204, ..Self::PATCH };
 
@@ -229,8 +238,12 @@ impl Spec {
                 Code::IdempotencyKeyReused,
             ]),
         }
-        if self.conditional {
-            codes.extend([Code::PreconditionRequired, Code::VersionMismatch]);
+        match self.if_match {
+            IfMatch::Unused => {}
+            IfMatch::Accepted => codes.push(Code::VersionMismatch),
+            IfMatch::Required => {
+                codes.extend([Code::PreconditionRequired, Code::VersionMismatch]);
+            }
         }
         codes.extend(self.codes);
         codes

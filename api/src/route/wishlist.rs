@@ -22,7 +22,7 @@ use crate::resource::order::OrderBody;
 use crate::resource::wishlist::WishBody;
 use crate::resource::words;
 use crate::seal::DeliveryAddress;
-use crate::spec::{KeyRule, Spec, Success, schema_of};
+use crate::spec::{IfMatch, KeyRule, Spec, Success, schema_of};
 
 const TAG: &str = "wishlist";
 
@@ -50,7 +50,7 @@ const REMOVE: Spec = Spec {
     operation: "remove_wishlist_item",
     tag: TAG,
     summary: "Removes a sale or product from the wishlist.",
-    conditional: false,
+    if_match: IfMatch::Unused,
     ..Spec::DELETE
 };
 const CLEAR: Spec = Spec {
