@@ -24,6 +24,7 @@ mod body;
 mod budget;
 mod call;
 mod coalesce;
+mod country;
 mod edge;
 mod fields;
 #[doc(hidden)]
@@ -48,6 +49,7 @@ mod shop;
 mod spec;
 mod token;
 
+pub use country::{Country, NoCountry};
 pub use issuer::{IssuerAlgorithm, IssuerError, IssuerOptions, Issuers, JwksUrl, KeySource};
 pub use keys::{KeyError, Keys, MasterKey};
 pub use options::{ApiOptions, Consistency};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::country::Country;
 use crate::issuer::Issuers;
 use crate::rate::RateLimits;
 
@@ -30,6 +31,8 @@ pub struct ApiOptions {
     pub limits: RateLimits,
     /// Whose tokens make their bearers customers.
     pub issuers: Arc<Issuers>,
+    /// Where an address is that does not say so.
+    pub country: Country,
 }
 
 impl Default for ApiOptions {
@@ -41,6 +44,7 @@ impl Default for ApiOptions {
             purchase_slots: 2048,
             limits: RateLimits::default(),
             issuers: Arc::default(),
+            country: Country::default(),
         }
     }
 }

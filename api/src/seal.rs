@@ -5,6 +5,8 @@
 //! length in front, so that a value moved to another owner or kind does not open. Each owner has a
 //! key of their own: HKDF of the master key with the owner's id.
 
+use std::fmt::Display;
+
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
 use firstcome_domain::UserId;
@@ -13,6 +15,7 @@ use rand::TryRngCore as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::country::Country;
 use crate::fields::Fields;
 use crate::keys::Keys;
 use crate::problem::{Code, Problem};
@@ -37,10 +40,22 @@ pub(crate) struct DeliveryAddress {
     /// 8 to 20 digits, `+` and `-`.
     #[schema(min_length = 8, max_length = 20)]
     pub(crate) phone: String,
+    /// Two capital letters of ISO 3166-1; the country of the deployment unless sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "KR", pattern = "^[A-Z]{2}$")]
+    pub(crate) country: Option<String>,
     /// 1 to 20 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 20)]
     pub(crate) postcode: Option<String>,
+    /// State, province or the like, 1 to 100 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 100)]
+    pub(crate) region: Option<String>,
+    /// 1 to 100 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 100)]
+    pub(crate) city: Option<String>,
     /// First line, 1 to 200 characters.
     #[schema(max_length = 200)]
     pub(crate) line1: String,
@@ -51,8 +66,8 @@ pub(crate) struct DeliveryAddress {
 }
 
 impl DeliveryAddress {
-    /// Trims and checks every field, and records invalid ones in `fields`.
-    pub(crate) fn clean(self, at: &str, fields: &mut Fields) -> Self {
+    /// Trims and checks every field, fills in the country, and records invalid fields in `fields`.
+    pub(crate) fn clean(self, at: &str, default: Country, fields: &mut Fields) -> Self {
         let pointer = |name| format!("{at}/{name}");
         let phone = self.phone.trim().to_owned();
         let dialled = |c: char| c.is_ascii_digit() || c == '+' || c == '-';
@@ -63,36 +78,53 @@ impl DeliveryAddress {
                 "must be 8 to 20 characters: digits, `+` or `-`",
             );
         }
+        let country = self.country.map_or(Ok(default), |code| code.parse::<Country>());
+        if let Err(wrong) = country {
+            fields.wrong(pointer("country"), "invalid", &wrong.to_string());
+        }
         Self {
             label: fields.optional_text(pointer("label"), self.label, 50, false),
             recipient: fields.text(pointer("recipient"), &self.recipient, 50, false),
             phone,
+            country: country.ok().map(|country| country.code().to_owned()),
             postcode: fields.optional_text(pointer("postcode"), self.postcode, 20, false),
+            region: fields.optional_text(pointer("region"), self.region, 100, false),
+            city: fields.optional_text(pointer("city"), self.city, 100, false),
             line1: fields.text(pointer("line1"), &self.line1, 200, false),
             line2: fields.optional_text(pointer("line2"), self.line2, 200, false),
         }
     }
 }
 
-/// Seals the address of an order for its owner.
+/// Seals an address for its owner. `at` is its pointer in the request.
 pub(crate) fn seal_address(
     keys: &Keys,
     owner: UserId,
     body: &DeliveryAddress,
+    at: &str,
 ) -> Result<Sealed, Problem> {
     let plain = serde_json::to_vec(body).map_err(|_| Problem::new(Code::Internal))?;
     let sealed = seal(keys, &owner.to_string(), &plain).ok_or(Problem::new(Code::Internal))?;
     if sealed.0.len() > SEALED_BYTES_MAX {
-        return Err(Problem::field("/address", "too_long", "the address as a whole is too long"));
+        return Err(Problem::field(at, "too_long", "the address as a whole is too long"));
     }
     Ok(sealed)
 }
 
-/// Opens the address of an order. `None` if it belongs to another owner, is damaged, or was sealed
+/// Opens the address of the row `of`. Fails if it belongs to another owner, is damaged, or was sealed
 /// with a key version that this node does not have.
-pub(crate) fn open_address(keys: &Keys, owner: UserId, sealed: &Sealed) -> Option<DeliveryAddress> {
-    let plain = open(keys, &owner.to_string(), &sealed.0)?;
-    serde_json::from_slice(&plain).ok()
+pub(crate) fn open_address(
+    keys: &Keys,
+    owner: UserId,
+    sealed: &Sealed,
+    of: impl Display,
+) -> Result<DeliveryAddress, Problem> {
+    let plain = open(keys, &owner.to_string(), &sealed.0);
+    let address = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+    address.ok_or_else(|| {
+        tracing::error!(row = %of, "cannot open an address: is a version of the master key missing?");
+        Problem::new(Code::Internal)
+    })
 }
 
 fn associated(owner: &str, version: u32) -> Vec<u8> {
@@ -152,7 +184,10 @@ mod tests {
             label: Some("home".to_owned()),
             recipient: "Kim".to_owned(),
             phone: "010-1234-5678".to_owned(),
+            country: Some("KR".to_owned()),
             postcode: Some("04524".to_owned()),
+            region: None,
+            city: Some("Seoul".to_owned()),
             line1: "Sejong-daero 110".to_owned(),
             line2: None,
         }
@@ -161,14 +196,14 @@ mod tests {
     #[test]
     fn sealing_differs_and_detects_change() {
         let keys = keys();
-        let one = seal_address(&keys, ALICE, &address()).unwrap();
-        let two = seal_address(&keys, ALICE, &address()).unwrap();
+        let one = seal_address(&keys, ALICE, &address(), "").unwrap();
+        let two = seal_address(&keys, ALICE, &address(), "").unwrap();
         assert_ne!(one, two);
-        assert!(open_address(&keys, ALICE, &one) == Some(address()));
+        assert!(open_address(&keys, ALICE, &one, "x").unwrap() == address());
         for at in 0..one.0.len() {
             let mut changed = one.clone();
             changed.0[at] ^= 1;
-            assert!(open_address(&keys, ALICE, &changed).is_none(), "byte {at}");
+            assert!(open_address(&keys, ALICE, &changed, "x").is_err(), "byte {at}");
         }
         for end in 0..one.0.len() {
             assert!(open(&keys, &ALICE.to_string(), &one.0[..end]).is_none());
@@ -178,30 +213,131 @@ mod tests {
     #[test]
     fn sealed_value_of_another_owner_fails() {
         let keys = keys();
-        let sealed = seal_address(&keys, ALICE, &address()).unwrap();
-        assert!(open_address(&keys, BOB, &sealed).is_none());
+        let sealed = seal_address(&keys, ALICE, &address(), "").unwrap();
+        assert!(open_address(&keys, BOB, &sealed, "x").is_err());
     }
 
     #[test]
     fn no_plain_personal_data_in_the_sealed_bytes() {
-        let sealed = seal_address(&keys(), ALICE, &address()).unwrap();
+        let sealed = seal_address(&keys(), ALICE, &address(), "").unwrap();
         let text = String::from_utf8_lossy(&sealed.0).into_owned();
-        for secret in ["Kim", "010-1234-5678", "Sejong", "04524", "home"] {
+        for secret in ["Kim", "010-1234-5678", "Sejong", "04524", "home", "Seoul"] {
             assert!(!text.contains(secret), "{secret}");
         }
         assert_eq!(sealed.0[..6], [1, 1, 0, 0, 0, 3]);
     }
 
+    /// What is wrong with an address, as pointer and code.
+    fn wrong(address: DeliveryAddress) -> Vec<(String, String)> {
+        let mut fields = Fields::default();
+        let _clean = address.clean("/address", Country::default(), &mut fields);
+        let Err(problem) = fields.finish() else { return Vec::new() };
+        let document: serde_json::Value =
+            serde_json::from_slice(&problem.to_json("/", "r", false)).unwrap();
+        let errors = document["errors"].as_array().unwrap().iter();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        errors.map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
+    }
+
     #[test]
-    fn line2_is_optional_and_limits_hold() {
-        let mut fields = Fields::default();
-        let clean = address().clean("/address", &mut fields);
-        assert!(fields.finish().is_ok());
-        assert_eq!(clean.line2, None);
-        let mut fields = Fields::default();
-        let bad =
-            DeliveryAddress { phone: "12 34".to_owned(), recipient: " ".to_owned(), ..address() };
-        let _clean = bad.clean("/address", &mut fields);
-        assert!(fields.finish().is_err());
+    fn every_field_has_its_limits() {
+        type Place = fn(&mut DeliveryAddress) -> &mut Option<String>;
+        let optional: [(&str, usize, Place); 5] = [
+            ("label", 50, |address| &mut address.label),
+            ("postcode", 20, |address| &mut address.postcode),
+            ("region", 100, |address| &mut address.region),
+            ("city", 100, |address| &mut address.city),
+            ("line2", 200, |address| &mut address.line2),
+        ];
+        let with = |place: Place, text: Option<String>| {
+            let mut address = address();
+            *place(&mut address) = text;
+            address
+        };
+        let letters = |count| "\u{d55c}".repeat(count);
+        let at = |name: &str, code: &str| vec![(format!("/address/{name}"), code.to_owned())];
+        for (name, most, place) in optional {
+            for right in [None, Some("a".to_owned()), Some(letters(most))] {
+                assert_eq!(wrong(with(place, right)), [], "{name}");
+            }
+            for (text, code) in [
+                (String::new(), "required"),
+                (" \t".to_owned(), "required"),
+                (letters(most + 1), "too_long"),
+                ("a\nb".to_owned(), "invalid"),
+                ("a\u{0}".to_owned(), "invalid"),
+            ] {
+                assert_eq!(wrong(with(place, Some(text))), at(name, code));
+            }
+        }
+        for (recipient, line1) in [(50, 200), (1, 1)] {
+            let (recipient, line1) = (letters(recipient), letters(line1));
+            assert_eq!(wrong(DeliveryAddress { recipient, line1, ..address() }), []);
+        }
+        let both = DeliveryAddress { recipient: letters(51), line1: letters(201), ..address() };
+        assert_eq!(
+            wrong(both),
+            [at("recipient", "too_long"), at("line1", "too_long")].concat(),
+            "all wrong fields at once"
+        );
+        for phone in ["12345678", "+82-10-1234-5678-000", "01012345678"] {
+            assert_eq!(wrong(DeliveryAddress { phone: phone.to_owned(), ..address() }), []);
+        }
+        let digits = "1".repeat(21);
+        for phone in ["", "1234567", "12 345 678", &digits, "010\u{ff11}2345678", "phone-number"] {
+            let bad = DeliveryAddress { phone: phone.to_owned(), ..address() };
+            assert_eq!(wrong(bad), at("phone", "invalid"), "{phone}");
+        }
+        for country in ["", "kr", "KOR", "UK", "ZZ", "K\u{555}"] {
+            let bad = DeliveryAddress { country: Some(country.to_owned()), ..address() };
+            assert_eq!(wrong(bad), at("country", "invalid"), "{country}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_in_the_country_of_the_deployment_unless_it_says_otherwise() {
+        let japan: Country = "JP".parse().unwrap();
+        for (sent, kept) in [(None, "JP"), (Some("FR"), "FR")] {
+            let address = DeliveryAddress { country: sent.map(str::to_owned), ..address() };
+            let clean = address.clean("", japan, &mut Fields::default());
+            assert_eq!(clean.country.as_deref(), Some(kept));
+        }
+    }
+
+    #[test]
+    fn text_is_trimmed_and_composed() {
+        let sent = DeliveryAddress {
+            recipient: "  Rene\u{301}e ".to_owned(),
+            line2: Some("\u{3000}B1 ".to_owned()),
+            ..address()
+        };
+        let clean = sent.clean("", Country::default(), &mut Fields::default());
+        assert_eq!((clean.recipient.as_str(), clean.line2.as_deref()), ("Ren\u{e9}e", Some("B1")));
+    }
+
+    /// The longest body that can be sealed, and one byte more.
+    #[test]
+    fn the_whole_body_fits_a_sealed_value() {
+        let with = |letters: usize| DeliveryAddress {
+            line1: "x".repeat(letters % 200 + 1),
+            line2: Some("\u{1f3e0}".repeat(letters / 200)),
+            ..address()
+        };
+        let size = |body: &DeliveryAddress| {
+            serde_json::to_vec(body).unwrap().len() + HEAD_BYTES + NONCE_BYTES + 16
+        };
+        let (mut fits, mut too_long) = (0, 0);
+        for letters in (0..200 * 600).step_by(7) {
+            let body = with(letters);
+            let sealed = seal_address(&keys(), ALICE, &body, "/address");
+            if size(&body) <= SEALED_BYTES_MAX {
+                assert!(open_address(&keys(), ALICE, &sealed.unwrap(), "x").unwrap() == body);
+                fits += 1;
+            } else {
+                assert!(sealed.is_err());
+                too_long += 1;
+            }
+        }
+        assert!(fits > 0 && too_long > 0);
     }
 }

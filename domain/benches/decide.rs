@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use firstcome_domain::command::{OrderCreate, ProductCreate, SaleCreate, WantedLine};
+use firstcome_domain::command::{OrderCreate, ProductCreate, SaleCreate, ShipTo, WantedLine};
 use firstcome_domain::receipt::{ReceiptKey, Scope};
 use firstcome_domain::sale::Disclosure;
 use firstcome_domain::stock::PoolId;
@@ -73,7 +73,7 @@ fn order(number: u32) -> Command {
         action: Action::OrderCreate(OrderCreate {
             id: OrderId::new(bits),
             lines: vec![WantedLine { target: PoolId::Sale(SaleId::new(1)), quantity: 1 }],
-            address: Some(Sealed(vec![0; 200])),
+            address: Some(ShipTo::Sent(Sealed(vec![0; 200]))),
             expected_total: None,
         }),
     }

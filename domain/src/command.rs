@@ -13,13 +13,14 @@ use crate::permission::Needs;
 use crate::rule::{Rule, Touch};
 use crate::view::View;
 
+pub use crate::address::command::{AddressAdd, AddressRemove, AddressUpdate};
 pub use crate::cluster::command::FeatureLevelRaise;
 pub use crate::kernel::actor::{Actor, Role};
 #[cfg(feature = "next")]
 pub use crate::next::command::OrderAnnotate;
 pub use crate::order::command::{
     OrderCancel, OrderConfirm, OrderCreate, OrderDeliver, OrderReturn, OrderShip, ReturnReceive,
-    WantedLine,
+    ShipTo, WantedLine,
 };
 pub use crate::payment::command::{PaymentSettle, Settlement};
 pub use crate::product::command::{ProductCreate, ProductSetStatus, ProductUpdate};
@@ -167,6 +168,9 @@ macro_rules! list_commands {
     31 WishlistRemove,
     32 WishlistClear,
     33 WishlistOrder,
+    34 AddressAdd,
+    35 AddressUpdate,
+    36 AddressRemove,
     $($more)*
     } };
 }

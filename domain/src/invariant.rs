@@ -16,12 +16,14 @@
 //! | S10 | an order's units are sold exactly when its payment is paid |
 //! | S11 | money kept equals the totals of the orders in sold |
 //! | S12 | a closed sale has nothing available |
+//! | A1 | a customer with saved addresses has exactly one default |
 //!
 //! S7 is about a decision, not a state; S8 needs a waitlist.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::address::row::Address;
 use crate::journal::row::{Journal, LedgerEntry};
 use crate::kernel::id::{OrderId, SaleId, UserId};
 use crate::kernel::value::Currency;
@@ -54,6 +56,7 @@ pub enum Rule {
     S10,
     S11,
     S12,
+    A1,
 }
 
 /// One invariant that does not hold.
@@ -82,6 +85,7 @@ pub fn check<R: Rows>(rows: &R) -> Result<Vec<Violation>, R::Error> {
     rows.each::<Order>(&mut |order| check.order(order))?;
     rows.each::<Usage>(&mut |usage| check.usage(usage))?;
     rows.each::<Sale>(&mut |sale| check.sale(sale))?;
+    rows.each::<Address>(&mut |address| check.address(address))?;
     Ok(check.finish())
 }
 
@@ -123,6 +127,8 @@ struct Check {
     units: BTreeMap<(OrderId, PoolId), OrderUnits>,
     uses: BTreeMap<(SaleId, UserId), Use>,
     money: BTreeMap<Currency, (i128, i128)>,
+    /// Default addresses per customer who has any address.
+    defaults: BTreeMap<UserId, u32>,
     found: Vec<Violation>,
 }
 
@@ -250,6 +256,11 @@ impl Check {
         });
     }
 
+    fn address(&mut self, address: &Address) {
+        let defaults = self.defaults.entry(address.customer).or_default();
+        *defaults = defaults.saturating_add(address.is_default.into());
+    }
+
     fn finish(mut self) -> Vec<Violation> {
         let pools = std::mem::take(&mut self.pools);
         let mut sums = std::mem::take(&mut self.sums);
@@ -270,6 +281,11 @@ impl Check {
         for (currency, (kept, owed)) in std::mem::take(&mut self.money) {
             self.require(kept == owed, Rule::S11, || {
                 format!("{currency:?} {kept} kept, but orders in sold total {owed}")
+            });
+        }
+        for (customer, defaults) in std::mem::take(&mut self.defaults) {
+            self.require(defaults == 1, Rule::A1, || {
+                format!("{customer} has {defaults} default addresses")
             });
         }
         self.found

@@ -23,6 +23,7 @@
 //! | order, line, target | a purchase; one pool with a quantity; the product or sale it names |
 //! | hold | what an order does to its units while `payment_pending`: the order is the hold |
 //! | `pay_by`; window | when an unpaid order expires; `opens_at <= now < closes_at` |
+//! | address | where orders go: saved by a customer, or sent with an order; always sealed |
 //! | wishlist, item | what a customer keeps for later; one target of it with a quantity |
 //! | usage | the units of one sale that one customer holds or bought |
 //! | command, outcome, refusal | what is proposed; what was decided; a "no" with a code |
@@ -46,6 +47,7 @@
 
 pub mod kernel;
 
+pub mod address;
 pub mod cluster;
 pub mod journal;
 pub mod order;
@@ -79,7 +81,7 @@ pub use change::Change;
 pub use command::{Action, Actor, Command, Role};
 pub use decide::{Answer, Decision, Recorded, decide, early_refusal, unavailable};
 pub use journal::{event, receipt};
-pub use kernel::id::{OrderId, PaymentId, ProductId, SaleId, UserId};
+pub use kernel::id::{AddressId, OrderId, PaymentId, ProductId, SaleId, UserId};
 pub use kernel::value::{Millis, Revision, Stamp};
 pub use kernel::{id, value};
 pub use outcome::{Done, Outcome, Refusal};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::row::Address;
 use crate::kernel::id::{OrderId, ProductId};
 use crate::kernel::value::{Millis, Money};
 use crate::order::row::{Order, Status};
@@ -52,6 +53,10 @@ pub enum Done {
     Wish(Box<Wish>),
     /// Items were taken off a wishlist.
     WishesRemoved,
+    /// A saved address after the command.
+    Address(Arc<Address>),
+    /// A saved address was removed.
+    AddressRemoved,
 }
 
 /// A named row.
@@ -65,6 +70,8 @@ pub enum Kind {
     Order,
     /// An item of a wishlist.
     WishlistItem,
+    /// A saved address.
+    Address,
 }
 
 /// A business "no". The code is the contract; facts say what would have to change.
@@ -180,6 +187,8 @@ pub enum Refusal {
     WishlistFull,
     /// Nothing on the wishlist to order.
     WishlistEmpty,
+    /// The customer has as many addresses as one may have.
+    AddressLimit,
 }
 
 impl Refusal {
@@ -220,6 +229,7 @@ impl Refusal {
             Self::OrderNotPayable { .. } => "order_not_payable",
             Self::WishlistFull => "wishlist_full",
             Self::WishlistEmpty => "wishlist_empty",
+            Self::AddressLimit => "address_limit",
         }
     }
 }

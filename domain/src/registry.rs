@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::address::row::{Address, AddressesByCustomer};
 use crate::cluster::row::FeatureLevel;
 use crate::journal::row::{Journal, LedgerByPool, ReceiptsByScope, Retention};
 use crate::kernel::key::{Key, KeyPart};
@@ -43,6 +44,7 @@ pub const INDEXES: &[IndexDef] = &[
     IndexDef::of::<HoldsDue>(),
     IndexDef::of::<UnpaidOrders>(),
     IndexDef::of::<WishlistByCustomer>(),
+    IndexDef::of::<AddressesByCustomer>(),
     IndexDef::of::<LedgerByPool>(),
     IndexDef::of::<ReceiptsByScope>(),
     #[cfg(feature = "next")]
@@ -175,12 +177,13 @@ macro_rules! rows {
 
 #[cfg(not(feature = "next"))]
 rows! {
-    Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, WishlistItem
+    Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, WishlistItem,
+    Address
 }
 #[cfg(feature = "next")]
 rows! {
     Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, WishlistItem,
-    OrderNote
+    Address, OrderNote
 }
 
 /// Lists the kinds of rows that have due times.

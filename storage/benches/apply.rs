@@ -7,7 +7,9 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use firstcome_domain::command::{Action, OrderCreate, ProductCreate, SaleCreate, WantedLine};
+use firstcome_domain::command::{
+    Action, OrderCreate, ProductCreate, SaleCreate, ShipTo, WantedLine,
+};
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::receipt::{ReceiptKey, Scope};
 use firstcome_domain::sale::Disclosure;
@@ -75,7 +77,7 @@ fn purchase(revision: u64) -> Committed {
         action: Action::OrderCreate(OrderCreate {
             id: OrderId::new((u128::from(revision) << 64) | (spread >> 64)),
             lines: vec![WantedLine { target: PoolId::Sale(SALE), quantity: 1 }],
-            address: Some(Sealed(vec![9; 120])),
+            address: Some(ShipTo::Sent(Sealed(vec![9; 120]))),
             expected_total: None,
         }),
     };

@@ -9,7 +9,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use firstcome_domain::View as _;
-use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::address::Address;
+use firstcome_domain::address::row::AddressesByCustomer;
+use firstcome_domain::id::{AddressId, OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::journal::row::LedgerByPool;
 use firstcome_domain::journal::{Journal, LedgerKey, LedgerRow};
 use firstcome_domain::kernel::key::{Key, KeyPart};
@@ -25,7 +27,7 @@ use firstcome_domain::registry::Declared;
 use firstcome_domain::sale::Sale;
 use firstcome_domain::sale::row::{SalesByClosed, SalesByProduct, SalesByTicket};
 use firstcome_domain::stock::PoolId;
-use firstcome_domain::value::{Millis, Revision, WISHLIST_ITEMS_MAX};
+use firstcome_domain::value::{ADDRESSES_MAX, Millis, Revision, WISHLIST_ITEMS_MAX};
 use firstcome_domain::wishlist::WishlistItem;
 use firstcome_domain::wishlist::row::WishlistByCustomer;
 
@@ -267,6 +269,36 @@ impl ReadView {
         after: Option<Place<PoolId>>,
         limit: usize,
     ) -> Page<Arc<WishlistItem>, Place<PoolId>> {
+        let most = WISHLIST_ITEMS_MAX;
+        self.own_rows::<WishlistByCustomer, _, _>(customer, direction, after, limit, most)
+    }
+
+    /// A customer's saved addresses, by the entry that added them.
+    pub fn addresses(
+        &self,
+        customer: UserId,
+        direction: Direction,
+        after: Option<Place<AddressId>>,
+        limit: usize,
+    ) -> Page<Arc<Address>, Place<AddressId>> {
+        let most = ADDRESSES_MAX;
+        self.own_rows::<AddressesByCustomer, _, _>(customer, direction, after, limit, most)
+    }
+
+    /// Rows of which a customer has at most `most`, by the entry that created them.
+    fn own_rows<I, R, T>(
+        &self,
+        customer: UserId,
+        direction: Direction,
+        after: Option<Place<T>>,
+        limit: usize,
+        most: usize,
+    ) -> Page<Arc<R>, Place<T>>
+    where
+        I: Index<Key = (UserId, Revision, T)>,
+        R: Declared<Key = (UserId, T)>,
+        T: KeyPart + Copy,
+    {
         let mut filling = Filling::new(limit);
         let prefix = Key::of(&customer);
         let (mut low, mut high) = (Bound::Included(prefix), prefix_end(prefix));
@@ -277,11 +309,9 @@ impl ReadView {
                 Direction::Down => high = key,
             }
         }
-        let rows = self.rows();
-        let keys = rows.keys::<WishlistByCustomer>(low, high, direction, WISHLIST_ITEMS_MAX);
+        let keys = self.rows().keys::<I>(low, high, direction, most);
         for (_, ticket, id) in self.ok(keys).unwrap_or_default() {
-            let item = self.get::<WishlistItem>((customer, id));
-            if !filling.take(Place { ticket, id }, item) {
+            if !filling.take(Place { ticket, id }, self.get::<R>((customer, id))) {
                 break;
             }
         }

@@ -82,6 +82,7 @@ codes! {
     OrderNotPayable "order_not_payable" 409 final "Order not payable", "The order is not awaiting payment.";
     WishlistFull "wishlist_full" 409 final "Wishlist full", "A wishlist holds at most 100 items. Remove one first.";
     WishlistEmpty "wishlist_empty" 409 final "Wishlist empty", "There is nothing on the wishlist to order.";
+    AddressLimit "address_limit" 409 final "Too many addresses", "A customer has at most 20 saved addresses. Remove one first.";
     NotEnoughUnits "not_enough_units" 409 final "Not enough units", "Fewer units are available than the change would remove.";
     IdInUse "id_in_use" 409 retry "ID in use", "Two requests drew the same ID. Retry with a new key.";
     FeatureUnavailable "feature_unavailable" 409 retry "Feature unavailable", "The cluster must be upgraded before it can do this.";

@@ -45,6 +45,7 @@ fn of_refusal(refusal: &Refusal) -> Problem {
             Kind::Sale => "There is no such sale.",
             Kind::Order => "There is no such order, or it is not yours.",
             Kind::WishlistItem => "It is not on your wishlist.",
+            Kind::Address => "There is no such address, or it is not yours.",
         }),
         Refusal::VersionMismatch { current } => {
             new(C::VersionMismatch).member("current_version", *current)
@@ -89,6 +90,7 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::OrderNotPayable { status } => in_status(C::OrderNotPayable, *status),
         Refusal::WishlistFull => new(C::WishlistFull),
         Refusal::WishlistEmpty => new(C::WishlistEmpty),
+        Refusal::AddressLimit => new(C::AddressLimit),
     }
 }
 
@@ -220,6 +222,7 @@ mod tests {
             "order_not_payable", 409, &["order_status"];
         Refusal::WishlistFull => Refusal::WishlistFull, "wishlist_full", 409, &[];
         Refusal::WishlistEmpty => Refusal::WishlistEmpty, "wishlist_empty", 409, &[];
+        Refusal::AddressLimit => Refusal::AddressLimit, "address_limit", 409, &[];
     }
 
     #[test]

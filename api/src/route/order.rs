@@ -1,10 +1,12 @@
 //! The caller's orders. Another customer's order gives the same 404 as no order.
 
-use firstcome_domain::command::{OrderCancel, OrderConfirm, OrderCreate, OrderReturn, WantedLine};
-use firstcome_domain::id::OrderId;
+use firstcome_domain::command::{
+    OrderCancel, OrderConfirm, OrderCreate, OrderReturn, ShipTo, WantedLine,
+};
+use firstcome_domain::id::{AddressId, OrderId};
 use firstcome_domain::order::{Order, Status};
 use firstcome_domain::stock::PoolId;
-use firstcome_domain::value::{LINE_QUANTITY_MAX, LINES_MAX, Sealed};
+use firstcome_domain::value::{LINE_QUANTITY_MAX, LINES_MAX};
 use firstcome_domain::{Action, Done, Outcome, View as _};
 use firstcome_raft::Reply;
 use firstcome_storage::query::OrderFilter;
@@ -168,14 +170,14 @@ impl NewOrder {
         fields.check(some, "/lines", "out_of_range", "must have 1 to 20 lines");
         let wanted = self.lines.iter().enumerate();
         let wanted: Vec<_> = wanted.map(|(at, line)| line.wanted(at, &mut fields)).collect();
-        let delivery = Delivery::clean(self.address_id, self.address, &mut fields);
+        let delivery = Delivery::clean(call, self.address_id, self.address, &mut fields);
         let expected_total =
             self.expected_total.and_then(|total| fields.total("/expected_total", &total));
         fields.finish()?;
         // Text that is not an id of its kind names no target either.
         let lines = wanted.into_iter().collect::<Option<Vec<_>>>();
         let lines = lines.ok_or_else(no_target)?;
-        let address = delivery.seal(call)?;
+        let address = delivery.ship_to(call)?;
         Ok(OrderCreate { id: fresh_id(), lines, address, expected_total })
     }
 }
@@ -189,24 +191,29 @@ pub(super) struct Delivery {
 impl Delivery {
     /// Checks what needs no rows.
     pub(super) fn clean(
+        call: &Call,
         address_id: Option<String>,
         address: Option<DeliveryAddress>,
         fields: &mut Fields,
     ) -> Self {
         let both = address.is_some() && address_id.is_some();
         fields.check(!both, "/address_id", "invalid", "must not be sent with address");
-        let address = address.map(|address| address.clean("/address", fields));
+        let address =
+            address.map(|address| address.clean("/address", call.app.options.country, fields));
         Self { address_id, address }
     }
 
-    /// Seals the address for the caller.
-    pub(super) fn seal(self, call: &Call) -> Result<Option<Sealed>, Problem> {
-        // There are no saved addresses yet.
-        if self.address_id.is_some() {
-            return Err(Problem::new(Code::NotFound).detail("There is no such address."));
+    /// As the command says it: an address that was sent is sealed for the caller, a saved one is
+    /// named.
+    pub(super) fn ship_to(self, call: &Call) -> Result<Option<ShipTo>, Problem> {
+        if let Some(id) = self.address_id {
+            // Text that is not an id names no address either.
+            let id: Option<AddressId> = id.parse().ok();
+            return Ok(Some(ShipTo::Saved(id.ok_or_else(no_address)?)));
         }
         let owner = call.caller()?.id;
-        self.address.map(|address| seal_address(&call.app.keys, owner, &address)).transpose()
+        let seal = |address| seal_address(&call.app.keys, owner, &address, "/address");
+        Ok(self.address.map(seal).transpose()?.map(ShipTo::Sent))
     }
 }
 
@@ -219,6 +226,11 @@ pub(super) fn check_quantity(fields: &mut Fields, pointer: &str, quantity: u32) 
 /// The target does not exist.
 pub(super) fn no_target() -> Problem {
     Problem::new(Code::NotFound).detail("There is no such sale or product.")
+}
+
+/// The address does not exist, or is another customer's.
+pub(super) fn no_address() -> Problem {
+    Problem::new(Code::NotFound).detail("There is no such address, or it is not yours.")
 }
 
 /// The id of a new order.
@@ -267,13 +279,8 @@ async fn get(call: Call) -> Result<Answer, Problem> {
     let read =
         call.read(|view| view.get::<Order>(id).filter(|order| order.customer == owner)).await?;
     let order = read.value.ok_or_else(|| Problem::new(Code::NotFound).at(read.revision))?;
-    let address = order.address.as_ref().map(|sealed| {
-        let address = open_address(&call.app.keys, owner, sealed);
-        address.ok_or_else(|| {
-            tracing::error!(order = %id, "cannot open an address: is a version of the master key missing?");
-            Problem::new(Code::Internal)
-        })
-    });
+    let address = order.address.as_ref();
+    let address = address.map(|sealed| open_address(&call.app.keys, owner, sealed, id));
     let shown = OrderBody::of(&order).with_address(address.transpose()?);
     Ok(call.shown(&shown, read.revision)?.tagged(order.row.version))
 }

@@ -174,10 +174,10 @@ async fn take_off(call: Call, action: Action) -> Result<Answer, Problem> {
 async fn order(call: Call) -> Result<Answer, Problem> {
     let NewWishlistOrder { address_id, address, expected_total } = call.json()?;
     let mut fields = Fields::default();
-    let delivery = Delivery::clean(address_id, address, &mut fields);
+    let delivery = Delivery::clean(&call, address_id, address, &mut fields);
     let expected_total = expected_total.and_then(|total| fields.total("/expected_total", &total));
     fields.finish()?;
-    let address = delivery.seal(&call)?;
+    let address = delivery.ship_to(&call)?;
     let ask = WishlistOrder { id: fresh_id(), address, expected_total };
     let reply = call.propose(Action::WishlistOrder(ask)).await?;
     order::answer(&call, &reply, "/v1/orders")

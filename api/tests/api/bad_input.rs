@@ -345,13 +345,3 @@ async fn every_wrong_field_is_named_at_once() {
     pointers.sort_unstable();
     assert_eq!(pointers, ["/name", "/price/amount", "/price/currency", "/stock"]);
 }
-
-#[tokio::test]
-async fn saved_addresses_are_not_found_yet() {
-    let site = Site::start().await;
-    let sale = site.sale(1, 1).await;
-    let lines = json!([{ "sale_id": sale["id"], "quantity": 1 }]);
-    let body = json!({ "lines": lines, "address_id": "adr_00000000000000000000000001" });
-    let ask = site.post("/v1/orders").token(&site.customer(1)).key("k").json(&body);
-    ask.send().await.is_problem(404, "not_found");
-}

@@ -192,7 +192,8 @@ async fn only_the_owner_sees_the_address() {
     let product = ask.send().await.is(201);
     let lines = json!([{ "product_id": product["id"], "quantity": 1 }]);
     let address = json!({
-        "recipient": "Hong Gildong", "phone": "010-1234-5678", "line1": "Sejong-daero 110",
+        "recipient": "Hong Gildong", "phone": "010-1234-5678", "country": "KR",
+        "line1": "Sejong-daero 110",
     });
     let ask = site.post("/v1/orders").token(&site.customer(1)).key("none");
     let reply = ask.json(&json!({ "lines": lines })).send().await;

@@ -307,7 +307,8 @@ async fn an_order_of_the_list_goes_to_its_address() {
     let saved = json!({ "address_id": "adr_00000000000000000000000001" });
     order(&site, 1, "saved").json(&saved).send().await.is_problem(404, "not_found");
     let address = json!({
-        "recipient": "Hong Gildong", "phone": "010-1234-5678", "line1": "Sejong-daero 110",
+        "recipient": "Hong Gildong", "phone": "010-1234-5678", "country": "KR",
+        "line1": "Sejong-daero 110",
     });
     let both = json!({ "address": address, "address_id": "adr_00000000000000000000000001" });
     let json =

@@ -112,6 +112,8 @@ ids! {
     ProductId = "prd_";
     /// A sale.
     SaleId = "sal_";
+    /// A saved address.
+    AddressId = "adr_";
     /// An order.
     OrderId = "ord_";
     /// The one payment of an order. Its bits are the order's, so neither needs an index.

@@ -161,6 +161,8 @@ pub const STOCK_QUANTITY_MAX: u64 = 1_000_000_000;
 pub const LINES_MAX: usize = 20;
 /// Items of one wishlist: at most.
 pub const WISHLIST_ITEMS_MAX: usize = 100;
+/// Saved addresses of one customer: at most.
+pub const ADDRESSES_MAX: usize = 20;
 /// Product names.
 pub const NAME_CHARS_MAX: usize = 100;
 /// Product descriptions.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::NOTES;
+use crate::address::row::Address;
 use crate::kernel::id::{OrderId, UserId};
 use crate::kernel::value::{Currency, Millis, RowStamp, Sealed, Stamp};
 use crate::kernel::version::{Decoder, Encoder, Level, Versioned};
@@ -104,6 +105,8 @@ enum DoneV1 {
     Ticked { more: bool, next_due: Option<Millis> },
     Wish(Box<Wish>),
     WishesRemoved,
+    Address(Arc<Address>),
+    AddressRemoved,
 }
 
 impl From<Outcome> for OutcomeV1 {
@@ -119,6 +122,8 @@ impl From<Outcome> for OutcomeV1 {
                 Done::Ticked { more, next_due } => DoneV1::Ticked { more, next_due },
                 Done::Wish(wish) => DoneV1::Wish(wish),
                 Done::WishesRemoved => DoneV1::WishesRemoved,
+                Done::Address(address) => DoneV1::Address(address),
+                Done::AddressRemoved => DoneV1::AddressRemoved,
             }),
             Outcome::Refused(refusal) => Self::Refused(refusal),
         }
@@ -138,6 +143,8 @@ impl From<OutcomeV1> for Outcome {
                 DoneV1::Ticked { more, next_due } => Done::Ticked { more, next_due },
                 DoneV1::Wish(wish) => Done::Wish(wish),
                 DoneV1::WishesRemoved => Done::WishesRemoved,
+                DoneV1::Address(address) => Done::Address(address),
+                DoneV1::AddressRemoved => Done::AddressRemoved,
             }),
             OutcomeV1::Refused(refusal) => Self::Refused(refusal),
         }

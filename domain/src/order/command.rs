@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::id::OrderId;
+use crate::kernel::id::{AddressId, OrderId};
 use crate::kernel::value::{Money, Sealed};
 use crate::kernel::version::Versioned;
 use crate::stock::row::PoolId;
@@ -16,6 +16,15 @@ pub struct WantedLine {
     pub quantity: u32,
 }
 
+/// Where an order goes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ShipTo {
+    /// To an address that was sent with the order, sealed for the actor.
+    Sent(Sealed),
+    /// To one of the actor's saved addresses, as it is when the order is decided.
+    Saved(AddressId),
+}
+
 /// `POST /v1/orders`
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct OrderCreate {
@@ -24,7 +33,7 @@ pub struct OrderCreate {
     /// 1..=20 lines; lines on one pool are summed.
     pub lines: Vec<WantedLine>,
     /// Where it goes.
-    pub address: Option<Sealed>,
+    pub address: Option<ShipTo>,
     /// The total the buyer saw, if they said.
     pub expected_total: Option<Money>,
 }

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use super::command::{OrderCreate, WantedLine};
+use super::command::{OrderCreate, ShipTo, WantedLine};
 use super::row::{Line, Order, Source, Status};
 use super::unpaid;
+use crate::address::row::Address;
 use crate::draft::Draft;
 use crate::field;
 use crate::journal::event::{EventLine, Fact};
 use crate::kernel::actor::Actor;
 use crate::kernel::id::UserId;
 use crate::kernel::value::{
-    Currency, LINE_QUANTITY_MAX, LINES_MAX, Millis, Money, RowStamp, SEALED_BYTES_MAX,
+    Currency, LINE_QUANTITY_MAX, LINES_MAX, Millis, Money, RowStamp, SEALED_BYTES_MAX, Sealed,
 };
 use crate::outcome::{Done, Kind, Refusal};
 use crate::payment::row::{Payment, PaymentStatus};
@@ -79,7 +80,7 @@ pub(crate) fn create<V: View>(
     ask: &OrderCreate,
     source: Source,
 ) -> Result<Done, Refusal> {
-    let wanted = wanted(draft, ask)?;
+    let (wanted, address) = named(draft, customer, ask)?;
     let terms = check(draft, customer, ask, &wanted)?;
     if draft.get::<Order>(ask.id).is_some() {
         return Err(Refusal::IdInUse);
@@ -129,7 +130,7 @@ pub(crate) fn create<V: View>(
         lines: lines.collect(),
         total: terms.total,
         currency: terms.currency,
-        address: ask.address.clone(),
+        address,
         source,
         status: Status::PaymentPending,
         entered_at: draft.now(),
@@ -152,8 +153,8 @@ pub(crate) fn refusal<V: View>(
     customer: UserId,
     ask: &OrderCreate,
 ) -> Option<Refusal> {
-    let wanted = match wanted(draft, ask) {
-        Ok(wanted) => wanted,
+    let wanted = match named(draft, customer, ask) {
+        Ok((wanted, _)) => wanted,
         Err(refusal) => return Some(refusal),
     };
     check(draft, customer, ask, &wanted).err()
@@ -187,8 +188,13 @@ pub(crate) fn target<V: View>(
     }
 }
 
-/// The common checks: fields, named rows, the address; then the lines summed per pool.
-fn wanted<V: View>(draft: &mut Draft<'_, V>, ask: &OrderCreate) -> Result<Vec<Wanted>, Refusal> {
+/// The common checks: fields, named rows, the address; then the lines summed per pool. Answers with
+/// the lines and the address to keep.
+fn named<V: View>(
+    draft: &mut Draft<'_, V>,
+    customer: UserId,
+    ask: &OrderCreate,
+) -> Result<(Vec<Wanted>, Option<Sealed>), Refusal> {
     field::require(!ask.lines.is_empty(), "/lines", "required")?;
     field::require(ask.lines.len() <= LINES_MAX, "/lines", "too_long")?;
     for (place, line) in ask.lines.iter().enumerate() {
@@ -196,14 +202,23 @@ fn wanted<V: View>(draft: &mut Draft<'_, V>, ask: &OrderCreate) -> Result<Vec<Wa
             return Err(field::invalid(format!("/lines/{place}/quantity"), "out_of_range"));
         }
     }
-    let fits = ask.address.as_ref().is_none_or(|sealed| sealed.0.len() <= SEALED_BYTES_MAX);
-    field::require(fits, "/address", "too_long")?;
+    if let Some(ShipTo::Sent(sealed)) = &ask.address {
+        field::require(sealed.0.len() <= SEALED_BYTES_MAX, "/address", "too_long")?;
+    }
     let mut wanted = Vec::with_capacity(ask.lines.len());
     for (pool, quantity) in sums(&ask.lines) {
         let (product, sale) = target(draft, pool)?;
         wanted.push(Wanted { pool, quantity, product, sale });
     }
-    let addressed = ask.address.is_some() || wanted.iter().all(|line| line.product.no_shipping);
+    let address = match &ask.address {
+        None => None,
+        Some(ShipTo::Sent(sealed)) => Some(sealed.clone()),
+        Some(ShipTo::Saved(id)) => {
+            let saved = draft.get::<Address>((customer, *id));
+            Some(saved.ok_or(Refusal::NotFound(Kind::Address))?.body.clone())
+        }
+    };
+    let addressed = address.is_some() || wanted.iter().all(|line| line.product.no_shipping);
     field::require(addressed, "/address", "required")?;
     for line in &wanted {
         if line.quantity > LINE_QUANTITY_MAX {
@@ -212,7 +227,7 @@ fn wanted<V: View>(draft: &mut Draft<'_, V>, ask: &OrderCreate) -> Result<Vec<Wa
             return Err(field::invalid(pointer, "out_of_range"));
         }
     }
-    Ok(wanted)
+    Ok((wanted, address))
 }
 
 /// The own checks, left to right; each covers all lines before the next.

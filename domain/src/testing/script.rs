@@ -20,22 +20,23 @@ use std::fmt::Write;
 use goldenscript::{ArgumentConsumer, Command as Line};
 
 use super::memory::{Look as _, Memory, Step};
+use crate::address::Address;
 use crate::command::{
-    Action, Actor, Adjustment, Allotment, Command, OrderCancel, OrderConfirm, OrderCreate,
-    OrderDeliver, OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus,
-    ProductUpdate, ReturnReceive, Role, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume,
-    SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine, WishlistClear,
-    WishlistOrder, WishlistRemove, WishlistSet,
+    Action, Actor, AddressAdd, AddressRemove, AddressUpdate, Adjustment, Allotment, Command,
+    OrderCancel, OrderConfirm, OrderCreate, OrderDeliver, OrderReturn, OrderShip, PaymentSettle,
+    ProductCreate, ProductSetStatus, ProductUpdate, ReturnReceive, Role, SaleAllot, SaleClose,
+    SaleCreate, SalePause, SaleResume, SaleUpdate, SettingsUpdate, Settlement, ShipTo, StockAdjust,
+    Tick, WantedLine, WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
 use crate::event::Fact;
-use crate::id::{OrderId, ProductId, SaleId, UserId};
+use crate::id::{AddressId, OrderId, ProductId, SaleId, UserId};
 use crate::invariant::Violation;
 use crate::order::Order;
 use crate::outcome::{Done, Outcome};
 use crate::receipt::{ReceiptKey, Scope};
 use crate::sale::Disclosure;
 use crate::stock::PoolId;
-use crate::value::{Currency, Millis, Money, Sealed, WISHLIST_ITEMS_MAX};
+use crate::value::{ADDRESSES_MAX, Currency, Millis, Money, Sealed, WISHLIST_ITEMS_MAX};
 use crate::view::View;
 use crate::wishlist::WishlistItem;
 
@@ -132,6 +133,7 @@ impl<S: Store> Script<S> {
         for (name, bits) in &self.ids {
             for id in [
                 OrderId::new(*bits).to_string(),
+                AddressId::new(*bits).to_string(),
                 SaleId::new(*bits).to_string(),
                 ProductId::new(*bits).to_string(),
                 UserId::new(*bits).to_string(),
@@ -206,6 +208,32 @@ impl<S: Store> Script<S> {
         Ok(self.named(out))
     }
 
+    /// What each customer's addresses say, by id; the default one has a star.
+    fn addresses(&mut self, args: &mut ArgumentConsumer<'_>) -> Reply {
+        let mut out = String::new();
+        for name in args.rest_pos() {
+            let customer = UserId::new(self.bits(&name.value));
+            let first = (customer, AddressId::new(0));
+            let rows = self.store.view().rows::<Address>(first, ADDRESSES_MAX);
+            let own = rows.iter().filter(|address| address.customer == customer);
+            let own: Vec<_> = own.map(|address| address_shown(address)).collect();
+            writeln!(out, "{}: {}", name.value, own.join(", "))?;
+        }
+        Ok(self.named(out))
+    }
+
+    /// What the addresses of orders say.
+    fn sent_to(&mut self, args: &mut ArgumentConsumer<'_>) -> Reply {
+        let mut out = String::new();
+        for name in args.rest_pos() {
+            let id = self.order(&name.value);
+            let order = self.store.view().order(id).ok_or("no such order")?;
+            let address = order.address.as_ref().map_or_else(|| "-".into(), text_of);
+            writeln!(out, "{}: {address}", name.value)?;
+        }
+        Ok(out)
+    }
+
     fn versions(&self, id: u128) -> u64 {
         let view = self.store.view();
         let sale = view.sale(SaleId::new(id)).map(|row| row.row.version);
@@ -266,6 +294,9 @@ impl<S: Store> Script<S> {
                 Action::SaleAllot(SaleAllot { id, allotment, quantity, note: None })
             }
             "order" => self.order_create(args)?,
+            "save_address" | "change_address" | "remove_address" => {
+                self.address_change(line, args)?
+            }
             "wish" | "unwish" | "clear_wishes" | "order_wishes" => self.wishlist(line, args)?,
             "cancel" => Action::OrderCancel(OrderCancel { id: self.order(name(args)?) }),
             "ship" => {
@@ -368,7 +399,8 @@ impl<S: Store> Script<S> {
         let expected_total = total.map(won);
         let address = match args.lookup("address").map(|arg| arg.value.as_str()) {
             Some("none") => None,
-            _ => Some(Sealed(b"sealed address".to_vec())),
+            Some(saved) => Some(ShipTo::Saved(AddressId::new(self.bits(saved)))),
+            None => Some(sent()),
         };
         let mut lines = Vec::new();
         let wanted: Vec<(String, u32)> = args
@@ -382,6 +414,25 @@ impl<S: Store> Script<S> {
         Ok(Action::OrderCreate(OrderCreate { id, lines, address, expected_total }))
     }
 
+    fn address_change(
+        &mut self,
+        line: &Line,
+        args: &mut ArgumentConsumer<'_>,
+    ) -> Result<Action, Fail> {
+        let id = AddressId::new(self.bits(name(args)?));
+        let version: Option<u64> = number(args, "version")?;
+        if line.name == "remove_address" {
+            return Ok(Action::AddressRemove(AddressRemove { id, if_version: version }));
+        }
+        let body = Sealed(name(args)?.as_bytes().to_vec());
+        if line.name == "save_address" {
+            return Ok(Action::AddressAdd(AddressAdd { id, body }));
+        }
+        let make_default = number(args, "default")? == Some(1);
+        let if_version = version.unwrap_or(1);
+        Ok(Action::AddressUpdate(AddressUpdate { id, if_version, body, make_default }))
+    }
+
     fn wishlist(&mut self, line: &Line, args: &mut ArgumentConsumer<'_>) -> Result<Action, Fail> {
         Ok(match line.name.as_str() {
             "wish" => {
@@ -392,7 +443,7 @@ impl<S: Store> Script<S> {
             "clear_wishes" => Action::WishlistClear(WishlistClear),
             _ => Action::WishlistOrder(WishlistOrder {
                 id: self.order(name(args)?),
-                address: Some(Sealed(b"sealed address".to_vec())),
+                address: Some(sent()),
                 expected_total: number(args, "total")?.map(won),
             }),
         })
@@ -426,6 +477,8 @@ impl<S: Store> goldenscript::Runner for Script<S> {
         match line.name.as_str() {
             "stock" => self.stock(&mut args),
             "wishes" => self.wishes(&mut args),
+            "addresses" => self.addresses(&mut args),
+            "sent_to" => self.sent_to(&mut args),
             "show" => self.show(&mut args),
             "restart" => {
                 self.store.restart();
@@ -526,7 +579,24 @@ fn done_shown(done: &Done) -> String {
             format!("wish {} at {}", wish_shown(&wish.item), wish.unit_price.amount)
         }
         Done::WishesRemoved => "wishes removed".into(),
+        Done::Address(row) => format!("address {} v{}", address_shown(row), row.row.version),
+        Done::AddressRemoved => "address removed".into(),
     }
+}
+
+/// An address that comes with an order.
+fn sent() -> ShipTo {
+    ShipTo::Sent(Sealed(b"sealed address".to_vec()))
+}
+
+fn address_shown(address: &Address) -> String {
+    let star = if address.is_default { "*" } else { "" };
+    format!("{}{star} {}", address.id, text_of(&address.body))
+}
+
+/// Scripts seal nothing.
+fn text_of(body: &Sealed) -> String {
+    String::from_utf8_lossy(&body.0).into_owned()
 }
 
 fn wish_shown(item: &WishlistItem) -> String {

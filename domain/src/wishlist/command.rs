@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::OrderId;
-use crate::kernel::value::{Money, Sealed};
+use crate::kernel::value::Money;
 use crate::kernel::version::Versioned;
+use crate::order::command::ShipTo;
 use crate::stock::row::PoolId;
 
 /// `PUT /v1/me/wishlist/{target_id}`
@@ -34,7 +35,7 @@ pub struct WishlistOrder {
     /// Fresh id.
     pub id: OrderId,
     /// Where it goes.
-    pub address: Option<Sealed>,
+    pub address: Option<ShipTo>,
     /// The total the buyer saw, if they said.
     pub expected_total: Option<Money>,
 }

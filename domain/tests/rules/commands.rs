@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use firstcome_domain::AddressId;
 use firstcome_domain::command::*;
 use firstcome_domain::kernel::version::{Decoder, Encoder, Level};
 use firstcome_domain::settings::Settings;
@@ -103,6 +104,9 @@ fn one_of_each() -> Vec<Action> {
         Action::WishlistRemove(WishlistRemove { target: P }),
         Action::WishlistClear(WishlistClear),
         order_wishes(1),
+        save(1, 3),
+        change(1, 1, 4, true),
+        Action::AddressRemove(AddressRemove { id: AddressId::new(1), if_version: Some(2) }),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! The checker itself: each invariant is broken once by hand, and the checker must say so.
 
+use firstcome_domain::address::Address;
 use firstcome_domain::invariant::{Rule, check};
 use firstcome_domain::journal::{Journal, LedgerEntry};
 use firstcome_domain::order::{Order, PaymentStatus, Refund, Status};
@@ -222,4 +223,22 @@ fn s12_leftover_in_a_closed_sale_is_found() {
     sale.closed = true;
     memory.put(sale);
     assert_eq!(rules(&memory), [Rule::S12]);
+}
+
+#[test]
+fn a1_none_or_two_default_addresses_are_found() {
+    let mut shop = Shop::empty();
+    shop.done(customer(1), save(1, 3));
+    shop.done(customer(1), save(2, 3));
+    shop.done(customer(2), save(1, 3));
+    assert_eq!(rules(&shop.memory), []);
+    let address = |id| {
+        let mut own = shop.memory.all::<Address>().filter(|row| row.customer == UserId::new(1));
+        own.find(|row| row.id.get() == id).unwrap().clone()
+    };
+    for (id, is_default) in [(1, false), (2, true)] {
+        let mut memory = shop.memory.clone();
+        memory.put(Address { is_default, ..address(id) });
+        assert_eq!(rules(&memory), [Rule::A1]);
+    }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod address;
 mod commands;
 mod domain_rules;
 mod fields;

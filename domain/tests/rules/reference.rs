@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use firstcome_domain::address::Address;
 use firstcome_domain::command::*;
 use firstcome_domain::event::Fact;
 use firstcome_domain::journal::Journal;
@@ -47,6 +48,19 @@ fn ref01_other_users_rows_are_not_found() {
     assert_eq!(shop.refused(customer(2), order_wishes(9)), Refusal::WishlistEmpty);
     shop.done(customer(2), Action::WishlistClear(WishlistClear));
     assert_eq!(shop.memory.all::<WishlistItem>().count(), 1);
+
+    let Done::Address(saved) = shop.done(customer(1), save(1, 3)) else { panic!("an address") };
+    for (theirs, nobodys) in [
+        (discard(1), discard(9)),
+        (change(1, 1, 4, true), change(9, 1, 4, true)),
+        (to_saved(order_of(9, &[(P, 1)]), 1), to_saved(order_of(9, &[(P, 1)]), 9)),
+    ] {
+        for absent in [theirs, nobodys] {
+            let refusal = shop.refused(customer(2), absent);
+            assert_eq!(refusal, Refusal::NotFound(Kind::Address), "theirs or nobody's: the same");
+        }
+    }
+    assert!(shop.memory.all::<Address>().eq([&*saved]));
 }
 
 #[test]
@@ -596,6 +610,34 @@ fn ref43_empty_wishlist_is_refused() {
     shop.done(customer(1), wish(S, 1));
     shop.done(customer(1), order_wishes(2));
     assert_eq!(shop.refused(customer(1), order_wishes(3)), Refusal::WishlistEmpty);
+}
+
+#[test]
+fn ref54_exactly_one_default_address() {
+    let mut shop = Shop::with_product();
+    let defaults = |shop: &Shop| -> Vec<u128> {
+        let default = shop.memory.all::<Address>().filter(|address| address.is_default);
+        default.map(|address| address.id.get()).collect()
+    };
+    // The ids do not run in the order in which the addresses are saved.
+    for id in [3, 1, 2] {
+        shop.done(customer(1), save(id, 3));
+        assert_eq!(defaults(&shop), [3], "the first one");
+    }
+    shop.done(customer(1), change(2, 1, 3, true));
+    assert_eq!(defaults(&shop), [2], "taken from the other");
+    shop.done(customer(1), change(3, 2, 4, false));
+    shop.done(customer(1), discard(1));
+    assert_eq!(defaults(&shop), [2], "whatever happens to others");
+    shop.done(customer(1), save(4, 3));
+    shop.done(customer(1), discard(2));
+    assert_eq!(defaults(&shop), [3], "passed to the oldest");
+    shop.done(customer(1), discard(3));
+    assert_eq!(defaults(&shop), [4]);
+    shop.done(customer(1), discard(4));
+    assert_eq!(defaults(&shop), [], "none is left");
+    shop.done(customer(1), save(5, 3));
+    assert_eq!(defaults(&shop), [5], "the first one again");
 }
 
 #[test]

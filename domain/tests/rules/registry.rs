@@ -33,6 +33,8 @@ fn one_of_each() -> Memory {
     shop.cancel(83);
     shop.done(customer(83), wish(S, 1));
     shop.done(customer(83), wish(P, 2));
+    shop.done(customer(83), save(1, 3));
+    shop.done(customer(83), save(2, 3));
     let settings = Settings::default();
     shop.done(ADMIN, Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings }));
     let row = RowStamp::first(Stamp { revision: Revision::new(50), now: Millis::new(0) });

@@ -17,7 +17,8 @@ use firstcome_domain::stock::{Accounts, PoolId};
 use firstcome_domain::testing::memory::{Look as _, Memory, Step};
 use firstcome_domain::value::{Currency, Money, Sealed};
 use firstcome_domain::{
-    Answer, Change, Decision, Millis, OrderId, Outcome, ProductId, Refusal, SaleId, UserId, View,
+    AddressId, Answer, Change, Decision, Millis, OrderId, Outcome, ProductId, Refusal, SaleId,
+    UserId, View,
 };
 
 pub(crate) const MINUTE: i64 = 60_000;
@@ -58,7 +59,7 @@ pub(crate) fn order_of(id: u128, lines: &[(PoolId, u32)]) -> Action {
     Action::OrderCreate(OrderCreate {
         id: oid(id),
         lines: lines.collect(),
-        address: Some(Sealed(vec![7; 40])),
+        address: Some(ShipTo::Sent(Sealed(vec![7; 40]))),
         expected_total: None,
     })
 }
@@ -69,8 +70,32 @@ pub(crate) const fn wish(target: PoolId, quantity: u32) -> Action {
 
 /// An order of everything on the wishlist.
 pub(crate) fn order_wishes(id: u128) -> Action {
-    let address = Some(Sealed(vec![7; 40]));
+    let address = Some(ShipTo::Sent(Sealed(vec![7; 40])));
     Action::WishlistOrder(WishlistOrder { id: oid(id), address, expected_total: None })
+}
+
+/// Saves an address that says so many sevens.
+pub(crate) fn save(id: u128, sevens: usize) -> Action {
+    Action::AddressAdd(AddressAdd { id: AddressId::new(id), body: Sealed(vec![7; sevens]) })
+}
+
+pub(crate) fn change(id: u128, if_version: u64, sevens: usize, make_default: bool) -> Action {
+    let (id, body) = (AddressId::new(id), Sealed(vec![7; sevens]));
+    Action::AddressUpdate(AddressUpdate { id, if_version, body, make_default })
+}
+
+pub(crate) const fn discard(id: u128) -> Action {
+    Action::AddressRemove(AddressRemove { id: AddressId::new(id), if_version: None })
+}
+
+/// The same order, sent to a saved address.
+pub(crate) fn to_saved(order: Action, id: u128) -> Action {
+    let address = Some(ShipTo::Saved(AddressId::new(id)));
+    match order {
+        Action::OrderCreate(ask) => Action::OrderCreate(OrderCreate { address, ..ask }),
+        Action::WishlistOrder(ask) => Action::WishlistOrder(WishlistOrder { address, ..ask }),
+        other => panic!("not an order: {other:?}"),
+    }
 }
 
 pub(crate) fn product_of(id: ProductId, stock: u64) -> ProductCreate {

@@ -7,6 +7,7 @@ const CODES: &[(u16, &[&str])] = &[
     (
         409,
         &[
+            "address_limit",
             "already_holding",
             "amount_overflow",
             "cluster_change_rejected",

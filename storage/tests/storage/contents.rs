@@ -2,7 +2,8 @@
 //! can be compared whichever kinds the registry has.
 
 use firstcome_domain::View as _;
-use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::address::row::AddressesByCustomer;
+use firstcome_domain::id::{AddressId, OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::journal::row::{LedgerByPool, ReceiptsByScope};
 use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::{Due, Index, TableId};
@@ -132,6 +133,7 @@ fn index_rows(view: &ReadView) -> Vec<(TableId, Key)> {
         HoldsDue,
         UnpaidOrders,
         WishlistByCustomer,
+        AddressesByCustomer,
         LedgerByPool,
         ReceiptsByScope,
     )
@@ -166,6 +168,7 @@ ends! {
     Revision: Self::new(0), Self::new(u64::MAX);
     ProductId: Self::new(0), Self::new(u128::MAX);
     SaleId: Self::new(0), Self::new(u128::MAX);
+    AddressId: Self::new(0), Self::new(u128::MAX);
     OrderId: Self::new(0), Self::new(u128::MAX);
     UserId: Self::new(0), Self::new(u128::MAX);
     PoolId: Self::Product(ProductId::FIRST), Self::Sale(SaleId::LAST);

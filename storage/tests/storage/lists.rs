@@ -15,7 +15,7 @@ use firstcome_storage::query::{Direction, OrderFilter, Page, Place, ReadView};
 use crate::apply::Store;
 use crate::shop::{
     Stream, buy, committed, create_product, create_sale, customer, discontinue, order, product,
-    restock, sale, wish,
+    restock, sale, save_address, wish,
 };
 
 /// A store whose rows are in the file, in memory, or both.
@@ -459,4 +459,40 @@ fn a_full_wishlist_is_one_page() {
     };
     assert_eq!((list(100).items.len(), list(100).next), (100, None));
     assert_eq!((list(99).items.len(), list(99).next.is_some()), (99, true));
+}
+
+/// Pages join in both directions, and the end of a full list is known without another request.
+#[test]
+fn addresses_are_listed_in_the_order_in_which_they_were_saved() {
+    let mut store = Store::new();
+    for n in 0..20 {
+        let revision = 1 + 2 * u64::try_from(n).unwrap();
+        // Ids that run the other way.
+        store.apply(&committed(revision, 0, Some(save_address(99 - n, 1))));
+        store.apply(&committed(revision + 1, 0, Some(save_address(n, 2 + n))));
+    }
+    for _ in 0..2 {
+        for (direction, first) in [(Direction::Up, 99), (Direction::Down, 80)] {
+            for limit in [1, 7, 20, 100] {
+                let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+                loop {
+                    let read =
+                        |view: &ReadView| view.addresses(customer(1), direction, after, limit);
+                    let page = store.state.read(read).unwrap();
+                    found.extend(page.items.iter().map(|address| address.id.get()));
+                    pages += 1;
+                    after = page.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!((found.len(), pages), (20, 20_usize.div_ceil(limit)));
+                let saved: Vec<u128> = (80..=99).rev().collect();
+                let ordered = if first == 99 { saved } else { (80..=99).collect() };
+                assert_eq!(found, ordered, "{direction:?} by {limit}");
+            }
+        }
+        store.state.checkpoint().unwrap();
+        store = store.reopened();
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use firstcome_domain::command::{Action, Actor, Command, OrderCreate, Role, WantedLine};
+use firstcome_domain::command::{Action, Actor, Command, OrderCreate, Role, ShipTo, WantedLine};
 use firstcome_domain::id::{OrderId, UserId};
 use firstcome_domain::receipt::{ReceiptKey, Scope};
 use firstcome_domain::registry::{INDEXES, TABLES};
@@ -58,7 +58,7 @@ fn purchase(revision: u64) -> Command {
         action: Action::OrderCreate(OrderCreate {
             id: OrderId::new((u128::from(revision) << 64) | (spread >> 64)),
             lines: vec![WantedLine { target: PoolId::Sale(sale(1)), quantity: 1 }],
-            address: Some(Sealed(vec![9; 120])),
+            address: Some(ShipTo::Sent(Sealed(vec![9; 120]))),
             expected_total: None,
         }),
     }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use firstcome_domain::command::{
-    Action, Adjustment, Command, OrderCancel, OrderCreate, OrderShip, PaymentSettle, ProductCreate,
-    ProductSetStatus, SaleClose, SaleCreate, SaleUpdate, Settlement, StockAdjust, Tick, WantedLine,
-    WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
+    Action, AddressAdd, AddressRemove, AddressUpdate, Adjustment, Command, OrderCancel,
+    OrderCreate, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus, SaleClose, SaleCreate,
+    SaleUpdate, Settlement, ShipTo, StockAdjust, Tick, WantedLine, WishlistClear, WishlistOrder,
+    WishlistRemove, WishlistSet,
 };
-use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::id::{AddressId, OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::receipt::{ReceiptKey, Scope};
 use firstcome_domain::sale::Disclosure;
 use firstcome_domain::stock::PoolId;
@@ -138,7 +139,7 @@ pub(crate) fn buy(id: u128, who: u128, target: PoolId, quantity: u32, key: Optio
     let ask = OrderCreate {
         id: order(id),
         lines: vec![WantedLine { target, quantity }],
-        address: Some(Sealed(vec![9; 64])),
+        address: Some(ShipTo::Sent(Sealed(vec![9; 64]))),
         expected_total: None,
     };
     by_customer(who, key, Action::OrderCreate(ask))
@@ -149,9 +150,14 @@ pub(crate) fn wish(who: u128, target: PoolId, quantity: u32) -> Command {
 }
 
 fn order_wishes(id: u128, who: u128, key: Option<u64>) -> Command {
-    let (address, expected_total) = (Some(Sealed(vec![9; 64])), None);
+    let (address, expected_total) = (Some(ShipTo::Sent(Sealed(vec![9; 64]))), None);
     let ask = WishlistOrder { id: order(id), address, expected_total };
     by_customer(who, key, Action::WishlistOrder(ask))
+}
+
+pub(crate) fn save_address(id: u128, who: u128) -> Command {
+    let ask = AddressAdd { id: AddressId::new(id), body: Sealed(vec![9; 200]) };
+    by_customer(who, None, Action::AddressAdd(ask))
 }
 
 pub(crate) fn cancel(id: u128, who: u128) -> Command {
@@ -264,6 +270,19 @@ impl Stream {
                 2 => order_wishes(u128::from(revision), who, key),
                 _ => wish(who, pool, quantity),
             },
+            // Nor do those who only move house.
+            _ if revision.is_multiple_of(13) => {
+                let (id, body) = (AddressId::new(who / 3), Sealed(vec![8; 100]));
+                let action = match revision / 13 % 8 {
+                    0 => Action::AddressRemove(AddressRemove { id, if_version: None }),
+                    1 | 2 => {
+                        let (if_version, make_default) = (1, true);
+                        Action::AddressUpdate(AddressUpdate { id, if_version, body, make_default })
+                    }
+                    nth => return save_address(u128::from(nth % 4), who / 3),
+                };
+                by_customer(who / 3, None, action)
+            }
             _ => buy(u128::from(revision), who, pool, quantity, key),
         }
     }

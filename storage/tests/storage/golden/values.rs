@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use firstcome_domain::address::Address;
 use firstcome_domain::cluster::FeatureLevel;
 use firstcome_domain::command::{
-    Action, Adjustment, Allotment, FeatureLevelRaise, OrderCancel, OrderConfirm, OrderCreate,
-    OrderDeliver, OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus,
-    ProductUpdate, ReturnReceive, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume,
-    SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine, WishlistClear,
-    WishlistOrder, WishlistRemove, WishlistSet,
+    Action, AddressAdd, AddressRemove, AddressUpdate, Adjustment, Allotment, FeatureLevelRaise,
+    OrderCancel, OrderConfirm, OrderCreate, OrderDeliver, OrderReturn, OrderShip, PaymentSettle,
+    ProductCreate, ProductSetStatus, ProductUpdate, ReturnReceive, SaleAllot, SaleClose,
+    SaleCreate, SalePause, SaleResume, SaleUpdate, SettingsUpdate, Settlement, ShipTo, StockAdjust,
+    Tick, WantedLine, WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::event::{EventLine, Fact, PaymentFact, ProductFact, SaleFact};
-use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::id::{AddressId, OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::journal::row::Retention;
 use firstcome_domain::journal::{Journal, LedgerEntry};
 use firstcome_domain::kernel::version::{Level, Versioned};
@@ -41,6 +42,7 @@ const fn row() -> RowStamp {
 const PRODUCT: ProductId = ProductId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ab);
 const SALE: SaleId = SaleId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ac);
 const ORDER: OrderId = OrderId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ad);
+const ADDRESS: AddressId = AddressId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89af);
 const USER: UserId = UserId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ae);
 
 fn money(amount: i64) -> Money {
@@ -129,6 +131,11 @@ fn order() -> Order {
 
 fn wishlist_item() -> WishlistItem {
     WishlistItem { customer: USER, target: PoolId::Sale(SALE), quantity: 4, row: row() }
+}
+
+fn address() -> Address {
+    let body = Sealed(vec![5; 30]);
+    Address { customer: USER, id: ADDRESS, body, is_default: true, row: row() }
 }
 
 fn key() -> ReceiptKey {
@@ -237,7 +244,7 @@ fn actions() -> Vec<Action> {
         Action::OrderCreate(OrderCreate {
             id: ORDER,
             lines: vec![WantedLine { target: PoolId::Sale(SALE), quantity: 100 }],
-            address: Some(Sealed(vec![3; 40])),
+            address: Some(ShipTo::Sent(Sealed(vec![3; 40]))),
             expected_total: Some(money(700)),
         }),
         Action::OrderCancel(OrderCancel { id: ORDER }),
@@ -257,9 +264,17 @@ fn actions() -> Vec<Action> {
         Action::WishlistClear(WishlistClear),
         Action::WishlistOrder(WishlistOrder {
             id: ORDER,
-            address: Some(Sealed(vec![4; 40])),
+            address: Some(ShipTo::Saved(ADDRESS)),
             expected_total: Some(money(800)),
         }),
+        Action::AddressAdd(AddressAdd { id: ADDRESS, body: Sealed(vec![6; 20]) }),
+        Action::AddressUpdate(AddressUpdate {
+            id: ADDRESS,
+            if_version: 7,
+            body: Sealed(vec![8; 10]),
+            make_default: true,
+        }),
+        Action::AddressRemove(AddressRemove { id: ADDRESS, if_version: Some(9) }),
     ]
 }
 
@@ -293,6 +308,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::OrderNotPayable { status },
         Refusal::WishlistFull,
         Refusal::WishlistEmpty,
+        Refusal::AddressLimit,
     ]
 }
 
@@ -307,6 +323,8 @@ fn done() -> Vec<Done> {
         Done::Ticked { more: true, next_due: Some(Millis::new(21)) },
         Done::Wish(Box::new(Wish::of(wishlist_item(), &product(), Some(&sale()), pool()))),
         Done::WishesRemoved,
+        Done::Address(Arc::new(address())),
+        Done::AddressRemoved,
     ]
 }
 
@@ -360,6 +378,7 @@ pub(super) fn all() -> Values {
     add_row(all, &Retention { receipts, facts: facts_until, row: row() });
     add_row(all, &FeatureLevel { level: 2, release: "0.2.0".into(), row: row() });
     add_row(all, &wishlist_item());
+    add_row(all, &address());
     for status in Status::ALL {
         add(all, format!("orders.{}", status.as_str()), &Order { status, ..order() });
     }
