@@ -1,5 +1,6 @@
 //! The objects that responses carry: one file per object, each built from rows alone.
 
+pub(crate) mod address;
 pub(crate) mod cluster;
 pub(crate) mod event;
 pub(crate) mod ledger;

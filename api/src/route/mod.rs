@@ -1,6 +1,7 @@
 //! The list of all routes, each with its [`Spec`]: what it requires, what it responds with, and so
 //! what the OpenAPI document says about it.
 
+mod address;
 mod admin_event;
 mod admin_ledger;
 mod admin_order;
@@ -32,7 +33,7 @@ use routes::Routes;
 
 fn routes() -> Routes {
     let routes = order::register(catalogue::register(Routes::new()));
-    let routes = wishlist::register(routes);
+    let routes = address::register(wishlist::register(routes));
     let routes = admin_sale::register(admin_product::register(routes));
     let routes = admin_order::register(admin_stock::register(routes));
     let routes = admin_event::register(admin_ledger::register(routes));

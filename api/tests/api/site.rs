@@ -16,7 +16,7 @@ pub(crate) struct Site {
     pub(crate) node: Node,
     pub(crate) keys: Arc<Keys>,
     address: String,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// A whole response.
@@ -157,7 +157,7 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(firstcome_api::serve(listener, router, options, std::future::pending()));
-        Self { node, keys, address, _dir: dir }
+        Self { node, keys, address, dir }
     }
 
     /// Waits until there is a leader.
@@ -168,6 +168,12 @@ impl Site {
             }
         });
         led.await.expect("a leader is elected");
+    }
+
+    /// Stops the node; what it wrote is in the directory.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.node.shutdown().await;
+        self.dir
     }
 
     /// Sends bytes and reads until the node closes the connection.
