@@ -1,5 +1,6 @@
 //! The command line: one file per command, with its arguments and its one action.
 
+mod address;
 mod argument;
 mod bench;
 mod cluster;
@@ -61,6 +62,8 @@ enum Command {
     Order(order::Args),
     /// Show, change and order a customer's wishlist.
     Wishlist(wishlist::Args),
+    /// Save, show, change and remove a customer's addresses.
+    Address(address::Args),
     /// Show and change the settings that all nodes share.
     Settings(settings::Args),
     /// Show a cluster's status and change its members.
@@ -87,6 +90,7 @@ impl Cli {
             Command::Sale(args) => wait(sale::run(args, json)),
             Command::Order(args) => wait(order::run(args, json)),
             Command::Wishlist(args) => wait(wishlist::run(args, json)),
+            Command::Address(args) => wait(address::run(args, json)),
             Command::Settings(args) => wait(settings::run(args, json)),
             Command::Cluster(args) => wait(cluster::run(args, json)),
             Command::Inspect(args) => inspect::run(&args, json),

@@ -95,6 +95,7 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         noop_route: launch.noop_route,
         max_connections: settings.connections(),
         limits: settings.limits().clone(),
+        country: settings.country(),
         ..ApiOptions::default()
     };
     let router =

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use crate::process::{code, run, stderr, stdout};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "keys",
     "token",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 13] = [
     "sale",
     "order",
     "wishlist",
+    "address",
     "settings",
     "cluster",
     "inspect",
@@ -74,6 +75,9 @@ fn usage_errors_exit_with_64() {
         &["product", "list", "--url", "https://example.com"],
         &["wishlist", "set"],
         &["wishlist", "set", "sal_1", "--quantity", "many"],
+        &["address", "add", "--recipient", "Kim", "--phone", "01012345678"],
+        &["address", "default"],
+        &["order", "create", "--sale", "sal_1", "--address", "{}", "--address-id", "adr_1"],
         &["settings", "set"],
         &["settings", "set", "pay_within_seconds=soon"],
     ] {

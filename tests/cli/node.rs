@@ -134,6 +134,50 @@ fn a_wishlist_is_filled_shown_and_ordered() {
 }
 
 #[test]
+fn an_address_is_saved_changed_and_ordered_to() {
+    let here = tempfile::tempdir().expect("a directory");
+    let (node, address) = development_node(here.path());
+    let url = format!("http://{address}");
+    let ask = |arguments: &[&str]| -> Value {
+        let output = run(here.path(), &[&["--json"], arguments, &["--url", &url]].concat());
+        assert_eq!(code(&output), 0, "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+        serde_json::from_str(&stdout(&output)).expect("JSON")
+    };
+    let lamp = ["--name", "Lamp", "--price", "15000KRW", "--stock", "5"].as_slice();
+    let product = ask(&[&["product", "create"], lamp].concat());
+    let subject = ["--subject", "usr_00000000000000000000000001"];
+    let own = |arguments: &[&str]| ask(&[arguments, &subject].concat());
+
+    let kim = ["address", "add", "--recipient", "Kim", "--phone", "010-1234-5678"].as_slice();
+    let home = own(&[kim, &["--line1", "Sejong-daero 110", "--label", "home"]].concat());
+    assert_eq!((&home["is_default"], &home["country"]), (&true.into(), &"KR".into()));
+    let abroad = [kim, &["--line1", "1 rue X", "--country", "FR", "--key", "k"]].concat();
+    let office = own(&abroad);
+    assert_eq!(own(&abroad), office, "a retry saves nothing");
+    let [home, office] = [&home, &office].map(|address| address["id"].as_str().expect("an id"));
+    let changed = own(&["address", "set", home, "--label", "", "--line2", "B1"]);
+    assert_eq!((&changed["line2"], changed.get("label")), (&"B1".into(), None));
+    own(&["address", "default", office]);
+    let shown = own(&["address", "list"]);
+    let row = |at: usize| (&shown["data"][at]["id"], &shown["data"][at]["is_default"]);
+    assert_eq!(row(0), (&office.into(), &true.into()));
+    assert_eq!(row(1), (&home.into(), &false.into()));
+
+    let id = product["id"].as_str().expect("an id");
+    let order = own(&["order", "create", "--product", id, "--address-id", home]);
+    own(&["address", "remove", office]);
+    assert_eq!(own(&["address", "show", home])["is_default"], true);
+    let order = own(&["order", "show", order["id"].as_str().expect("an id")]);
+    assert_eq!(order["address"]["line2"], "B1");
+    own(&["wishlist", "set", id]);
+    own(&["wishlist", "order", "--address-id", home]);
+    let list = [&["address", "list", "--url", &url], subject.as_slice()].concat();
+    let text = stdout(&run(here.path(), &list));
+    assert!(text.contains("RECIPIENT") && text.contains("Kim"), "{text}");
+    assert_eq!(terminate(node), 0);
+}
+
+#[test]
 fn settings_are_shown_and_changed() {
     let here = tempfile::tempdir().expect("a directory");
     let (node, address) = development_node(here.path());

@@ -54,6 +54,9 @@ fn an_invalid_value_is_reported_with_its_line() {
         ("raft.election_max = \"5\"", "invalid duration"),
         ("admission.queue = -1", "invalid number -1"),
         ("tls.insecure = \"yes\"", "true or false"),
+        ("accounts.country = \"UK\"", "\"UK\" is not a country: use two capital letters"),
+        ("accounts.country = \"kr\"", "\"kr\" is not a country"),
+        ("accounts.country = 82", "a country in quotes"),
         ("log.format = \"xml\"", "use json or text"),
         ("cluster.nodes = 3", "must be a list"),
         (

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use firstcome_domain::Role;
 use serde_json::{Value, json};
 
-use super::argument::parse_json;
+use super::argument::{fields, parse_json};
 use crate::client::{Remote, Request, more, page, rows, show};
 use crate::exit::Exit;
 use crate::output::{field, object, table};
@@ -45,6 +45,9 @@ enum Verb {
         /// Shipping address as JSON: {"recipient":...,"phone":...,"line1":...}.
         #[arg(long, value_parser = parse_json)]
         address: Option<Value>,
+        /// Saved address to ship to (adr_...), instead of --address.
+        #[arg(long, conflicts_with = "address")]
+        address_id: Option<String>,
     },
     /// List the caller's orders, or with --staff those of all customers.
     List {
@@ -136,15 +139,16 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
         show(&client, Request::post(&path, &body), json, object).await
     };
     match args.verb {
-        Verb::Create { sale, product, quantity, key, address } => {
+        Verb::Create { sale, product, quantity, key, address, address_id } => {
             let (target, id) = match (sale, product) {
                 (Some(sale), _) => ("sale_id", sale),
                 (None, product) => ("product_id", product.unwrap_or_default()),
             };
-            let mut body = json!({"lines": [{target: id, "quantity": quantity}]});
-            if let (Some(fields), Some(address)) = (body.as_object_mut(), address) {
-                fields.insert("address".to_owned(), address);
-            }
+            let body = fields([
+                ("lines", Some(json!([{target: id, "quantity": quantity}]))),
+                ("address", address),
+                ("address_id", address_id.map(Value::from)),
+            ]);
             let key = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
             show(&client, Request::post_once("/v1/orders", &body, &key), json, placed).await
         }

@@ -2,9 +2,9 @@
 
 use clap::Subcommand;
 use firstcome_domain::Role;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::argument::parse_json;
+use super::argument::{fields, parse_json};
 use super::order::placed;
 use crate::client::{Remote, Request, more, page, rows, show};
 use crate::exit::Exit;
@@ -61,6 +61,9 @@ enum Verb {
         /// Shipping address as JSON: {"recipient":...,"phone":...,"line1":...}.
         #[arg(long, value_parser = parse_json)]
         address: Option<Value>,
+        /// Saved address to ship to (adr_...), instead of --address.
+        #[arg(long, conflicts_with = "address")]
+        address_id: Option<String>,
     },
 }
 
@@ -92,9 +95,8 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
             let done = |_: &Value| "the wishlist is empty\n".to_owned();
             show(&client, Request::delete(LIST, None), json, done).await
         }
-        Verb::Order { key, address } => {
-            let address = address.map(|address| ("address".to_owned(), address));
-            let body = Value::Object(address.into_iter().collect::<Map<_, _>>());
+        Verb::Order { key, address, address_id } => {
+            let body = fields([("address", address), ("address_id", address_id.map(Value::from))]);
             let key = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
             let request = Request::post_once("/v1/me/wishlist/orders", &body, &key);
             show(&client, request, json, placed).await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use firstcome_api::Rate;
+use firstcome_api::{Country, Rate};
 use ipnet::IpNet;
 
 use super::value::{
@@ -20,6 +20,7 @@ pub(super) enum Field<'a> {
     Flag(&'a mut bool),
     Rate(&'a mut Option<Rate>),
     Networks(&'a mut Vec<IpNet>),
+    Country(&'a mut Country),
 }
 
 /// A value as it was written, before it is parsed for its setting.
@@ -86,6 +87,9 @@ impl Field<'_> {
             (Self::Networks(place), Raw::Text(text) | Raw::Bare(text)) => {
                 *place = parse_networks(text)?;
             }
+            (Self::Country(place), Raw::Text(text) | Raw::Bare(text)) => {
+                *place = text.parse().map_err(|error| format!("{text:?} is {error}"))?;
+            }
             (field, _) => return Err(format!("expected {}", field.shape())),
         }
         Ok(())
@@ -104,6 +108,7 @@ impl Field<'_> {
                 let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();
                 quote(&networks.join(", "))
             }
+            Self::Country(country) => quote(country.code()),
         }
     }
 
@@ -115,6 +120,7 @@ impl Field<'_> {
             Self::Count(..) => "a whole number without quotes",
             Self::Flag(_) => "true or false without quotes",
             Self::Rate(_) => "a rate in quotes, such as \"5/10s\", or \"off\"",
+            Self::Country(_) => "a country in quotes, such as \"KR\"",
             Self::Networks(_) => "networks in quotes, such as \"10.0.0.0/8, 192.0.2.7\"",
         }
     }

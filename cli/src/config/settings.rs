@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use firstcome_api::{ApiOptions, Consistency, IssuerOptions, RateLimits};
+use firstcome_api::{ApiOptions, Consistency, Country, IssuerOptions, RateLimits};
 use firstcome_raft::Options;
 
 use super::field::Field;
@@ -62,6 +62,7 @@ pub struct Settings {
     raft_workers: u64,
     api_workers: u64,
     clock_max: Duration,
+    country: Country,
     limits: RateLimits,
     log_level: String,
     log_format: String,
@@ -115,6 +116,7 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     "runtime.raft_workers" => Count(raft_workers, 0);
     "runtime.api_workers" => Count(api_workers, 0);
     "clock.max" => Span(clock_max, MS);
+    "accounts.country" => Country(country);
     "limits.public_read_ip" => Rate(limits.public_read_ip);
     "limits.purchase_ip" => Rate(limits.purchase_ip);
     "limits.purchase_account" => Rate(limits.purchase_account);
@@ -176,6 +178,7 @@ impl Default for Settings {
             raft_workers: 0,
             api_workers: 0,
             clock_max: node.clock_max,
+            country: Country::default(),
             limits: RateLimits::default(),
             log_level: "info".to_owned(),
             log_format: "json".to_owned(),
@@ -233,6 +236,11 @@ impl Settings {
     /// `admission.connections`
     pub fn connections(&self) -> usize {
         count(self.connections)
+    }
+
+    /// `accounts.country`
+    pub const fn country(&self) -> Country {
+        self.country
     }
 
     /// `limits`
