@@ -8,16 +8,18 @@ use std::path::Path;
 
 use bytes::Bytes;
 use firstcome_domain::command::{
-    Action, Actor, Adjustment, Allotment, Command, FeatureLevelRaise, OrderConfirm, OrderDeliver,
-    OrderReturn, OrderShip, ProductSetStatus, ProductUpdate, ReturnReceive, SaleUpdate,
-    SettingsUpdate, Settlement, Tick, WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
+    Action, Actor, AddressAdd, AddressRemove, AddressUpdate, Adjustment, Allotment, Command,
+    FeatureLevelRaise, OrderConfirm, OrderDeliver, OrderReturn, OrderShip, ProductSetStatus,
+    ProductUpdate, ReturnReceive, SaleUpdate, SettingsUpdate, Settlement, ShipTo, Tick,
+    WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::journal::Journal;
 use firstcome_domain::kernel::row::{Index as _, Row as _};
 use firstcome_domain::kernel::version::Level;
 use firstcome_domain::order::row::OrdersByTicket;
 use firstcome_domain::settings::Settings;
-use firstcome_domain::{Millis, OrderId, Revision, SaleId, Stamp};
+use firstcome_domain::value::Sealed;
+use firstcome_domain::{AddressId, Millis, OrderId, Revision, SaleId, Stamp};
 use firstcome_fuzz::{Records, checked_chunks, shop};
 use firstcome_storage::codec;
 use firstcome_storage::log::Entry;
@@ -251,7 +253,13 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
     let ship = OrderShip { id: id(1), tracking_no: Some("T-1".into()) };
     let wish = WishlistSet { target: shop::POOLS[1], quantity: 2 };
     let unwish = WishlistRemove { target: shop::POOLS[0] };
-    let order_wishes = WishlistOrder { id: id(9), address: None, expected_total: None };
+    let home = AddressId::new(1);
+    let address = Some(ShipTo::Saved(home));
+    let order_wishes = WishlistOrder { id: id(9), address, expected_total: None };
+    let (old, new) = (Sealed(vec![1; 150]), Sealed(vec![2; 200]));
+    let save = AddressAdd { id: home, body: old };
+    let move_house = AddressUpdate { id: home, if_version: 1, body: new, make_default: true };
+    let forget = AddressRemove { id: home, if_version: Some(2) };
     vec![
         ("product", staff, shop::product(5)),
         ("product_update", staff, Action::ProductUpdate(update)),
@@ -285,6 +293,9 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
         ("unwish", shop::customer(1), Action::WishlistRemove(unwish)),
         ("clear_wishes", shop::customer(1), Action::WishlistClear(WishlistClear)),
         ("order_wishes", shop::customer(1), Action::WishlistOrder(order_wishes)),
+        ("save_address", shop::customer(1), Action::AddressAdd(save)),
+        ("change_address", shop::customer(1), Action::AddressUpdate(move_house)),
+        ("remove_address", shop::customer(1), Action::AddressRemove(forget)),
         ("tick", node, Action::Tick(Tick)),
     ]
 }
@@ -353,6 +364,8 @@ fn snapshots() -> std::io::Result<()> {
     entries.push(at(8, 5, Some(shop::by(Actor::Node, Action::Tick(Tick)))));
     let wish = WishlistSet { target: shop::POOLS[0], quantity: 1 };
     entries.push(at(8, 6, Some(shop::by(shop::customer(1), Action::WishlistSet(wish)))));
+    let save = AddressAdd { id: AddressId::new(1), body: Sealed(vec![1; 150]) };
+    entries.push(at(8, 7, Some(shop::by(shop::customer(1), Action::AddressAdd(save)))));
     write("snapshot_bytes", "shop_after_a_week", checked_chunks(&entries))?;
     write("snapshot_bytes", "nothing", &empty)?;
     write("snapshot_bytes", "product", checked_chunks(&entries[..2]))?;
@@ -435,6 +448,8 @@ fn requests() -> std::io::Result<()> {
         ("order_by_array", send("POST", "/v1/orders", "$CUSTOMER", key, "[[]]")),
         ("wish", send("PUT", "/v1/me/wishlist/$SALE", "$CUSTOMER", "", r#"{"quantity":1}"#)),
         ("wishlist_order", send("POST", "/v1/me/wishlist/orders", "$CUSTOMER", key, "{}")),
+        ("address", send("POST", "/v1/me/addresses", "$CUSTOMER", key, r#"{"recipient":"a","phone":"01012345678","country":"KR","line1":"b"}"#)),
+        ("order_to_an_address", send("POST", "/v1/me/wishlist/orders", "$CUSTOMER", key, r#"{"address_id":"adr_00000000000000000000000001"}"#)),
         ("own_orders", "GET /v1/orders HTTP/1.1\r\nhost: x\r\nauthorization: Bearer $CUSTOMER\r\n\r\n".to_owned()),
         ("new_product", send("POST", "/v1/admin/products", "$OPERATOR", "", product)),
         ("new_product_by_a_customer", send("POST", "/v1/admin/products", "$CUSTOMER", "", product)),
