@@ -15,6 +15,9 @@ use crate::view::View;
 
 pub use crate::cluster::command::FeatureLevelRaise;
 pub use crate::kernel::actor::{Actor, Role};
+pub use crate::keyring::command::{
+    KeyringCreate, MasterCheck, MasterVersionActivate, MasterVersionAdd, MasterVersionRetire,
+};
 #[cfg(feature = "next")]
 pub use crate::next::command::OrderAnnotate;
 pub use crate::order::command::{
@@ -167,6 +170,10 @@ macro_rules! list_commands {
     31 WishlistRemove,
     32 WishlistClear,
     33 WishlistOrder,
+    40 KeyringCreate,
+    41 MasterVersionAdd,
+    42 MasterVersionActivate,
+    43 MasterVersionRetire,
     $($more)*
     } };
 }

@@ -24,6 +24,7 @@
 //! | hold | what an order does to its units while `payment_pending`: the order is the hold |
 //! | `pay_by`; window | when an unpaid order expires; `opens_at <= now < closes_at` |
 //! | wishlist, item | what a customer keeps for later; one target of it with a quantity |
+//! | master key, keyring | the secret that is in the nodes' key files, in versions; what the cluster keeps of it |
 //! | usage | the units of one sale that one customer holds or bought |
 //! | command, outcome, refusal | what is proposed; what was decided; a "no" with a code |
 //! | stamp, log time | revision and `now` of a log entry; that `now` |
@@ -48,6 +49,7 @@ pub mod kernel;
 
 pub mod cluster;
 pub mod journal;
+pub mod keyring;
 pub mod order;
 pub mod payment;
 pub mod product;

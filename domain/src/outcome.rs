@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::{OrderId, ProductId};
 use crate::kernel::value::{Millis, Money};
+use crate::keyring::row::Keyring;
 use crate::order::row::{Order, Status};
 use crate::product::row::Product;
 use crate::sale::row::Sale;
@@ -52,6 +53,8 @@ pub enum Done {
     Wish(Box<Wish>),
     /// Items were taken off a wishlist.
     WishesRemoved,
+    /// The keyring.
+    Keyring(Box<Keyring>),
 }
 
 /// A named row.
@@ -65,6 +68,8 @@ pub enum Kind {
     Order,
     /// An item of a wishlist.
     WishlistItem,
+    /// A version of the master key.
+    MasterVersion,
 }
 
 /// A business "no". The code is the contract; facts say what would have to change.
@@ -180,6 +185,22 @@ pub enum Refusal {
     WishlistFull,
     /// Nothing on the wishlist to order.
     WishlistEmpty,
+    /// Nodes that do not have this version of the master key.
+    KeyVersionMissing {
+        /// Their ids.
+        nodes: Vec<u64>,
+    },
+    /// A version of the master key that cannot be retired yet.
+    KeyVersionInUse {
+        /// It signs and seals.
+        active: bool,
+        /// Keys of the cluster that it wraps.
+        wrapped_keys: u32,
+        /// It was in use until lately: when it can be retired.
+        not_before: Option<Millis>,
+    },
+    /// A version of the master key that was retired.
+    KeyVersionRetired,
 }
 
 impl Refusal {
@@ -220,6 +241,9 @@ impl Refusal {
             Self::OrderNotPayable { .. } => "order_not_payable",
             Self::WishlistFull => "wishlist_full",
             Self::WishlistEmpty => "wishlist_empty",
+            Self::KeyVersionMissing { .. } => "key_version_missing",
+            Self::KeyVersionInUse { .. } => "key_version_in_use",
+            Self::KeyVersionRetired => "key_version_retired",
         }
     }
 }

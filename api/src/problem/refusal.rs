@@ -45,6 +45,7 @@ fn of_refusal(refusal: &Refusal) -> Problem {
             Kind::Sale => "There is no such sale.",
             Kind::Order => "There is no such order, or it is not yours.",
             Kind::WishlistItem => "It is not on your wishlist.",
+            Kind::MasterVersion => "No node has reported such a version of the master key.",
         }),
         Refusal::VersionMismatch { current } => {
             new(C::VersionMismatch).member("current_version", *current)
@@ -89,6 +90,19 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::OrderNotPayable { status } => in_status(C::OrderNotPayable, *status),
         Refusal::WishlistFull => new(C::WishlistFull),
         Refusal::WishlistEmpty => new(C::WishlistEmpty),
+        Refusal::KeyVersionMissing { nodes } => {
+            new(C::KeyVersionMissing).member("node_ids", nodes.clone())
+        }
+        Refusal::KeyVersionInUse { active, wrapped_keys, not_before } => {
+            let problem = new(C::KeyVersionInUse)
+                .member("active", *active)
+                .member("wrapped_keys", *wrapped_keys);
+            match not_before {
+                Some(at) => problem.member("not_before", rfc3339::format(*at)),
+                None => problem,
+            }
+        }
+        Refusal::KeyVersionRetired => new(C::KeyVersionRetired),
     }
 }
 
@@ -220,6 +234,16 @@ mod tests {
             "order_not_payable", 409, &["order_status"];
         Refusal::WishlistFull => Refusal::WishlistFull, "wishlist_full", 409, &[];
         Refusal::WishlistEmpty => Refusal::WishlistEmpty, "wishlist_empty", 409, &[];
+        Refusal::KeyVersionMissing { .. } => Refusal::KeyVersionMissing { nodes: vec![2] },
+            "key_version_missing", 409, &["node_ids"];
+        Refusal::KeyVersionInUse { .. } => Refusal::KeyVersionInUse {
+                active: true,
+                wrapped_keys: 1,
+                not_before: Some(AT),
+            },
+            "key_version_in_use", 409, &["active", "wrapped_keys", "not_before"];
+        Refusal::KeyVersionRetired => Refusal::KeyVersionRetired,
+            "key_version_retired", 409, &[];
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::NOTES;
 use crate::kernel::id::{OrderId, UserId};
 use crate::kernel::value::{Currency, Millis, RowStamp, Sealed, Stamp};
 use crate::kernel::version::{Decoder, Encoder, Level, Versioned};
+use crate::keyring::row::Keyring;
 use crate::order::row::{EndReason, Line, Order, Source, Status};
 use crate::outcome::{Done, Outcome, Refusal};
 use crate::payment::row::Payment;
@@ -104,6 +105,7 @@ enum DoneV1 {
     Ticked { more: bool, next_due: Option<Millis> },
     Wish(Box<Wish>),
     WishesRemoved,
+    Keyring(Box<Keyring>),
 }
 
 impl From<Outcome> for OutcomeV1 {
@@ -119,6 +121,7 @@ impl From<Outcome> for OutcomeV1 {
                 Done::Ticked { more, next_due } => DoneV1::Ticked { more, next_due },
                 Done::Wish(wish) => DoneV1::Wish(wish),
                 Done::WishesRemoved => DoneV1::WishesRemoved,
+                Done::Keyring(keyring) => DoneV1::Keyring(keyring),
             }),
             Outcome::Refused(refusal) => Self::Refused(refusal),
         }
@@ -138,6 +141,7 @@ impl From<OutcomeV1> for Outcome {
                 DoneV1::Ticked { more, next_due } => Done::Ticked { more, next_due },
                 DoneV1::Wish(wish) => Done::Wish(wish),
                 DoneV1::WishesRemoved => Done::WishesRemoved,
+                DoneV1::Keyring(keyring) => Done::Keyring(keyring),
             }),
             OutcomeV1::Refused(refusal) => Self::Refused(refusal),
         }

@@ -526,6 +526,7 @@ fn done_shown(done: &Done) -> String {
             format!("wish {} at {}", wish_shown(&wish.item), wish.unit_price.amount)
         }
         Done::WishesRemoved => "wishes removed".into(),
+        Done::Keyring(row) => format!("keyring v{}", row.row.version),
     }
 }
 

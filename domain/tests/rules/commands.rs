@@ -103,6 +103,14 @@ fn one_of_each() -> Vec<Action> {
         Action::WishlistRemove(WishlistRemove { target: P }),
         Action::WishlistClear(WishlistClear),
         order_wishes(1),
+        first_keyring(1, &[1, 2]),
+        Action::MasterVersionAdd(MasterVersionAdd { node: 2, versions: vec![version(1)] }),
+        Action::MasterVersionActivate(MasterVersionActivate {
+            number: 2,
+            members: vec![1, 2],
+            keys: wrapped_by(2),
+        }),
+        Action::MasterVersionRetire(MasterVersionRetire { number: 1 }),
     ]
 }
 

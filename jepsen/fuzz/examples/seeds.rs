@@ -8,15 +8,18 @@ use std::path::Path;
 
 use bytes::Bytes;
 use firstcome_domain::command::{
-    Action, Actor, Adjustment, Allotment, Command, FeatureLevelRaise, OrderConfirm, OrderDeliver,
+    Action, Actor, Adjustment, Allotment, Command, FeatureLevelRaise, KeyringCreate, MasterCheck,
+    MasterVersionActivate, MasterVersionAdd, MasterVersionRetire, OrderConfirm, OrderDeliver,
     OrderReturn, OrderShip, ProductSetStatus, ProductUpdate, ReturnReceive, SaleUpdate,
     SettingsUpdate, Settlement, Tick, WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::journal::Journal;
 use firstcome_domain::kernel::row::{Index as _, Row as _};
 use firstcome_domain::kernel::version::Level;
+use firstcome_domain::keyring::{ClusterKey, Purpose};
 use firstcome_domain::order::row::OrdersByTicket;
 use firstcome_domain::settings::Settings;
+use firstcome_domain::value::Sealed;
 use firstcome_domain::{Millis, OrderId, Revision, SaleId, Stamp};
 use firstcome_fuzz::{Records, checked_chunks, shop};
 use firstcome_storage::codec;
@@ -251,6 +254,8 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
     let ship = OrderShip { id: id(1), tracking_no: Some("T-1".into()) };
     let wish = WishlistSet { target: shop::POOLS[1], quantity: 2 };
     let unwish = WishlistRemove { target: shop::POOLS[0] };
+    let report = MasterVersionAdd { node: 2, versions: vec![master(1), master(2)] };
+    let activate = MasterVersionActivate { number: 1, members: vec![1], keys: vec![cluster_key()] };
     let order_wishes = WishlistOrder { id: id(9), address: None, expected_total: None };
     vec![
         ("product", staff, shop::product(5)),
@@ -285,8 +290,26 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
         ("unwish", shop::customer(1), Action::WishlistRemove(unwish)),
         ("clear_wishes", shop::customer(1), Action::WishlistClear(WishlistClear)),
         ("order_wishes", shop::customer(1), Action::WishlistOrder(order_wishes)),
+        ("keyring", node, keyring()),
+        ("key_version", node, Action::MasterVersionAdd(report)),
+        ("key_activate", staff, Action::MasterVersionActivate(activate)),
+        ("key_retire", staff, Action::MasterVersionRetire(MasterVersionRetire { number: 2 })),
         ("tick", node, Action::Tick(Tick)),
     ]
+}
+
+const fn master(number: u32) -> MasterCheck {
+    MasterCheck { number, check: [7; 32] }
+}
+
+fn cluster_key() -> ClusterKey {
+    let wrapped = Sealed(vec![1; 66]);
+    ClusterKey { purpose: Purpose::RequestFingerprint, number: 1, wrapped, master: 1 }
+}
+
+fn keyring() -> Action {
+    let versions = vec![master(1), master(2)];
+    Action::KeyringCreate(KeyringCreate { node: 1, versions, keys: vec![cluster_key()] })
 }
 
 fn commands() -> std::io::Result<()> {
@@ -353,6 +376,7 @@ fn snapshots() -> std::io::Result<()> {
     entries.push(at(8, 5, Some(shop::by(Actor::Node, Action::Tick(Tick)))));
     let wish = WishlistSet { target: shop::POOLS[0], quantity: 1 };
     entries.push(at(8, 6, Some(shop::by(shop::customer(1), Action::WishlistSet(wish)))));
+    entries.push(at(8, 7, Some(shop::by(Actor::Node, keyring()))));
     write("snapshot_bytes", "shop_after_a_week", checked_chunks(&entries))?;
     write("snapshot_bytes", "nothing", &empty)?;
     write("snapshot_bytes", "product", checked_chunks(&entries[..2]))?;

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use firstcome_domain::cluster::FeatureLevel;
 use firstcome_domain::command::{
-    Action, Adjustment, Allotment, FeatureLevelRaise, OrderCancel, OrderConfirm, OrderCreate,
-    OrderDeliver, OrderReturn, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus,
-    ProductUpdate, ReturnReceive, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume,
-    SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine, WishlistClear,
-    WishlistOrder, WishlistRemove, WishlistSet,
+    Action, Adjustment, Allotment, FeatureLevelRaise, KeyringCreate, MasterCheck,
+    MasterVersionActivate, MasterVersionAdd, MasterVersionRetire, OrderCancel, OrderConfirm,
+    OrderCreate, OrderDeliver, OrderReturn, OrderShip, PaymentSettle, ProductCreate,
+    ProductSetStatus, ProductUpdate, ReturnReceive, SaleAllot, SaleClose, SaleCreate, SalePause,
+    SaleResume, SaleUpdate, SettingsUpdate, Settlement, StockAdjust, Tick, WantedLine,
+    WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::event::{EventLine, Fact, PaymentFact, ProductFact, SaleFact};
 use firstcome_domain::id::{OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::journal::row::Retention;
 use firstcome_domain::journal::{Journal, LedgerEntry};
 use firstcome_domain::kernel::version::{Level, Versioned};
+use firstcome_domain::keyring::{ClusterKey, Keyring, MasterState, MasterVersion, Purpose};
 use firstcome_domain::order::{
     Capture, EndReason, Line, Order, Payment, PaymentStatus, Refund, Source, Status,
 };
@@ -129,6 +131,25 @@ fn order() -> Order {
 
 fn wishlist_item() -> WishlistItem {
     WishlistItem { customer: USER, target: PoolId::Sale(SALE), quantity: 4, row: row() }
+}
+
+fn cluster_key(master: u32) -> ClusterKey {
+    let purpose = Purpose::RequestFingerprint;
+    ClusterKey { purpose, number: 5, wrapped: Sealed(vec![6; 66]), master }
+}
+
+fn keyring() -> Keyring {
+    let version = |number, state| MasterVersion {
+        number,
+        check: [2; 32],
+        state,
+        since: Millis::new(23),
+        nodes: vec![1, 300],
+    };
+    let (known, active) = (MasterState::Known, MasterState::Active);
+    let versions =
+        vec![version(1, MasterState::Retired), version(3, active), version(70_000, known)];
+    Keyring { versions, keys: vec![cluster_key(3)], row: row() }
 }
 
 fn key() -> ReceiptKey {
@@ -260,6 +281,21 @@ fn actions() -> Vec<Action> {
             address: Some(Sealed(vec![4; 40])),
             expected_total: Some(money(800)),
         }),
+        Action::KeyringCreate(KeyringCreate {
+            node: 2,
+            versions: vec![MasterCheck { number: 3, check: [2; 32] }],
+            keys: vec![cluster_key(3)],
+        }),
+        Action::MasterVersionAdd(MasterVersionAdd {
+            node: 300,
+            versions: vec![MasterCheck { number: 70_000, check: [3; 32] }],
+        }),
+        Action::MasterVersionActivate(MasterVersionActivate {
+            number: 4,
+            members: vec![1, 300],
+            keys: vec![cluster_key(4)],
+        }),
+        Action::MasterVersionRetire(MasterVersionRetire { number: 70_000 }),
     ]
 }
 
@@ -293,6 +329,13 @@ fn refusals() -> Vec<Refusal> {
         Refusal::OrderNotPayable { status },
         Refusal::WishlistFull,
         Refusal::WishlistEmpty,
+        Refusal::KeyVersionMissing { nodes: vec![2, 300] },
+        Refusal::KeyVersionInUse {
+            active: true,
+            wrapped_keys: 1,
+            not_before: Some(Millis::new(24)),
+        },
+        Refusal::KeyVersionRetired,
     ]
 }
 
@@ -307,6 +350,7 @@ fn done() -> Vec<Done> {
         Done::Ticked { more: true, next_due: Some(Millis::new(21)) },
         Done::Wish(Box::new(Wish::of(wishlist_item(), &product(), Some(&sale()), pool()))),
         Done::WishesRemoved,
+        Done::Keyring(Box::new(keyring())),
     ]
 }
 
@@ -360,6 +404,7 @@ pub(super) fn all() -> Values {
     add_row(all, &Retention { receipts, facts: facts_until, row: row() });
     add_row(all, &FeatureLevel { level: 2, release: "0.2.0".into(), row: row() });
     add_row(all, &wishlist_item());
+    add_row(all, &keyring());
     for status in Status::ALL {
         add(all, format!("orders.{}", status.as_str()), &Order { status, ..order() });
     }
