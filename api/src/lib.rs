@@ -10,7 +10,7 @@
 //! | layer | files |
 //! |---|---|
 //! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`keys`], [`issuer`] |
-//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`json`], [`idempotency`] |
+//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`keyring`], [`json`], [`idempotency`] |
 //! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
 //! | what every request passes through | [`edge`] |
 //! | the list of routes and their handlers | [`route`] |
@@ -31,6 +31,7 @@ pub mod fuzz;
 mod idempotency;
 mod issuer;
 mod json;
+mod keyring;
 mod keys;
 mod metrics;
 mod openapi;
@@ -49,6 +50,7 @@ mod spec;
 mod token;
 
 pub use issuer::{IssuerAlgorithm, IssuerError, IssuerOptions, Issuers, JwksUrl, KeySource};
+pub use keyring::{KeyMismatch, Keyring};
 pub use keys::{KeyError, Keys, MasterKey};
 pub use options::{ApiOptions, Consistency};
 pub use problem::CODES;

@@ -6,6 +6,7 @@
 mod bad_input;
 mod buying;
 mod issuers;
+mod keys;
 mod lists;
 mod protocol;
 mod quorum;
