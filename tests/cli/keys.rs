@@ -48,6 +48,15 @@ fn key_file_with(directory: &Path, name: &str, start: &str) {
     file.write_all(text.as_bytes()).expect("the lines");
 }
 
+/// Ends a client when the test is over, also if it fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_node_with_another_key_stops_with_78() {
     let mut cluster = Cluster::start(&[]);
@@ -105,6 +114,7 @@ fn key_rotation_overlap_no_401() {
             }
             seen
         });
+        let stopping = StopAtEnd(stop);
         let more = || {
             let goal = answers.load(Ordering::Relaxed) + 60;
             until("the client gets answers", || {
@@ -138,7 +148,7 @@ fn key_rotation_overlap_no_401() {
         let (exit, text) = keys(&cluster, "master.key", &["activate", "2"]);
         assert_eq!((exit, text.as_str()), (0, "version 2 is active\n"));
         more();
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         let seen = buying.join().expect("the client");
         assert!(!seen.contains_key(&401) && !seen.contains_key(&500), "{seen:?}");
         assert!(seen.contains_key(&201), "{seen:?}");

@@ -93,9 +93,8 @@ async fn a_new_version_is_used_only_once_it_is_active() {
     assert_eq!(seen["versions"][1]["node_ids"], json!([site.node.id()]));
 
     // Either node accepts what the other makes: tokens, sealed addresses and receipts.
-    for (at, from) in [(&site, &both), (&both, &site)] {
-        let name = std::ptr::from_ref(at) as usize;
-        let made = shipped_order(from, 1, &format!("made {name}"), &product).await;
+    for (key, at, from) in [("new", &site, &both), ("old", &both, &site)] {
+        let made = shipped_order(from, 1, key, &product).await;
         let path = format!("/v1/orders/{}", made["id"].as_str().unwrap());
         at.get(&path).token(&from.customer(1)).send().await.is(200);
         let again = shipped_order(at, 1, "a", &product).await;

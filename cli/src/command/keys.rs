@@ -48,12 +48,12 @@ enum Verb {
     /// Sign and seal with this version from now on; every node must have it.
     Activate {
         /// Number of the version.
-        version: u32,
+        number: u32,
     },
     /// Stop accepting this version; refused while anything needs it.
     Retire {
         /// Number of the version.
-        version: u32,
+        number: u32,
     },
 }
 
@@ -69,17 +69,17 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
             let human = |keyring: &Value| versions(keyring, &names);
             show(&client, Request::get("/v1/admin/keys"), json, human).await
         }
-        Verb::Activate { version } => {
+        Verb::Activate { number } => {
             let client = args.remote.client(Role::Admin)?;
-            let path = change(*version, "activations");
-            let human = |_: &Value| format!("version {version} is active\n");
+            let path = change(*number, "activations");
+            let human = |_: &Value| format!("version {number} is active\n");
             show(&client, Request::post(&path, &json!({})), json, human).await
         }
-        Verb::Retire { version } => {
+        Verb::Retire { number } => {
             let client = args.remote.client(Role::Admin)?;
-            let path = change(*version, "retirements");
+            let path = change(*number, "retirements");
             let human = |_: &Value| {
-                format!("version {version} is retired: remove its line from every key file\n")
+                format!("version {number} is retired: remove its line from every key file\n")
             };
             show(&client, Request::post(&path, &json!({})), json, human).await
         }
