@@ -10,12 +10,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 
 /// A running node.
 pub(crate) struct Site {
     pub(crate) node: Node,
     pub(crate) keys: Arc<Keys>,
     address: String,
+    /// Reports the versions of the master key.
+    watching: AbortHandle,
     _dir: TempDir,
 }
 
@@ -152,6 +155,7 @@ impl Site {
 
     /// Serves the node of a site once more, with other keys: as if it had started again.
     pub(crate) async fn with_keys(&self, master: &MasterKey) -> Self {
+        self.watching.abort();
         let (node, dir) = (self.node.clone(), tempfile::tempdir().unwrap());
         Self::serving_with(node, master, dir, ApiOptions::default()).await
     }
@@ -169,13 +173,13 @@ impl Site {
     ) -> Self {
         let keys = Arc::new(Keys::new(master).unwrap());
         let keyring = Keyring::new(node.clone(), &keys);
-        tokio::spawn(async move { keyring.watch().await });
+        let watching = tokio::spawn(async move { keyring.watch().await }).abort_handle();
         let options = ApiOptions { noop_route: true, ..options };
         let router = firstcome_api::router(node.clone(), Arc::clone(&keys), options.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(firstcome_api::serve(listener, router, options, std::future::pending()));
-        Self { node, keys, address, _dir: dir }
+        Self { node, keys, address, watching, _dir: dir }
     }
 
     /// Waits until there is a leader, and the keyring.
