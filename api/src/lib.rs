@@ -58,11 +58,9 @@ pub use rate::{Rate, RateLimits};
 pub use serve::serve;
 pub use shop::Shop;
 
-use std::sync::Arc;
-
 use firstcome_raft::Node;
 
 /// Builds the router of all routes over one node.
-pub fn router(node: Node, keys: Arc<Keys>, options: ApiOptions) -> axum::Router {
+pub fn router(node: Node, keys: &Keys, options: ApiOptions) -> axum::Router {
     route::router(node, keys, options)
 }

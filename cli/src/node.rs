@@ -88,7 +88,7 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         () = signals.next() => return Ok(Exit::Done),
     };
     let master = shared_key.map_or_else(|| development_key(&data_dir), Ok)?;
-    let keys = Arc::new(credentials::derive(&master)?);
+    let keys = credentials::derive(&master)?;
     let keyring = Keyring::new(node.clone(), &keys);
     issuers.keep_current(&data_dir);
     let api = ApiOptions {
@@ -99,7 +99,7 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         limits: settings.limits().clone(),
         ..ApiOptions::default()
     };
-    let router = firstcome_api::router(node.clone(), keys, api.clone());
+    let router = firstcome_api::router(node.clone(), &keys, api.clone());
     let (stop, mut stopped) = watch::channel(false);
     let shutdown = async move {
         // An error means that the sender is gone, which also means stop.

@@ -33,11 +33,11 @@ fn status_of(cluster: &Cluster, at: usize, token: &str) -> u16 {
     ask.send(cluster.api(at)).expect("an answer").status
 }
 
-/// Writes a key file with the lines of `master.key` that begin with `start`.
+/// Writes a key file with the line of `master.key` that begins with `start`.
 fn key_file_with(directory: &Path, name: &str, start: &str) {
     let all = std::fs::read_to_string(directory.join("master.key")).expect("the key");
-    let lines = all.lines().filter(|line| line.starts_with(start));
-    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let line = all.lines().find(|line| line.starts_with(start)).expect("the version");
+    let text = format!("{line}\n");
     let mut options = std::fs::OpenOptions::new();
     let mut file = options
         .write(true)

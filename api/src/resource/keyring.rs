@@ -55,5 +55,6 @@ impl KeyringBody {
 }
 
 fn short(version: &MasterVersion) -> String {
-    version.check.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    let head = version.check.first_chunk().copied().unwrap_or_default();
+    format!("{:08x}", u32::from_be_bytes(head))
 }

@@ -49,9 +49,9 @@ pub(crate) fn specs() -> Vec<&'static Spec> {
 }
 
 /// The router of all routes over one node.
-pub(crate) fn router(node: Node, keys: Arc<Keys>, options: ApiOptions) -> Router {
+pub(crate) fn router(node: Node, keys: &Keys, options: ApiOptions) -> Router {
     let routes = if options.noop_route { bench::register(routes()) } else { routes() };
-    routes.into_router(Arc::new(App::new(node, &keys, options, specs())))
+    routes.into_router(Arc::new(App::new(node, keys, options, specs())))
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ impl Site {
         let keyring = Keyring::new(node.clone(), &keys);
         let watching = tokio::spawn(async move { keyring.watch().await }).abort_handle();
         let options = ApiOptions { noop_route: true, ..options };
-        let router = firstcome_api::router(node.clone(), Arc::clone(&keys), options.clone());
+        let router = firstcome_api::router(node.clone(), &keys, options.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(firstcome_api::serve(listener, router, options, std::future::pending()));
