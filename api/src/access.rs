@@ -35,12 +35,14 @@ pub(crate) enum Permission {
     SettingsWrite,
     /// Admins: membership, leadership, snapshots.
     ClusterAdmin,
+    /// Admins: which version of the master key is used.
+    KeysRotate,
 }
 
 impl Permission {
     /// Every permission.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Open,
         Self::PublicRead,
         Self::Own,
@@ -53,6 +55,7 @@ impl Permission {
         Self::ClusterRead,
         Self::SettingsWrite,
         Self::ClusterAdmin,
+        Self::KeysRotate,
     ];
 
     /// The name in documents and problems.
@@ -70,6 +73,7 @@ impl Permission {
             Self::ClusterRead => "cluster:read",
             Self::SettingsWrite => "settings:write",
             Self::ClusterAdmin => "cluster:admin",
+            Self::KeysRotate => "keys:rotate",
         }
     }
 
@@ -92,7 +96,9 @@ impl Permission {
             | Self::ClusterRead => {
                 matches!(role, Role::Operator | Role::Admin)
             }
-            Self::SettingsWrite | Self::ClusterAdmin => matches!(role, Role::Admin),
+            Self::SettingsWrite | Self::ClusterAdmin | Self::KeysRotate => {
+                matches!(role, Role::Admin)
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use http::HeaderValue;
 
 use crate::budget::Budgets;
 use crate::coalesce::SharedRound;
+use crate::keyring::Keyring;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::options::ApiOptions;
@@ -17,6 +18,8 @@ use crate::spec::Spec;
 pub(crate) struct App {
     pub(crate) node: Node,
     pub(crate) keys: Arc<Keys>,
+    /// What the keys have to fit.
+    pub(crate) keyring: Keyring,
     pub(crate) options: ApiOptions,
     pub(crate) metrics: Metrics,
     pub(crate) budgets: Budgets,
@@ -33,10 +36,11 @@ impl App {
     /// Ties a node, its keys and the routes together.
     pub(crate) fn new(
         node: Node,
-        keys: Arc<Keys>,
+        keys: &Keys,
         options: ApiOptions,
         specs: Vec<&'static Spec>,
     ) -> Self {
+        let keyring = Keyring::new(node.clone(), keys);
         let served_by = HeaderValue::from_str(node.name());
         Self {
             metrics: Metrics::new(&specs),
@@ -45,7 +49,8 @@ impl App {
             cluster_status: SharedRound::new(),
             served_by: served_by.unwrap_or(HeaderValue::from_static("unnamed")),
             node,
-            keys,
+            keys: keyring.keys(),
+            keyring,
             options,
             specs,
         }

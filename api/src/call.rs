@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::access::{Caller, Permission};
 use crate::app::App;
 use crate::json::Json;
+use crate::keys::Mac;
 use crate::options::Consistency;
 use crate::paging::{ListName, Position};
 use crate::problem::{Code, Problem};
@@ -71,25 +72,32 @@ impl Call {
         if self.key.is_none() {
             return body::parse(&self.headers, text, may_be_empty);
         }
+        let mac = self.fingerprint_key()?;
         body::parse_and_show(&self.headers, text, may_be_empty, |tree| {
-            self.fingerprint.get_or_init(|| self.fingerprint_with(tree));
+            self.fingerprint.get_or_init(|| self.fingerprint_with(mac, tree));
         })
     }
 
-    fn fingerprint_with(&self, body: &Json<'_>) -> [u8; 32] {
-        idempotency::fingerprint(&self.app.keys, self.route, &self.path_id, body)
+    fn fingerprint_key(&self) -> Result<Mac, Problem> {
+        // The edge has seen to it that the keyring is known before a write comes here.
+        self.app.keys.fingerprint().ok_or_else(|| Problem::new(Code::NotReady))
+    }
+
+    fn fingerprint_with(&self, mac: Mac, body: &Json<'_>) -> [u8; 32] {
+        idempotency::fingerprint(mac, self.route, &self.path_id, body)
     }
 
     /// The receipt key of a keyed request.
-    fn receipt_key(&self, caller: UserId) -> Option<ReceiptKey> {
-        let key = self.key.as_deref()?;
+    fn receipt_key(&self, caller: UserId) -> Result<Option<ReceiptKey>, Problem> {
+        let Some(key) = self.key.as_deref() else { return Ok(None) };
+        let mac = self.fingerprint_key()?;
         let fingerprint = self.fingerprint.get_or_init(|| {
             // The handler did not read the body, but it is still part of the request.
             let tree = serde_json::from_slice(&self.body).unwrap_or(Json::Null);
-            self.fingerprint_with(&tree)
+            self.fingerprint_with(mac, &tree)
         });
         let scope = idempotency::scope(caller, self.route, key);
-        Some(ReceiptKey { scope, fingerprint: *fingerprint })
+        Ok(Some(ReceiptKey { scope, fingerprint: *fingerprint }))
     }
 
     /// The version that `If-Match` names, on a route that requires one.
@@ -124,6 +132,8 @@ impl Call {
     ) -> Result<Read<R>, Problem> {
         if self.consistency()? == Consistency::Linearizable {
             self.app.node.linearize().await?;
+            // A node that just joined may have met the keyring only now.
+            self.app.keyring.follow()?;
         }
         self.read_applied(read)
     }
@@ -156,7 +166,7 @@ impl Call {
     /// Proposes an action as the caller. The reply is never a refusal: that becomes a problem.
     pub(crate) async fn propose(&self, action: Action) -> Result<Reply, Problem> {
         let caller = self.caller()?;
-        let receipt = self.receipt_key(caller.id);
+        let receipt = self.receipt_key(caller.id)?;
         // Outside /v1/admin everyone acts as a customer: staff reach other customers' rows only
         // there.
         let own = self.route.permission == Permission::Own;

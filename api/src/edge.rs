@@ -190,6 +190,7 @@ async fn admit<'a>(
     if uri_is_too_long(&parts.uri) {
         return Err(Problem::new(Code::UriTooLong));
     }
+    let has_keyring = route.permission == Permission::Open || app.keyring.follow()?;
     let caller = authenticate(app, route, &parts.headers)?;
     known.caller = caller;
     if let (Some(caller), Some(_)) = (caller, address) {
@@ -199,6 +200,9 @@ async fn admit<'a>(
     let query = Query::parse(parts.uri.query(), route)?;
     let key = idempotency::header(&parts.headers, route.key)?;
     wait_min_revision(app, route, &parts.headers).await?;
+    if !has_keyring && route.verb != Verb::Get {
+        app.keyring.ensure().await?;
+    }
     let app = Arc::clone(app);
     let (headers, fingerprint) = (parts.headers, OnceLock::new());
     Ok(Call { app, route, caller, path_id, headers, query, body, key, fingerprint })

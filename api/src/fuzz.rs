@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use crate::idempotency;
 use crate::issuer::{IssuerAlgorithm, Issuers, KeyRing};
 use crate::json::Json;
-use crate::keys::Keys;
+use crate::keys;
 use crate::route::order::CREATE;
 use crate::spec::KeyRule;
 
@@ -28,11 +28,11 @@ pub fn idempotency_key(sent: &[&[u8]]) -> Option<Result<Option<String>, &'static
 }
 
 /// Scope and fingerprint of an order with this key and body.
-pub fn receipt_key(keys: &Keys, caller: u128, key: &str, body: &[u8]) -> ReceiptKey {
+pub fn receipt_key(caller: u128, key: &str, body: &[u8]) -> ReceiptKey {
     let body = serde_json::from_slice(body).unwrap_or(Json::Null);
     ReceiptKey {
         scope: idempotency::scope(UserId::new(caller), &CREATE, key),
-        fingerprint: idempotency::fingerprint(keys, &CREATE, "", &body),
+        fingerprint: idempotency::fingerprint(keys::mac(&[7; 32]), &CREATE, "", &body),
     }
 }
 

@@ -1,19 +1,22 @@
 //! The master key that all nodes share, and the keys derived from it.
 //!
-//! The key file has one line per version: `version:base64` of 32 bytes. The newest version signs
-//! and seals, and every version verifies and opens, so a new line can be added node by node. Each
-//! purpose has its own key, derived by HKDF-SHA256 with a label, so that what one key signs never
-//! verifies under another. Keys are never printed, logged or replicated.
+//! The key file has one line per version: `version:base64` of 32 bytes. The version that the
+//! cluster has made active signs and seals, and every version verifies and opens, so a new line can
+//! be added node by node. Each purpose has its own key, derived by HKDF-SHA256 with a label, so that
+//! what one key signs never verifies under another. Keys are never printed, logged or replicated.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use firstcome_domain::value::RowStamp;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
+use parking_lot::RwLock;
 use rand::TryRngCore as _;
 use sha2::Sha256;
 
@@ -37,8 +40,8 @@ pub enum KeyError {
         #[source]
         source: std::io::Error,
     },
-    /// Other users of the machine could read the key.
-    #[error("{path} can be read by other users (mode {mode:o}); run: chmod 600 {path}")]
+    /// Other users of the machine could read or change the key.
+    #[error("{path} can be read or changed by other users (mode {mode:o}); run: chmod 600 {path}")]
     ReadableByOthers {
         /// Which file.
         path: PathBuf,
@@ -63,6 +66,9 @@ pub enum KeyError {
     /// No line holds a key.
     #[error("the master key is empty; make one with: firstcome keys init FILE")]
     Empty,
+    /// No version can follow.
+    #[error("the versions of the master key are used up")]
+    Numbers,
     /// The operating system provided no random bytes.
     #[error("the operating system provided no random bytes")]
     Random,
@@ -100,41 +106,70 @@ impl MasterKey {
         if versions.is_empty() { Err(KeyError::Empty) } else { Ok(Self { versions }) }
     }
 
-    /// Reads a key file. Only its owner may have access to it.
+    /// Reads a key file. Only its owner may have access to it; a group may read one of root's.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         Self::parse(&read_secret_file(path)?)
     }
 
     /// Generates a new key as version 1.
     pub fn generate() -> Result<Self, KeyError> {
-        let mut key = [0; 32];
-        rand::rngs::OsRng.try_fill_bytes(&mut key).map_err(|_| KeyError::Random)?;
-        Ok(Self { versions: BTreeMap::from([(1, key)]) })
+        Ok(Self { versions: BTreeMap::from([(1, random_key()?)]) })
+    }
+
+    /// Generates the version after the newest one, and answers its number and its line in a file.
+    pub fn next_line(&self) -> Result<(u32, String), KeyError> {
+        let newest = self.versions.keys().next_back().copied().unwrap_or_default();
+        let next = newest.checked_add(1).ok_or(KeyError::Numbers)?;
+        Ok((next, line(next, &random_key()?)))
+    }
+
+    /// The key with one of its versions only; `None` if it does not have it.
+    #[must_use]
+    pub fn only(&self, version: u32) -> Option<Self> {
+        let key = self.versions.get(&version)?;
+        Some(Self { versions: BTreeMap::from([(version, *key)]) })
     }
 
     /// The text of a key file, as [`MasterKey::parse`] reads it.
     pub fn to_file_text(&self) -> String {
         let mut text = String::from(
-            "# Master key of firstcome: version:base64. The newest version signs, all verify.\n",
+            "# Master key of firstcome: version:base64. The active version signs, all verify.\n",
         );
         for (version, key) in &self.versions {
-            text.push_str(&version.to_string());
-            text.push(':');
-            STANDARD.encode_string(key, &mut text);
-            text.push('\n');
+            text.push_str(&line(*version, key));
         }
         text
     }
 }
 
-/// Reads a file that only its owner may have access to.
+/// 32 bytes from the operating system.
+pub(crate) fn random_key() -> Result<[u8; 32], KeyError> {
+    let mut key = [0; 32];
+    rand::rngs::OsRng.try_fill_bytes(&mut key).map_err(|_| KeyError::Random)?;
+    Ok(key)
+}
+
+fn line(version: u32, key: &[u8; 32]) -> String {
+    format!("{version}:{}\n", STANDARD.encode(key))
+}
+
+/// Whether others than the process may have access to a file. Kubernetes mounts secrets with mode
+/// 0440, owned by root and a group of the process.
+#[cfg(unix)]
+const fn is_exposed(mode: u32, owner: u32) -> bool {
+    let allowed = if owner == 0 { 0o740 } else { 0o700 };
+    mode & 0o777 & !allowed != 0
+}
+
+/// Reads a file that nobody but the process has access to.
 pub(crate) fn read_secret_file(path: &Path) -> Result<String, KeyError> {
     let io = |source| KeyError::Io { path: path.to_owned(), source };
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let file = std::fs::metadata(path).map_err(io)?;
+        let mode = file.permissions().mode() & 0o777;
+        if is_exposed(mode, file.uid()) {
             return Err(KeyError::ReadableByOthers { path: path.to_owned(), mode });
         }
     }
@@ -163,7 +198,7 @@ pub(crate) fn feed(mac: &mut Mac, part: &[u8]) {
 }
 
 /// Keys a MAC.
-fn mac(key: &[u8; 32]) -> Mac {
+pub(crate) fn mac(key: &[u8; 32]) -> Mac {
     // HMAC accepts keys of any length; the fallback is unreachable.
     Mac::new_from_slice(key).unwrap_or_else(|_| Mac::new(&hmac::digest::Key::<Mac>::default()))
 }
@@ -186,8 +221,20 @@ pub(crate) struct Version {
 /// Every key that a node uses.
 pub struct Keys {
     /// Oldest first; never empty.
-    versions: Vec<Version>,
-    fingerprint: Mac,
+    versions: Arc<[Version]>,
+    ring: RwLock<Option<Arc<Ring>>>,
+}
+
+/// What the keyring of the cluster says about the versions, and the cluster's own keys.
+pub(crate) struct Ring {
+    /// The row that said so.
+    pub(crate) row: RowStamp,
+    /// The version that signs and seals.
+    pub(crate) active: u32,
+    /// Versions whose tokens are no longer accepted.
+    pub(crate) retired: Vec<u32>,
+    /// Hashes requests.
+    pub(crate) fingerprint: Mac,
 }
 
 impl fmt::Debug for Keys {
@@ -199,28 +246,46 @@ impl fmt::Debug for Keys {
 impl Keys {
     /// Derives all keys, and checks once that this build can sign and verify.
     pub fn new(master: &MasterKey) -> Result<Self, KeyError> {
-        let versions: Vec<Version> =
-            master.versions.iter().map(|(n, key)| version(*n, key)).collect();
-        // The oldest version hashes requests, because replicated receipts must still match after
-        // a version is added.
-        let oldest = master.versions.values().next().ok_or(KeyError::Empty)?;
-        let keys = Self { versions, fingerprint: mac(&derive(oldest, "request fingerprint")) };
+        let versions = master.versions.iter().map(|(n, key)| version(*n, key)).collect();
+        let keys = Self { versions, ring: RwLock::new(None) };
         keys.can_sign_and_verify().then_some(keys).ok_or(KeyError::Probe)
+    }
+
+    /// The same versions, for a node that has not yet read the keyring of its cluster.
+    pub(crate) fn for_node(&self) -> Self {
+        Self { versions: Arc::clone(&self.versions), ring: RwLock::new(None) }
     }
 
     /// Whether the JWT crate accepts what it signs. Built without a crypto backend it panics at
     /// first use, which must happen at start.
     fn can_sign_and_verify(&self) -> bool {
-        let signed = self.newest().and_then(|version| {
+        let signed = self.signer().and_then(|version| {
             let signature = crypto::sign(b"probe", &version.encoding, TOKEN_ALGORITHM).ok()?;
             crypto::verify(&signature, b"probe", &version.decoding, TOKEN_ALGORITHM).ok()
         });
         signed == Some(true)
     }
 
-    /// The version that signs and seals.
-    pub(crate) fn newest(&self) -> Option<&Version> {
-        self.versions.last()
+    /// The version that signs and seals. Without a node that says which one is active, it is the
+    /// oldest one: every node has that, while a newer one may still be on its way to some.
+    pub(crate) fn signer(&self) -> Option<&Version> {
+        let active = self.ring().map(|ring| ring.active);
+        active.map_or_else(|| self.versions.first(), |number| self.version(number))
+    }
+
+    /// What the keyring said last.
+    pub(crate) fn ring(&self) -> Option<Arc<Ring>> {
+        self.ring.read().clone()
+    }
+
+    /// Follows the keyring.
+    pub(crate) fn follow(&self, ring: Ring) {
+        *self.ring.write() = Some(Arc::new(ring));
+    }
+
+    /// Whether tokens of a version are no longer accepted.
+    pub(crate) fn is_retired(&self, number: u32) -> bool {
+        self.ring.read().as_ref().is_some_and(|ring| ring.retired.contains(&number))
     }
 
     /// Every version, newest first.
@@ -233,9 +298,10 @@ impl Keys {
         self.versions.iter().find(|version| version.number == number)
     }
 
-    /// A keyed hash for the fingerprints of requests.
-    pub(crate) fn fingerprint(&self) -> Mac {
-        self.fingerprint.clone()
+    /// A keyed hash for the fingerprints of requests, the same on all nodes; `None` before the
+    /// keyring is known.
+    pub(crate) fn fingerprint(&self) -> Option<Mac> {
+        self.ring.read().as_ref().map(|ring| ring.fingerprint.clone())
     }
 }
 
@@ -243,6 +309,20 @@ impl Version {
     /// The key that seals the personal data of one owner.
     pub(crate) fn data_key(&self, owner: &str) -> [u8; 32] {
         derive(&self.master, &format!("data|{owner}"))
+    }
+
+    /// The key that wraps the cluster's own keys.
+    pub(crate) fn wrapping_key(&self) -> [u8; 32] {
+        derive(&self.master, "cluster key wrapping")
+    }
+
+    /// What a cluster compares this version by.
+    pub(crate) fn check(&self, cluster: &str) -> [u8; 32] {
+        let mut mac = mac(&self.master);
+        for part in [b"kcv".as_slice(), cluster.as_bytes()] {
+            feed(&mut mac, part);
+        }
+        mac.finalize().into_bytes().into()
     }
 }
 
@@ -270,10 +350,54 @@ mod tests {
     const TWO: &str = "2:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
     #[test]
-    fn newest_version_signs_whatever_the_order_of_lines() {
+    fn active_version_signs_and_before_that_the_oldest_whatever_the_order_of_lines() {
         let master = MasterKey::parse(&format!("# note\n\n{TWO}\n {ONE}\n")).unwrap();
         let keys = Keys::new(&master).unwrap();
-        assert_eq!(keys.newest().unwrap().number, 2);
+        assert_eq!(keys.signer().unwrap().number, 1);
+        let row = RowStamp::default();
+        keys.follow(Ring { row, active: 2, retired: vec![1], fingerprint: mac(&[3; 32]) });
+        assert_eq!(keys.signer().unwrap().number, 2);
+        assert!(keys.is_retired(1) && !keys.is_retired(2));
+        let only = Keys::new(&master.only(2).unwrap()).unwrap();
+        assert_eq!(only.signer().unwrap().number, 2);
+        assert!(master.only(3).is_none());
+    }
+
+    #[test]
+    fn a_new_line_has_the_next_number_and_another_key() {
+        let master = MasterKey::parse(&format!("{TWO}\n{ONE}\n")).unwrap();
+        let (number, line) = master.next_line().unwrap();
+        assert_eq!(number, 3);
+        let all = MasterKey::parse(&format!("{}{line}", master.to_file_text())).unwrap();
+        assert_eq!(all.versions.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+        let last = MasterKey::parse(&ONE.replacen('1', "4294967295", 1)).unwrap();
+        assert!(matches!(last.next_line(), Err(KeyError::Numbers)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_group_may_read_a_key_of_root_and_nobody_else_may_anything() {
+        for (mode, owner, exposed) in [
+            (0o600, 1000, false),
+            (0o400, 1000, false),
+            (0o640, 1000, true),
+            (0o604, 1000, true),
+            (0o440, 0, false),
+            (0o640, 0, false),
+            (0o660, 0, true),
+            (0o444, 0, true),
+            (0o442, 0, true),
+        ] {
+            assert_eq!(is_exposed(mode, owner), exposed, "{mode:o} of {owner}");
+        }
+    }
+
+    #[test]
+    fn check_values_differ_by_version_and_cluster() {
+        let one = version(1, &[1; 32]);
+        assert_eq!(one.check("a"), version(7, &[1; 32]).check("a"), "the key counts");
+        assert_ne!(one.check("a"), one.check("b"));
+        assert_ne!(one.check("a"), version(1, &[2; 32]).check("a"));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | layer | files |
 //! |---|---|
 //! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`keys`], [`issuer`] |
-//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`json`], [`idempotency`] |
+//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`keyring`], [`json`], [`idempotency`] |
 //! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
 //! | what every request passes through | [`edge`] |
 //! | the list of routes and their handlers | [`route`] |
@@ -32,6 +32,7 @@ pub mod fuzz;
 mod idempotency;
 mod issuer;
 mod json;
+mod keyring;
 mod keys;
 mod metrics;
 mod openapi;
@@ -51,6 +52,7 @@ mod token;
 
 pub use country::{Country, NoCountry};
 pub use issuer::{IssuerAlgorithm, IssuerError, IssuerOptions, Issuers, JwksUrl, KeySource};
+pub use keyring::{KeyMismatch, Keyring};
 pub use keys::{KeyError, Keys, MasterKey};
 pub use options::{ApiOptions, Consistency};
 pub use problem::CODES;
@@ -58,11 +60,9 @@ pub use rate::{Rate, RateLimits};
 pub use serve::serve;
 pub use shop::Shop;
 
-use std::sync::Arc;
-
 use firstcome_raft::Node;
 
 /// Builds the router of all routes over one node.
-pub fn router(node: Node, keys: Arc<Keys>, options: ApiOptions) -> axum::Router {
+pub fn router(node: Node, keys: &Keys, options: ApiOptions) -> axum::Router {
     route::router(node, keys, options)
 }

@@ -110,7 +110,7 @@ impl ListName {
         let mut bytes = vec![0; MAC_BYTES];
         last.write(&mut bytes);
         let (_, row) = bytes.split_at(MAC_BYTES);
-        let mac = self.mac(keys.newest()?, row);
+        let mac = self.mac(keys.signer()?, row);
         bytes.splice(..MAC_BYTES, mac);
         Some(URL_SAFE_NO_PAD.encode(bytes))
     }

@@ -3,13 +3,15 @@
 //! Format: `0x01 | alg (1: AES-256-GCM) | key version, u32 BE | nonce, 12 bytes | ciphertext |
 //! tag, 16 bytes`. The additional data is kind, owner, field and key version, each with its
 //! length in front, so that a value moved to another owner or kind does not open. Each owner has a
-//! key of their own: HKDF of the master key with the owner's id.
+//! key of their own: HKDF of the master key with the owner's id. The cluster's own keys are wrapped
+//! in the same format, under a key of their own.
 
 use std::fmt::Display;
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
 use firstcome_domain::UserId;
+use firstcome_domain::keyring::{ClusterKey, Purpose};
 use firstcome_domain::value::{SEALED_BYTES_MAX, Sealed};
 use rand::TryRngCore as _;
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,7 @@ use utoipa::ToSchema;
 
 use crate::country::Country;
 use crate::fields::Fields;
-use crate::keys::Keys;
+use crate::keys::{Keys, Version};
 use crate::problem::{Code, Problem};
 
 const FORMAT: u8 = 1;
@@ -104,7 +106,12 @@ pub(crate) fn seal_address(
     at: &str,
 ) -> Result<Sealed, Problem> {
     let plain = serde_json::to_vec(body).map_err(|_| Problem::new(Code::Internal))?;
-    let sealed = seal(keys, &owner.to_string(), &plain).ok_or(Problem::new(Code::Internal))?;
+    let owner = owner.to_string();
+    let signer = keys.signer();
+    let sealed = signer.and_then(|version| {
+        seal(&version.data_key(&owner), version.number, &address_of(&owner), &plain)
+    });
+    let sealed = sealed.ok_or_else(|| Problem::new(Code::Internal))?;
     if sealed.0.len() > SEALED_BYTES_MAX {
         return Err(Problem::field(at, "too_long", "the address as a whole is too long"));
     }
@@ -119,50 +126,89 @@ pub(crate) fn open_address(
     sealed: &Sealed,
     of: impl Display,
 ) -> Result<DeliveryAddress, Problem> {
-    let plain = open(keys, &owner.to_string(), &sealed.0);
-    let address = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+    let plain = || {
+        let owner = owner.to_string();
+        let version = keys.version(version_of(sealed)?)?;
+        open(&version.data_key(&owner), &address_of(&owner), sealed)
+    };
+    let address = plain().and_then(|plain| serde_json::from_slice(&plain).ok());
     address.ok_or_else(|| {
         tracing::error!(row = %of, "cannot open an address: is a version of the master key missing?");
         Problem::new(Code::Internal)
     })
 }
 
-fn associated(owner: &str, version: u32) -> Vec<u8> {
+/// Wraps a key of the cluster.
+pub(crate) fn wrap(
+    version: &Version,
+    purpose: Purpose,
+    number: u32,
+    key: &[u8; 32],
+) -> Option<ClusterKey> {
+    let bytes = number.to_be_bytes();
+    let names = cluster_key(purpose, &bytes);
+    let wrapped = seal(&version.wrapping_key(), version.number, &names, key)?;
+    Some(ClusterKey { purpose, number, wrapped, master: version.number })
+}
+
+/// Opens a key of the cluster. `None` if this node lacks the version that wraps it, or it is
+/// damaged.
+pub(crate) fn unwrap(keys: &Keys, key: &ClusterKey) -> Option<[u8; 32]> {
+    let version = keys.version(key.master).filter(|_| version_of(&key.wrapped) == Some(key.master));
+    let number = key.number.to_be_bytes();
+    let names = cluster_key(key.purpose, &number);
+    open(&version?.wrapping_key(), &names, &key.wrapped)?.try_into().ok()
+}
+
+/// Kind, purpose and number of a key of the cluster.
+const fn cluster_key(purpose: Purpose, number: &[u8; 4]) -> [&[u8]; 3] {
+    [b"cluster_key", purpose.as_str().as_bytes(), number]
+}
+
+/// Kind, owner and field of the address of an order.
+const fn address_of(owner: &str) -> [&[u8]; 3] {
+    [b"address", owner.as_bytes(), b"body"]
+}
+
+/// The version of the master key that a value is sealed with.
+pub(crate) fn version_of(sealed: &Sealed) -> Option<u32> {
+    let (kind, rest) = sealed.0.split_first_chunk()?;
+    let (version, _) = rest.split_first_chunk()?;
+    (*kind == [FORMAT, AES_256_GCM]).then(|| u32::from_be_bytes(*version))
+}
+
+fn associated(names: &[&[u8]; 3], version: u32) -> Vec<u8> {
     let mut data = Vec::with_capacity(80);
-    for part in [b"address".as_slice(), owner.as_bytes(), b"body", &version.to_be_bytes()] {
+    let version = version.to_be_bytes();
+    for part in names.iter().copied().chain([version.as_slice()]) {
         data.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
         data.extend_from_slice(part);
     }
     data
 }
 
-fn seal(keys: &Keys, owner: &str, plain: &[u8]) -> Option<Sealed> {
-    let version = keys.newest()?;
+fn seal(key: &[u8; 32], version: u32, names: &[&[u8]; 3], plain: &[u8]) -> Option<Sealed> {
     let mut nonce = [0; NONCE_BYTES];
     rand::rngs::OsRng.try_fill_bytes(&mut nonce).ok()?;
-    let cipher = Aes256Gcm::new(&version.data_key(owner).into());
-    let aad = associated(owner, version.number);
+    let cipher = Aes256Gcm::new(&(*key).into());
+    let aad = associated(names, version);
     let payload = Payload { msg: plain, aad: &aad };
     let ciphertext = cipher.encrypt(&Nonce::from(nonce), payload).ok()?;
     let mut bytes = Vec::with_capacity(HEAD_BYTES + NONCE_BYTES + ciphertext.len());
     bytes.extend_from_slice(&[FORMAT, AES_256_GCM]);
-    bytes.extend_from_slice(&version.number.to_be_bytes());
+    bytes.extend_from_slice(&version.to_be_bytes());
     bytes.extend_from_slice(&nonce);
     bytes.extend_from_slice(&ciphertext);
     Some(Sealed(bytes))
 }
 
-fn open(keys: &Keys, owner: &str, bytes: &[u8]) -> Option<Vec<u8>> {
-    let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
+fn open(key: &[u8; 32], names: &[&[u8]; 3], sealed: &Sealed) -> Option<Vec<u8>> {
+    let version = version_of(sealed)?;
+    let (_, rest) = sealed.0.split_at_checked(HEAD_BYTES)?;
     let (nonce, ciphertext) = rest.split_at_checked(NONCE_BYTES)?;
-    let (kind, number) = head.split_at_checked(2)?;
-    if kind != [FORMAT, AES_256_GCM] {
-        return None;
-    }
-    let version = keys.version(u32::from_be_bytes(number.try_into().ok()?))?;
     let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
-    let cipher = Aes256Gcm::new(&version.data_key(owner).into());
-    let aad = associated(owner, version.number);
+    let cipher = Aes256Gcm::new(&(*key).into());
+    let aad = associated(names, version);
     cipher.decrypt(&Nonce::from(nonce), Payload { msg: ciphertext, aad: &aad }).ok()
 }
 
@@ -206,7 +252,7 @@ mod tests {
             assert!(open_address(&keys, ALICE, &changed, "x").is_err(), "byte {at}");
         }
         for end in 0..one.0.len() {
-            assert!(open(&keys, &ALICE.to_string(), &one.0[..end]).is_none());
+            assert!(open_address(&keys, ALICE, &Sealed(one.0[..end].to_vec()), "x").is_err());
         }
     }
 
@@ -215,6 +261,21 @@ mod tests {
         let keys = keys();
         let sealed = seal_address(&keys, ALICE, &address(), "").unwrap();
         assert!(open_address(&keys, BOB, &sealed, "x").is_err());
+    }
+
+    #[test]
+    fn wrapped_key_opens_only_as_what_it_is() {
+        let keys = keys();
+        let version = keys.signer().unwrap();
+        let wrapped = wrap(version, Purpose::RequestFingerprint, 1, &[9; 32]).unwrap();
+        assert_eq!(unwrap(&keys, &wrapped), Some([9; 32]));
+        for other in [
+            ClusterKey { number: 2, ..wrapped.clone() },
+            ClusterKey { master: 4, ..wrapped.clone() },
+            ClusterKey { wrapped: seal_address(&keys, ALICE, &address(), "").unwrap(), ..wrapped },
+        ] {
+            assert_eq!(unwrap(&keys, &other), None);
+        }
     }
 
     #[test]

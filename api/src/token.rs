@@ -76,7 +76,7 @@ fn mint_at(keys: &Keys, subject: UserId, role: Role, now: u64, ttl_seconds: u64)
         nbf: now,
         exp: now.saturating_add(ttl_seconds),
     };
-    keys.newest().map_or_else(String::new, |version| sign(version, &claims))
+    keys.signer().map_or_else(String::new, |version| sign(version, &claims))
 }
 
 fn sign(version: &Version, claims: &impl Serialize) -> String {
@@ -129,13 +129,17 @@ fn verify_at(keys: &Keys, token: &str, now: u64) -> Result<Caller, TokenError> {
 }
 
 fn signer<'k>(keys: &'k Keys, header: &str) -> Option<&'k Version> {
+    let accepted = |version: &&Version| !keys.is_retired(version.number);
     if let Some(version) = keys.versions().find(|version| version.token_header == header) {
-        return Some(version);
+        return Some(version).filter(accepted);
     }
     let header = URL_SAFE_NO_PAD.decode(header).ok()?;
     let header: Header = serde_json::from_slice(&header).ok()?;
     let number = header.kid.strip_prefix('m')?.parse().ok()?;
-    (header.alg == "HS256" && header.typ == TOKEN_TYPE).then(|| keys.version(number)).flatten()
+    (header.alg == "HS256" && header.typ == TOKEN_TYPE)
+        .then(|| keys.version(number))
+        .flatten()
+        .filter(accepted)
 }
 
 fn check(claims: &Claims, now: u64) -> Result<Caller, TokenError> {
@@ -157,8 +161,10 @@ fn check(claims: &Claims, now: u64) -> Result<Caller, TokenError> {
 mod tests {
     use serde_json::{Value, json};
 
+    use firstcome_domain::value::RowStamp;
+
     use super::*;
-    use crate::keys::MasterKey;
+    use crate::keys::{MasterKey, Ring, mac};
 
     const NOW: u64 = 1_800_000_000;
     const USER: UserId = UserId::new(42);
@@ -179,7 +185,7 @@ mod tests {
         let mut message = URL_SAFE_NO_PAD.encode(header.to_string());
         message.push('.');
         URL_SAFE_NO_PAD.encode_string(claims().to_string(), &mut message);
-        let key = &keys.newest().unwrap().encoding;
+        let key = &keys.signer().unwrap().encoding;
         let signature =
             jsonwebtoken::crypto::sign(message.as_bytes(), key, TOKEN_ALGORITHM).unwrap();
         format!("{message}.{signature}")
@@ -208,11 +214,11 @@ mod tests {
         for field in ["iss", "aud", "sub", "role", "exp", "nbf"] {
             let mut missing = claims();
             missing.as_object_mut().unwrap().remove(field);
-            let token = sign(keys.newest().unwrap(), &missing);
+            let token = sign(keys.signer().unwrap(), &missing);
             assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "no {field}");
             let mut other = claims();
             other[field] = json!("other");
-            let token = sign(keys.newest().unwrap(), &other);
+            let token = sign(keys.signer().unwrap(), &other);
             assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "other {field}");
         }
         for header in [
@@ -261,7 +267,7 @@ mod tests {
         for field in ["nbf", "exp"] {
             let mut text = claims();
             text[field] = json!(NOW.to_string());
-            let token = sign(keys.newest().unwrap(), &text);
+            let token = sign(keys.signer().unwrap(), &text);
             assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "{field}");
         }
     }
@@ -289,9 +295,21 @@ mod tests {
         let both = Keys::new(&MasterKey::parse(&format!("{ONE}\n{TWO}")).unwrap()).unwrap();
         let new = Keys::new(&MasterKey::parse(TWO).unwrap()).unwrap();
         let by_old = mint_at(&old, USER, Role::Customer, NOW, 600);
+        // A node with both lines signs so that nodes with one accept it, until all have both.
+        let by_both = mint_at(&both, USER, Role::Customer, NOW, 600);
+        assert!(verify_at(&old, &by_both, NOW).is_ok());
+        let follow = |active, retired| {
+            let (row, fingerprint) = (RowStamp::default(), mac(&[3; 32]));
+            both.follow(Ring { row, active, retired, fingerprint });
+        };
+        follow(2, Vec::new());
         let by_new = mint_at(&both, USER, Role::Customer, NOW, 600);
-        assert!(verify_at(&both, &by_old, NOW).is_ok());
+        assert!(verify_at(&new, &by_new, NOW).is_ok());
+        for token in [&by_old, &by_both, &by_new] {
+            assert!(verify_at(&both, token, NOW).is_ok());
+        }
+        follow(2, vec![1]);
+        assert_eq!(verify_at(&both, &by_old, NOW), Err(TokenError::Invalid));
         assert!(verify_at(&both, &by_new, NOW).is_ok());
-        assert_eq!(verify_at(&new, &by_old, NOW), Err(TokenError::Invalid));
     }
 }

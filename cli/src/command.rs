@@ -50,7 +50,7 @@ pub(crate) struct Cli {
 enum Command {
     /// Run a node.
     Serve(serve::Args),
-    /// Create the master key that all nodes of a cluster share.
+    /// Create, rotate and show the master key that all nodes of a cluster share.
     Keys(keys::Args),
     /// Print an access token, signed with the master key.
     Token(token::Args),
@@ -84,7 +84,7 @@ impl Cli {
         let json = self.json;
         match self.command {
             Command::Serve(args) => serve::run(&args, json),
-            Command::Keys(args) => keys::run(&args, json),
+            Command::Keys(args) => wait(keys::run(args, json)),
             Command::Token(args) => token::run(&args, json),
             Command::Product(args) => wait(product::run(args, json)),
             Command::Sale(args) => wait(sale::run(args, json)),

@@ -46,16 +46,20 @@ pub(crate) fn from_environment() -> Result<Option<MasterKey>, Stop> {
 /// Keys for signing tokens, from the given file, the environment, or the development node in the
 /// current directory. `None` if there is no key.
 pub(crate) fn find(key_file: Option<&PathBuf>) -> Result<Option<Keys>, Stop> {
+    find_master(key_file)?.map(|key| derive(&key)).transpose()
+}
+
+/// The master key of [`find`].
+pub(crate) fn find_master(key_file: Option<&PathBuf>) -> Result<Option<MasterKey>, Stop> {
     let key = match key_file {
         Some(file) => Some(load(file)?),
         None => from_environment()?,
     };
     let development = Path::new(DEVELOPMENT_KEY);
-    let key = match key {
-        None if development.exists() => Some(load(development)?),
-        key => key,
-    };
-    key.map(|key| derive(&key)).transpose()
+    match key {
+        None if development.exists() => load(development).map(Some),
+        key => Ok(key),
+    }
 }
 
 /// Derives the signing and encryption keys from the master key.
@@ -86,6 +90,24 @@ pub(crate) fn create_key_file(file: &Path, key: &MasterKey) -> anyhow::Result<()
         .write_all(key.to_file_text().as_bytes())
         .and_then(|()| opened.sync_all())
         .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Appends a new version to a key file, and answers its number.
+pub(crate) fn add_version(file: &Path) -> anyhow::Result<u32> {
+    let (version, line) =
+        load(file)?.next_line().map_err(|error| Stop::new(Exit::Refused, error.to_string()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let line = if text.ends_with('\n') { line } else { format!("\n{line}") };
+    OpenOptions::new()
+        .append(true)
+        .open(file)
+        .and_then(|mut opened| {
+            opened.write_all(line.as_bytes())?;
+            opened.sync_all()
+        })
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(version)
 }
 
 /// A new user id.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use firstcome_api::{ApiOptions, Issuers, Shop};
+use firstcome_api::{ApiOptions, Issuers, Keyring, Shop};
 use firstcome_raft::{Node, Options, Peer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -88,6 +88,8 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         () = signals.next() => return Ok(Exit::Done),
     };
     let master = shared_key.map_or_else(|| development_key(&data_dir), Ok)?;
+    let keys = credentials::derive(&master)?;
+    let keyring = Keyring::new(node.clone(), &keys);
     issuers.keep_current(&data_dir);
     let api = ApiOptions {
         issuers,
@@ -98,8 +100,7 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         country: settings.country(),
         ..ApiOptions::default()
     };
-    let router =
-        firstcome_api::router(node.clone(), Arc::new(credentials::derive(&master)?), api.clone());
+    let router = firstcome_api::router(node.clone(), &keys, api.clone());
     let (stop, mut stopped) = watch::channel(false);
     let shutdown = async move {
         // An error means that the sender is gone, which also means stop.
@@ -110,6 +111,11 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
 
     tokio::select! {
         () = signals.next() => tracing::info!("stopping: finishing in-flight requests"),
+        wrong = keyring.watch() => {
+            let code = i32::from(Exit::Config.code());
+            tracing::error!(code, "node failed: {wrong}");
+            fail(code)
+        }
         (code, reason) = node.failed() => {
             let advice = Exit::of_code(code).advice();
             tracing::error!(code, advice, "node failed: {reason}");

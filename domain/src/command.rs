@@ -16,6 +16,9 @@ use crate::view::View;
 pub use crate::address::command::{AddressAdd, AddressRemove, AddressUpdate};
 pub use crate::cluster::command::FeatureLevelRaise;
 pub use crate::kernel::actor::{Actor, Role};
+pub use crate::keyring::command::{
+    KeyringCreate, MasterCheck, MasterVersionActivate, MasterVersionAdd, MasterVersionRetire,
+};
 #[cfg(feature = "next")]
 pub use crate::next::command::OrderAnnotate;
 pub use crate::order::command::{
@@ -171,6 +174,10 @@ macro_rules! list_commands {
     34 AddressAdd,
     35 AddressUpdate,
     36 AddressRemove,
+    40 KeyringCreate,
+    41 MasterVersionAdd,
+    42 MasterVersionActivate,
+    43 MasterVersionRetire,
     $($more)*
     } };
 }

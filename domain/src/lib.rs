@@ -25,6 +25,7 @@
 //! | `pay_by`; window | when an unpaid order expires; `opens_at <= now < closes_at` |
 //! | address | where orders go: saved by a customer, or sent with an order; always sealed |
 //! | wishlist, item | what a customer keeps for later; one target of it with a quantity |
+//! | master key, keyring | the secret that is in the nodes' key files, in versions; what the cluster keeps of it |
 //! | usage | the units of one sale that one customer holds or bought |
 //! | command, outcome, refusal | what is proposed; what was decided; a "no" with a code |
 //! | stamp, log time | revision and `now` of a log entry; that `now` |
@@ -50,6 +51,7 @@ pub mod kernel;
 pub mod address;
 pub mod cluster;
 pub mod journal;
+pub mod keyring;
 pub mod order;
 pub mod payment;
 pub mod product;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::row::Address;
 use crate::kernel::id::{OrderId, ProductId};
 use crate::kernel::value::{Millis, Money};
+use crate::keyring::row::Keyring;
 use crate::order::row::{Order, Status};
 use crate::product::row::Product;
 use crate::sale::row::Sale;
@@ -57,6 +58,8 @@ pub enum Done {
     Address(Arc<Address>),
     /// A saved address was removed.
     AddressRemoved,
+    /// The keyring.
+    Keyring(Box<Keyring>),
 }
 
 /// A named row.
@@ -72,6 +75,8 @@ pub enum Kind {
     WishlistItem,
     /// A saved address.
     Address,
+    /// A version of the master key.
+    MasterVersion,
 }
 
 /// A business "no". The code is the contract; facts say what would have to change.
@@ -189,6 +194,22 @@ pub enum Refusal {
     WishlistEmpty,
     /// The customer has as many addresses as one may have.
     AddressLimit,
+    /// Nodes that do not have this version of the master key.
+    KeyVersionMissing {
+        /// Their ids.
+        nodes: Vec<u64>,
+    },
+    /// A version of the master key that cannot be retired yet.
+    KeyVersionInUse {
+        /// It signs and seals.
+        active: bool,
+        /// Keys of the cluster that it wraps.
+        wrapped_keys: u32,
+        /// It was in use until lately: when it can be retired.
+        not_before: Option<Millis>,
+    },
+    /// A version of the master key that was retired.
+    KeyVersionRetired,
 }
 
 impl Refusal {
@@ -230,6 +251,9 @@ impl Refusal {
             Self::WishlistFull => "wishlist_full",
             Self::WishlistEmpty => "wishlist_empty",
             Self::AddressLimit => "address_limit",
+            Self::KeyVersionMissing { .. } => "key_version_missing",
+            Self::KeyVersionInUse { .. } => "key_version_in_use",
+            Self::KeyVersionRetired => "key_version_retired",
         }
     }
 }

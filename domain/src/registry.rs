@@ -13,6 +13,7 @@ use crate::journal::row::{Journal, LedgerByPool, ReceiptsByScope, Retention};
 use crate::kernel::key::{Key, KeyPart};
 use crate::kernel::row::{Due, IndexDef, IndexRow, IndexRows, Row, TableId};
 use crate::kernel::value::{Millis, RowStamp};
+use crate::keyring::row::Keyring;
 #[cfg(feature = "next")]
 use crate::next::row::OrderNote;
 use crate::order::row::{
@@ -178,12 +179,12 @@ macro_rules! rows {
 #[cfg(not(feature = "next"))]
 rows! {
     Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, WishlistItem,
-    Address
+    Address, Keyring
 }
 #[cfg(feature = "next")]
 rows! {
     Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, WishlistItem,
-    Address, OrderNote
+    Address, Keyring, OrderNote
 }
 
 /// Lists the kinds of rows that have due times.

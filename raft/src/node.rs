@@ -234,6 +234,16 @@ impl Node {
         metrics.membership_config.get_node(&leader).map(|node| node.name.clone())
     }
 
+    /// This node's id in the cluster.
+    pub fn id(&self) -> u64 {
+        self.core.id()
+    }
+
+    /// The UUID of the cluster.
+    pub fn cluster_uuid(&self) -> &str {
+        &self.core.identity.cluster_uuid
+    }
+
     /// This node's name.
     pub fn name(&self) -> &str {
         &self.core.identity.name

@@ -28,7 +28,9 @@ pub(crate) struct Node {
     /// What it runs from its next start on.
     pub(crate) program: String,
     /// More arguments for `serve`.
-    extra: Vec<String>,
+    pub(crate) extra: Vec<String>,
+    /// Its master key, from its next start on.
+    pub(crate) key_file: String,
     pub(crate) process: Option<Running>,
 }
 
@@ -87,6 +89,7 @@ impl Cluster {
                 extra: own.map(|argument| (*argument).to_owned()).collect(),
                 name,
                 api,
+                key_file: "master.key".to_owned(),
                 process: None,
             });
         }
@@ -102,21 +105,7 @@ impl Cluster {
     /// ready.
     pub(crate) fn restart(&mut self, at: &[usize]) {
         for at in at {
-            let node = &mut self.nodes[*at];
-            let log: File =
-                OpenOptions::new().create(true).append(true).open(&node.log).expect("a log");
-            let arguments = ["serve", "--config", "cluster.toml"];
-            let mut serve = program(&node.program, self.directory.path(), &arguments);
-            let child = serve
-                .env("FIRSTCOME_MASTER_KEY_FILE", "master.key")
-                .args(["--bootstrap", "--stop-with-parent", "--node", &node.name])
-                .args(&node.extra)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(log)
-                .spawn()
-                .expect("the program starts");
-            node.process = Some(Running(child));
+            self.spawn(*at);
         }
         for node in self.nodes.iter().filter(|node| node.process.is_some()) {
             let ready = || Request::get("/readyz").send(&node.api).is_ok_and(|a| a.status == 200);
@@ -127,6 +116,30 @@ impl Cluster {
                 std::thread::sleep(POLL_PAUSE);
             }
         }
+    }
+
+    /// Starts a stopped node, and does not wait for it.
+    pub(crate) fn spawn(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let log: File =
+            OpenOptions::new().create(true).append(true).open(&node.log).expect("a log");
+        let arguments = ["serve", "--config", "cluster.toml"];
+        let mut serve = program(&node.program, self.directory.path(), &arguments);
+        let child = serve
+            .env("FIRSTCOME_MASTER_KEY_FILE", &node.key_file)
+            .args(["--bootstrap", "--stop-with-parent", "--node", &node.name])
+            .args(&node.extra)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the program starts");
+        node.process = Some(Running(child));
+    }
+
+    /// Where the nodes run.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// The REST address of a node.

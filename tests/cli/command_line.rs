@@ -78,6 +78,8 @@ fn usage_errors_exit_with_64() {
         &["address", "add", "--recipient", "Kim", "--phone", "01012345678"],
         &["address", "default"],
         &["order", "create", "--sale", "sal_1", "--address", "{}", "--address-id", "adr_1"],
+        &["keys", "activate"],
+        &["keys", "retire", "first"],
         &["settings", "set"],
         &["settings", "set", "pay_within_seconds=soon"],
     ] {
@@ -111,6 +113,37 @@ fn key_files_are_readable_by_their_owner_only_and_never_overwritten() {
     assert_eq!(code(&again), 1);
     assert!(stderr(&again).contains("not overwritten"), "{}", stderr(&again));
     assert_eq!(std::fs::read_to_string(&file).expect("the key"), first);
+}
+
+#[test]
+fn a_version_is_added_to_a_key_file_and_tokens_are_signed_with_the_oldest() {
+    let here = tempfile::tempdir().expect("a directory");
+    assert_eq!(code(&run(here.path(), &["keys", "init", "k"])), 0);
+    let file = here.path().join("k");
+    let first = std::fs::read_to_string(&file).expect("the key");
+    let added = run(here.path(), &["keys", "add", "k"]);
+    assert_eq!(code(&added), 0, "{}", stderr(&added));
+    assert!(stdout(&added).contains("firstcome keys activate 2"), "{}", stdout(&added));
+    let both = std::fs::read_to_string(&file).expect("the key");
+    let line = both.strip_prefix(&first).expect("the first lines stay");
+    assert!(line.starts_with("2:") && line.ends_with('\n'), "one more line");
+    let mode = std::fs::metadata(&file).expect("the key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // The headers name the version, base64 of {"typ":...,"kid":"m1"}.
+    let kid = |more: &[&str]| {
+        let mut arguments = vec!["token", "--role", "admin", "--key-file", "k"];
+        arguments.extend(more);
+        let token = stdout(&run(here.path(), &arguments));
+        token.split('.').next().expect("a header").to_owned()
+    };
+    assert_eq!(kid(&[]), kid(&["--key-version", "1"]));
+    assert_ne!(kid(&[]), kid(&["--key-version", "2"]));
+    let third =
+        run(here.path(), &["token", "--role", "admin", "--key-file", "k", "--key-version", "3"]);
+    assert_eq!(code(&third), 78);
+    assert!(stderr(&third).contains("no version 3"), "{}", stderr(&third));
+    assert_eq!(code(&run(here.path(), &["keys", "add", "nowhere"])), 78);
 }
 
 #[test]

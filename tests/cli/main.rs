@@ -7,6 +7,7 @@ mod extending;
 mod fault_build;
 mod faults;
 mod http;
+mod keys;
 #[path = "../fault/markers.rs"]
 mod markers;
 mod node;

@@ -84,6 +84,9 @@ codes! {
     WishlistEmpty "wishlist_empty" 409 final "Wishlist empty", "There is nothing on the wishlist to order.";
     AddressLimit "address_limit" 409 final "Too many addresses", "A customer has at most 20 saved addresses. Remove one first.";
     NotEnoughUnits "not_enough_units" 409 final "Not enough units", "Fewer units are available than the change would remove.";
+    KeyVersionMissing "key_version_missing" 409 final "Key version missing", "Not every node has this version of the master key: see node_ids.";
+    KeyVersionInUse "key_version_in_use" 409 final "Key version in use", "This version of the master key is still needed.";
+    KeyVersionRetired "key_version_retired" 409 final "Key version retired", "A retired version of the master key is not used again. Add a new one.";
     IdInUse "id_in_use" 409 retry "ID in use", "Two requests drew the same ID. Retry with a new key.";
     FeatureUnavailable "feature_unavailable" 409 retry "Feature unavailable", "The cluster must be upgraded before it can do this.";
     ClusterChangeRejected "cluster_change_rejected" 409 final "Cluster change rejected", "The cluster cannot make this change now.";

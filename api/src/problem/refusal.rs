@@ -46,6 +46,7 @@ fn of_refusal(refusal: &Refusal) -> Problem {
             Kind::Order => "There is no such order, or it is not yours.",
             Kind::WishlistItem => "It is not on your wishlist.",
             Kind::Address => "There is no such address, or it is not yours.",
+            Kind::MasterVersion => "No node has reported such a version of the master key.",
         }),
         Refusal::VersionMismatch { current } => {
             new(C::VersionMismatch).member("current_version", *current)
@@ -91,6 +92,19 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::WishlistFull => new(C::WishlistFull),
         Refusal::WishlistEmpty => new(C::WishlistEmpty),
         Refusal::AddressLimit => new(C::AddressLimit),
+        Refusal::KeyVersionMissing { nodes } => {
+            new(C::KeyVersionMissing).member("node_ids", nodes.clone())
+        }
+        Refusal::KeyVersionInUse { active, wrapped_keys, not_before } => {
+            let problem = new(C::KeyVersionInUse)
+                .member("active", *active)
+                .member("wrapped_keys", *wrapped_keys);
+            match not_before {
+                Some(at) => problem.member("not_before", rfc3339::format(*at)),
+                None => problem,
+            }
+        }
+        Refusal::KeyVersionRetired => new(C::KeyVersionRetired),
     }
 }
 
@@ -223,6 +237,16 @@ mod tests {
         Refusal::WishlistFull => Refusal::WishlistFull, "wishlist_full", 409, &[];
         Refusal::WishlistEmpty => Refusal::WishlistEmpty, "wishlist_empty", 409, &[];
         Refusal::AddressLimit => Refusal::AddressLimit, "address_limit", 409, &[];
+        Refusal::KeyVersionMissing { .. } => Refusal::KeyVersionMissing { nodes: vec![2] },
+            "key_version_missing", 409, &["node_ids"];
+        Refusal::KeyVersionInUse { .. } => Refusal::KeyVersionInUse {
+                active: true,
+                wrapped_keys: 1,
+                not_before: Some(AT),
+            },
+            "key_version_in_use", 409, &["active", "wrapped_keys", "not_before"];
+        Refusal::KeyVersionRetired => Refusal::KeyVersionRetired,
+            "key_version_retired", 409, &[];
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod cluster;
 pub(crate) mod event;
+pub(crate) mod keyring;
 pub(crate) mod ledger;
 pub(crate) mod order;
 pub(crate) mod product;

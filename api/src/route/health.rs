@@ -58,7 +58,8 @@ async fn live(call: Call) -> Result<Answer, Problem> {
 }
 
 async fn ready(call: Call) -> Result<Answer, Problem> {
-    let failing = call.app.node.not_ready();
+    let mut failing = call.app.node.not_ready();
+    failing.extend(call.app.keyring.failing());
     if failing.is_empty() {
         Answer::json(call.route, &HealthBody { status: "ready" })
     } else {

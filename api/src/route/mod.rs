@@ -3,6 +3,7 @@
 
 mod address;
 mod admin_event;
+mod admin_keys;
 mod admin_ledger;
 mod admin_order;
 mod admin_product;
@@ -37,7 +38,7 @@ fn routes() -> Routes {
     let routes = admin_sale::register(admin_product::register(routes));
     let routes = admin_order::register(admin_stock::register(routes));
     let routes = admin_event::register(admin_ledger::register(routes));
-    let routes = cluster::register(admin_settings::register(routes));
+    let routes = cluster::register(admin_settings::register(admin_keys::register(routes)));
     #[cfg(feature = "next")]
     let routes = next::register(routes);
     document::register(health::register(routes))
@@ -49,7 +50,7 @@ pub(crate) fn specs() -> Vec<&'static Spec> {
 }
 
 /// The router of all routes over one node.
-pub(crate) fn router(node: Node, keys: Arc<Keys>, options: ApiOptions) -> Router {
+pub(crate) fn router(node: Node, keys: &Keys, options: ApiOptions) -> Router {
     let routes = if options.noop_route { bench::register(routes()) } else { routes() };
     routes.into_router(Arc::new(App::new(node, keys, options, specs())))
 }

@@ -7,6 +7,7 @@ mod addresses;
 mod bad_input;
 mod buying;
 mod issuers;
+mod keys;
 mod lists;
 mod protocol;
 mod quorum;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_api::{ApiOptions, Issuers, Keys, MasterKey, Shop};
-use firstcome_domain::{Millis, Role, UserId};
+use firstcome_api::{ApiOptions, Issuers, Keyring, Keys, MasterKey, Shop};
+use firstcome_domain::{Millis, Role, UserId, View as _, keyring};
 use firstcome_raft::{Node, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 
 /// A running node.
 pub(crate) struct Site {
@@ -17,6 +18,8 @@ pub(crate) struct Site {
     pub(crate) keys: Arc<Keys>,
     address: String,
     dir: TempDir,
+    /// Reports the versions of the master key.
+    watching: AbortHandle,
 }
 
 /// A whole response.
@@ -150,20 +153,39 @@ impl Site {
         Self::serving(node, dir, ApiOptions::default()).await
     }
 
+    /// Serves the node of a site once more, with other keys: as if it had started again.
+    pub(crate) async fn with_keys(&self, master: &MasterKey) -> Self {
+        self.watching.abort();
+        let (node, dir) = (self.node.clone(), tempfile::tempdir().unwrap());
+        Self::serving_with(node, master, dir, ApiOptions::default()).await
+    }
+
     async fn serving(node: Node, dir: TempDir, options: ApiOptions) -> Self {
-        let keys = Arc::new(Keys::new(&MasterKey::generate().unwrap()).unwrap());
+        Self::serving_with(node, &MasterKey::generate().unwrap(), dir, options).await
+    }
+
+    /// Serves an existing node with this master key.
+    pub(crate) async fn serving_with(
+        node: Node,
+        master: &MasterKey,
+        dir: TempDir,
+        options: ApiOptions,
+    ) -> Self {
+        let keys = Arc::new(Keys::new(master).unwrap());
+        let keyring = Keyring::new(node.clone(), &keys);
+        let watching = tokio::spawn(async move { keyring.watch().await }).abort_handle();
         let options = ApiOptions { noop_route: true, ..options };
-        let router = firstcome_api::router(node.clone(), Arc::clone(&keys), options.clone());
+        let router = firstcome_api::router(node.clone(), &keys, options.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(firstcome_api::serve(listener, router, options, std::future::pending()));
-        Self { node, keys, address, dir }
+        Self { node, keys, address, dir, watching }
     }
 
-    /// Waits until there is a leader.
+    /// Waits until there is a leader, and the keyring.
     pub(crate) async fn led(&self) {
         let led = tokio::time::timeout(Duration::from_secs(20), async {
-            while self.node.linearize().await.is_err() {
+            while self.node.linearize().await.is_err() || !self.has_keyring() {
                 tokio::task::yield_now().await;
             }
         });
@@ -174,6 +196,10 @@ impl Site {
     pub(crate) async fn stop(self) -> TempDir {
         self.node.shutdown().await;
         self.dir
+    }
+
+    fn has_keyring(&self) -> bool {
+        self.node.read(|rows| rows.get::<keyring::Keyring>(()).is_some()).unwrap_or_default()
     }
 
     /// Sends bytes and reads until the node closes the connection.

@@ -28,6 +28,10 @@ pub(crate) struct Args {
     /// Seconds until the token expires.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
     ttl: u64,
+    /// Version of the master key that signs [default: the oldest one in the file, because every
+    /// node has that, while a newer one may still be on its way to some].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    key_version: Option<u32>,
     /// Print this many tokens, one per line, each for a new user.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     count: Option<u64>,
@@ -38,11 +42,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
-    let Some(keys) = credentials::find(args.key_file.as_ref())? else {
+    let Some(master) = credentials::find_master(args.key_file.as_ref())? else {
         let message = "no master key: pass --key-file FILE, set FIRSTCOME_MASTER_KEY_FILE, or run \
                        this in the directory of a development node (with ./data)";
         return Err(Stop::config(message).into());
     };
+    let master = match args.key_version {
+        None => master,
+        Some(version) => master
+            .only(version)
+            .ok_or_else(|| Stop::config(format!("the master key has no version {version}")))?,
+    };
+    let keys = credentials::derive(&master)?;
     let mut lines = String::new();
     for _ in 0..args.count.unwrap_or(1) {
         let subject = args.subject.unwrap_or_else(fresh_user);

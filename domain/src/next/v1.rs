@@ -9,6 +9,7 @@ use crate::address::row::Address;
 use crate::kernel::id::{OrderId, UserId};
 use crate::kernel::value::{Currency, Millis, RowStamp, Sealed, Stamp};
 use crate::kernel::version::{Decoder, Encoder, Level, Versioned};
+use crate::keyring::row::Keyring;
 use crate::order::row::{EndReason, Line, Order, Source, Status};
 use crate::outcome::{Done, Outcome, Refusal};
 use crate::payment::row::Payment;
@@ -107,6 +108,7 @@ enum DoneV1 {
     WishesRemoved,
     Address(Arc<Address>),
     AddressRemoved,
+    Keyring(Box<Keyring>),
 }
 
 impl From<Outcome> for OutcomeV1 {
@@ -124,6 +126,7 @@ impl From<Outcome> for OutcomeV1 {
                 Done::WishesRemoved => DoneV1::WishesRemoved,
                 Done::Address(address) => DoneV1::Address(address),
                 Done::AddressRemoved => DoneV1::AddressRemoved,
+                Done::Keyring(keyring) => DoneV1::Keyring(keyring),
             }),
             Outcome::Refused(refusal) => Self::Refused(refusal),
         }
@@ -145,6 +148,7 @@ impl From<OutcomeV1> for Outcome {
                 DoneV1::WishesRemoved => Done::WishesRemoved,
                 DoneV1::Address(address) => Done::Address(address),
                 DoneV1::AddressRemoved => Done::AddressRemoved,
+                DoneV1::Keyring(keyring) => Done::Keyring(keyring),
             }),
             OutcomeV1::Refused(refusal) => Self::Refused(refusal),
         }

@@ -581,6 +581,7 @@ fn done_shown(done: &Done) -> String {
         Done::WishesRemoved => "wishes removed".into(),
         Done::Address(row) => format!("address {} v{}", address_shown(row), row.row.version),
         Done::AddressRemoved => "address removed".into(),
+        Done::Keyring(row) => format!("keyring v{}", row.row.version),
     }
 }
 

@@ -107,6 +107,14 @@ fn one_of_each() -> Vec<Action> {
         save(1, 3),
         change(1, 1, 4, true),
         Action::AddressRemove(AddressRemove { id: AddressId::new(1), if_version: Some(2) }),
+        first_keyring(1, &[1, 2]),
+        Action::MasterVersionAdd(MasterVersionAdd { node: 2, versions: vec![version(1)] }),
+        Action::MasterVersionActivate(MasterVersionActivate {
+            number: 2,
+            members: vec![1, 2],
+            keys: wrapped_by(2),
+        }),
+        Action::MasterVersionRetire(MasterVersionRetire { number: 1 }),
     ]
 }
 

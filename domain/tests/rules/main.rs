@@ -9,6 +9,7 @@ mod fields;
 mod history;
 mod imports;
 mod invariants;
+mod keyring;
 mod model;
 mod properties;
 mod recording;

@@ -39,6 +39,7 @@ fn one_of_each() -> Memory {
     shop.done(ADMIN, Action::SettingsUpdate(SettingsUpdate { if_version: 0, settings }));
     let row = RowStamp::first(Stamp { revision: Revision::new(50), now: Millis::new(0) });
     shop.memory.put(FeatureLevel { level: 1, release: "0.1.0".into(), row });
+    shop.done(Actor::Node, first_keyring(1, &[1, 2]));
     shop.memory.put(Retention { row, ..Retention::default() });
     shop.memory
 }

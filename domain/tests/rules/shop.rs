@@ -8,6 +8,7 @@ use firstcome_domain::event::Fact;
 use firstcome_domain::invariant;
 use firstcome_domain::journal::Journal;
 use firstcome_domain::kernel::row::{Index, Row};
+use firstcome_domain::keyring::{ClusterKey, Purpose};
 use firstcome_domain::order::Order;
 use firstcome_domain::outcome::Done;
 use firstcome_domain::receipt::{ReceiptKey, Scope};
@@ -66,6 +67,24 @@ pub(crate) fn order_of(id: u128, lines: &[(PoolId, u32)]) -> Action {
 
 pub(crate) const fn wish(target: PoolId, quantity: u32) -> Action {
     Action::WishlistSet(WishlistSet { target, quantity })
+}
+
+/// A version of the master key as node files have it: the number is in the check value.
+pub(crate) const fn version(number: u32) -> MasterCheck {
+    MasterCheck { number, check: [number.to_be_bytes()[3]; 32] }
+}
+
+/// The cluster's one key, wrapped by a version.
+pub(crate) fn wrapped_by(master: u32) -> Vec<ClusterKey> {
+    let purpose = Purpose::RequestFingerprint;
+    vec![ClusterKey { purpose, number: 1, wrapped: Sealed(vec![5; 66]), master }]
+}
+
+/// The first keyring, as a node proposes it.
+pub(crate) fn first_keyring(node: u64, versions: &[u32]) -> Action {
+    let keys = wrapped_by(versions[0]);
+    let versions = versions.iter().copied().map(version).collect();
+    Action::KeyringCreate(KeyringCreate { node, versions, keys })
 }
 
 /// An order of everything on the wishlist.

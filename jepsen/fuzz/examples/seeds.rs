@@ -9,13 +9,15 @@ use std::path::Path;
 use bytes::Bytes;
 use firstcome_domain::command::{
     Action, Actor, AddressAdd, AddressRemove, AddressUpdate, Adjustment, Allotment, Command,
-    FeatureLevelRaise, OrderConfirm, OrderDeliver, OrderReturn, OrderShip, ProductSetStatus,
+    FeatureLevelRaise, KeyringCreate, MasterCheck, MasterVersionActivate, MasterVersionAdd,
+    MasterVersionRetire, OrderConfirm, OrderDeliver, OrderReturn, OrderShip, ProductSetStatus,
     ProductUpdate, ReturnReceive, SaleUpdate, SettingsUpdate, Settlement, ShipTo, Tick,
     WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::journal::Journal;
 use firstcome_domain::kernel::row::{Index as _, Row as _};
 use firstcome_domain::kernel::version::Level;
+use firstcome_domain::keyring::{ClusterKey, Purpose};
 use firstcome_domain::order::row::OrdersByTicket;
 use firstcome_domain::settings::Settings;
 use firstcome_domain::value::Sealed;
@@ -260,6 +262,8 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
     let save = AddressAdd { id: home, body: old };
     let move_house = AddressUpdate { id: home, if_version: 1, body: new, make_default: true };
     let forget = AddressRemove { id: home, if_version: Some(2) };
+    let report = MasterVersionAdd { node: 2, versions: vec![master(1), master(2)] };
+    let activate = MasterVersionActivate { number: 1, members: vec![1], keys: vec![cluster_key()] };
     vec![
         ("product", staff, shop::product(5)),
         ("product_update", staff, Action::ProductUpdate(update)),
@@ -296,8 +300,26 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
         ("save_address", shop::customer(1), Action::AddressAdd(save)),
         ("change_address", shop::customer(1), Action::AddressUpdate(move_house)),
         ("remove_address", shop::customer(1), Action::AddressRemove(forget)),
+        ("keyring", node, keyring()),
+        ("key_version", node, Action::MasterVersionAdd(report)),
+        ("key_activate", staff, Action::MasterVersionActivate(activate)),
+        ("key_retire", staff, Action::MasterVersionRetire(MasterVersionRetire { number: 2 })),
         ("tick", node, Action::Tick(Tick)),
     ]
+}
+
+const fn master(number: u32) -> MasterCheck {
+    MasterCheck { number, check: [7; 32] }
+}
+
+fn cluster_key() -> ClusterKey {
+    let wrapped = Sealed(vec![1; 66]);
+    ClusterKey { purpose: Purpose::RequestFingerprint, number: 1, wrapped, master: 1 }
+}
+
+fn keyring() -> Action {
+    let versions = vec![master(1), master(2)];
+    Action::KeyringCreate(KeyringCreate { node: 1, versions, keys: vec![cluster_key()] })
 }
 
 fn commands() -> std::io::Result<()> {
@@ -366,6 +388,7 @@ fn snapshots() -> std::io::Result<()> {
     entries.push(at(8, 6, Some(shop::by(shop::customer(1), Action::WishlistSet(wish)))));
     let save = AddressAdd { id: AddressId::new(1), body: Sealed(vec![1; 150]) };
     entries.push(at(8, 7, Some(shop::by(shop::customer(1), Action::AddressAdd(save)))));
+    entries.push(at(8, 8, Some(shop::by(Actor::Node, keyring()))));
     write("snapshot_bytes", "shop_after_a_week", checked_chunks(&entries))?;
     write("snapshot_bytes", "nothing", &empty)?;
     write("snapshot_bytes", "product", checked_chunks(&entries[..2]))?;

@@ -5,7 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use firstcome_api::{ApiOptions, Keys, MasterKey};
@@ -68,7 +68,7 @@ impl Site {
             let keys = Keys::new(&MasterKey::generate().expect("random bytes")).expect("keys");
             let words = words(&node, &keys).await;
             let options = ApiOptions { noop_route: true, ..ApiOptions::default() };
-            let router = firstcome_api::router(node, Arc::new(keys), options.clone());
+            let router = firstcome_api::router(node, &keys, options.clone());
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("an address");
             tokio::spawn(firstcome_api::serve(listener, router, options, std::future::pending()));

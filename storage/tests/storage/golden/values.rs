@@ -6,6 +6,7 @@ use firstcome_domain::address::Address;
 use firstcome_domain::cluster::FeatureLevel;
 use firstcome_domain::command::{
     Action, AddressAdd, AddressRemove, AddressUpdate, Adjustment, Allotment, FeatureLevelRaise,
+    KeyringCreate, MasterCheck, MasterVersionActivate, MasterVersionAdd, MasterVersionRetire,
     OrderCancel, OrderConfirm, OrderCreate, OrderDeliver, OrderReturn, OrderShip, PaymentSettle,
     ProductCreate, ProductSetStatus, ProductUpdate, ReturnReceive, SaleAllot, SaleClose,
     SaleCreate, SalePause, SaleResume, SaleUpdate, SettingsUpdate, Settlement, ShipTo, StockAdjust,
@@ -16,6 +17,7 @@ use firstcome_domain::id::{AddressId, OrderId, ProductId, SaleId, UserId};
 use firstcome_domain::journal::row::Retention;
 use firstcome_domain::journal::{Journal, LedgerEntry};
 use firstcome_domain::kernel::version::{Level, Versioned};
+use firstcome_domain::keyring::{ClusterKey, Keyring, MasterState, MasterVersion, Purpose};
 use firstcome_domain::order::{
     Capture, EndReason, Line, Order, Payment, PaymentStatus, Refund, Source, Status,
 };
@@ -136,6 +138,25 @@ fn wishlist_item() -> WishlistItem {
 fn address() -> Address {
     let body = Sealed(vec![5; 30]);
     Address { customer: USER, id: ADDRESS, body, is_default: true, row: row() }
+}
+
+fn cluster_key(master: u32) -> ClusterKey {
+    let purpose = Purpose::RequestFingerprint;
+    ClusterKey { purpose, number: 5, wrapped: Sealed(vec![6; 66]), master }
+}
+
+fn keyring() -> Keyring {
+    let version = |number, state| MasterVersion {
+        number,
+        check: [2; 32],
+        state,
+        since: Millis::new(23),
+        nodes: vec![1, 300],
+    };
+    let (known, active) = (MasterState::Known, MasterState::Active);
+    let versions =
+        vec![version(1, MasterState::Retired), version(3, active), version(70_000, known)];
+    Keyring { versions, keys: vec![cluster_key(3)], row: row() }
 }
 
 fn key() -> ReceiptKey {
@@ -275,6 +296,21 @@ fn actions() -> Vec<Action> {
             make_default: true,
         }),
         Action::AddressRemove(AddressRemove { id: ADDRESS, if_version: Some(9) }),
+        Action::KeyringCreate(KeyringCreate {
+            node: 2,
+            versions: vec![MasterCheck { number: 3, check: [2; 32] }],
+            keys: vec![cluster_key(3)],
+        }),
+        Action::MasterVersionAdd(MasterVersionAdd {
+            node: 300,
+            versions: vec![MasterCheck { number: 70_000, check: [3; 32] }],
+        }),
+        Action::MasterVersionActivate(MasterVersionActivate {
+            number: 4,
+            members: vec![1, 300],
+            keys: vec![cluster_key(4)],
+        }),
+        Action::MasterVersionRetire(MasterVersionRetire { number: 70_000 }),
     ]
 }
 
@@ -309,6 +345,13 @@ fn refusals() -> Vec<Refusal> {
         Refusal::WishlistFull,
         Refusal::WishlistEmpty,
         Refusal::AddressLimit,
+        Refusal::KeyVersionMissing { nodes: vec![2, 300] },
+        Refusal::KeyVersionInUse {
+            active: true,
+            wrapped_keys: 1,
+            not_before: Some(Millis::new(24)),
+        },
+        Refusal::KeyVersionRetired,
     ]
 }
 
@@ -325,6 +368,7 @@ fn done() -> Vec<Done> {
         Done::WishesRemoved,
         Done::Address(Arc::new(address())),
         Done::AddressRemoved,
+        Done::Keyring(Box::new(keyring())),
     ]
 }
 
@@ -379,6 +423,7 @@ pub(super) fn all() -> Values {
     add_row(all, &FeatureLevel { level: 2, release: "0.2.0".into(), row: row() });
     add_row(all, &wishlist_item());
     add_row(all, &address());
+    add_row(all, &keyring());
     for status in Status::ALL {
         add(all, format!("orders.{}", status.as_str()), &Order { status, ..order() });
     }
