@@ -340,8 +340,7 @@ impl Cluster {
             match report.started.take() {
                 Some(Ok(node)) => {
                     let options = ApiOptions::default();
-                    let router =
-                        firstcome_api::router(node.clone(), &self.keys, options);
+                    let router = firstcome_api::router(node.clone(), &self.keys, options);
                     host.node = Some(node.clone());
                     let door = Door { handle: runtime.handle().clone(), router, node };
                     if let Some(slot) = self.doors.get(at) {
