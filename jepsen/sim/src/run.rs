@@ -300,10 +300,12 @@ impl Run {
         *self.office.wipe.lock() = None;
         self.cluster.tick();
         self.cluster.axis.advance();
-        for (at, ended) in self.cluster.tend() {
+        let ended = self.cluster.tend();
+        // A node may have acknowledged entries in the very tick in which it stopped.
+        self.observer.look(&self.cluster);
+        for (at, ended) in ended {
             self.take_end(at, &ended);
         }
-        self.observer.look(&self.cluster);
         let now = self.cluster.axis.now();
         if now >= self.inspect_at {
             self.inspect_at = now + ns(INSPECT_EVERY);
