@@ -1,9 +1,8 @@
 //! Rate limits: how many requests a client may send in a time, by address and by account.
 //!
 //! Each limit is the generic cell rate algorithm of the `governor` crate over a bounded map, on this
-//! node alone. A client with no entry has sent nothing lately, so an entry may be dropped at any time:
-//! the map forgets the oldest one when it is full. Header fields are those of
-//! draft-ietf-httpapi-ratelimit-headers.
+//! node alone. When the map is full it drops the oldest client, whose bucket is then full again.
+//! The header fields are those of draft-ietf-httpapi-ratelimit-headers.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -31,7 +30,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Clients that one limit remembers: about 10 MB.
 const CLIENTS_MAX: usize = 100_000;
 
-/// So many requests in so much time; a client that was quiet may send them all at once.
+/// A number of requests per time; a client may send them all at once after a pause.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate {
     /// How many.

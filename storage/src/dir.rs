@@ -168,7 +168,7 @@ impl LockedDir {
 pub struct DataDir {
     locked: Arc<LockedDir>,
     identity: Identity,
-    /// As it was found; for whoever opens it.
+    /// The log as [`DataDir::open`] read it, until it is opened.
     log: Mutex<Option<segment::Loaded>>,
 }
 

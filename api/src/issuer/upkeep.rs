@@ -119,7 +119,7 @@ impl KeyFile {
     }
 }
 
-/// Keeps fetched keys current, for ever.
+/// Keeps fetched keys current. Never returns.
 pub(super) async fn keep_fetched<F>(issuer: Arc<Issuer>, kept: Kept, fetch: impl Fn() -> F)
 where
     F: Future<Output = Result<Bytes, FetchError>>,

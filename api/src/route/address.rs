@@ -192,7 +192,7 @@ async fn update(call: Call) -> Result<Answer, Problem> {
     let mut attempts = 1;
     let reply = loop {
         match call.propose(changed(&call, id, if_version, change.clone()).await?).await {
-            // Whoever did not say which version they saw means the address as it is.
+            // Without If-Match the change applies to whatever the address says now.
             Err(problem)
                 if problem.code() == Code::VersionMismatch
                     && if_version.is_none()

@@ -261,8 +261,8 @@ fn there_is_one_default_after_any_sequence() {
     TestRunner::new(config).run(&deeds(), property).unwrap();
 }
 
-/// All of one customer's devices ask at once, each for another address and with the version it has
-/// seen: whoever comes last in the log has the default, and nobody is refused.
+/// All devices of a customer ask at once, each for another address and with the version it has
+/// seen. The last one in the log sets the default, and no request is refused.
 #[test]
 fn the_last_one_to_ask_has_the_default() {
     let mut shop = Shop::empty();

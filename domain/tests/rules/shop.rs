@@ -93,7 +93,7 @@ pub(crate) fn order_wishes(id: u128) -> Action {
     Action::WishlistOrder(WishlistOrder { id: oid(id), address, expected_total: None })
 }
 
-/// Saves an address that says so many sevens.
+/// Saves an address whose sealed body is this many bytes, all 7.
 pub(crate) fn save(id: u128, sevens: usize) -> Action {
     Action::AddressAdd(AddressAdd { id: AddressId::new(id), body: Sealed(vec![7; sevens]) })
 }

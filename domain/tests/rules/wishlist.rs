@@ -32,7 +32,7 @@ fn list(shop: &Shop, customer: u128) -> Vec<(PoolId, u32)> {
     own.map(|item| (item.target, item.quantity)).collect()
 }
 
-/// A shop with so many products, each with 10 units.
+/// A shop with `count` products, each with 10 units.
 fn with_products(count: usize) -> (Shop, Vec<PoolId>) {
     let mut shop = Shop::empty();
     let ids = (1..=u128::try_from(count).unwrap()).map(ProductId::new);

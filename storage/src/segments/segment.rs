@@ -241,7 +241,7 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, open: Open) -> Result<Loaded, Er
         let file = open(disk, &path).map_err(|error| Error::missing(&path, error))?;
         let segment = Arc::new(Segment { number: *number, path, file });
         let bytes = segment.read_all()?;
-        // The one before goes on, so this one was still being made.
+        // The segment before it is not sealed, so this one was still being created.
         if !replay.may_follow() {
             if Some(number) != numbers.last() || !is_being_made(&bytes, *number) {
                 return Err(replay.damaged("its last frame is missing"));
