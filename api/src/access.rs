@@ -3,7 +3,7 @@
 //! Every route names one [`Permission`]; there is no default. `docs/permissions.md` shows the
 //! roles and the routes. `decide` checks the role again for every change of state.
 
-use firstcome_domain::{Role, UserId};
+use firstcome_domain::{Actor, Role, SessionId, UserId};
 
 /// Tolerated difference between the clocks of those who sign tokens and those who check them.
 pub(crate) const LEEWAY_SECONDS: u64 = 5;
@@ -15,6 +15,8 @@ pub(crate) enum Permission {
     Open,
     /// Catalogue, time: anyone, but a token that is sent must be valid.
     PublicRead,
+    /// Sign-up, login and what comes before them: tokens are ignored.
+    AuthPublic,
     /// The caller's own rows.
     Own,
     /// Staff: all orders, without addresses.
@@ -37,14 +39,19 @@ pub(crate) enum Permission {
     ClusterAdmin,
     /// Admins: which version of the master key is used.
     KeysRotate,
+    /// Admins: roles, and who is kept out.
+    UsersManage,
+    /// Admins: tokens for a shop's own customers.
+    TokensIssue,
 }
 
 impl Permission {
     /// Every permission.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Open,
         Self::PublicRead,
+        Self::AuthPublic,
         Self::Own,
         Self::OrdersRead,
         Self::OrdersAct,
@@ -56,6 +63,8 @@ impl Permission {
         Self::SettingsWrite,
         Self::ClusterAdmin,
         Self::KeysRotate,
+        Self::UsersManage,
+        Self::TokensIssue,
     ];
 
     /// The name in documents and problems.
@@ -63,6 +72,7 @@ impl Permission {
         match self {
             Self::Open => "public",
             Self::PublicRead => "public:read",
+            Self::AuthPublic => "auth:public",
             Self::Own => "self:*",
             Self::OrdersRead => "orders:read",
             Self::OrdersAct => "orders:act",
@@ -74,18 +84,25 @@ impl Permission {
             Self::SettingsWrite => "settings:write",
             Self::ClusterAdmin => "cluster:admin",
             Self::KeysRotate => "keys:rotate",
+            Self::UsersManage => "users:manage",
+            Self::TokensIssue => "tokens:issue",
         }
     }
 
     /// Whether no token is needed.
     pub(crate) const fn is_public(self) -> bool {
-        matches!(self, Self::Open | Self::PublicRead)
+        matches!(self, Self::Open | Self::PublicRead | Self::AuthPublic)
+    }
+
+    /// Whether a token that is sent is not looked at.
+    pub(crate) const fn ignores_tokens(self) -> bool {
+        matches!(self, Self::Open | Self::AuthPublic)
     }
 
     /// Whether a role has it. Whatever is not listed is refused.
     pub(crate) const fn allows(self, role: Role) -> bool {
         match self {
-            Self::Open | Self::PublicRead | Self::Own => true,
+            Self::Open | Self::PublicRead | Self::AuthPublic | Self::Own => true,
             Self::OrdersRead | Self::OrdersAct => {
                 matches!(role, Role::Support | Role::Operator | Role::Admin)
             }
@@ -96,23 +113,38 @@ impl Permission {
             | Self::ClusterRead => {
                 matches!(role, Role::Operator | Role::Admin)
             }
-            Self::SettingsWrite | Self::ClusterAdmin | Self::KeysRotate => {
+            Self::SettingsWrite
+            | Self::ClusterAdmin
+            | Self::KeysRotate
+            | Self::UsersManage
+            | Self::TokensIssue => {
                 matches!(role, Role::Admin)
             }
         }
     }
 }
 
-/// The caller, as the token names them.
+/// The caller, as the token and the rows name them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Caller {
     /// The user.
     pub(crate) id: UserId,
-    /// The role of the token.
+    /// The role that they have now.
     pub(crate) role: Role,
+    /// The session that they logged in with.
+    pub(crate) session: Option<SessionId>,
 }
 
 impl Caller {
+    /// Who asks, on a route where nobody acts with more than `most`.
+    pub(crate) fn actor(self, most: Role) -> Actor {
+        let role = self.role.min(most);
+        match self.session {
+            Some(session) => Actor::Session { user: self.id, session, role },
+            None => Actor::User { id: self.id, role },
+        }
+    }
+
     /// Whether they see exact stock.
     pub(crate) const fn is_staff(self) -> bool {
         !matches!(self.role, Role::Customer)

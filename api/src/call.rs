@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use firstcome_domain::receipt::ReceiptKey;
-use firstcome_domain::{Action, Actor, Command, Millis, Outcome, Revision, Role, UserId};
+use firstcome_domain::{Action, Actor, Command, Millis, Outcome, Revision, Role};
 use firstcome_raft::Reply;
 use firstcome_storage::query::{Direction, ReadView};
 use http::{HeaderMap, StatusCode};
@@ -88,7 +88,7 @@ impl Call {
     }
 
     /// The receipt key of a keyed request.
-    fn receipt_key(&self, caller: UserId) -> Result<Option<ReceiptKey>, Problem> {
+    fn receipt_key(&self, principal: &[u8]) -> Result<Option<ReceiptKey>, Problem> {
         let Some(key) = self.key.as_deref() else { return Ok(None) };
         let mac = self.fingerprint_key()?;
         let fingerprint = self.fingerprint.get_or_init(|| {
@@ -96,7 +96,7 @@ impl Call {
             let tree = serde_json::from_slice(&self.body).unwrap_or(Json::Null);
             self.fingerprint_with(mac, &tree)
         });
-        let scope = idempotency::scope(caller, self.route, key);
+        let scope = idempotency::scope(principal, self.route, key);
         Ok(Some(ReceiptKey { scope, fingerprint: *fingerprint }))
     }
 
@@ -166,12 +166,21 @@ impl Call {
     /// Proposes an action as the caller. The reply is never a refusal: that becomes a problem.
     pub(crate) async fn propose(&self, action: Action) -> Result<Reply, Problem> {
         let caller = self.caller()?;
-        let receipt = self.receipt_key(caller.id)?;
         // Outside /v1/admin everyone acts as a customer: staff reach other customers' rows only
         // there.
         let own = self.route.permission == Permission::Own;
-        let role = if own { Role::Customer } else { caller.role };
-        let actor = Actor::User { id: caller.id, role };
+        let actor = caller.actor(if own { Role::Customer } else { Role::Admin });
+        self.propose_as(actor, caller.id.to_string().as_bytes(), action).await
+    }
+
+    /// Proposes an action; `principal` says whose the `Idempotency-Key` is, if there is one.
+    pub(crate) async fn propose_as(
+        &self,
+        actor: Actor,
+        principal: &[u8],
+        action: Action,
+    ) -> Result<Reply, Problem> {
+        let receipt = self.receipt_key(principal)?;
         let reply = self.app.node.propose(Command { actor, receipt, action }).await?;
         let Outcome::Refused(refusal) = &reply.outcome else { return Ok(reply) };
         let problem = Problem::refused(refusal, reply.decided, reply.early);

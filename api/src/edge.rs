@@ -28,8 +28,8 @@ use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::rate::{Checked, PeerAddress, tighter};
 use crate::spec::{Spec, Verb};
-use crate::token::TokenError;
-use crate::{body, idempotency, token};
+use crate::token::{Bearer, TokenError};
+use crate::{body, idempotency, identity, token};
 
 const URI_BYTES_MAX: usize = 8 * 1024;
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -191,7 +191,7 @@ async fn admit<'a>(
         return Err(Problem::new(Code::UriTooLong));
     }
     let has_keyring = route.permission == Permission::Open || app.keyring.follow()?;
-    let caller = authenticate(app, route, &parts.headers)?;
+    let caller = authenticate(app, route, &parts.headers).await?;
     known.caller = caller;
     if let (Some(caller), Some(_)) = (caller, address) {
         known.keep_to(app.limits.check_account(route.budget, caller))?;
@@ -208,15 +208,31 @@ async fn admit<'a>(
     Ok(Call { app, route, caller, path_id, headers, query, body, key, fingerprint })
 }
 
-fn authenticate(app: &App, route: &Spec, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-    if route.permission == Permission::Open {
+async fn authenticate(
+    app: &App,
+    route: &Spec,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Problem> {
+    if route.permission.ignores_tokens() {
         return Ok(None);
     }
-    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = sent.next() else {
+    let Some(bearer) = bearer(app, headers)? else {
         let public = route.permission.is_public();
         return if public { Ok(None) } else { Err(Problem::new(Code::TokenMissing)) };
     };
+    let caller = identity::caller(app, bearer).await?;
+    if route.permission.allows(caller.role) {
+        Ok(Some(caller))
+    } else {
+        let needed = format!("This route needs the permission {}.", route.permission.as_str());
+        Err(Problem::new(Code::PermissionDenied).detail(needed))
+    }
+}
+
+/// Whom the token of a request stands for, if it has one.
+pub(crate) fn bearer(app: &App, headers: &HeaderMap) -> Result<Option<Bearer>, Problem> {
+    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = sent.next() else { return Ok(None) };
     let invalid = || Problem::new(Code::TokenInvalid);
     let (scheme, token) =
         value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(invalid)?;
@@ -224,17 +240,11 @@ fn authenticate(app: &App, route: &Spec, headers: &HeaderMap) -> Result<Option<C
         return Err(invalid());
     }
     let verified = token::verify(&app.keys, &app.options.issuers, token.trim());
-    let caller = verified.map_err(|refused| match refused {
+    verified.map(Some).map_err(|refused| match refused {
         TokenError::Invalid => invalid(),
         TokenError::Refused(reason) => invalid().detail(reason),
         TokenError::Expired => Problem::new(Code::TokenExpired),
-    })?;
-    if route.permission.allows(caller.role) {
-        Ok(Some(caller))
-    } else {
-        let needed = format!("This route needs the permission {}.", route.permission.as_str());
-        Err(Problem::new(Code::PermissionDenied).detail(needed))
-    }
+    })
 }
 
 async fn wait_min_revision(app: &App, route: &Spec, headers: &HeaderMap) -> Result<(), Problem> {

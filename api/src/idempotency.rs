@@ -4,7 +4,6 @@
 //! the same request: it covers what the client sent (path parameter and JSON body), never the
 //! command, whose ids and nonces differ on a retry through another node.
 
-use firstcome_domain::UserId;
 use firstcome_domain::receipt::Scope;
 use hmac::Mac as _;
 use http::HeaderMap;
@@ -37,10 +36,11 @@ pub(crate) fn header(headers: &HeaderMap, rule: KeyRule) -> Result<Option<String
     Ok(first.to_str().ok().map(str::to_owned))
 }
 
-/// The scope of a key: one caller, one route.
-pub(crate) fn scope(caller: UserId, route: &Spec, key: &str) -> Scope {
+/// The scope of a key: one principal, one route. The principal is the caller, or the hash of the
+/// e-mail address of whoever signs up.
+pub(crate) fn scope(principal: &[u8], route: &Spec, key: &str) -> Scope {
     let mut scope = Sha256::new();
-    for part in [caller.to_string().as_bytes(), route.operation.as_bytes(), key.as_bytes()] {
+    for part in [principal, route.operation.as_bytes(), key.as_bytes()] {
         scope.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         scope.update(part);
     }
@@ -95,7 +95,7 @@ mod tests {
     fn scope_is_caller_route_and_key() {
         let create = &Spec { operation: "create_order", ..Spec::POST };
         let cancel = &Spec { operation: "cancel_order", ..Spec::POST };
-        let (one, two) = (UserId::new(1), UserId::new(2));
+        let (one, two) = (b"one".as_slice(), b"two".as_slice());
         assert!(scope(one, create, "k") == scope(one, create, "k"));
         for other in [scope(two, create, "k"), scope(one, cancel, "k"), scope(one, create, "l")] {
             assert!(scope(one, create, "k") != other);

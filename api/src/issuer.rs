@@ -27,7 +27,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use firstcome_domain::{Role, UserId};
+use firstcome_domain::UserId;
 use jsonwebtoken::crypto;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
@@ -36,7 +36,6 @@ use uuid::Builder;
 use self::claims::{Claims, Header, part};
 use self::fetch::HttpsClient;
 use self::keyring::{JWKS_BYTES_MAX, NoKey};
-use crate::access::Caller;
 use crate::keys::{KeyError, read_secret_file};
 
 pub(crate) use self::claims::Refusal;
@@ -87,6 +86,15 @@ pub struct Issuers {
     client: Option<HttpsClient>,
 }
 
+/// A user of a shop's own issuer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct External {
+    /// Follows from issuer and subject.
+    pub(crate) id: UserId,
+    /// When the token was made, in seconds since 1970.
+    pub(crate) issued_at: u64,
+}
+
 /// One issuer and its present keys.
 struct Issuer {
     options: IssuerOptions,
@@ -134,7 +142,7 @@ impl Issuers {
     }
 
     /// Verifies a token of one of the issuers, at `now` in seconds since 1970.
-    pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Caller, Refusal> {
+    pub(crate) fn verify(&self, token: &str, now: u64) -> Result<External, Refusal> {
         const SHAPE: Refusal = Refusal::Invalid("This is not a JSON Web Token.");
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refusal::Invalid("The token must have at most 8192 bytes."));
@@ -147,8 +155,8 @@ impl Issuers {
         let issuer = claims.issuer().and_then(|name| self.named(name));
         let issuer = issuer.ok_or(Refusal::Invalid("The iss of the token is not configured."))?;
         issuer.check_signature(&header, message, signature)?;
-        let subject = claims.check(&issuer.options, now)?;
-        Ok(Caller { id: user_id(&issuer.options.issuer, subject), role: Role::Customer })
+        let (subject, issued_at) = claims.check(&issuer.options, now)?;
+        Ok(External { id: user_id(&issuer.options.issuer, subject), issued_at })
     }
 
     fn named(&self, name: &str) -> Option<&Issuer> {

@@ -16,7 +16,7 @@ use firstcome_domain::{Action, Actor, Command, Outcome, Revision, View as _};
 use firstcome_raft::{Failure, FailureReason, Node};
 use tokio::sync::Mutex;
 
-use crate::keys::{Keys, Ring, mac, random_key};
+use crate::keys::{Keys, OwnKeys, Ring, random_key};
 use crate::problem::{Code, Problem};
 use crate::seal;
 
@@ -179,12 +179,14 @@ impl Keyring {
         let Some(row) = row.map_err(Unusable::Unread)? else { return Ok(false) };
         if self.keys.ring().is_none_or(|ring| ring.row != row.row) {
             let ring = self.ring_of(&row).map_err(Unusable::Mismatch)?;
+            let Some(ring) = ring else { return Ok(false) };
             self.keys.follow(ring);
         }
         Ok(true)
     }
 
-    fn ring_of(&self, row: &keyring::Keyring) -> Result<Ring, KeyMismatch> {
+    /// What a row says; `None` if it lacks a key, as it came from an earlier release.
+    fn ring_of(&self, row: &keyring::Keyring) -> Result<Option<Ring>, KeyMismatch> {
         let cluster = self.node.cluster_uuid();
         let mut mismatch = KeyMismatch::default();
         for version in row.versions.iter().filter(|it| it.state != MasterState::Retired) {
@@ -197,13 +199,15 @@ impl Keyring {
             }
         }
         let active = row.active().map(|version| version.number);
-        let key = row.keys.iter().rfind(|key| key.purpose == Purpose::RequestFingerprint);
-        let key = key.and_then(|key| seal::unwrap(&self.keys, key));
+        let opened =
+            |key: &ClusterKey| Some((key.purpose, key.number, seal::unwrap(&self.keys, key)?));
+        let keys: Option<Vec<_>> = row.keys.iter().map(opened).collect();
         let fits = mismatch == KeyMismatch::default();
-        if let (Some(active), Some(key), true) = (active, key, fits) {
+        if let (Some(active), Some(keys), true) = (active, keys, fits) {
             let retired = row.versions.iter().filter(|it| it.state == MasterState::Retired);
             let retired = retired.map(|version| version.number).collect();
-            return Ok(Ring { row: row.row, active, retired, fingerprint: mac(&key) });
+            let ring = |own| Ring { row: row.row, active, retired, own };
+            return Ok(OwnKeys::of(&keys).map(ring));
         }
         mismatch.has = self.versions().iter().map(|version| version.number).collect();
         Err(mismatch)
@@ -221,11 +225,18 @@ impl Keyring {
         checks
     }
 
-    /// A first keyring. Its keys are wrapped by the oldest version, because every node has that.
+    /// A first keyring. Its keys are wrapped by the oldest version, because every node has that, or
+    /// by the active one if there is a keyring that lacks keys.
     fn first(&self) -> Option<KeyringCreate> {
-        let key = random_key().ok()?;
-        let wrapped = seal::wrap(self.keys.signer()?, Purpose::RequestFingerprint, 1, &key)?;
-        Some(KeyringCreate { node: self.node.id(), versions: self.versions(), keys: vec![wrapped] })
+        let row = self.node.read(|rows| rows.get::<keyring::Keyring>(())).ok()?;
+        let active = row.and_then(|row| row.active().map(|version| version.number));
+        let version = match active {
+            Some(number) => self.keys.version(number),
+            None => self.keys.signer(),
+        };
+        let wrapped = |purpose| seal::wrap(version?, purpose, 1, &random_key().ok()?);
+        let keys = Purpose::ALL.into_iter().map(wrapped).collect::<Option<_>>()?;
+        Some(KeyringCreate { node: self.node.id(), versions: self.versions(), keys })
     }
 
     /// Tells the cluster which versions this node has, unless it knows. `told` is the keyring that

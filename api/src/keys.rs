@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use firstcome_domain::keyring::Purpose;
 use firstcome_domain::value::RowStamp;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
@@ -203,16 +204,36 @@ pub(crate) fn mac(key: &[u8; 32]) -> Mac {
     Mac::new_from_slice(key).unwrap_or_else(|_| Mac::new(&hmac::digest::Key::<Mac>::default()))
 }
 
+/// A key for access tokens.
+pub(crate) struct TokenKey {
+    /// The header of every token that it signs, as base64url.
+    pub(crate) header: String,
+    /// `kid` in that header.
+    pub(crate) id: String,
+    /// Signs.
+    pub(crate) encoding: EncodingKey,
+    /// Verifies.
+    pub(crate) decoding: DecodingKey,
+}
+
+impl TokenKey {
+    fn new(id: String, key: &[u8; 32]) -> Self {
+        let header = format!(r#"{{"typ":"{TOKEN_TYPE}","alg":"HS256","kid":"{id}"}}"#);
+        Self {
+            header: URL_SAFE_NO_PAD.encode(header),
+            id,
+            encoding: EncodingKey::from_secret(key),
+            decoding: DecodingKey::from_secret(key),
+        }
+    }
+}
+
 /// The keys of one version.
 pub(crate) struct Version {
     /// Number in the key file.
     pub(crate) number: u32,
-    /// The header of every token that this version signs, as base64url.
-    pub(crate) token_header: String,
-    /// Signs tokens.
-    pub(crate) encoding: EncodingKey,
-    /// Verifies tokens.
-    pub(crate) decoding: DecodingKey,
+    /// Signs and verifies the tokens of tools.
+    pub(crate) tokens: TokenKey,
     /// Signs cursors.
     pub(crate) cursor: Mac,
     master: [u8; 32],
@@ -233,8 +254,47 @@ pub(crate) struct Ring {
     pub(crate) active: u32,
     /// Versions whose tokens are no longer accepted.
     pub(crate) retired: Vec<u32>,
+    /// The cluster's own keys.
+    pub(crate) own: OwnKeys,
+}
+
+/// The cluster's own keys, one for each purpose.
+pub(crate) struct OwnKeys {
     /// Hashes requests.
     pub(crate) fingerprint: Mac,
+    /// Signs the access tokens of sessions.
+    pub(crate) tokens: TokenKey,
+    /// Makes refresh tokens; with the number of the key.
+    pub(crate) refresh: (u32, Mac),
+    /// Hashes codes.
+    pub(crate) code: Mac,
+    /// Hashes e-mail addresses.
+    pub(crate) email: Mac,
+}
+
+impl OwnKeys {
+    /// From the keys with their purposes and numbers, in which later ones replace earlier ones.
+    /// `None` if a purpose has none.
+    pub(crate) fn of(keys: &[(Purpose, u32, [u8; 32])]) -> Option<Self> {
+        let key = |wanted| keys.iter().rfind(|(purpose, ..)| *purpose == wanted);
+        let for_mac = |wanted| key(wanted).map(|(_, _, key)| mac(key));
+        let (_, token, token_key) = key(Purpose::AccessToken)?;
+        let (_, refresh, refresh_key) = key(Purpose::RefreshToken)?;
+        Some(Self {
+            fingerprint: for_mac(Purpose::RequestFingerprint)?,
+            tokens: TokenKey::new(format!("k{token}"), token_key),
+            refresh: (*refresh, mac(refresh_key)),
+            code: for_mac(Purpose::EmailCode)?,
+            email: for_mac(Purpose::EmailIndex)?,
+        })
+    }
+
+    /// A set for tests.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let keys = Purpose::ALL.map(|purpose| (purpose, 1, derive(&[3; 32], purpose.as_str())));
+        Self::of(&keys).expect("a key for each purpose")
+    }
 }
 
 impl fmt::Debug for Keys {
@@ -260,8 +320,9 @@ impl Keys {
     /// first use, which must happen at start.
     fn can_sign_and_verify(&self) -> bool {
         let signed = self.signer().and_then(|version| {
-            let signature = crypto::sign(b"probe", &version.encoding, TOKEN_ALGORITHM).ok()?;
-            crypto::verify(&signature, b"probe", &version.decoding, TOKEN_ALGORITHM).ok()
+            let key = &version.tokens;
+            let signature = crypto::sign(b"probe", &key.encoding, TOKEN_ALGORITHM).ok()?;
+            crypto::verify(&signature, b"probe", &key.decoding, TOKEN_ALGORITHM).ok()
         });
         signed == Some(true)
     }
@@ -301,7 +362,7 @@ impl Keys {
     /// A keyed hash for the fingerprints of requests, the same on all nodes; `None` before the
     /// keyring is known.
     pub(crate) fn fingerprint(&self) -> Option<Mac> {
-        self.ring.read().as_ref().map(|ring| ring.fingerprint.clone())
+        self.ring.read().as_ref().map(|ring| ring.own.fingerprint.clone())
     }
 }
 
@@ -326,17 +387,10 @@ impl Version {
     }
 }
 
-fn token_header(version: u32) -> String {
-    URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"{TOKEN_TYPE}","alg":"HS256","kid":"m{version}"}}"#))
-}
-
 fn version(number: u32, master: &[u8; 32]) -> Version {
-    let token = derive(master, "access token HS256");
     Version {
         number,
-        token_header: token_header(number),
-        encoding: EncodingKey::from_secret(&token),
-        decoding: DecodingKey::from_secret(&token),
+        tokens: TokenKey::new(format!("m{number}"), &derive(master, "access token HS256")),
         cursor: mac(&derive(master, "list cursor")),
         master: *master,
     }
@@ -355,7 +409,7 @@ mod tests {
         let keys = Keys::new(&master).unwrap();
         assert_eq!(keys.signer().unwrap().number, 1);
         let row = RowStamp::default();
-        keys.follow(Ring { row, active: 2, retired: vec![1], fingerprint: mac(&[3; 32]) });
+        keys.follow(Ring { row, active: 2, retired: vec![1], own: OwnKeys::for_tests() });
         assert_eq!(keys.signer().unwrap().number, 2);
         assert!(keys.is_retired(1) && !keys.is_retired(2));
         let only = Keys::new(&master.only(2).unwrap()).unwrap();

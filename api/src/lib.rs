@@ -30,6 +30,7 @@ mod fields;
 #[doc(hidden)]
 pub mod fuzz;
 mod idempotency;
+mod identity;
 mod issuer;
 mod json;
 mod keyring;

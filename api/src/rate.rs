@@ -314,7 +314,7 @@ mod tests {
     }
 
     fn customer(id: u128) -> Caller {
-        Caller { id: UserId::new(id), role: Role::Customer }
+        Caller { id: UserId::new(id), role: Role::Customer, session: None }
     }
 
     fn address(text: &str) -> IpAddr {

@@ -2,7 +2,9 @@
 
 use firstcome_domain::command::Tick;
 use firstcome_domain::journal::retention;
-use firstcome_domain::{Action, Actor, Command, Done, Millis, Outcome, View as _, early_refusal};
+use firstcome_domain::{
+    Action, Actor, Command, Done, Millis, Outcome, View as _, early_refusal, expiry,
+};
 use firstcome_raft::{Application, EarlyAnswer};
 use firstcome_storage::query::ReadView;
 
@@ -33,9 +35,9 @@ impl Application for Shop {
         rows.next_due().is_some_and(|at| at <= now).then_some(TICK)
     }
 
-    /// Removes expired receipts and old events when nothing else is due.
+    /// Removes receipts, old events, sessions and the like that are over, when nothing else is due.
     fn housekeeping(&self, rows: &ReadView, now: Millis) -> Option<Command> {
-        retention::is_due(rows, now).then_some(TICK)
+        (retention::is_due(rows, now) || expiry::is_due(rows, now)).then_some(TICK)
     }
 
     fn is_unfinished(&self, outcome: &Outcome) -> bool {

@@ -1,20 +1,26 @@
-//! Access tokens: minted for the CLI, verified on each request. A token that is not one of ours may
-//! be one of a shop's own users (`issuer`).
+//! Access tokens: minted for sessions and for tools, verified on each request. A token that is not
+//! one of ours may be one of a shop's own users (`issuer`).
+//!
+//! The token of a session is signed with a key of the cluster (`kid` k1) and says nothing of roles:
+//! those are in the user's row. The token of a tool is signed with a key that follows from the
+//! master key (`kid` m1), because whoever holds that may do everything anyway; its role counts.
 //!
 //! Only HS256 with `typ` `at+jwt` and a `kid` from our keys is accepted. The header is compared
 //! with those we write, and any other spelling is parsed strictly, so that `alg` none, other
 //! algorithms, `jku`, `jwk`, `x5u` and `crit` are refused before the signature is checked. The JWT
 //! crate does the cryptography; the claims are checked here.
 
+use std::cell::LazyCell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use firstcome_domain::{Role, UserId};
+use firstcome_domain::{Revision, Role, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::access::{Caller, LEEWAY_SECONDS, role_of, role_word};
-use crate::issuer::{Issuers, Refusal};
-use crate::keys::{Keys, TOKEN_ALGORITHM, TOKEN_TYPE, Version};
+use crate::access::{LEEWAY_SECONDS, role_of, role_word};
+use crate::issuer::{External, Issuers, Refusal};
+use crate::keys::{Keys, TOKEN_ALGORITHM, TOKEN_TYPE, TokenKey};
 
 const ISSUER: &str = "firstcome";
 const AUDIENCE: &str = "firstcome-api";
@@ -32,6 +38,28 @@ pub(crate) enum TokenError {
     Refused(&'static str),
 }
 
+/// Whom a verified token stands for. What the rows say of them is looked up later (`identity`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bearer {
+    /// Whoever holds the master key, as this user in this role.
+    Tool { id: UserId, role: Role },
+    /// A user of a shop's own issuer.
+    External(External),
+    /// A user who logged in.
+    Session(SessionClaim),
+}
+
+/// What the token of a session says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SessionClaim {
+    pub(crate) user: UserId,
+    pub(crate) session: SessionId,
+    /// The user's epoch when it was signed.
+    pub(crate) epoch: u32,
+    /// The log entry that opened the session.
+    pub(crate) revision: Revision,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -40,22 +68,42 @@ struct Header {
     kid: String,
 }
 
+/// The claims of our tokens: those of a tool have `role`, those of a session the last three.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
     sub: String,
-    role: String,
     jti: String,
     iat: u64,
     nbf: u64,
     exp: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ep: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rev: Option<u64>,
 }
 
 impl Keys {
-    /// Mints an access token for a user with a role, valid from now for `ttl_seconds`.
+    /// Mints a token for a tool: a user with a role, valid from now for `ttl_seconds`.
     pub fn mint(&self, subject: UserId, role: Role, ttl_seconds: u64) -> String {
         mint_at(self, subject, role, now(), ttl_seconds)
+    }
+
+    /// Signs the token of a session; `None` before the keyring is known.
+    pub(crate) fn mint_for(&self, claim: &SessionClaim, ttl_seconds: u64) -> Option<String> {
+        let ring = self.ring()?;
+        let claims = Claims {
+            sid: Some(claim.session.to_string()),
+            ep: Some(claim.epoch),
+            rev: Some(claim.revision.get()),
+            ..Claims::of(claim.user, now(), ttl_seconds)
+        };
+        Some(sign(&ring.own.tokens, &claims))
     }
 }
 
@@ -66,85 +114,106 @@ fn now() -> u64 {
 }
 
 fn mint_at(keys: &Keys, subject: UserId, role: Role, now: u64, ttl_seconds: u64) -> String {
-    let claims = Claims {
-        iss: ISSUER.to_owned(),
-        aud: AUDIENCE.to_owned(),
-        sub: subject.to_string(),
-        role: role_word(role).to_owned(),
-        jti: Uuid::now_v7().simple().to_string(),
-        iat: now,
-        nbf: now,
-        exp: now.saturating_add(ttl_seconds),
-    };
-    keys.signer().map_or_else(String::new, |version| sign(version, &claims))
+    let role = Some(role_word(role).to_owned());
+    let claims = Claims { role, ..Claims::of(subject, now, ttl_seconds) };
+    keys.signer().map_or_else(String::new, |version| sign(&version.tokens, &claims))
 }
 
-fn sign(version: &Version, claims: &impl Serialize) -> String {
+impl Claims {
+    fn of(subject: UserId, now: u64, ttl_seconds: u64) -> Self {
+        Self {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: subject.to_string(),
+            jti: Uuid::now_v7().simple().to_string(),
+            iat: now,
+            nbf: now,
+            exp: now.saturating_add(ttl_seconds),
+            role: None,
+            sid: None,
+            ep: None,
+            rev: None,
+        }
+    }
+}
+
+fn sign(key: &TokenKey, claims: &impl Serialize) -> String {
     let claims = serde_json::to_vec(claims).unwrap_or_default();
-    let mut token = version.token_header.clone();
+    let mut token = key.header.clone();
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(claims, &mut token);
     // HMAC cannot fail with a key of this size; an empty signature never verifies.
-    let signature =
-        jsonwebtoken::crypto::sign(token.as_bytes(), &version.encoding, TOKEN_ALGORITHM)
-            .unwrap_or_default();
+    let signature = jsonwebtoken::crypto::sign(token.as_bytes(), &key.encoding, TOKEN_ALGORITHM)
+        .unwrap_or_default();
     token.push('.');
     token.push_str(&signature);
     token
 }
 
-/// Verifies a token, the cluster's own or one of an issuer, and returns the caller it names.
-pub(crate) fn verify(keys: &Keys, issuers: &Issuers, token: &str) -> Result<Caller, TokenError> {
+/// Verifies a token, the cluster's own or one of an issuer.
+pub(crate) fn verify(keys: &Keys, issuers: &Issuers, token: &str) -> Result<Bearer, TokenError> {
     let now = now();
     match verify_at(keys, token, now) {
         Err(TokenError::Invalid) if !issuers.is_empty() => {
-            issuers.verify(token, now).map_err(|refused| match refused {
+            let verified = issuers.verify(token, now).map_err(|refused| match refused {
                 Refusal::Expired => TokenError::Expired,
                 Refusal::Invalid(reason) => TokenError::Refused(reason),
-            })
+            });
+            verified.map(Bearer::External)
         }
         own => own,
     }
 }
 
-fn verify_at(keys: &Keys, token: &str, now: u64) -> Result<Caller, TokenError> {
+fn verify_at(keys: &Keys, token: &str, now: u64) -> Result<Bearer, TokenError> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::Invalid);
     }
     let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Invalid)?;
     let (header, claims) = message.split_once('.').ok_or(TokenError::Invalid)?;
-    let version = signer(keys, header).ok_or(TokenError::Invalid)?;
-    let signed = jsonwebtoken::crypto::verify(
-        signature,
-        message.as_bytes(),
-        &version.decoding,
-        TOKEN_ALGORITHM,
-    );
-    if !signed.unwrap_or(false) {
-        return Err(TokenError::Invalid);
+    // Most headers are as we write them, and need not be parsed.
+    let named = LazyCell::new(|| key_id(header));
+    let is_named = |key: &TokenKey| key.header == header || named.as_ref() == Some(&key.id);
+    let checked = |key: &TokenKey| {
+        let signed = message.as_bytes();
+        let signed =
+            jsonwebtoken::crypto::verify(signature, signed, &key.decoding, TOKEN_ALGORITHM);
+        if signed.unwrap_or(false) { check(claims, now) } else { Err(TokenError::Invalid) }
+    };
+    if let Some(ring) = keys.ring()
+        && is_named(&ring.own.tokens)
+    {
+        let (user, claims) = checked(&ring.own.tokens)?;
+        return session_of(user, &claims).map(Bearer::Session).ok_or(TokenError::Invalid);
     }
-    let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| TokenError::Invalid)?;
-    let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Invalid)?;
-    check(&claims, now)
+    let mut versions = keys.versions().filter(|version| !keys.is_retired(version.number));
+    let version = versions.find(|version| is_named(&version.tokens)).ok_or(TokenError::Invalid)?;
+    let (id, claims) = checked(&version.tokens)?;
+    let role = claims.role.as_deref().and_then(role_of).ok_or(TokenError::Invalid)?;
+    Ok(Bearer::Tool { id, role })
 }
 
-fn signer<'k>(keys: &'k Keys, header: &str) -> Option<&'k Version> {
-    let accepted = |version: &&Version| !keys.is_retired(version.number);
-    if let Some(version) = keys.versions().find(|version| version.token_header == header) {
-        return Some(version).filter(accepted);
-    }
+/// The key that a header names.
+fn key_id(header: &str) -> Option<String> {
     let header = URL_SAFE_NO_PAD.decode(header).ok()?;
     let header: Header = serde_json::from_slice(&header).ok()?;
-    let number = header.kid.strip_prefix('m')?.parse().ok()?;
-    (header.alg == "HS256" && header.typ == TOKEN_TYPE)
-        .then(|| keys.version(number))
-        .flatten()
-        .filter(accepted)
+    (header.alg == "HS256" && header.typ == TOKEN_TYPE).then_some(header.kid)
 }
 
-fn check(claims: &Claims, now: u64) -> Result<Caller, TokenError> {
-    let caller = claims.sub.parse().ok().zip(role_of(&claims.role));
-    let (id, role) = caller.ok_or(TokenError::Invalid)?;
+fn session_of(user: UserId, claims: &Claims) -> Option<SessionClaim> {
+    Some(SessionClaim {
+        user,
+        session: claims.sid.as_ref()?.parse().ok()?,
+        epoch: claims.ep?,
+        revision: Revision::new(claims.rev?),
+    })
+}
+
+/// Checks what all our tokens have in common, once the signature was right.
+fn check(claims: &str, now: u64) -> Result<(UserId, Claims), TokenError> {
+    let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| TokenError::Invalid)?;
+    let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Invalid)?;
+    let id = claims.sub.parse().map_err(|_| TokenError::Invalid)?;
     if claims.iss != ISSUER || claims.aud != AUDIENCE {
         return Err(TokenError::Invalid);
     }
@@ -154,7 +223,7 @@ fn check(claims: &Claims, now: u64) -> Result<Caller, TokenError> {
     if claims.exp.saturating_add(LEEWAY_SECONDS) <= now {
         return Err(TokenError::Expired);
     }
-    Ok(Caller { id, role })
+    Ok((id, claims))
 }
 
 #[cfg(test)]
@@ -164,7 +233,7 @@ mod tests {
     use firstcome_domain::value::RowStamp;
 
     use super::*;
-    use crate::keys::{MasterKey, Ring, mac};
+    use crate::keys::{MasterKey, OwnKeys, Ring};
 
     const NOW: u64 = 1_800_000_000;
     const USER: UserId = UserId::new(42);
@@ -185,7 +254,7 @@ mod tests {
         let mut message = URL_SAFE_NO_PAD.encode(header.to_string());
         message.push('.');
         URL_SAFE_NO_PAD.encode_string(claims().to_string(), &mut message);
-        let key = &keys.signer().unwrap().encoding;
+        let key = &keys.signer().unwrap().tokens.encoding;
         let signature =
             jsonwebtoken::crypto::sign(message.as_bytes(), key, TOKEN_ALGORITHM).unwrap();
         format!("{message}.{signature}")
@@ -195,7 +264,42 @@ mod tests {
     fn a_minted_token_names_its_user_and_role() {
         let keys = keys();
         let token = mint_at(&keys, USER, Role::Support, NOW, 600);
-        assert_eq!(verify_at(&keys, &token, NOW), Ok(Caller { id: USER, role: Role::Support }));
+        assert_eq!(
+            verify_at(&keys, &token, NOW),
+            Ok(Bearer::Tool { id: USER, role: Role::Support })
+        );
+    }
+
+    #[test]
+    fn the_token_of_a_session_says_which_and_no_role() {
+        let keys = keys();
+        let (user, session) = (USER, SessionId::new(9));
+        let claim = SessionClaim { user, session, epoch: 3, revision: Revision::new(77) };
+        assert_eq!(keys.mint_for(&claim, 600), None, "the keyring is not known yet");
+        let ring = || {
+            let (row, own) = (RowStamp::default(), OwnKeys::for_tests());
+            Ring { row, active: 1, retired: Vec::new(), own }
+        };
+        keys.follow(ring());
+        let token = keys.mint_for(&claim, 600).unwrap();
+        assert_eq!(verify_at(&keys, &token, now()), Ok(Bearer::Session(claim)));
+        let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+        assert!(!String::from_utf8(payload).unwrap().contains("role"));
+        // Neither kind of token passes for the other.
+        let ring = ring();
+        for (key, claims) in [
+            (&ring.own.tokens, claims()),
+            (
+                &keys.signer().unwrap().tokens,
+                json!({
+                    "iss": "firstcome", "aud": "firstcome-api", "sub": USER.to_string(), "jti": "x",
+                    "iat": NOW, "nbf": NOW, "exp": NOW + 600,
+                    "sid": session.to_string(), "ep": 3, "rev": 77
+                }),
+            ),
+        ] {
+            assert_eq!(verify_at(&keys, &sign(key, &claims), NOW), Err(TokenError::Invalid));
+        }
     }
 
     #[test]
@@ -214,11 +318,11 @@ mod tests {
         for field in ["iss", "aud", "sub", "role", "exp", "nbf"] {
             let mut missing = claims();
             missing.as_object_mut().unwrap().remove(field);
-            let token = sign(keys.signer().unwrap(), &missing);
+            let token = sign(&keys.signer().unwrap().tokens, &missing);
             assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "no {field}");
             let mut other = claims();
             other[field] = json!("other");
-            let token = sign(keys.signer().unwrap(), &other);
+            let token = sign(&keys.signer().unwrap().tokens, &other);
             assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "other {field}");
         }
         for header in [
@@ -267,7 +371,7 @@ mod tests {
         for field in ["nbf", "exp"] {
             let mut text = claims();
             text[field] = json!(NOW.to_string());
-            let token = sign(keys.signer().unwrap(), &text);
+            let token = sign(&keys.signer().unwrap().tokens, &text);
             assert_eq!(verify_at(&keys, &token, NOW), Err(TokenError::Invalid), "{field}");
         }
     }
@@ -299,8 +403,8 @@ mod tests {
         let by_both = mint_at(&both, USER, Role::Customer, NOW, 600);
         assert!(verify_at(&old, &by_both, NOW).is_ok());
         let follow = |active, retired| {
-            let (row, fingerprint) = (RowStamp::default(), mac(&[3; 32]));
-            both.follow(Ring { row, active, retired, fingerprint });
+            let (row, own) = (RowStamp::default(), OwnKeys::for_tests());
+            both.follow(Ring { row, active, retired, own });
         };
         follow(2, Vec::new());
         let by_new = mint_at(&both, USER, Role::Customer, NOW, 600);

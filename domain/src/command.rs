@@ -15,6 +15,8 @@ use crate::view::View;
 
 pub use crate::address::command::{AddressAdd, AddressRemove, AddressUpdate};
 pub use crate::cluster::command::FeatureLevelRaise;
+pub use crate::effect::command::{Attempt, EffectReport};
+pub use crate::email_code::command::{EmailCodeConfirm, EmailCodeRequest};
 pub use crate::kernel::actor::{Actor, Role};
 pub use crate::keyring::command::{
     KeyringCreate, MasterCheck, MasterVersionActivate, MasterVersionAdd, MasterVersionRetire,
@@ -30,9 +32,15 @@ pub use crate::product::command::{ProductCreate, ProductSetStatus, ProductUpdate
 pub use crate::sale::command::{
     Allotment, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume, SaleUpdate,
 };
+pub use crate::session::command::{
+    LoginFail, SessionClose, SessionIssue, SessionOpen, SessionRotate,
+};
 pub use crate::settings::command::SettingsUpdate;
 pub use crate::stock::command::{Adjustment, StockAdjust};
 pub use crate::sweep::Tick;
+pub use crate::user::command::{
+    AdminBootstrap, PasswordChange, PasswordReset, UserManage, UserSignUp, UserUpdate,
+};
 pub use crate::wishlist::command::{WishlistClear, WishlistOrder, WishlistRemove, WishlistSet};
 
 /// One proposal.
@@ -178,6 +186,20 @@ macro_rules! list_commands {
     41 MasterVersionAdd,
     42 MasterVersionActivate,
     43 MasterVersionRetire,
+    50 EmailCodeRequest,
+    51 EmailCodeConfirm,
+    52 UserSignUp,
+    53 AdminBootstrap,
+    54 UserUpdate,
+    55 PasswordChange,
+    56 PasswordReset,
+    57 UserManage,
+    60 SessionOpen,
+    61 LoginFail,
+    62 SessionRotate,
+    63 SessionClose,
+    64 SessionIssue,
+    70 EffectReport,
     $($more)*
     } };
 }

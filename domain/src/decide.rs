@@ -21,6 +21,7 @@ use crate::product::row::Product;
 use crate::registry::AnyRow;
 use crate::sale::row::Sale;
 use crate::seeded::receipts as seeded;
+use crate::session::rules as session;
 use crate::stock::row::{Pool, PoolId};
 use crate::view::View;
 use crate::{checks, field, permission, sweep};
@@ -91,14 +92,18 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
     let is_tick = matches!(action, Action::Tick(_)) && *actor == Actor::Node;
     let limit = if is_tick { sweep::TICK_ROWS_MAX } else { sweep::AHEAD_ROWS_MAX };
     sweep::sweep(&mut draft, limit);
-    sweep::settle(&mut draft, *actor, &action.touches());
-    draft.act_as(*actor);
+    let actor = match session::resolve(&mut draft, *actor) {
+        Ok(actor) => actor,
+        Err(refusal) => return refuse(draft, refusal),
+    };
+    sweep::settle(&mut draft, actor, &action.touches());
+    draft.act_as(actor);
     let since = action.since();
     // Most commands were always there, and need not read the level.
     if since > Level::FIRST && since > draft.level() {
         return refuse(draft, Refusal::FeatureUnavailable { level: since.0 });
     }
-    if !permission::allows(*actor, action.needs()) {
+    if !permission::allows(actor, action.needs()) {
         return refuse(draft, Refusal::PermissionDenied);
     }
     let key = receipt_key(command);
@@ -113,14 +118,16 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
         return end(draft, Answer::Replayed { outcome: receipt.outcome, decided }, None);
     }
     let background = draft.changes();
-    let outcome = match action.decide(&mut draft, *actor) {
-        Ok(done) => Outcome::Done(done),
+    let (outcome, is_lasting) = match action.decide(&mut draft, actor) {
+        Ok(done) => (Outcome::Done(done), true),
         Err(refusal) => {
-            assert!(draft.changes() == background, "a rule wrote before it refused: {refusal:?}");
-            Outcome::Refused(refusal)
+            let is_fine = draft.changes() == background || refusal.may_write();
+            assert!(is_fine, "a rule wrote before it refused: {refusal:?}");
+            let is_lasting = refusal.is_lasting();
+            (Outcome::Refused(refusal), is_lasting)
         }
     };
-    let receipt = key.filter(|_| !seeded::forgets_receipt());
+    let receipt = key.filter(|_| is_lasting && !seeded::forgets_receipt());
     let receipt = receipt.map(|key| (key, stamp.now.plus(draft.settings().receipt_retention_ms)));
     end(draft, Answer::Decided(outcome), receipt)
 }
@@ -146,9 +153,7 @@ pub fn early_refusal(
         return create::target(&mut draft_at(later), ask.target).err();
     }
     // An order of a whole wishlist is never refused here: the list may be another by now.
-    let (Action::OrderCreate(ask), Actor::User { id: customer, .. }) =
-        (&command.action, command.actor)
-    else {
+    let (Action::OrderCreate(ask), Some(customer)) = (&command.action, command.actor.user()) else {
         return None;
     };
     let mut draft = draft_at(later);
@@ -219,12 +224,9 @@ pub fn find_receipt(view: &impl View, scope: Scope) -> Option<(Receipt, Stamp)> 
 /// used again after an hour at the earliest, and its receipt waits at most 7 days behind others.
 const RECEIPTS_MAX: usize = 1_000;
 
-/// The key of a user's command; the node's own commands are repeat-safe without one.
+/// The key of a command; the node's own commands are repeat-safe without one.
 fn receipt_key(command: &Command) -> Option<ReceiptKey> {
-    match command.actor {
-        Actor::User { .. } => command.receipt,
-        Actor::Node => None,
-    }
+    command.receipt.filter(|_| command.actor != Actor::Node)
 }
 
 /// A refusal that stores no receipt.

@@ -17,21 +17,25 @@
 //! | S11 | money kept equals the totals of the orders in sold |
 //! | S12 | a closed sale has nothing available |
 //! | A1 | a customer with saved addresses has exactly one default |
+//! | U1 | no two users have the same e-mail address |
+//! | U2 | a user has at most 10 logins |
 //!
 //! S7 is about a decision, not a state; S8 needs a waitlist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::address::row::Address;
 use crate::journal::row::{Journal, LedgerEntry};
 use crate::kernel::id::{OrderId, SaleId, UserId};
-use crate::kernel::value::Currency;
+use crate::kernel::value::{Currency, EmailIndex};
 use crate::order::row::{Order, Status};
 use crate::payment::row::{PaymentStatus, Refund};
 use crate::registry::Declared;
 use crate::sale::row::Sale;
+use crate::session::row::{LOGINS_MAX, Session, SessionKind};
 use crate::stock::row::{Account, Pool, PoolId, Usage};
+use crate::user::row::User;
 
 /// The rows of one state, one kind after the other. Storage reads its tables, in key order.
 pub trait Rows {
@@ -57,6 +61,8 @@ pub enum Rule {
     S11,
     S12,
     A1,
+    U1,
+    U2,
 }
 
 /// One invariant that does not hold.
@@ -86,6 +92,8 @@ pub fn check<R: Rows>(rows: &R) -> Result<Vec<Violation>, R::Error> {
     rows.each::<Usage>(&mut |usage| check.usage(usage))?;
     rows.each::<Sale>(&mut |sale| check.sale(sale))?;
     rows.each::<Address>(&mut |address| check.address(address))?;
+    rows.each::<User>(&mut |user| check.user(user))?;
+    rows.each::<Session>(&mut |session| check.session(session))?;
     Ok(check.finish())
 }
 
@@ -129,6 +137,8 @@ struct Check {
     money: BTreeMap<Currency, (i128, i128)>,
     /// Default addresses per customer who has any address.
     defaults: BTreeMap<UserId, u32>,
+    emails: BTreeSet<EmailIndex>,
+    logins: BTreeMap<UserId, usize>,
     found: Vec<Violation>,
 }
 
@@ -261,7 +271,23 @@ impl Check {
         *defaults = defaults.saturating_add(address.is_default.into());
     }
 
+    fn user(&mut self, user: &User) {
+        let Some(account) = &user.account else { return };
+        let is_new = self.emails.insert(account.email_index);
+        self.require(is_new, Rule::U1, || format!("{} has another user's address", user.id));
+    }
+
+    fn session(&mut self, session: &Session) {
+        if session.kind == SessionKind::Login {
+            let logins = self.logins.entry(session.user).or_default();
+            *logins = logins.saturating_add(1);
+        }
+    }
+
     fn finish(mut self) -> Vec<Violation> {
+        for (user, logins) in std::mem::take(&mut self.logins) {
+            self.require(logins <= LOGINS_MAX, Rule::U2, || format!("{user} has {logins} logins"));
+        }
         let pools = std::mem::take(&mut self.pools);
         let mut sums = std::mem::take(&mut self.sums);
         for (id, pool) in pools {

@@ -16,6 +16,9 @@
 //! | Word | Meaning |
 //! |---|---|
 //! | user, customer | who calls, with a role; "customer" is only the buying side |
+//! | account (of a user); session | what a person signs in with; one login, renewed by rotation |
+//! | e-mail code, proof | what was mailed to an address; what the right one is exchanged for |
+//! | effect | work with the outside world that a decision asked for: a mail |
 //! | product; sale | a thing with a price and general stock; a limited offer on one product |
 //! | unit, pool | one countable piece; the place units are counted (a product's or a sale's) |
 //! | account | where a unit stands in its pool: available, held, sold, scrapped |
@@ -50,14 +53,18 @@ pub mod kernel;
 
 pub mod address;
 pub mod cluster;
+pub mod effect;
+pub mod email_code;
 pub mod journal;
 pub mod keyring;
 pub mod order;
 pub mod payment;
 pub mod product;
 pub mod sale;
+pub mod session;
 pub mod settings;
 pub mod stock;
+pub mod user;
 pub mod wishlist;
 
 pub mod change;
@@ -65,6 +72,7 @@ mod checks;
 pub mod command;
 pub mod decide;
 mod draft;
+pub mod expiry;
 mod field;
 pub mod invariant;
 #[cfg(feature = "next")]
@@ -83,7 +91,9 @@ pub use change::Change;
 pub use command::{Action, Actor, Command, Role};
 pub use decide::{Answer, Decision, Recorded, decide, early_refusal, unavailable};
 pub use journal::{event, receipt};
-pub use kernel::id::{AddressId, OrderId, PaymentId, ProductId, SaleId, UserId};
+pub use kernel::id::{
+    AddressId, EffectId, OrderId, PaymentId, ProductId, SaleId, SessionId, UserId,
+};
 pub use kernel::value::{Millis, Revision, Stamp};
 pub use kernel::{id, value};
 pub use outcome::{Done, Outcome, Refusal};

@@ -12,8 +12,10 @@ use crate::keyring::row::Keyring;
 use crate::order::row::{Order, Status};
 use crate::product::row::Product;
 use crate::sale::row::Sale;
+use crate::session::row::Session;
 use crate::settings::row::Settings;
 use crate::stock::row::{Pool, PoolId};
+use crate::user::row::User;
 use crate::wishlist::row::Wish;
 
 /// `Done` or `Refused`; a refusal is replicated like a success.
@@ -60,6 +62,12 @@ pub enum Done {
     AddressRemoved,
     /// The keyring.
     Keyring(Box<Keyring>),
+    /// It was done, and there is nothing to show.
+    Accepted,
+    /// A user.
+    User(Arc<User>),
+    /// An open session.
+    Session(Arc<Session>),
 }
 
 /// A named row.
@@ -77,6 +85,10 @@ pub enum Kind {
     Address,
     /// A version of the master key.
     MasterVersion,
+    /// A user.
+    User,
+    /// A session.
+    Session,
 }
 
 /// A business "no". The code is the contract; facts say what would have to change.
@@ -210,6 +222,39 @@ pub enum Refusal {
     },
     /// A version of the master key that was retired.
     KeyVersionRetired,
+    /// The session is over.
+    SessionClosed,
+    /// Staff keep the user out.
+    UserBlocked,
+    /// An old refresh token; its session is over now.
+    SessionReuse,
+    /// No such account, another password, or blocked.
+    LoginRefused,
+    /// Too many wrong passwords.
+    LoginThrottled {
+        /// When the next one may be tried.
+        until: Millis,
+    },
+    /// Wrong, used, or over.
+    CodeInvalid,
+    /// A code was sent to this address just now.
+    CodeTooSoon {
+        /// When the next one may be asked for.
+        until: Millis,
+    },
+    /// Too many codes were sent to this address.
+    CodeTooMany {
+        /// When the next one may be asked for.
+        until: Millis,
+    },
+    /// The e-mail address is not proven.
+    EmailUnverified,
+    /// The e-mail address has an account.
+    EmailTaken,
+    /// There is an admin already.
+    AdminExists,
+    /// Nobody else could sign in as an admin.
+    LastAdmin,
 }
 
 impl Refusal {
@@ -218,6 +263,29 @@ impl Refusal {
     /// may be told from rows that are slightly older.
     pub const fn needs_current_rows(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::InvalidField { .. })
+    }
+
+    /// Whether a rule may write although it refuses: a wrong code counts, and a copied refresh token
+    /// ends its session.
+    pub(crate) const fn may_write(&self) -> bool {
+        matches!(self, Self::CodeInvalid | Self::SessionReuse)
+    }
+
+    /// Whether a receipt may remember it. Who asks, or how often, may be another matter the next
+    /// time.
+    pub(crate) const fn is_lasting(&self) -> bool {
+        !matches!(
+            self,
+            Self::SessionClosed
+                | Self::UserBlocked
+                | Self::SessionReuse
+                | Self::LoginRefused
+                | Self::LoginThrottled { .. }
+                | Self::CodeInvalid
+                | Self::CodeTooSoon { .. }
+                | Self::CodeTooMany { .. }
+                | Self::EmailUnverified
+        )
     }
 
     /// The stable code on the wire.
@@ -254,6 +322,18 @@ impl Refusal {
             Self::KeyVersionMissing { .. } => "key_version_missing",
             Self::KeyVersionInUse { .. } => "key_version_in_use",
             Self::KeyVersionRetired => "key_version_retired",
+            Self::SessionClosed => "session_closed",
+            Self::UserBlocked => "user_blocked",
+            Self::SessionReuse => "session_reuse",
+            Self::LoginRefused => "login_refused",
+            Self::LoginThrottled { .. } => "login_throttled",
+            Self::CodeInvalid => "code_invalid",
+            Self::CodeTooSoon { .. } => "code_too_soon",
+            Self::CodeTooMany { .. } => "code_too_many",
+            Self::EmailUnverified => "email_unverified",
+            Self::EmailTaken => "email_taken",
+            Self::AdminExists => "admin_exists",
+            Self::LastAdmin => "last_admin",
         }
     }
 }

@@ -21,13 +21,17 @@ pub enum Needs {
     Admin,
     /// Only the leader and its runners.
     Node,
+    /// `auth:public`: anyone, with an account or without.
+    Anyone,
 }
 
 /// Whether the actor's role reaches what a command needs.
 pub const fn allows(actor: Actor, needs: Needs) -> bool {
     match (actor, needs) {
-        (Actor::Node, Needs::Node) | (Actor::User { .. }, Needs::AnyUser) => true,
-        (Actor::Node, Needs::AnyUser | Needs::OrdersAct | Needs::Shop | Needs::Admin)
+        (Actor::Node, Needs::Node)
+        | (Actor::User { .. }, Needs::AnyUser)
+        | (Actor::Anyone | Actor::User { .. }, Needs::Anyone) => true,
+        (Actor::Node | Actor::Anyone | Actor::Session { .. }, _)
         | (Actor::User { .. }, Needs::Node) => false,
         (Actor::User { role, .. }, Needs::OrdersAct) => is_staff(role),
         (Actor::User { role, .. }, Needs::Shop) => matches!(role, Role::Operator | Role::Admin),
@@ -35,11 +39,11 @@ pub const fn allows(actor: Actor, needs: Needs) -> bool {
     }
 }
 
-/// The user who acts; the node has no rows of its own.
+/// The user who acts; nobody else has rows of their own.
 pub(crate) const fn user(actor: Actor) -> Result<UserId, Refusal> {
     match actor {
         Actor::User { id, .. } => Ok(id),
-        Actor::Node => Err(Refusal::PermissionDenied),
+        Actor::Node | Actor::Anyone | Actor::Session { .. } => Err(Refusal::PermissionDenied),
     }
 }
 

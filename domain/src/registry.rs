@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use crate::address::row::{Address, AddressesByCustomer};
 use crate::cluster::row::FeatureLevel;
+use crate::effect::row::{Effect, EffectsByNext, EffectsFailed};
+use crate::email_code::row::{EmailCode, EmailCodesByEnd};
 use crate::journal::row::{Journal, LedgerByPool, ReceiptsByScope, Retention};
 use crate::kernel::key::{Key, KeyPart};
 use crate::kernel::row::{Due, IndexDef, IndexRow, IndexRows, Row, TableId};
@@ -22,8 +24,10 @@ use crate::order::row::{
 };
 use crate::product::row::{Product, ProductsByName, ProductsByTicket, ProductsOffered};
 use crate::sale::row::{Sale, SalesByClosed, SalesByProduct, SalesByTicket};
+use crate::session::row::{LoginsByUser, Session, SessionsByEnd};
 use crate::settings::row::Settings;
 use crate::stock::row::{Pool, Usage};
+use crate::user::row::{ActiveAdmins, StaffByRole, User, UsersByEmail, UsersByTicket};
 use crate::wishlist::row::{WishlistByCustomer, WishlistItem};
 
 /// Every index.
@@ -44,6 +48,15 @@ pub const INDEXES: &[IndexDef] = &[
     IndexDef::of::<EndedOrdersByPool>(),
     IndexDef::of::<HoldsDue>(),
     IndexDef::of::<UnpaidOrders>(),
+    IndexDef::of::<UsersByEmail>(),
+    IndexDef::of::<UsersByTicket>(),
+    IndexDef::of::<StaffByRole>(),
+    IndexDef::of::<ActiveAdmins>(),
+    IndexDef::of::<LoginsByUser>(),
+    IndexDef::of::<SessionsByEnd>(),
+    IndexDef::of::<EmailCodesByEnd>(),
+    IndexDef::of::<EffectsByNext>(),
+    IndexDef::of::<EffectsFailed>(),
     IndexDef::of::<WishlistByCustomer>(),
     IndexDef::of::<AddressesByCustomer>(),
     IndexDef::of::<LedgerByPool>(),
@@ -178,13 +191,13 @@ macro_rules! rows {
 
 #[cfg(not(feature = "next"))]
 rows! {
-    Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, WishlistItem,
-    Address, Keyring
+    Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, User, Session,
+    EmailCode, Effect, WishlistItem, Address, Keyring
 }
 #[cfg(feature = "next")]
 rows! {
-    Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, WishlistItem,
-    Address, Keyring, OrderNote
+    Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, User, Session,
+    EmailCode, Effect, WishlistItem, Address, Keyring, OrderNote
 }
 
 /// Lists the kinds of rows that have due times.

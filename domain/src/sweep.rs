@@ -22,7 +22,7 @@ use crate::sale::row::Sale;
 use crate::seeded::values as seeded;
 use crate::stock::row::{Pool, PoolId, Usage};
 use crate::view::View;
-use crate::{order, sale, wishlist};
+use crate::{expiry, order, sale, wishlist};
 
 /// Due rows handled by one Tick: about a millisecond of work, far below a heartbeat.
 pub const TICK_ROWS_MAX: usize = 256;
@@ -54,7 +54,9 @@ impl Rule for Tick {
     /// Drops what is over, and says when the next Tick is wanted.
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
         let room = BACKGROUND_CHANGES_MAX.saturating_sub(draft.changes());
-        let full = retention::run(draft, room.min(HOUSEKEEPING_ROWS_MAX));
+        let room = room.min(HOUSEKEEPING_ROWS_MAX);
+        let dropped = expiry::run(draft, room);
+        let full = retention::run(draft, room.saturating_sub(dropped));
         let next_due = draft.next_due();
         Ok(Done::Ticked { more: full || is_due(next_due, draft.now()), next_due })
     }
@@ -99,7 +101,7 @@ pub(crate) fn settle<V: View>(draft: &mut Draft<'_, V>, actor: Actor, touches: &
             Touch::Order(id) => settle_order(draft, id),
             Touch::Sale(id) => settle_sale(draft, id),
             Touch::OwnHold(sale) => {
-                if let Actor::User { id: customer, .. } = actor
+                if let Some(customer) = actor.user()
                     && let Some(usage) = draft.get::<Usage>((sale, customer))
                     && let Some(holding) = usage.holding
                 {
@@ -107,7 +109,7 @@ pub(crate) fn settle<V: View>(draft: &mut Draft<'_, V>, actor: Actor, touches: &
                 }
             }
             Touch::OwnWishlist => {
-                if let Actor::User { id: customer, .. } = actor {
+                if let Some(customer) = actor.user() {
                     let lines = wishlist::rules::lines(draft, customer);
                     settle(draft, actor, &order::create::touches(&lines));
                 }

@@ -67,12 +67,17 @@ impl Leadership {
     /// openraft keeps naming the last leader until a new one is elected, even on a node that is
     /// cut off. After two election timeouts of silence nobody leads as far as this node can tell.
     pub(crate) fn leader(&self) -> Option<u64> {
+        self.leader_within(self.silence_max)
+    }
+
+    /// The leader, if it was heard of within a span of time.
+    pub(crate) fn leader_within(&self, span: Duration) -> Option<u64> {
         let metrics = self.metrics.borrow_watched();
         let leader = metrics.current_leader?;
         let heard = if leader == self.id {
-            self.was_acked(&metrics)
+            self.was_acked(&metrics, span)
         } else {
-            self.heard_leader.lock().is_some_and(|at| at.elapsed() < self.silence_max)
+            self.heard_leader.lock().is_some_and(|at| at.elapsed() < span)
         };
         heard.then_some(leader)
     }
@@ -84,12 +89,12 @@ impl Leadership {
 
     /// Whether this leader heard from a majority lately; a lone voter always has.
     pub(crate) fn has_quorum(&self) -> bool {
-        self.was_acked(&self.metrics.borrow_watched())
+        self.was_acked(&self.metrics.borrow_watched(), self.silence_max)
     }
 
-    fn was_acked(&self, metrics: &Metrics) -> bool {
+    fn was_acked(&self, metrics: &Metrics, span: Duration) -> bool {
         self.voters.load(Ordering::Relaxed) <= 1
-            || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < self.silence_max)
+            || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < span)
     }
 
     /// How to reach a member.

@@ -234,6 +234,17 @@ impl Node {
         metrics.membership_config.get_node(&leader).map(|node| node.name.clone())
     }
 
+    /// Whether this node leads, as far as it can tell, and a majority heard from it lately.
+    pub fn leads(&self) -> bool {
+        self.core.leadership.leader() == Some(self.core.id())
+    }
+
+    /// Whether this node has heard of a leader within a span of time: otherwise its rows may be
+    /// older than that.
+    pub fn heard_leader_within(&self, span: Duration) -> bool {
+        self.core.leadership.leader_within(span).is_some()
+    }
+
     /// This node's id in the cluster.
     pub fn id(&self) -> u64 {
         self.core.id()

@@ -88,8 +88,9 @@ impl Claims {
         self.0.get("iss")?.as_str()
     }
 
-    /// Checks audience, times and subject; returns the subject.
-    pub(super) fn check(&self, options: &IssuerOptions, now: u64) -> Result<&str, Refusal> {
+    /// Checks audience, times and subject; returns the subject, and when the token was made: a token
+    /// that does not say so may be as old as one can be.
+    pub(super) fn check(&self, options: &IssuerOptions, now: u64) -> Result<(&str, u64), Refusal> {
         if !self.is_for(&options.audience) {
             return Err(Refusal::Invalid("The aud of the token is not the configured audience."));
         }
@@ -103,7 +104,11 @@ impl Claims {
             }
         }
         let subject = self.subject(&options.subject_claim)?;
-        if exp.saturating_add(LEEWAY_SECONDS) <= now { Err(Refusal::Expired) } else { Ok(subject) }
+        let issued_at = self.seconds("iat")?.unwrap_or(exp.saturating_sub(LIFE_SECONDS_MAX));
+        if exp.saturating_add(LEEWAY_SECONDS) <= now {
+            return Err(Refusal::Expired);
+        }
+        Ok((subject, issued_at))
     }
 
     fn is_for(&self, audience: &str) -> bool {

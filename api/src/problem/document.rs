@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use firstcome_domain::Revision;
+use firstcome_domain::{Millis, Revision};
 use firstcome_raft::Executed;
 use http::StatusCode;
 use serde::Serialize;
@@ -133,6 +133,13 @@ impl Problem {
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.0.retry_after_seconds = Some(seconds);
         self
+    }
+
+    /// The same, as an instant of log time, which was `now` when it was decided.
+    #[must_use]
+    pub(crate) fn retry_from(self, at: Millis, now: Millis) -> Self {
+        let wait_ms = at.get().saturating_sub(now.get()).max(0).unsigned_abs();
+        self.retry_after(u32::try_from(wait_ms.div_ceil(1_000)).unwrap_or(u32::MAX))
     }
 
     pub(crate) fn retry_after_seconds(&self) -> Option<u32> {

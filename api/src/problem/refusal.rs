@@ -3,7 +3,7 @@
 use firstcome_domain::order::Status;
 use firstcome_domain::outcome::Kind;
 use firstcome_domain::stock::PoolId;
-use firstcome_domain::{Refusal, Stamp};
+use firstcome_domain::{Millis, Refusal, Stamp};
 use firstcome_raft::{Executed, Failure, FailureReason};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ impl Problem {
     /// A refusal, as it was decided. An `early` one was read from applied state, without a log
     /// entry, so it has no ticket.
     pub(crate) fn refused(refusal: &Refusal, decided: Stamp, early: bool) -> Self {
-        let problem = of_refusal(refusal).at(decided.revision);
+        let problem = of_refusal(refusal, decided.now).at(decided.revision);
         if early {
             problem.member("early", true).member("revision", decided.revision.get())
         } else {
@@ -30,7 +30,7 @@ impl Problem {
     }
 }
 
-fn of_refusal(refusal: &Refusal) -> Problem {
+fn of_refusal(refusal: &Refusal, decided: Millis) -> Problem {
     use Code as C;
     let new = Problem::new;
     match refusal {
@@ -47,6 +47,8 @@ fn of_refusal(refusal: &Refusal) -> Problem {
             Kind::WishlistItem => "It is not on your wishlist.",
             Kind::Address => "There is no such address, or it is not yours.",
             Kind::MasterVersion => "No node has reported such a version of the master key.",
+            Kind::User => "There is no such account.",
+            Kind::Session => "There is no such session, or it is not yours.",
         }),
         Refusal::VersionMismatch { current } => {
             new(C::VersionMismatch).member("current_version", *current)
@@ -105,6 +107,18 @@ fn of_refusal(refusal: &Refusal) -> Problem {
             }
         }
         Refusal::KeyVersionRetired => new(C::KeyVersionRetired),
+        Refusal::SessionClosed => new(C::TokenRevoked),
+        Refusal::UserBlocked => new(C::UserBlocked),
+        Refusal::SessionReuse => new(C::SessionReuse),
+        Refusal::LoginRefused => new(C::LoginRefused),
+        Refusal::LoginThrottled { until } => new(C::LoginThrottled).retry_from(*until, decided),
+        Refusal::CodeInvalid => new(C::CodeInvalid),
+        Refusal::CodeTooSoon { until } => new(C::CodeTooSoon).retry_from(*until, decided),
+        Refusal::CodeTooMany { until } => new(C::CodeTooMany).retry_from(*until, decided),
+        Refusal::EmailUnverified => new(C::EmailUnverified),
+        Refusal::EmailTaken => new(C::EmailTaken),
+        Refusal::AdminExists => new(C::AdminExists),
+        Refusal::LastAdmin => new(C::LastAdmin),
     }
 }
 
@@ -247,12 +261,27 @@ mod tests {
             "key_version_in_use", 409, &["active", "wrapped_keys", "not_before"];
         Refusal::KeyVersionRetired => Refusal::KeyVersionRetired,
             "key_version_retired", 409, &[];
+        Refusal::SessionClosed => Refusal::SessionClosed, "token_revoked", 401, &[];
+        Refusal::UserBlocked => Refusal::UserBlocked, "user_blocked", 403, &[];
+        Refusal::SessionReuse => Refusal::SessionReuse, "session_reuse", 401, &[];
+        Refusal::LoginRefused => Refusal::LoginRefused, "login_refused", 401, &[];
+        Refusal::LoginThrottled { .. } => Refusal::LoginThrottled { until: AT },
+            "login_throttled", 429, &[];
+        Refusal::CodeInvalid => Refusal::CodeInvalid, "code_invalid", 400, &[];
+        Refusal::CodeTooSoon { .. } => Refusal::CodeTooSoon { until: AT },
+            "code_too_soon", 429, &[];
+        Refusal::CodeTooMany { .. } => Refusal::CodeTooMany { until: AT },
+            "code_too_many", 429, &[];
+        Refusal::EmailUnverified => Refusal::EmailUnverified, "email_unverified", 403, &[];
+        Refusal::EmailTaken => Refusal::EmailTaken, "email_taken", 409, &[];
+        Refusal::AdminExists => Refusal::AdminExists, "admin_exists", 409, &[];
+        Refusal::LastAdmin => Refusal::LastAdmin, "last_admin", 409, &[];
     }
 
     #[test]
     fn every_refusal_keeps_its_code_and_has_its_status_and_members() {
         for (refusal, code, status, members) in one_of_each() {
-            let problem = of_refusal(&refusal);
+            let problem = of_refusal(&refusal, AT);
             let json = document(&problem);
             // Invalid fields have one code on the wire, whether the edge or the domain found them.
             let wire = if refusal.code() == "invalid_field" {

@@ -111,5 +111,9 @@ fn data(fact: &Fact, stamp: Stamp, currency_of: impl Fn(OrderId) -> Option<Curre
             json!({ "product_id": product.to_string(), "status": status })
         }
         Fact::SettingsChanged => Value::Object(Map::new()),
+        Fact::User { user, what: _ } => json!({ "user_id": user.to_string() }),
+        Fact::Session { session, user, what: _ } => {
+            json!({ "session_id": session.to_string(), "user_id": user.to_string() })
+        }
     }
 }

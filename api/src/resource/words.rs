@@ -22,7 +22,8 @@ pub(crate) fn pool_of(text: &str) -> Option<PoolId> {
 pub(crate) fn actor_text(actor: Actor) -> String {
     match actor {
         Actor::Node => "node".to_owned(),
-        Actor::User { id, .. } => id.to_string(),
+        Actor::Anyone => "anyone".to_owned(),
+        Actor::User { id, .. } | Actor::Session { user: id, .. } => id.to_string(),
     }
 }
 

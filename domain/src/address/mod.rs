@@ -6,6 +6,6 @@
 
 pub mod command;
 pub mod row;
-mod rules;
+pub(crate) mod rules;
 
 pub use row::Address;

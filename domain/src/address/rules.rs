@@ -46,7 +46,7 @@ impl Rule for AddressRemove {
 }
 
 /// Saves an address. A customer's first one becomes the default.
-fn add<V: View>(
+pub(crate) fn add<V: View>(
     draft: &mut Draft<'_, V>,
     customer: UserId,
     ask: &AddressAdd,

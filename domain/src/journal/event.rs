@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::id::{OrderId, PaymentId, ProductId, SaleId};
+use crate::kernel::id::{OrderId, PaymentId, ProductId, SaleId, SessionId, UserId};
 use crate::kernel::value::{Currency, Millis};
 use crate::order::row::{Source, Status};
 use crate::sale::row::Phase;
@@ -90,6 +90,50 @@ pub enum Fact {
     },
     /// `settings.changed`
     SettingsChanged,
+    /// `user.signed_up`, `.updated`, `.password_changed`, `.role_changed`, `.blocked`, `.unblocked`
+    User {
+        /// The user.
+        user: UserId,
+        /// What happened to them.
+        what: UserFact,
+    },
+    /// `session.opened`, `.closed`, `.reuse_detected`
+    Session {
+        /// The session.
+        session: SessionId,
+        /// Whose it is.
+        user: UserId,
+        /// What happened to it.
+        what: SessionFact,
+    },
+}
+
+/// What happened to a user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum UserFact {
+    /// The account is new.
+    SignedUp,
+    /// Changed by the user.
+    Updated,
+    /// A new password counts.
+    PasswordChanged,
+    /// Staff gave them another role.
+    RoleChanged,
+    /// Kept out by staff.
+    Blocked,
+    /// Let in again.
+    Unblocked,
+}
+
+/// What happened to a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum SessionFact {
+    /// Somebody logged in.
+    Opened,
+    /// Over before its time.
+    Closed,
+    /// Over because an old refresh token was used.
+    ReuseDetected,
 }
 
 /// What happened to a payment.
@@ -183,6 +227,19 @@ impl Fact {
                 ProductFact::StatusChanged => "product.status_changed",
             },
             Self::SettingsChanged => "settings.changed",
+            Self::User { what, .. } => match what {
+                UserFact::SignedUp => "user.signed_up",
+                UserFact::Updated => "user.updated",
+                UserFact::PasswordChanged => "user.password_changed",
+                UserFact::RoleChanged => "user.role_changed",
+                UserFact::Blocked => "user.blocked",
+                UserFact::Unblocked => "user.unblocked",
+            },
+            Self::Session { what, .. } => match what {
+                SessionFact::Opened => "session.opened",
+                SessionFact::Closed => "session.closed",
+                SessionFact::ReuseDetected => "session.reuse_detected",
+            },
         }
     }
 }

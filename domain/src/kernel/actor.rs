@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::UserId;
+use super::id::{SessionId, UserId};
 
 /// What a caller may do at most.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -17,6 +17,18 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// Its place in the list above, for indexes.
+    pub const fn place(self) -> u8 {
+        match self {
+            Self::Customer => 0,
+            Self::Support => 1,
+            Self::Operator => 2,
+            Self::Admin => 3,
+        }
+    }
+}
+
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Actor {
@@ -29,4 +41,26 @@ pub enum Actor {
         /// The role.
         role: Role,
     },
+    /// Whoever asks: sign-up, login and what comes before them.
+    Anyone,
+    /// A user who logged in. Rules never see this one: [`decide`](crate::decide::decide) looks up
+    /// the session and makes it a [`Actor::User`] with the role that the user has now.
+    Session {
+        /// `usr_...`
+        user: UserId,
+        /// `ses_...`
+        session: SessionId,
+        /// What the route is for: a user with a higher role acts with this one.
+        role: Role,
+    },
+}
+
+impl Actor {
+    /// The user, if one asks.
+    pub const fn user(self) -> Option<UserId> {
+        match self {
+            Self::User { id, .. } | Self::Session { user: id, .. } => Some(id),
+            Self::Node | Self::Anyone => None,
+        }
+    }
 }

@@ -114,6 +114,10 @@ ids! {
     SaleId = "sal_";
     /// A saved address.
     AddressId = "adr_";
+    /// A login.
+    SessionId = "ses_";
+    /// Work with the outside world that is still to be done.
+    EffectId = "eff_";
     /// An order.
     OrderId = "ord_";
     /// The one payment of an order. Its bits are the order's, so neither needs an index.

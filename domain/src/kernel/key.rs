@@ -6,7 +6,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use super::id::{AddressId, OrderId, ProductId, SaleId, UserId};
+use super::id::{AddressId, EffectId, OrderId, ProductId, SaleId, SessionId, UserId};
 use super::value::{Millis, Revision};
 
 /// The widest key there may be. The widest today is a word of a product's name (22 bytes), its
@@ -175,7 +175,7 @@ macro_rules! ids {
     )*};
 }
 
-ids!(AddressId, OrderId, ProductId, SaleId, UserId);
+ids!(AddressId, EffectId, OrderId, ProductId, SaleId, SessionId, UserId);
 
 impl KeyPart for Revision {
     const WIDTH: usize = 8;

@@ -200,6 +200,33 @@ pub fn is_text(text: &str, chars_max: usize, multiline: bool) -> bool {
         && text.trim_ascii() == text
 }
 
+/// A keyed hash of an e-mail address, made before proposing: equal for equal addresses, and of no
+/// use to whoever lacks the key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct EmailIndex(pub [u8; 32]);
+
+impl EmailIndex {
+    /// The first half, which indexes keep; the whole is compared with the row.
+    pub fn head(self) -> u128 {
+        let head = self.0.first_chunk::<16>().copied().unwrap_or_default();
+        u128::from_be_bytes(head)
+    }
+}
+
+/// Whether two hashes are equal. Takes equally long wherever they differ.
+pub fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+/// The language that a user reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Language {
+    /// `en`
+    English,
+    /// `ko`
+    Korean,
+}
+
 /// Authenticated ciphertext, made before proposing; `decide` only copies it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed(pub Vec<u8>);

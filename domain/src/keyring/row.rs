@@ -48,13 +48,34 @@ pub struct MasterVersion {
 pub enum Purpose {
     /// Hashes requests, so that a repeat of a key is compared with its first request.
     RequestFingerprint,
+    /// Signs the access tokens of sessions.
+    AccessToken,
+    /// Makes refresh tokens.
+    RefreshToken,
+    /// Hashes the codes that are sent by mail.
+    EmailCode,
+    /// Hashes e-mail addresses, so that an account is found by one.
+    EmailIndex,
 }
 
 impl Purpose {
+    /// Every purpose; a cluster has a key for each.
+    pub const ALL: [Self; 5] = [
+        Self::RequestFingerprint,
+        Self::AccessToken,
+        Self::RefreshToken,
+        Self::EmailCode,
+        Self::EmailIndex,
+    ];
+
     /// The word that the wrapping names it by.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RequestFingerprint => "request_fingerprint",
+            Self::AccessToken => "access_token",
+            Self::RefreshToken => "refresh_token",
+            Self::EmailCode => "email_code",
+            Self::EmailIndex => "email_index",
         }
     }
 }

@@ -31,7 +31,7 @@ impl Rule for KeyringCreate {
 
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
         if let Some(keyring) = draft.get::<Keyring>(()) {
-            return Ok(Done::Keyring(Box::new((*keyring).clone())));
+            return complete(draft, (*keyring).clone(), &self.keys);
         }
         check_versions(&self.versions)?;
         let active = self.keys.first().map(|key| key.master);
@@ -130,6 +130,23 @@ impl Rule for MasterVersionRetire {
         enter(version, MasterState::Retired, draft.now());
         Ok(put(draft, keyring))
     }
+}
+
+/// Adds keys for purposes that the keyring has none for, as it came from an earlier release.
+fn complete<V: View>(
+    draft: &mut Draft<'_, V>,
+    mut keyring: Keyring,
+    keys: &[ClusterKey],
+) -> Result<Done, Refusal> {
+    let active = keyring.active().map(|version| version.number);
+    let lacking = |key: &&ClusterKey| keyring.keys.iter().all(|has| has.purpose != key.purpose);
+    let added: Vec<ClusterKey> = keys.iter().filter(lacking).cloned().collect();
+    if added.is_empty() {
+        return Ok(Done::Keyring(Box::new(keyring)));
+    }
+    check_keys(&added, active)?;
+    keyring.keys.extend(added);
+    Ok(put(draft, keyring))
 }
 
 const NO_VERSION: Refusal = Refusal::NotFound(Kind::MasterVersion);

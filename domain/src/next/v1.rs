@@ -15,8 +15,10 @@ use crate::outcome::{Done, Outcome, Refusal};
 use crate::payment::row::Payment;
 use crate::product::row::Product;
 use crate::sale::row::Sale;
+use crate::session::row::Session;
 use crate::settings::row::Settings;
 use crate::stock::row::Pool;
+use crate::user::row::User;
 use crate::wishlist::row::Wish;
 
 /// Version 1 of an order, which clusters at level 1 store.
@@ -109,6 +111,9 @@ enum DoneV1 {
     Address(Arc<Address>),
     AddressRemoved,
     Keyring(Box<Keyring>),
+    Accepted,
+    User(Arc<User>),
+    Session(Arc<Session>),
 }
 
 impl From<Outcome> for OutcomeV1 {
@@ -127,6 +132,9 @@ impl From<Outcome> for OutcomeV1 {
                 Done::Address(address) => DoneV1::Address(address),
                 Done::AddressRemoved => DoneV1::AddressRemoved,
                 Done::Keyring(keyring) => DoneV1::Keyring(keyring),
+                Done::Accepted => DoneV1::Accepted,
+                Done::User(user) => DoneV1::User(user),
+                Done::Session(session) => DoneV1::Session(session),
             }),
             Outcome::Refused(refusal) => Self::Refused(refusal),
         }
@@ -149,6 +157,9 @@ impl From<OutcomeV1> for Outcome {
                 DoneV1::Address(address) => Done::Address(address),
                 DoneV1::AddressRemoved => Done::AddressRemoved,
                 DoneV1::Keyring(keyring) => Done::Keyring(keyring),
+                DoneV1::Accepted => Done::Accepted,
+                DoneV1::User(user) => Done::User(user),
+                DoneV1::Session(session) => Done::Session(session),
             }),
             OutcomeV1::Refused(refusal) => Self::Refused(refusal),
         }

@@ -181,7 +181,9 @@ fn reachable<V: View>(
     match actor {
         Actor::User { id: user, .. } if order.customer == user => Ok((order, true)),
         Actor::User { role, .. } if is_staff(role) => Ok((order, false)),
-        Actor::User { .. } | Actor::Node => Err(Refusal::NotFound(Kind::Order)),
+        Actor::User { .. } | Actor::Node | Actor::Anyone | Actor::Session { .. } => {
+            Err(Refusal::NotFound(Kind::Order))
+        }
     }
 }
 

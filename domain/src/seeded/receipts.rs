@@ -2,7 +2,7 @@
 
 use firstcome_fault::{Bug, armed};
 
-use crate::command::{Action, Actor, Command};
+use crate::command::{Action, Command};
 use crate::draft::Draft;
 use crate::order::create;
 use crate::outcome::Refusal;
@@ -13,9 +13,7 @@ pub(crate) fn limit_hides_receipt<V: View>(draft: &mut Draft<'_, V>, command: &C
     if !armed(Bug::LimitBeforeReceipt) {
         return false;
     }
-    let (Action::OrderCreate(ask), Actor::User { id: customer, .. }) =
-        (&command.action, command.actor)
-    else {
+    let (Action::OrderCreate(ask), Some(customer)) = (&command.action, command.actor.user()) else {
         return false;
     };
     let refusal = create::refusal(draft, customer, ask);

@@ -39,6 +39,12 @@ pub struct Settings {
     pub receipt_retention_ms: i64,
     /// How long events stay readable: 1 h..=90 days.
     pub event_retention_ms: i64,
+    /// How long an access token lasts: 1 min..=1 h.
+    pub access_token_ms: i64,
+    /// How long a session lasts without being renewed: 1 h..=90 days.
+    pub refresh_idle_ms: i64,
+    /// How long a session lasts at most: 1 h..=365 days.
+    pub refresh_absolute_ms: i64,
     /// Version and stamps; version 0 while nobody changed the defaults.
     pub row: RowStamp,
 }
@@ -56,6 +62,9 @@ impl Default for Settings {
             return_after_ms: DAY,
             receipt_retention_ms: DAY,
             event_retention_ms: 7 * DAY,
+            access_token_ms: 10 * MINUTE,
+            refresh_idle_ms: 7 * DAY,
+            refresh_absolute_ms: 30 * DAY,
             row: RowStamp::default(),
         }
     }
@@ -86,6 +95,9 @@ impl Settings {
             ("return_after_seconds", Some(self.return_after_ms), MINUTE..=MONTH),
             ("receipt_retention_seconds", Some(self.receipt_retention_ms), HOUR..=7 * DAY),
             ("event_retention_seconds", Some(self.event_retention_ms), HOUR..=3 * MONTH),
+            ("access_token_seconds", Some(self.access_token_ms), MINUTE..=HOUR),
+            ("refresh_idle_seconds", Some(self.refresh_idle_ms), HOUR..=3 * MONTH),
+            ("refresh_absolute_seconds", Some(self.refresh_absolute_ms), HOUR..=365 * DAY),
         ];
         let counts = [
             ("pay_attempts", self.pay_attempts, 1..=10),

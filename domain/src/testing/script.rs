@@ -582,6 +582,9 @@ fn done_shown(done: &Done) -> String {
         Done::Address(row) => format!("address {} v{}", address_shown(row), row.row.version),
         Done::AddressRemoved => "address removed".into(),
         Done::Keyring(row) => format!("keyring v{}", row.row.version),
+        Done::Accepted => "accepted".into(),
+        Done::User(row) => format!("user {} v{}", row.id, row.row.version),
+        Done::Session(row) => format!("session {} generation={}", row.id, row.generation),
     }
 }
 
@@ -632,5 +635,7 @@ fn fact_shown(fact: &Fact) -> String {
             format!("{name} {product} discontinued={discontinued}")
         }
         Fact::SettingsChanged => name.into(),
+        Fact::User { user, .. } => format!("{name} {user}"),
+        Fact::Session { session, user, .. } => format!("{name} {session} of {user}"),
     }
 }

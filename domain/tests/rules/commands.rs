@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use firstcome_domain::AddressId;
 use firstcome_domain::command::*;
+use firstcome_domain::email_code::CodePurpose;
 use firstcome_domain::kernel::version::{Decoder, Encoder, Level};
 use firstcome_domain::settings::Settings;
+use firstcome_domain::value::Sealed;
+use firstcome_domain::{AddressId, EffectId, SessionId, UserId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -115,6 +117,46 @@ fn one_of_each() -> Vec<Action> {
             keys: wrapped_by(2),
         }),
         Action::MasterVersionRetire(MasterVersionRetire { number: 1 }),
+        send_code(CodePurpose::PasswordReset, 1, 2),
+        confirm_code(1, 2, 3),
+        Action::UserSignUp(UserSignUp {
+            id: UserId::new(1),
+            account: account(1),
+            proof: [3; 32],
+            address: Some(AddressAdd { id: AddressId::new(1), body: Sealed(vec![7; 3]) }),
+        }),
+        Action::AdminBootstrap(AdminBootstrap { id: UserId::new(1), account: account(1) }),
+        Action::UserUpdate(UserUpdate { if_version: 1, profile: Sealed(vec![7; 3]) }),
+        Action::PasswordChange(PasswordChange {
+            password_version: 1,
+            password: Sealed(vec![7; 3]),
+            session: Some(SessionId::new(1)),
+        }),
+        Action::PasswordReset(PasswordReset {
+            user: UserId::new(1),
+            secret: [4; 32],
+            password: Sealed(vec![7; 3]),
+        }),
+        Action::UserManage(UserManage {
+            id: UserId::new(1),
+            if_version: 2,
+            role: Some(Role::Support),
+            blocked: Some(true),
+        }),
+        open_session(1, 1, 2),
+        Action::LoginFail(LoginFail { user: UserId::new(1) }),
+        Action::SessionRotate(SessionRotate { id: SessionId::new(1), generation: 7 }),
+        Action::SessionClose(SessionClose { id: SessionId::new(1), user: UserId::new(1) }),
+        Action::SessionIssue(SessionIssue {
+            id: SessionId::new(1),
+            user: UserId::new(1),
+            life_ms: 1_000,
+        }),
+        Action::EffectReport(EffectReport {
+            id: EffectId::new(1),
+            attempts: 2,
+            attempt: Attempt::Retry { wait_ms: 5, code: "smtp_timeout".into() },
+        }),
     ]
 }
 

@@ -610,5 +610,5 @@ fn an_order_reads_each_row_once() {
     let total = reads.len();
     reads.dedup();
     assert_eq!(reads.len(), total, "{reads:?}");
-    assert_eq!(total, 10, "{reads:?}");
+    assert_eq!(total, 11, "{reads:?}");
 }

@@ -4,10 +4,12 @@ use firstcome_domain::address::Address;
 use firstcome_domain::invariant::{Rule, check};
 use firstcome_domain::journal::{Journal, LedgerEntry};
 use firstcome_domain::order::{Order, PaymentStatus, Refund, Status};
+use firstcome_domain::session::Session;
 use firstcome_domain::stock::{Account, Accounts, Movement, Pool, PoolId, Reason, Usage};
 use firstcome_domain::testing::memory::{Look as _, Memory};
+use firstcome_domain::user::User;
 use firstcome_domain::value::Revision;
-use firstcome_domain::{Actor, Millis, ProductId, Stamp, UserId};
+use firstcome_domain::{Actor, Millis, ProductId, SessionId, Stamp, UserId, View as _};
 
 use crate::shop::*;
 
@@ -241,4 +243,28 @@ fn a1_none_or_two_default_addresses_are_found() {
         memory.put(Address { is_default, ..address(id) });
         assert_eq!(rules(&memory), [Rule::A1]);
     }
+}
+
+#[test]
+fn u1_and_u2_addresses_are_unique_and_logins_few() {
+    let user = |id: u128, email: u8| {
+        let account = Some(account(email));
+        User { account, ..User::unknown(UserId::new(id)) }
+    };
+    let mut memory = busy();
+    memory.put(user(1, 1));
+    memory.put(user(2, 2));
+    assert_eq!(rules(&memory), []);
+    memory.put(user(3, 2));
+    assert_eq!(rules(&memory), [Rule::U1]);
+
+    let mut shop = Shop::empty();
+    shop.memory.put(user(1, 1));
+    for session in 1..=10 {
+        shop.done(Actor::Anyone, open_session(session, 1, 1));
+    }
+    let mut memory = shop.memory;
+    let session = memory.get::<Session>(SessionId::new(1)).unwrap();
+    memory.put(Session { id: SessionId::new(99), ..(*session).clone() });
+    assert_eq!(rules(&memory), [Rule::U2]);
 }

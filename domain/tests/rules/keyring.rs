@@ -18,6 +18,9 @@ fn activate(number: u32, members: &[u64]) -> Action {
     Action::MasterVersionActivate(MasterVersionActivate { number, members, keys })
 }
 
+/// Keys of a cluster.
+const KEYS: u32 = 5;
+
 const fn retire(number: u32) -> Action {
     Action::MasterVersionRetire(MasterVersionRetire { number })
 }
@@ -134,7 +137,7 @@ fn a_version_is_active_only_once_every_member_has_it() {
     shop.done(Actor::Node, report(2, &[1, 2]));
     let keyring = keyring_in(shop.done(ADMIN, activate(2, &[1, 2, 3])));
     assert_eq!(keyring.active().map(|version| version.number), Some(2));
-    assert_eq!((keyring.wrapped_by(1), keyring.wrapped_by(2)), (0, 1));
+    assert_eq!((keyring.wrapped_by(1), keyring.wrapped_by(2)), (0, wrapped_by(2).len()));
     let again = keyring_in(shop.done(ADMIN, activate(2, &[1, 2, 3])));
     assert_eq!(again, keyring, "the second time changes nothing");
     let states: Vec<_> = versions(&shop).into_iter().map(|(_, state, _)| state).collect();
@@ -159,7 +162,7 @@ fn a_version_becomes_active_only_with_every_key_of_the_cluster() {
 #[test]
 fn a_version_is_retired_only_when_it_was_out_of_use_for_a_while() {
     let mut shop = with_two_versions();
-    let active = Refusal::KeyVersionInUse { active: true, wrapped_keys: 1, not_before: None };
+    let active = Refusal::KeyVersionInUse { active: true, wrapped_keys: KEYS, not_before: None };
     assert_eq!(shop.refused(ADMIN, retire(1)), active);
     shop.now += MINUTE;
     shop.done(ADMIN, activate(2, &[1, 2, 3]));
@@ -187,4 +190,21 @@ fn versions_are_bounded() {
     shop.done(Actor::Node, report(1, &all));
     assert_eq!(shop.code(Actor::Node, report(2, &[257])), "invalid_field");
     assert_eq!(versions(&shop).len(), 256);
+}
+
+#[test]
+fn a_keyring_of_an_earlier_release_gets_the_keys_it_lacks() {
+    let mut shop = Shop::empty();
+    let create = |keys: Vec<ClusterKey>| {
+        let versions = vec![version(1), version(2)];
+        Action::KeyringCreate(KeyringCreate { node: 1, versions, keys })
+    };
+    shop.done(Actor::Node, create(wrapped_by(1)[..1].to_vec()));
+    assert_eq!(shop.code(Actor::Node, create(wrapped_by(2))), "invalid_field", "not active");
+    let before = wrapped_by(1).remove(0);
+    let keyring = keyring_in(shop.done(Actor::Node, create(wrapped_by(1))));
+    assert_eq!(keyring.keys, wrapped_by(1));
+    assert_eq!(keyring.keys[0], before);
+    let step = shop.ask(Actor::Node, create(wrapped_by(1)));
+    assert_eq!(step.changes.len(), 0, "nothing is lacking");
 }

@@ -18,4 +18,5 @@ mod registry;
 mod retention;
 mod scripts;
 mod shop;
+mod users;
 mod wishlist;

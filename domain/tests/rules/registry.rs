@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use firstcome_domain::cluster::FeatureLevel;
 use firstcome_domain::command::*;
+use firstcome_domain::email_code::CodePurpose;
 use firstcome_domain::journal::row::Retention;
 use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::{IndexDef, IndexKind, TableId};
@@ -14,7 +15,7 @@ use firstcome_domain::registry::{
 use firstcome_domain::settings::Settings;
 use firstcome_domain::testing::memory::Memory;
 use firstcome_domain::value::{Revision, RowStamp, Stamp};
-use firstcome_domain::{Millis, SaleId};
+use firstcome_domain::{EffectId, Millis, SaleId, UserId};
 
 use crate::shop::*;
 
@@ -41,6 +42,17 @@ fn one_of_each() -> Memory {
     shop.memory.put(FeatureLevel { level: 1, release: "0.1.0".into(), row });
     shop.done(Actor::Node, first_keyring(1, &[1, 2]));
     shop.memory.put(Retention { row, ..Retention::default() });
+    shop.done(
+        ADMIN,
+        Action::AdminBootstrap(AdminBootstrap { id: UserId::new(1), account: account(1) }),
+    );
+    shop.done(Actor::Anyone, open_session(1, 1, 1));
+    for address in [2, 3] {
+        shop.done(Actor::Anyone, send_code(CodePurpose::SignUp, address, address));
+    }
+    let attempt = Attempt::Failed { code: "smtp_refused".into() };
+    let report = EffectReport { id: EffectId::new(2), attempts: 0, attempt };
+    shop.done(Actor::Node, Action::EffectReport(report));
     shop.memory
 }
 

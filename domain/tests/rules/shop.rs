@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use firstcome_domain::command::*;
+use firstcome_domain::email_code::CodePurpose;
 use firstcome_domain::event::Fact;
 use firstcome_domain::invariant;
 use firstcome_domain::journal::Journal;
@@ -16,10 +17,11 @@ use firstcome_domain::registry::Declared;
 use firstcome_domain::sale::{Disclosure, Sale};
 use firstcome_domain::stock::{Accounts, PoolId};
 use firstcome_domain::testing::memory::{Look as _, Memory, Step};
-use firstcome_domain::value::{Currency, Money, Sealed};
+use firstcome_domain::user::Account;
+use firstcome_domain::value::{Currency, EmailIndex, Language, Money, Sealed};
 use firstcome_domain::{
-    AddressId, Answer, Change, Decision, Millis, OrderId, Outcome, ProductId, Refusal, SaleId,
-    UserId, View,
+    AddressId, Answer, Change, Decision, EffectId, Millis, OrderId, Outcome, ProductId, Refusal,
+    SaleId, SessionId, UserId, View,
 };
 
 pub(crate) const MINUTE: i64 = 60_000;
@@ -74,10 +76,10 @@ pub(crate) const fn version(number: u32) -> MasterCheck {
     MasterCheck { number, check: [number.to_be_bytes()[3]; 32] }
 }
 
-/// The cluster's one key, wrapped by a version.
+/// The cluster's keys, wrapped by a version.
 pub(crate) fn wrapped_by(master: u32) -> Vec<ClusterKey> {
-    let purpose = Purpose::RequestFingerprint;
-    vec![ClusterKey { purpose, number: 1, wrapped: Sealed(vec![5; 66]), master }]
+    let key = |purpose| ClusterKey { purpose, number: 1, wrapped: Sealed(vec![5; 66]), master };
+    Purpose::ALL.map(key).to_vec()
 }
 
 /// The first keyring, as a node proposes it.
@@ -105,6 +107,44 @@ pub(crate) fn change(id: u128, if_version: u64, sevens: usize, make_default: boo
 
 pub(crate) const fn discard(id: u128) -> Action {
     Action::AddressRemove(AddressRemove { id: AddressId::new(id), if_version: None })
+}
+
+/// Keyed hashes of addresses, codes and tokens are all so many equal bytes.
+pub(crate) const fn email(number: u8) -> EmailIndex {
+    EmailIndex([number; 32])
+}
+
+pub(crate) fn account(number: u8) -> Account {
+    Account {
+        data_key: Sealed(vec![1; 66]),
+        email_index: email(number),
+        email: Sealed(vec![2; 66]),
+        profile: Sealed(vec![3; 66]),
+        password: Sealed(vec![4; 66]),
+        password_version: 1,
+        language: Language::Korean,
+    }
+}
+
+/// Code `mac` for address `number`; the mail has the number of the code.
+pub(crate) fn send_code(purpose: CodePurpose, number: u8, mac: u8) -> Action {
+    Action::EmailCodeRequest(EmailCodeRequest {
+        purpose,
+        email: email(number),
+        mac: [mac; 32],
+        effect: EffectId::new(mac.into()),
+        letter: Sealed(vec![mac; 40]),
+    })
+}
+
+pub(crate) fn confirm_code(number: u8, mac: u8, proof: u8) -> Action {
+    let (email, mac, proof) = (email(number), [mac; 32], [proof; 32]);
+    Action::EmailCodeConfirm(EmailCodeConfirm { email, mac, proof })
+}
+
+pub(crate) fn open_session(session: u8, number: u8, password_version: u32) -> Action {
+    let (id, user) = (SessionId::new(session.into()), UserId::new(number.into()));
+    Action::SessionOpen(SessionOpen { id, user, password_version, refresh_key: 1 })
 }
 
 /// The same order, sent to a saved address.

@@ -1,0 +1,77 @@
+//! Who calls: a verified token, and what the rows of this node say of its bearer.
+//!
+//! A session that was closed, a user who was blocked and a role that was changed count as soon as
+//! this node has applied it. `decide` looks at the same rows again for every change of state.
+
+use std::time::Duration;
+
+use firstcome_domain::session::Session;
+use firstcome_domain::user::User;
+use firstcome_domain::{Role, UserId, View as _};
+
+use crate::access::Caller;
+use crate::app::App;
+use crate::issuer::External;
+use crate::problem::{Code, Problem};
+use crate::token::{Bearer, SessionClaim};
+
+/// How long the token of a session waits for the log entry that opened it.
+const OPENED_WAIT: Duration = Duration::from_millis(500);
+/// Without a leader for so long, a node no longer knows which sessions are open.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// The caller that a token stands for.
+pub(crate) async fn caller(app: &App, bearer: Bearer) -> Result<Caller, Problem> {
+    match bearer {
+        Bearer::Tool { id, role } => {
+            user(app, id)?;
+            Ok(Caller { id, role, session: None })
+        }
+        Bearer::External(external) => of_issuer(app, external),
+        Bearer::Session(claim) => of_session(app, claim).await,
+    }
+}
+
+/// A user of a shop's own issuer. Blocking one ends the tokens from before.
+fn of_issuer(app: &App, External { id, issued_at }: External) -> Result<Caller, Problem> {
+    let since = user(app, id)?.and_then(|user| user.epoch_at);
+    let issued_ms = i64::try_from(issued_at).unwrap_or(i64::MAX).saturating_mul(1_000);
+    if since.is_some_and(|since| issued_ms < since.get()) {
+        return Err(Problem::new(Code::TokenRevoked));
+    }
+    Ok(Caller { id, role: Role::Customer, session: None })
+}
+
+async fn of_session(app: &App, claim: SessionClaim) -> Result<Caller, Problem> {
+    if !app.node.heard_leader_within(SILENCE_MAX) {
+        return Err(Problem::new(Code::StaleNode));
+    }
+    if app.node.applied().revision < claim.revision {
+        app.node.wait_applied(claim.revision, OPENED_WAIT).await?;
+    }
+    let now = app.node.log_time();
+    let rows = app.node.read(|rows| {
+        let session = rows.get::<Session>(claim.session);
+        (session.filter(|session| session.user == claim.user), rows.get::<User>(claim.user))
+    });
+    let (session, user) = rows?;
+    let user = user.as_deref();
+    if user.is_some_and(|user| !user.is_active()) {
+        return Err(Problem::new(Code::UserBlocked));
+    }
+    let is_open = session.is_some_and(|it| it.epoch == claim.epoch && it.is_open(user, now));
+    if !is_open {
+        return Err(Problem::new(Code::TokenRevoked));
+    }
+    let role = user.map_or(Role::Customer, |user| user.role);
+    Ok(Caller { id: claim.user, role, session: Some(claim.session) })
+}
+
+/// The user's row, if they have one; blocked ones are refused.
+fn user(app: &App, id: UserId) -> Result<Option<std::sync::Arc<User>>, Problem> {
+    let user = app.node.read(|rows| rows.get::<User>(id))?;
+    if user.as_ref().is_some_and(|user| !user.is_active()) {
+        return Err(Problem::new(Code::UserBlocked));
+    }
+    Ok(user)
+}
