@@ -10,7 +10,7 @@
 //! | layer | files |
 //! |---|---|
 //! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`keys`], [`issuer`] |
-//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`email`], [`seal`], [`keyring`], [`json`], [`idempotency`] |
+//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`email`], [`password`], [`seal`], [`keyring`], [`json`], [`idempotency`] |
 //! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
 //! | what every request passes through | [`edge`] |
 //! | the list of routes and their handlers | [`route`] |
@@ -40,6 +40,8 @@ mod metrics;
 mod openapi;
 mod options;
 mod paging;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the routes of accounts"))]
+mod password;
 mod problem;
 mod query;
 mod rate;
