@@ -1,5 +1,5 @@
-//! Entry points for fuzz targets: the idempotency header, the identity of a request, tokens and key
-//! sets of issuers. Not part of the API.
+//! Entry points for fuzz targets: the idempotency header, the identity of a request, refresh tokens,
+//! tokens and key sets of issuers. Not part of the API.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,6 +12,7 @@ use crate::idempotency;
 use crate::issuer::{IssuerAlgorithm, Issuers, KeyRing};
 use crate::json::Json;
 use crate::keys;
+use crate::refresh::{self, RefreshToken};
 use crate::route::order::CREATE;
 use crate::spec::KeyRule;
 
@@ -34,6 +35,17 @@ pub fn receipt_key(caller: u128, key: &str, body: &[u8]) -> ReceiptKey {
         scope: idempotency::scope(UserId::new(caller).to_string().as_bytes(), &CREATE, key),
         fingerprint: idempotency::fingerprint(keys::mac(&[7; 32]), &CREATE, "", &body),
     }
+}
+
+/// A refresh token, of a key that everybody knows.
+pub fn refresh_token(session: &str, generation: u32) -> String {
+    refresh::refresh_token(keys::mac(&[7; 32]), session, generation)
+}
+
+/// The session and generation of a token of [`refresh_token`].
+pub fn read_refresh_token(text: &str) -> Option<(String, u32)> {
+    let token = RefreshToken::parse(text)?;
+    token.verify(keys::mac(&[7; 32])).then(|| (token.session(), token.generation))
 }
 
 /// The customer that a token of an issuer names, `now` in seconds since 1970.

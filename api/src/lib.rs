@@ -10,7 +10,7 @@
 //! | layer | files |
 //! |---|---|
 //! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`keys`], [`issuer`] |
-//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`seal`], [`keyring`], [`json`], [`idempotency`] |
+//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`email`], [`password`], [`secret`], [`refresh`], [`seal`], [`keyring`], [`json`], [`idempotency`] |
 //! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
 //! | what every request passes through | [`edge`] |
 //! | the list of routes and their handlers | [`route`] |
@@ -26,6 +26,8 @@ mod call;
 mod coalesce;
 mod country;
 mod edge;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the routes of accounts"))]
+mod email;
 mod fields;
 #[doc(hidden)]
 pub mod fuzz;
@@ -39,13 +41,18 @@ mod metrics;
 mod openapi;
 mod options;
 mod paging;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the routes of accounts"))]
+mod password;
 mod problem;
 mod query;
 mod rate;
+mod refresh;
 mod resource;
 pub mod rfc3339;
 mod route;
 mod seal;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the routes of accounts"))]
+mod secret;
 mod serve;
 mod shop;
 mod spec;

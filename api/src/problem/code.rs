@@ -113,6 +113,7 @@ codes! {
     CodeTooMany "code_too_many" 429 retry "Too many codes", "Too many codes were sent to this address. Retry after the time in Retry-After.";
     Internal "internal" 500 final "Internal error", "This node failed unexpectedly. Report the request_id to its operators.";
     Overloaded "overloaded" 503 retry "Overloaded", "The node is handling too many requests. Retry after the time in Retry-After.";
+    AuthBusy "auth_busy" 503 retry "Too many logins", "The node is checking as many passwords as it can. Retry after the time in Retry-After.";
     NoQuorum "no_quorum" 503 retry "No quorum", "A majority of nodes cannot be reached. Retry after the time in Retry-After.";
     RevisionNotReached "revision_not_reached" 503 retry "Revision not reached", "This node has not applied the requested revision yet.";
     StaleNode "stale_node" 503 retry "Node cut off", "This node has not heard from a leader for 10 seconds, so it cannot tell whether a session is still open. Use another node.";

@@ -332,6 +332,7 @@ mod tests {
             "rate_limited",
             "internal",
             "overloaded",
+            "auth_busy",
             "no_quorum",
             "revision_not_reached",
             "node_draining",

@@ -39,7 +39,8 @@ fn main() -> std::io::Result<()> {
     histories()?;
     keys()?;
     issuer_tokens()?;
-    key_sets()
+    key_sets()?;
+    refresh_tokens()
 }
 
 fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
@@ -723,6 +724,28 @@ fn key_sets() -> std::io::Result<()> {
     ];
     for (name, text) in all {
         write("jwks", name, text)?;
+    }
+    Ok(())
+}
+
+fn refresh_tokens() -> std::io::Result<()> {
+    let session = "ses_01JDZ3M5QK7V8XABCDEFGHJKMN";
+    let first = firstcome_api::fuzz::refresh_token(session, 0);
+    let last = firstcome_api::fuzz::refresh_token(session, u32::MAX);
+    for (name, text) in [
+        ("first", first.clone()),
+        ("cut_short", first[..first.len() - 1].to_owned()),
+        ("padded", format!("{first}=")),
+        ("another_generation", first.replace(".0.", ".1.")),
+        ("zeros_in_front", first.replace(".0.", ".00.")),
+        ("sign", first.replace(".0.", ".+0.")),
+        ("another_session", first.replace("01JD", "01JC")),
+        ("another_prefix", first.replace("rft_", "ses_")),
+        ("four_parts", format!("{first}.")),
+        ("generation_too_large", last.replace("4294967295", "4294967296")),
+        ("last", last),
+    ] {
+        write("refresh_token", name, text)?;
     }
     Ok(())
 }

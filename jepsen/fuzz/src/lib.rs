@@ -18,6 +18,7 @@ mod idempotency;
 mod issuer;
 mod log_entry;
 mod peer;
+mod refresh;
 pub mod shop;
 mod snapshot;
 mod storage;
@@ -31,6 +32,7 @@ pub use idempotency::idempotency_header;
 pub use issuer::{issuer_token, jwks};
 pub use log_entry::log_entry_bytes;
 pub use peer::peer_frame;
+pub use refresh::refresh_token;
 pub use snapshot::{Records, checked_chunks, snapshot_bytes, snapshot_of};
 pub use storage::storage_ops;
 pub use toml::cluster_toml;
@@ -61,4 +63,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("idempotency_header", idempotency_header),
     ("issuer_token", issuer_token),
     ("jwks", jwks),
+    ("refresh_token", refresh_token),
 ];
