@@ -11,6 +11,7 @@ use crate::keyring::Keyring;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::options::ApiOptions;
+use crate::password::pool::PasswordPool;
 use crate::rate::Limits;
 use crate::spec::Spec;
 
@@ -24,6 +25,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) budgets: Budgets,
     pub(crate) limits: Limits,
+    pub(crate) passwords: PasswordPool,
     /// Asks every member how far it is.
     pub(crate) cluster_status: SharedRound<Result<ClusterStatus, Failure>>,
     /// Every route, in the order of the counters.
@@ -46,6 +48,7 @@ impl App {
             metrics: Metrics::new(&specs),
             budgets: Budgets::new(options.purchase_slots),
             limits: Limits::new(&options.limits),
+            passwords: PasswordPool::new(),
             cluster_status: SharedRound::new(),
             served_by: served_by.unwrap_or(HeaderValue::from_static("unnamed")),
             node,

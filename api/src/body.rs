@@ -9,8 +9,8 @@ use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 use utoipa::ToSchema;
@@ -27,7 +27,7 @@ const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A body without fields.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Empty)]
 pub(crate) struct EmptyBody {}

@@ -23,6 +23,8 @@ pub(crate) enum Budget {
     Purchase,
     /// All other customer requests.
     Customer,
+    /// Sign-up, login and what comes before them. Passwords are hashed in a pool of their own.
+    Auth,
     /// All staff requests.
     Admin,
 }
@@ -34,6 +36,7 @@ pub(crate) struct Budgets {
     public_read: Semaphore,
     purchase: Semaphore,
     customer: Semaphore,
+    auth: Semaphore,
     admin: Semaphore,
 }
 
@@ -46,6 +49,7 @@ impl Budgets {
             public_read: Semaphore::new(512),
             purchase: Semaphore::new(purchase_slots.clamp(1, Semaphore::MAX_PERMITS)),
             customer: Semaphore::new(256),
+            auth: Semaphore::new(256),
             admin: Semaphore::new(32),
         }
     }
@@ -62,6 +66,7 @@ impl Budgets {
             Budget::PublicRead => (&self.public_read, 200),
             Budget::Purchase => (&self.purchase, 500),
             Budget::Customer => (&self.customer, 500),
+            Budget::Auth => (&self.auth, 1000),
             Budget::Admin => (&self.admin, 1000),
         };
         if let Ok(permit) = slots.try_acquire() {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use firstcome_domain::receipt::ReceiptKey;
+use firstcome_domain::value::{EmailIndex, Language};
 use firstcome_domain::{Action, Actor, Command, Millis, Outcome, Revision, Role};
 use firstcome_raft::Reply;
 use firstcome_storage::query::{Direction, ReadView};
@@ -16,6 +17,7 @@ use crate::access::{Caller, Permission};
 use crate::app::App;
 use crate::json::Json;
 use crate::keys::Mac;
+use crate::language::prefers_korean;
 use crate::options::Consistency;
 use crate::paging::{ListName, Position};
 use crate::problem::{Code, Problem};
@@ -28,6 +30,8 @@ pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) route: &'static Spec,
     pub(crate) caller: Option<Caller>,
+    /// Whether rate limits hold for who sent it.
+    pub(crate) is_limited: bool,
     /// The id in the path; empty if the route has none.
     pub(crate) path_id: String,
     pub(crate) headers: HeaderMap,
@@ -118,6 +122,17 @@ impl Call {
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
         let digits = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
         Ok(Some(digits.parse().unwrap_or(u64::MAX)))
+    }
+
+    /// The language that the client prefers.
+    pub(crate) fn language(&self) -> Language {
+        if prefers_korean(&self.headers) { Language::Korean } else { Language::English }
+    }
+
+    /// Refuses a request that names an e-mail address too often.
+    pub(crate) fn limit_email(&self, email: EmailIndex) -> Result<(), Problem> {
+        let checked = self.app.limits.check_email(email).filter(|_| self.is_limited);
+        checked.and_then(|checked| checked.refusal()).map_or(Ok(()), Err)
     }
 
     /// Log time as this node sees it.

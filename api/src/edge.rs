@@ -7,7 +7,6 @@
 //! durations, never headers, query strings or bodies.
 
 use std::panic::AssertUnwindSafe;
-use std::str::FromStr as _;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 use crate::access::{Caller, Permission};
 use crate::app::App;
 use crate::call::{Answer, Call};
+use crate::language::prefers_korean;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::rate::{Checked, PeerAddress, tighter};
@@ -146,26 +146,6 @@ fn request_id_of(headers: &HeaderMap) -> Option<HeaderValue> {
     (plain && (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len())).then(|| sent.clone())
 }
 
-/// Whether the client prefers Korean to English.
-fn prefers_korean(headers: &HeaderMap) -> bool {
-    let sent = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    let weight = |language: &str| {
-        let ranges = sent.unwrap_or_default().split(',');
-        let weights = ranges.enumerate().filter_map(|(place, range)| {
-            let mut parts = range.split(';').map(str::trim);
-            let tag = parts.next().unwrap_or_default();
-            let quality = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='));
-            let named = tag.eq_ignore_ascii_case(language)
-                || tag.split('-').next().is_some_and(|main| main.eq_ignore_ascii_case(language));
-            let quality = quality.map_or(1.0, |quality| f32::from_str(quality).unwrap_or(0.0));
-            // A weight of 0 means "not acceptable".
-            (named && quality > 0.0).then_some((quality, usize::MAX - place))
-        });
-        weights.max_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal))
-    };
-    sent.is_some() && weight("ko") > weight("en")
-}
-
 /// Checks a request. `known` gets what it turns out to be, as soon as that is clear.
 async fn admit<'a>(
     app: &'a Arc<App>,
@@ -204,8 +184,8 @@ async fn admit<'a>(
         app.keyring.ensure().await?;
     }
     let app = Arc::clone(app);
-    let (headers, fingerprint) = (parts.headers, OnceLock::new());
-    Ok(Call { app, route, caller, path_id, headers, query, body, key, fingerprint })
+    let (headers, fingerprint, is_limited) = (parts.headers, OnceLock::new(), address.is_some());
+    Ok(Call { app, route, caller, is_limited, path_id, headers, query, body, key, fingerprint })
 }
 
 async fn authenticate(
@@ -400,29 +380,6 @@ fn failure(app: &App, sent: &Sent, problem: &Problem, request_id: HeaderValue) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn language_follows_weight_then_order() {
-        for (sent, korean) in [
-            ("ko", true),
-            ("ko-KR,ko;q=0.9,en;q=0.8", true),
-            ("en, ko", false),
-            ("ko, en", true),
-            ("en;q=0.5, ko;q=0.9", true),
-            ("en;q=0.5, ko; q=0.9", true),
-            ("en;q=0.9, ko ;Q=0.5", false),
-            ("ko;q=0", false),
-            ("ko;q=0, en", false),
-            ("ko;q=x", false),
-            ("fr", false),
-            ("*", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static(sent));
-            assert_eq!(prefers_korean(&headers), korean, "{sent}");
-        }
-        assert!(!prefers_korean(&HeaderMap::new()));
-    }
 
     /// Story: a write that failed after its command was decided claimed that it had not run.
     #[test]

@@ -27,6 +27,11 @@ impl fmt::Debug for EmailAddress {
 }
 
 impl EmailAddress {
+    /// An address that was normalised before it was stored.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
     /// Reads what a client typed, or records an invalid field in `fields`.
     pub(crate) fn read(typed: &str, at: &str, fields: &mut Fields) -> Option<Self> {
         match Self::parse(typed) {

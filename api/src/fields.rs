@@ -138,3 +138,13 @@ where
 {
     Option::deserialize(deserializer).map(Some)
 }
+/// A phone number: 8 to 20 digits, `+` and `-`.
+pub(crate) fn phone(pointer: impl Into<String>, phone: &str, fields: &mut Fields) -> String {
+    let phone = phone.trim();
+    let dialled = |c: char| c.is_ascii_digit() || c == '+' || c == '-';
+    if !(8..=20).contains(&phone.len()) || !phone.chars().all(dialled) {
+        let detail = "must be 8 to 20 characters: digits, `+` or `-`";
+        fields.wrong(pointer, "invalid", detail);
+    }
+    phone.to_owned()
+}

@@ -33,7 +33,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 use uuid::Builder;
 
-use self::claims::{Claims, Header, part};
+use self::claims::{Claims, Header, SUBJECT_BYTES_MAX, part};
 use self::fetch::HttpsClient;
 use self::keyring::{JWKS_BYTES_MAX, NoKey};
 use crate::keys::{KeyError, read_secret_file};
@@ -85,6 +85,9 @@ pub struct Issuers {
     /// There if a key set has a URL.
     client: Option<HttpsClient>,
 }
+
+/// The issuer of users whom a shop's own server names, where none is configured.
+const OWN_ISSUER: &str = "self";
 
 /// A user of a shop's own issuer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,6 +160,27 @@ impl Issuers {
         issuer.check_signature(&header, message, signature)?;
         let (subject, issued_at) = claims.check(&issuer.options, now)?;
         Ok(External { id: user_id(&issuer.options.issuer, subject), issued_at })
+    }
+
+    /// The id of a shop's user by its subject. The error is the wrong field and a sentence.
+    pub(crate) fn customer(
+        &self,
+        issuer: Option<&str>,
+        subject: &str,
+    ) -> Result<UserId, (&'static str, &'static str)> {
+        if !(1..=SUBJECT_BYTES_MAX).contains(&subject.len()) {
+            return Err(("external_subject", "must have 1 to 255 bytes"));
+        }
+        let issuer = match (issuer, self.issuers.as_slice()) {
+            (Some(OWN_ISSUER) | None, []) => OWN_ISSUER,
+            (None, [one]) => one.options.issuer.as_str(),
+            (None, _) => return Err(("issuer", "several are configured: name one of them")),
+            (Some(name), _) => match self.named(name) {
+                Some(issuer) => issuer.options.issuer.as_str(),
+                None => return Err(("issuer", "is not one of auth.issuers")),
+            },
+        };
+        Ok(user_id(issuer, subject))
     }
 
     fn named(&self, name: &str) -> Option<&Issuer> {

@@ -19,6 +19,7 @@
 //! of this crate names an HTTP status.
 
 mod access;
+mod account;
 mod app;
 mod body;
 mod budget;
@@ -26,7 +27,6 @@ mod call;
 mod coalesce;
 mod country;
 mod edge;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the routes of accounts"))]
 mod email;
 mod fields;
 #[doc(hidden)]
@@ -37,11 +37,13 @@ mod issuer;
 mod json;
 mod keyring;
 mod keys;
+mod language;
+mod mail;
 mod metrics;
 mod openapi;
 mod options;
+mod outbox;
 mod paging;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the routes of accounts"))]
 mod password;
 mod problem;
 mod query;
@@ -51,7 +53,6 @@ mod resource;
 pub mod rfc3339;
 mod route;
 mod seal;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the routes of accounts"))]
 mod secret;
 mod serve;
 mod shop;
@@ -62,7 +63,12 @@ pub use country::{Country, NoCountry};
 pub use issuer::{IssuerAlgorithm, IssuerError, IssuerOptions, Issuers, JwksUrl, KeySource};
 pub use keyring::{KeyMismatch, Keyring};
 pub use keys::{KeyError, Keys, MasterKey};
+pub use mail::{
+    InvalidText, MailOptions, MailSetupError, MailTransport, Mailer, ResetUrl, Sender, ShopName,
+    SmtpOptions, SmtpTls,
+};
 pub use options::{ApiOptions, Consistency};
+pub use outbox::Outbox;
 pub use problem::CODES;
 pub use rate::{Rate, RateLimits};
 pub use serve::serve;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::country::Country;
 use crate::issuer::Issuers;
+use crate::mail::{MailOptions, Mailer};
 use crate::rate::RateLimits;
 
 /// How fresh a read must be when the request does not say.
@@ -33,6 +34,10 @@ pub struct ApiOptions {
     pub issuers: Arc<Issuers>,
     /// Where an address is that does not say so.
     pub country: Country,
+    /// What mail says of the shop, and how it is sent.
+    pub mail: MailOptions,
+    /// What sends mail on this node, for its state to be shown.
+    pub mailer: Option<Arc<Mailer>>,
 }
 
 impl Default for ApiOptions {
@@ -45,6 +50,8 @@ impl Default for ApiOptions {
             limits: RateLimits::default(),
             issuers: Arc::default(),
             country: Country::default(),
+            mail: MailOptions::default(),
+            mailer: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use firstcome_domain::UserId;
+use firstcome_domain::value::EmailIndex;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
@@ -63,6 +64,10 @@ pub struct RateLimits {
     pub customer_account: Option<Rate>,
     /// Requests of staff, per account.
     pub admin_account: Option<Rate>,
+    /// Sign-up, login and what comes before them, per address.
+    pub auth_ip: Option<Rate>,
+    /// The same, per e-mail address.
+    pub auth_account: Option<Rate>,
     /// Whether clients on this machine are limited too.
     pub loopback: bool,
     /// Proxies that are believed when they say for whom they ask (`X-Forwarded-For`).
@@ -79,6 +84,8 @@ impl Default for RateLimits {
             purchase_account: Some(Rate::new(5, TEN_SECONDS)),
             customer_account: Some(Rate::new(60, Duration::from_mins(1))),
             admin_account: Some(Rate::new(20, SECOND)),
+            auth_ip: Some(Rate::new(10, Duration::from_mins(1))),
+            auth_account: Some(Rate::new(5, Duration::from_mins(1))),
             loopback: false,
             trusted_proxies: Vec::new(),
         }
@@ -95,6 +102,8 @@ enum Client {
     /// An IPv4 address, or the first half of an IPv6 address: one customer has all of the rest.
     Address(IpAddr),
     Account(UserId),
+    /// The first half of the hash of an e-mail address, with an account or without.
+    Email(u128),
 }
 
 impl Client {
@@ -218,6 +227,8 @@ pub(crate) struct Limits {
     purchase_account: Option<Limit>,
     customer_account: Option<Limit>,
     admin_account: Option<Limit>,
+    auth_ip: Option<Limit>,
+    auth_account: Option<Limit>,
     loopback: bool,
     trusted_proxies: Vec<IpNet>,
 }
@@ -231,6 +242,8 @@ impl Limits {
             purchase_account: limit("purchase-account", limits.purchase_account),
             customer_account: limit("customer-account", limits.customer_account),
             admin_account: limit("admin-account", limits.admin_account),
+            auth_ip: limit("auth-ip", limits.auth_ip),
+            auth_account: limit("auth-account", limits.auth_account),
             loopback: limits.loopback,
             trusted_proxies: limits.trusted_proxies.clone(),
         }
@@ -264,6 +277,7 @@ impl Limits {
         let limit = match budget {
             Budget::PublicRead => &self.public_read_ip,
             Budget::Purchase => &self.purchase_ip,
+            Budget::Auth => &self.auth_ip,
             Budget::Unbounded
             | Budget::ClusterStatus
             | Budget::StateHash
@@ -279,9 +293,16 @@ impl Limits {
             Budget::Purchase => &self.purchase_account,
             Budget::Customer => &self.customer_account,
             Budget::Admin | Budget::ClusterStatus | Budget::StateHash => &self.admin_account,
+            Budget::Auth => &self.auth_account,
             Budget::Unbounded | Budget::PublicRead => &None,
         };
         Some(limit.as_ref()?.check(Client::Account(caller.id)))
+    }
+
+    /// Counts a request of somebody who is not logged in against the limit of the e-mail address
+    /// that they name.
+    pub(crate) fn check_email(&self, email: EmailIndex) -> Option<Checked<'_>> {
+        Some(self.auth_account.as_ref()?.check(Client::Email(email.head())))
     }
 }
 

@@ -1,28 +1,34 @@
 //! Personal data: checked, then sealed before it becomes part of a command.
 //!
-//! Format: `0x01 | alg (1: AES-256-GCM) | key version, u32 BE | nonce, 12 bytes | ciphertext |
+//! Format: `format | alg (1: AES-256-GCM) | key version, u32 BE | nonce, 12 bytes | ciphertext |
 //! tag, 16 bytes`. The additional data is kind, owner, field and key version, each with its
-//! length in front, so that a value moved to another owner or kind does not open. Each owner has a
-//! key of their own: HKDF of the master key with the owner's id. The cluster's own keys are wrapped
-//! in the same format, under a key of their own.
+//! length in front, so that a value moved to another owner or kind does not open.
+//!
+//! | format | the key |
+//! |---|---|
+//! | 1 | follows from that version of the master key: HKDF with the owner's id. The cluster's own keys and the keys of users are wrapped so, too |
+//! | 2 | is the user's own, in that version ([`DataKey`]) |
 
 use std::fmt::Display;
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
-use firstcome_domain::UserId;
 use firstcome_domain::keyring::{ClusterKey, Purpose};
 use firstcome_domain::value::{SEALED_BYTES_MAX, Sealed};
+use firstcome_domain::{EffectId, UserId};
 use rand::TryRngCore as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::country::Country;
-use crate::fields::Fields;
-use crate::keys::{Keys, Version};
+use crate::fields::{Fields, phone};
+use crate::keys::{Keys, Version, random_key};
 use crate::problem::{Code, Problem};
 
-const FORMAT: u8 = 1;
+/// Under a key that follows from the master key.
+const BY_MASTER: u8 = 1;
+/// Under a user's own key.
+const BY_USER: u8 = 2;
 const AES_256_GCM: u8 = 1;
 const HEAD_BYTES: usize = 6;
 const NONCE_BYTES: usize = 12;
@@ -71,15 +77,7 @@ impl DeliveryAddress {
     /// Trims and checks every field, fills in the country, and records invalid fields in `fields`.
     pub(crate) fn clean(self, at: &str, default: Country, fields: &mut Fields) -> Self {
         let pointer = |name| format!("{at}/{name}");
-        let phone = self.phone.trim().to_owned();
-        let dialled = |c: char| c.is_ascii_digit() || c == '+' || c == '-';
-        if !(8..=20).contains(&phone.len()) || !phone.chars().all(dialled) {
-            fields.wrong(
-                pointer("phone"),
-                "invalid",
-                "must be 8 to 20 characters: digits, `+` or `-`",
-            );
-        }
+        let phone = phone(pointer("phone"), &self.phone, fields);
         let country = self.country.map_or(Ok(default), |code| code.parse::<Country>());
         if let Err(wrong) = country {
             fields.wrong(pointer("country"), "invalid", &wrong.to_string());
@@ -109,7 +107,7 @@ pub(crate) fn seal_address(
     let owner = owner.to_string();
     let signer = keys.signer();
     let sealed = signer.and_then(|version| {
-        seal(&version.data_key(&owner), version.number, &address_of(&owner), &plain)
+        seal(BY_MASTER, &version.data_key(&owner), version.number, &address_of(&owner), &plain)
     });
     let sealed = sealed.ok_or_else(|| Problem::new(Code::Internal))?;
     if sealed.0.len() > SEALED_BYTES_MAX {
@@ -129,7 +127,7 @@ pub(crate) fn open_address(
     let plain = || {
         let owner = owner.to_string();
         let version = keys.version(version_of(sealed)?)?;
-        open(&version.data_key(&owner), &address_of(&owner), sealed)
+        open(BY_MASTER, &version.data_key(&owner), &address_of(&owner), sealed)
     };
     let address = plain().and_then(|plain| serde_json::from_slice(&plain).ok());
     address.ok_or_else(|| {
@@ -147,7 +145,7 @@ pub(crate) fn wrap(
 ) -> Option<ClusterKey> {
     let bytes = number.to_be_bytes();
     let names = cluster_key(purpose, &bytes);
-    let wrapped = seal(&version.wrapping_key(), version.number, &names, key)?;
+    let wrapped = seal(BY_MASTER, &version.wrapping_key(), version.number, &names, key)?;
     Some(ClusterKey { purpose, number, wrapped, master: version.number })
 }
 
@@ -157,7 +155,7 @@ pub(crate) fn unwrap(keys: &Keys, key: &ClusterKey) -> Option<[u8; 32]> {
     let version = keys.version(key.master).filter(|_| version_of(&key.wrapped) == Some(key.master));
     let number = key.number.to_be_bytes();
     let names = cluster_key(key.purpose, &number);
-    open(&version?.wrapping_key(), &names, &key.wrapped)?.try_into().ok()
+    open(BY_MASTER, &version?.wrapping_key(), &names, &key.wrapped)?.try_into().ok()
 }
 
 /// Kind, purpose and number of a key of the cluster.
@@ -170,11 +168,115 @@ const fn address_of(owner: &str) -> [&[u8]; 3] {
     [b"address", owner.as_bytes(), b"body"]
 }
 
-/// The version of the master key that a value is sealed with.
+/// A field of an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AccountField {
+    Email,
+    /// Name and phone number.
+    Profile,
+    /// The hash of the password.
+    Password,
+}
+
+impl AccountField {
+    const fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Email => b"email",
+            Self::Profile => b"profile",
+            Self::Password => b"password",
+        }
+    }
+}
+
+/// A user's own key. Without it, what is sealed under it is lost for everybody.
+pub(crate) struct DataKey {
+    owner: String,
+    key: [u8; 32],
+    /// As the user's row holds it.
+    pub(crate) wrapped: Sealed,
+}
+
+impl DataKey {
+    /// No user has had a second one yet.
+    const VERSION: u32 = 1;
+
+    /// Draws a key for a new user.
+    pub(crate) fn draw(keys: &Keys, owner: UserId) -> Result<Self, Problem> {
+        let (owner, key) = (owner.to_string(), random_key().map_err(|_| unsealed())?);
+        let names = [b"data_key".as_slice(), owner.as_bytes(), b"key"];
+        let wrapped = keys.signer().and_then(|version| {
+            seal(BY_MASTER, &version.wrapping_key(), version.number, &names, &key)
+        });
+        Ok(Self { wrapped: wrapped.ok_or_else(unsealed)?, owner, key })
+    }
+
+    /// Opens the key in a user's row.
+    pub(crate) fn open(keys: &Keys, owner: UserId, wrapped: &Sealed) -> Result<Self, Problem> {
+        let owner = owner.to_string();
+        let names = [b"data_key".as_slice(), owner.as_bytes(), b"key"];
+        let version = version_of(wrapped).and_then(|number| keys.version(number));
+        let key = version
+            .and_then(|version| open(BY_MASTER, &version.wrapping_key(), &names, wrapped))
+            .and_then(|key| key.try_into().ok());
+        let key = key.ok_or_else(|| {
+            tracing::error!(user = %owner, "cannot open the key of a user: is a version of the master key missing?");
+            unsealed()
+        })?;
+        Ok(Self { wrapped: wrapped.clone(), owner, key })
+    }
+
+    /// Seals a field of the owner's account.
+    pub(crate) fn seal(&self, field: AccountField, plain: &[u8]) -> Result<Sealed, Problem> {
+        let names = [b"user".as_slice(), self.owner.as_bytes(), field.as_bytes()];
+        seal(BY_USER, &self.key, Self::VERSION, &names, plain).ok_or_else(unsealed)
+    }
+
+    /// Opens a field of the owner's account.
+    pub(crate) fn open_field(
+        &self,
+        field: AccountField,
+        sealed: &Sealed,
+    ) -> Result<Vec<u8>, Problem> {
+        let names = [b"user".as_slice(), self.owner.as_bytes(), field.as_bytes()];
+        open(BY_USER, &self.key, &names, sealed).ok_or_else(|| {
+            tracing::error!(user = %self.owner, ?field, "cannot open a field of an account");
+            unsealed()
+        })
+    }
+}
+
+/// Seals a mail for its effect.
+pub(crate) fn seal_letter(keys: &Keys, effect: EffectId, plain: &[u8]) -> Result<Sealed, Problem> {
+    let owner = effect.to_string();
+    let names = [b"effect".as_slice(), owner.as_bytes(), b"letter"];
+    let sealed = keys.signer().and_then(|version| {
+        seal(BY_MASTER, &version.data_key(&owner), version.number, &names, plain)
+    });
+    let fits = sealed.filter(|sealed| sealed.0.len() <= SEALED_BYTES_MAX);
+    fits.ok_or_else(unsealed)
+}
+
+/// Opens a mail. `None` if this node lacks the version that sealed it, or it is damaged.
+pub(crate) fn open_letter(keys: &Keys, effect: EffectId, sealed: &Sealed) -> Option<Vec<u8>> {
+    let owner = effect.to_string();
+    let names = [b"effect".as_slice(), owner.as_bytes(), b"letter"];
+    let version = keys.version(version_of(sealed)?)?;
+    open(BY_MASTER, &version.data_key(&owner), &names, sealed)
+}
+
+fn unsealed() -> Problem {
+    Problem::new(Code::Internal)
+}
+
+/// The version of the master key that a value is sealed with, if it is.
 pub(crate) fn version_of(sealed: &Sealed) -> Option<u32> {
+    key_version(BY_MASTER, sealed)
+}
+
+fn key_version(format: u8, sealed: &Sealed) -> Option<u32> {
     let (kind, rest) = sealed.0.split_first_chunk()?;
     let (version, _) = rest.split_first_chunk()?;
-    (*kind == [FORMAT, AES_256_GCM]).then(|| u32::from_be_bytes(*version))
+    (*kind == [format, AES_256_GCM]).then(|| u32::from_be_bytes(*version))
 }
 
 fn associated(names: &[&[u8]; 3], version: u32) -> Vec<u8> {
@@ -187,7 +289,13 @@ fn associated(names: &[&[u8]; 3], version: u32) -> Vec<u8> {
     data
 }
 
-fn seal(key: &[u8; 32], version: u32, names: &[&[u8]; 3], plain: &[u8]) -> Option<Sealed> {
+fn seal(
+    format: u8,
+    key: &[u8; 32],
+    version: u32,
+    names: &[&[u8]; 3],
+    plain: &[u8],
+) -> Option<Sealed> {
     let mut nonce = [0; NONCE_BYTES];
     rand::rngs::OsRng.try_fill_bytes(&mut nonce).ok()?;
     let cipher = Aes256Gcm::new(&(*key).into());
@@ -195,15 +303,15 @@ fn seal(key: &[u8; 32], version: u32, names: &[&[u8]; 3], plain: &[u8]) -> Optio
     let payload = Payload { msg: plain, aad: &aad };
     let ciphertext = cipher.encrypt(&Nonce::from(nonce), payload).ok()?;
     let mut bytes = Vec::with_capacity(HEAD_BYTES + NONCE_BYTES + ciphertext.len());
-    bytes.extend_from_slice(&[FORMAT, AES_256_GCM]);
+    bytes.extend_from_slice(&[format, AES_256_GCM]);
     bytes.extend_from_slice(&version.to_be_bytes());
     bytes.extend_from_slice(&nonce);
     bytes.extend_from_slice(&ciphertext);
     Some(Sealed(bytes))
 }
 
-fn open(key: &[u8; 32], names: &[&[u8]; 3], sealed: &Sealed) -> Option<Vec<u8>> {
-    let version = version_of(sealed)?;
+fn open(format: u8, key: &[u8; 32], names: &[&[u8]; 3], sealed: &Sealed) -> Option<Vec<u8>> {
+    let version = key_version(format, sealed)?;
     let (_, rest) = sealed.0.split_at_checked(HEAD_BYTES)?;
     let (nonce, ciphertext) = rest.split_at_checked(NONCE_BYTES)?;
     let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::address::row::{Address, AddressesByCustomer};
 use crate::cluster::row::FeatureLevel;
-use crate::effect::row::{Effect, EffectsByNext, EffectsFailed};
+use crate::effect::row::{Effect, EffectsByNext, EffectsByTicket, EffectsFailed};
 use crate::email_code::row::{EmailCode, EmailCodesByEnd};
 use crate::journal::row::{Journal, LedgerByPool, ReceiptsByScope, Retention};
 use crate::kernel::key::{Key, KeyPart};
@@ -57,6 +57,7 @@ pub const INDEXES: &[IndexDef] = &[
     IndexDef::of::<EmailCodesByEnd>(),
     IndexDef::of::<EffectsByNext>(),
     IndexDef::of::<EffectsFailed>(),
+    IndexDef::of::<EffectsByTicket>(),
     IndexDef::of::<WishlistByCustomer>(),
     IndexDef::of::<AddressesByCustomer>(),
     IndexDef::of::<LedgerByPool>(),

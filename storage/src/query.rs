@@ -8,10 +8,11 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use firstcome_domain::View as _;
 use firstcome_domain::address::Address;
 use firstcome_domain::address::row::AddressesByCustomer;
-use firstcome_domain::id::{AddressId, OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::effect::Effect;
+use firstcome_domain::effect::row::{EffectsByNext, EffectsByTicket};
+use firstcome_domain::id::{AddressId, EffectId, OrderId, ProductId, SaleId, SessionId, UserId};
 use firstcome_domain::journal::row::LedgerByPool;
 use firstcome_domain::journal::{Journal, LedgerKey, LedgerRow};
 use firstcome_domain::kernel::key::{Key, KeyPart};
@@ -26,10 +27,15 @@ use firstcome_domain::product::row::{ProductsByName, ProductsByTicket, ProductsO
 use firstcome_domain::registry::Declared;
 use firstcome_domain::sale::Sale;
 use firstcome_domain::sale::row::{SalesByClosed, SalesByProduct, SalesByTicket};
+use firstcome_domain::session::Session;
+use firstcome_domain::session::row::LoginsByUser;
 use firstcome_domain::stock::PoolId;
+use firstcome_domain::user::User;
+use firstcome_domain::user::row::{StaffByRole, UsersByTicket};
 use firstcome_domain::value::{ADDRESSES_MAX, Millis, Revision, WISHLIST_ITEMS_MAX};
 use firstcome_domain::wishlist::WishlistItem;
 use firstcome_domain::wishlist::row::WishlistByCustomer;
+use firstcome_domain::{Role, View as _};
 
 use crate::error::Error;
 use crate::scan::{Scan, prefix_end};
@@ -316,6 +322,67 @@ impl ReadView {
             }
         }
         filling.page()
+    }
+
+    /// Users by the entry that created their row; of one role, or all.
+    pub fn users(
+        &self,
+        role: Option<Role>,
+        direction: Direction,
+        after: Option<Place<UserId>>,
+        limit: usize,
+    ) -> Page<Arc<User>, Place<UserId>> {
+        let mut filling = Filling::new(limit);
+        let source = match role {
+            None | Some(Role::Customer) => Source::of::<UsersByTicket, _>(&()),
+            Some(role) => Source::of::<StaffByRole, _>(&role.place()),
+        };
+        let visit = |place: Place<UserId>| {
+            let user = self.get::<User>(place.id);
+            filling.take(place, user.filter(|user| role.is_none_or(|role| user.role == role)))
+        };
+        self.ok(self.merge(&[source], Tickets::ALL, direction, after, visit));
+        filling.page()
+    }
+
+    /// A user's logins, by the entry that opened them.
+    pub fn logins(
+        &self,
+        user: UserId,
+        direction: Direction,
+        after: Option<Place<SessionId>>,
+        limit: usize,
+    ) -> Page<Arc<Session>, Place<SessionId>> {
+        let mut filling = Filling::new(limit);
+        let source = Source::of::<LoginsByUser, _>(&user);
+        let visit = |place: Place<SessionId>| filling.take(place, self.get::<Session>(place.id));
+        self.ok(self.merge(&[source], Tickets::ALL, direction, after, visit));
+        filling.page()
+    }
+
+    /// Effects that are not done, by the entry that asked for them; failed ones or others, or all.
+    pub fn effects(
+        &self,
+        failed: Option<bool>,
+        direction: Direction,
+        after: Option<Place<EffectId>>,
+        limit: usize,
+    ) -> Page<Arc<Effect>, Place<EffectId>> {
+        let mut filling = Filling::new(limit);
+        let source = Source::of::<EffectsByTicket, _>(&());
+        let visit = |place: Place<EffectId>| {
+            let effect = self.get::<Effect>(place.id);
+            filling.take(place, effect.filter(|it| failed.is_none_or(|failed| it.failed == failed)))
+        };
+        self.ok(self.merge(&[source], Tickets::ALL, direction, after, visit));
+        filling.page()
+    }
+
+    /// Effects whose next attempt is due, longest due first.
+    pub fn due_effects(&self, now: Millis, limit: usize) -> Vec<Arc<Effect>> {
+        let first = (Millis::new(i64::MIN), EffectId::new(0));
+        let keys = self.scan::<EffectsByNext>(first, (now, EffectId::new(u128::MAX)), limit);
+        keys.into_iter().filter_map(|(_, id)| self.get::<Effect>(id)).collect()
     }
 
     /// Orders by ticket, from the narrowest index the filter allows: customer, pool, product

@@ -14,7 +14,7 @@ use crate::access::LEEWAY_SECONDS;
 /// The longest time for which a token may still be valid.
 const LIFE_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// The longest id of a user.
-const SUBJECT_BYTES_MAX: usize = 255;
+pub(super) const SUBJECT_BYTES_MAX: usize = 255;
 
 /// Why a token is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -283,11 +283,11 @@ mod tests {
         for (refusal, code, status, members) in one_of_each() {
             let problem = of_refusal(&refusal, AT);
             let json = document(&problem);
-            // Invalid fields have one code on the wire, whether the edge or the domain found them.
-            let wire = if refusal.code() == "invalid_field" {
-                "validation_failed"
-            } else {
-                refusal.code()
+            let wire = match refusal.code() {
+                // One code on the wire, whether the edge or the domain found it.
+                "invalid_field" => "validation_failed",
+                "session_closed" => "token_revoked",
+                code => code,
             };
             assert_eq!((wire, problem.status().as_u16()), (code, status));
             assert_eq!((&json["code"], &json["status"]), (&json!(code), &json!(status)));
@@ -335,6 +335,7 @@ mod tests {
             "auth_busy",
             "no_quorum",
             "revision_not_reached",
+            "stale_node",
             "node_draining",
             "not_ready",
             "outcome_unknown",

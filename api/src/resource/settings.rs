@@ -32,6 +32,12 @@ pub(crate) struct SettingsBody {
     receipt_retention_seconds: i64,
     /// How long events are kept.
     event_retention_seconds: i64,
+    /// How long an access token lasts.
+    access_token_seconds: i64,
+    /// How long a session lasts without being renewed.
+    refresh_idle_seconds: i64,
+    /// How long a session lasts at most.
+    refresh_absolute_seconds: i64,
     /// Also the `ETag`; 0 until the defaults are changed.
     version: u64,
     /// The log entry that last wrote the settings.
@@ -53,6 +59,9 @@ impl SettingsBody {
             return_after_seconds: settings.return_after_ms / 1000,
             receipt_retention_seconds: settings.receipt_retention_ms / 1000,
             event_retention_seconds: settings.event_retention_ms / 1000,
+            access_token_seconds: settings.access_token_ms / 1000,
+            refresh_idle_seconds: settings.refresh_idle_ms / 1000,
+            refresh_absolute_seconds: settings.refresh_absolute_ms / 1000,
             version: settings.row.version,
             revision: settings.row.updated.revision.get(),
         }

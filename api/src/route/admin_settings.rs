@@ -77,6 +77,12 @@ struct SettingsChange {
     receipt_retention_seconds: Option<i64>,
     #[serde(default)]
     event_retention_seconds: Option<i64>,
+    #[serde(default)]
+    access_token_seconds: Option<i64>,
+    #[serde(default)]
+    refresh_idle_seconds: Option<i64>,
+    #[serde(default)]
+    refresh_absolute_seconds: Option<i64>,
 }
 
 impl SettingsChange {
@@ -92,6 +98,9 @@ impl SettingsChange {
         set(&mut settings.return_after_ms, self.return_after_seconds);
         set(&mut settings.receipt_retention_ms, self.receipt_retention_seconds);
         set(&mut settings.event_retention_ms, self.event_retention_seconds);
+        set(&mut settings.access_token_ms, self.access_token_seconds);
+        set(&mut settings.refresh_idle_ms, self.refresh_idle_seconds);
+        set(&mut settings.refresh_absolute_ms, self.refresh_absolute_seconds);
         let set = |to: &mut Option<i64>, seconds: Option<Option<i64>>| {
             if let Some(seconds) = seconds {
                 *to = seconds.map(|seconds| seconds.saturating_mul(1000));

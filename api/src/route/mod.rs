@@ -2,6 +2,7 @@
 //! what the OpenAPI document says about it.
 
 mod address;
+mod admin_effect;
 mod admin_event;
 mod admin_keys;
 mod admin_ledger;
@@ -10,11 +11,14 @@ mod admin_product;
 mod admin_sale;
 mod admin_settings;
 mod admin_stock;
+mod admin_user;
+mod auth;
 mod bench;
 mod catalogue;
 mod cluster;
 mod document;
 mod health;
+mod me;
 #[cfg(feature = "next")]
 mod next;
 pub(crate) mod order;
@@ -34,10 +38,12 @@ use routes::Routes;
 
 fn routes() -> Routes {
     let routes = order::register(catalogue::register(Routes::new()));
+    let routes = me::register(auth::register(routes));
     let routes = address::register(wishlist::register(routes));
     let routes = admin_sale::register(admin_product::register(routes));
     let routes = admin_order::register(admin_stock::register(routes));
     let routes = admin_event::register(admin_ledger::register(routes));
+    let routes = admin_effect::register(admin_user::register(routes));
     let routes = cluster::register(admin_settings::register(admin_keys::register(routes)));
     #[cfg(feature = "next")]
     let routes = next::register(routes);
@@ -71,8 +77,11 @@ mod tests {
         for spec in specs() {
             let open = spec.permission.is_public();
             let write = spec.verb != Verb::Get;
+            // Who has no account yet, or is not logged in yet, can say who they are only here.
+            let auth = spec.path.starts_with("/v1/auth/");
+            assert_eq!(auth, spec.permission == Permission::AuthPublic, "{}", spec.path);
             assert!(
-                !(open && write),
+                !(open && write && !auth),
                 "{} {} changes state without a caller",
                 spec.verb.as_str(),
                 spec.path

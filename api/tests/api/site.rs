@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstcome_api::{ApiOptions, Issuers, Keyring, Keys, MasterKey, Shop};
+use firstcome_api::{ApiOptions, Issuers, Keyring, Keys, Mailer, MasterKey, Outbox, Shop};
 use firstcome_domain::{Millis, Role, UserId, View as _, keyring};
 use firstcome_raft::{Node, Options};
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ pub(crate) struct Site {
     dir: TempDir,
     /// Reports the versions of the master key.
     watching: AbortHandle,
+    /// Sends mail.
+    sending: AbortHandle,
 }
 
 /// A whole response.
@@ -156,6 +158,7 @@ impl Site {
     /// Serves the node of a site once more, with other keys: as if it had started again.
     pub(crate) async fn with_keys(&self, master: &MasterKey) -> Self {
         self.watching.abort();
+        self.sending.abort();
         let (node, dir) = (self.node.clone(), tempfile::tempdir().unwrap());
         Self::serving_with(node, master, dir, ApiOptions::default()).await
     }
@@ -174,12 +177,15 @@ impl Site {
         let keys = Arc::new(Keys::new(master).unwrap());
         let keyring = Keyring::new(node.clone(), &keys);
         let watching = tokio::spawn(async move { keyring.watch().await }).abort_handle();
-        let options = ApiOptions { noop_route: true, ..options };
+        let mailer = Arc::new(Mailer::new(&options.mail, dir.path()).unwrap());
+        let outbox = Outbox::new(node.clone(), &keys, Arc::clone(&mailer));
+        let sending = tokio::spawn(async move { outbox.run().await }).abort_handle();
+        let options = ApiOptions { noop_route: true, mailer: Some(mailer), ..options };
         let router = firstcome_api::router(node.clone(), &keys, options.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(firstcome_api::serve(listener, router, options, std::future::pending()));
-        Self { node, keys, address, dir, watching }
+        Self { node, keys, address, dir, watching, sending }
     }
 
     /// Waits until there is a leader, and the keyring.
@@ -200,6 +206,29 @@ impl Site {
 
     fn has_keyring(&self) -> bool {
         self.node.read(|rows| rows.get::<keyring::Keyring>(()).is_some()).unwrap_or_default()
+    }
+
+    /// The mails that were sent, oldest first.
+    pub(crate) fn mails(&self) -> Vec<String> {
+        let folder = std::fs::read_dir(self.dir.path().join("mail")).into_iter().flatten();
+        let files = folder.map(|file| file.unwrap().path());
+        let mut files: Vec<_> =
+            files.filter(|path| path.extension() == Some("eml".as_ref())).collect();
+        files.sort();
+        files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    }
+
+    /// Waits until a mail is there that this finds something in.
+    pub(crate) async fn mailed<T>(&self, found: impl Fn(&str) -> Option<T>) -> T {
+        let wait = async {
+            loop {
+                if let Some(found) = self.mails().iter().rev().find_map(|mail| found(mail)) {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("a mail is sent")
     }
 
     /// Sends bytes and reads until the node closes the connection.

@@ -1,5 +1,7 @@
 //! One setting as a place for a value: how it is parsed, bounded and shown.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use firstcome_api::{Country, Rate};
@@ -21,6 +23,24 @@ pub(super) enum Field<'a> {
     Rate(&'a mut Option<Rate>),
     Networks(&'a mut Vec<IpNet>),
     Country(&'a mut Country),
+    Parsed(&'a mut dyn Parsed),
+}
+
+/// A value that knows its text, and says what is wrong with another one.
+pub(super) trait Parsed {
+    fn set(&mut self, text: &str) -> Result<(), String>;
+    fn text(&self) -> String;
+}
+
+impl<T: FromStr<Err: Display> + Display> Parsed for T {
+    fn set(&mut self, text: &str) -> Result<(), String> {
+        *self = text.parse().map_err(|error: T::Err| error.to_string())?;
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
 }
 
 /// A value as it was written, before it is parsed for its setting.
@@ -90,6 +110,7 @@ impl Field<'_> {
             (Self::Country(place), Raw::Text(text) | Raw::Bare(text)) => {
                 *place = text.parse().map_err(|error| format!("{text:?} is {error}"))?;
             }
+            (Self::Parsed(place), Raw::Text(text) | Raw::Bare(text)) => place.set(text)?,
             (field, _) => return Err(format!("expected {}", field.shape())),
         }
         Ok(())
@@ -109,12 +130,13 @@ impl Field<'_> {
                 quote(&networks.join(", "))
             }
             Self::Country(country) => quote(country.code()),
+            Self::Parsed(value) => quote(&value.text()),
         }
     }
 
     const fn shape(&self) -> &'static str {
         match self {
-            Self::Text(_) | Self::Word(..) => "a string in quotes",
+            Self::Text(_) | Self::Word(..) | Self::Parsed(_) => "a string in quotes",
             Self::Span(..) => "a duration in quotes, such as \"100ms\"",
             Self::Bytes(..) => "a size in quotes, such as \"16MiB\"",
             Self::Count(..) => "a whole number without quotes",

@@ -72,6 +72,13 @@ impl Config {
         if let Some(wrong) = self.settings.contradiction() {
             return Err(Stop::config(wrong));
         }
+        if let Some((key, wrong)) = self.settings.mail().contradiction() {
+            let origin = match self.origin(key) {
+                Origin::Default => String::new(),
+                origin => format!("{origin}: "),
+            };
+            return Err(Stop::config(format!("{origin}{key}: {wrong}")));
+        }
         address::check_exposure(&self.settings)
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use firstcome_api::{ApiOptions, Consistency, Country, IssuerOptions, RateLimits};
+use firstcome_api::{ApiOptions, Consistency, Country, IssuerOptions, MailOptions, RateLimits};
 use firstcome_raft::Options;
 
 use super::field::Field;
@@ -63,6 +63,7 @@ pub struct Settings {
     api_workers: u64,
     clock_max: Duration,
     country: Country,
+    mail: MailOptions,
     limits: RateLimits,
     log_level: String,
     log_format: String,
@@ -117,11 +118,24 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     "runtime.api_workers" => Count(api_workers, 0);
     "clock.max" => Span(clock_max, MS);
     "accounts.country" => Country(country);
+    "mail.transport" => Parsed(mail.transport);
+    "mail.from" => Parsed(mail.from);
+    "mail.shop_name" => Parsed(mail.shop_name);
+    "mail.reset_url" => Parsed(mail.reset_url);
+    "mail.smtp.host" => Text(mail.smtp.host);
+    "mail.smtp.port" => Count(mail.smtp.port, 0);
+    "mail.smtp.tls" => Parsed(mail.smtp.tls);
+    "mail.smtp.ca_file" => Text(mail.smtp.ca_file);
+    "mail.smtp.user" => Text(mail.smtp.user);
+    "mail.smtp.password_file" => Text(mail.smtp.password_file);
+    "mail.smtp.timeout" => Span(mail.smtp.timeout, MS);
     "limits.public_read_ip" => Rate(limits.public_read_ip);
     "limits.purchase_ip" => Rate(limits.purchase_ip);
     "limits.purchase_account" => Rate(limits.purchase_account);
     "limits.customer_account" => Rate(limits.customer_account);
     "limits.admin_account" => Rate(limits.admin_account);
+    "limits.auth_ip" => Rate(limits.auth_ip);
+    "limits.auth_account" => Rate(limits.auth_account);
     "limits.loopback" => Flag(limits.loopback);
     "limits.trusted_proxies" => Networks(limits.trusted_proxies);
     "log.level" => Word(log_level, LEVELS);
@@ -179,6 +193,7 @@ impl Default for Settings {
             api_workers: 0,
             clock_max: node.clock_max,
             country: Country::default(),
+            mail: MailOptions::default(),
             limits: RateLimits::default(),
             log_level: "info".to_owned(),
             log_format: "json".to_owned(),
@@ -241,6 +256,13 @@ impl Settings {
     /// `accounts.country`
     pub const fn country(&self) -> Country {
         self.country
+    }
+
+    /// `mail`; the shop is called like the cluster unless it has a name.
+    pub fn mail(&self) -> MailOptions {
+        let mut mail = self.mail.clone();
+        mail.shop_name = mail.shop_name.or(&self.cluster_name);
+        mail
     }
 
     /// `limits`

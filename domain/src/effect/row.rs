@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::{EffectId, UserId};
 use crate::kernel::row::{IndexKind, IndexRows, Row, TableId, indexes};
-use crate::kernel::value::{Millis, RowStamp, Sealed};
+use crate::kernel::value::{Millis, Revision, RowStamp, Sealed};
 use crate::kernel::version::Versioned;
 
 /// What a mail says.
@@ -30,7 +30,7 @@ pub enum Mail {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Notice {
     /// Somebody wanted to sign up with the address of their account.
-    AlreadySignedUp,
+    AlreadyRegistered,
     /// Their password was changed.
     PasswordChanged,
     /// An old refresh token was used, and the session ended.
@@ -63,6 +63,8 @@ indexes! {
     EffectsByNext(1057, "effects_by_next", IndexKind::Live): (Millis, EffectId);
     /// Failed effects, by the instant at which they are forgotten.
     EffectsFailed(1058, "effects_failed", IndexKind::Stored): (Millis, EffectId);
+    /// Effects by the entry that asked for them.
+    EffectsByTicket(1059, "effects_by_ticket", IndexKind::Stored): (Revision, EffectId);
 }
 
 impl Versioned for Effect {}
@@ -86,6 +88,7 @@ impl Row for Effect {
     }
 
     fn index(&self, rows: &mut IndexRows) {
+        rows.add::<EffectsByTicket>((self.row.created.revision, self.id));
         if self.failed {
             rows.add::<EffectsFailed>((self.next_at, self.id));
         } else {

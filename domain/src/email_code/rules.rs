@@ -74,7 +74,7 @@ fn request<V: View>(draft: &mut Draft<'_, V>, ask: &EmailCodeRequest) -> Result<
         let letter = Mail::Letter { sealed: ask.letter.clone(), expires_at };
         effect::mail(draft, ask.effect, letter);
     } else if let (CodePurpose::SignUp, Some(user)) = (ask.purpose, owner) {
-        effect::notify(draft, user.id, Notice::AlreadySignedUp);
+        effect::notify(draft, user.id, Notice::AlreadyRegistered);
     }
     Ok(Done::Accepted)
 }

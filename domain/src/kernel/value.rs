@@ -222,8 +222,10 @@ pub fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Language {
     /// `en`
+    #[serde(rename = "en")]
     English,
     /// `ko`
+    #[serde(rename = "ko")]
     Korean,
 }
 

@@ -192,7 +192,7 @@ fn an_address_with_an_account_is_told_by_mail_and_the_asker_is_not() {
     let known = shop.ask(Actor::Anyone, send_code(CodePurpose::SignUp, 1, 5)).outcome;
     let unknown = shop.ask(Actor::Anyone, send_code(CodePurpose::SignUp, 2, 6)).outcome;
     assert_eq!(known, unknown);
-    let notice = Mail::Notice { user: uid(1), notice: Notice::AlreadySignedUp };
+    let notice = Mail::Notice { user: uid(1), notice: Notice::AlreadyRegistered };
     assert!(mails(&shop).contains(&notice));
     let sealed = |mac: u8| Sealed(vec![mac; 40]);
     let letters = mails(&shop).into_iter().filter_map(|mail| match mail {
