@@ -83,7 +83,7 @@ fn report<V: View>(draft: &mut Draft<'_, V>, ask: &EffectReport) -> Result<Done,
         Mail::Letter { expires_at, .. } if next_at.is_none() => {
             Mail::Letter { sealed: Sealed(Vec::new()), expires_at: *expires_at }
         }
-        mail => mail.clone(),
+        mail @ (Mail::Letter { .. } | Mail::Notice { .. }) => mail.clone(),
     };
     draft.put(Effect {
         mail,

@@ -158,7 +158,7 @@ pub(crate) fn same_rows(memory: &Memory, state: &State) {
 fn a_checkpoint_and_a_restart_change_no_row() {
     let mut stream = Stream::new(77);
     let mut store = Store::new();
-    for _ in 0..300 {
+    for _ in 0..400 {
         store.apply(&stream.entry());
     }
     let (before, applied) = (contents(&store.state), store.state.applied());

@@ -3,7 +3,9 @@
 
 use firstcome_domain::View as _;
 use firstcome_domain::address::row::AddressesByCustomer;
-use firstcome_domain::id::{AddressId, OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::effect::row::{EffectsByNext, EffectsFailed};
+use firstcome_domain::email_code::row::EmailCodesByEnd;
+use firstcome_domain::id::{AddressId, EffectId, OrderId, ProductId, SaleId, SessionId, UserId};
 use firstcome_domain::journal::row::{LedgerByPool, ReceiptsByScope};
 use firstcome_domain::kernel::key::Key;
 use firstcome_domain::kernel::row::{Due, Index, TableId};
@@ -15,8 +17,10 @@ use firstcome_domain::order::row::{
 use firstcome_domain::product::row::{NamePart, ProductsByName, ProductsByTicket, ProductsOffered};
 use firstcome_domain::registry::{AnyRow, Declared, INDEXES, KindVisitor, TABLES, visit_kind};
 use firstcome_domain::sale::row::{SalesByClosed, SalesByProduct, SalesByTicket};
+use firstcome_domain::session::row::{LoginsByUser, SessionsByEnd};
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::testing::memory::Memory;
+use firstcome_domain::user::row::{ActiveAdmins, StaffByRole, UsersByEmail, UsersByTicket};
 use firstcome_domain::value::{Millis, Revision};
 use firstcome_domain::wishlist::row::WishlistByCustomer;
 use firstcome_storage::State;
@@ -132,6 +136,15 @@ fn index_rows(view: &ReadView) -> Vec<(TableId, Key)> {
         EndedOrdersByPool,
         HoldsDue,
         UnpaidOrders,
+        UsersByEmail,
+        UsersByTicket,
+        StaffByRole,
+        ActiveAdmins,
+        LoginsByUser,
+        SessionsByEnd,
+        EmailCodesByEnd,
+        EffectsByNext,
+        EffectsFailed,
         WishlistByCustomer,
         AddressesByCustomer,
         LedgerByPool,
@@ -161,9 +174,11 @@ macro_rules! ends {
 
 ends! {
     bool: false, true;
+    u8: 0, u8::MAX;
     u16: 0, u16::MAX;
     u128: 0, u128::MAX;
     NamePart: [0; 22], [u8::MAX; 22];
+    [u8; 32]: [0; 32], [u8::MAX; 32];
     Millis: Self::new(i64::MIN), Self::new(i64::MAX);
     Revision: Self::new(0), Self::new(u64::MAX);
     ProductId: Self::new(0), Self::new(u128::MAX);
@@ -171,6 +186,8 @@ ends! {
     AddressId: Self::new(0), Self::new(u128::MAX);
     OrderId: Self::new(0), Self::new(u128::MAX);
     UserId: Self::new(0), Self::new(u128::MAX);
+    SessionId: Self::new(0), Self::new(u128::MAX);
+    EffectId: Self::new(0), Self::new(u128::MAX);
     PoolId: Self::Product(ProductId::FIRST), Self::Sale(SaleId::LAST);
     Status: Status::ALL[0], Status::ALL[Status::ALL.len() - 1];
 }

@@ -96,12 +96,19 @@ impl Run {
     fn noting(&self, fact: Fact) -> firstcome_storage::log::Done {
         let (disk, facts) = (self.disk.clone(), Arc::clone(&self.facts));
         let failed = Arc::clone(&self.failed);
-        Box::new(move |result| match result {
-            Ok(()) => {
+        let is_over = *failed.lock();
+        Box::new(move |result| {
+            let at = if result.is_ok() {
                 assert!(!*failed.lock(), "acknowledged after a failure: {fact:?}");
-                facts.lock().push((disk.journal_len(), fact));
+                disk.journal_len()
+            } else {
+                *failed.lock() = true;
+                // What fails first may be on the disk all the same, but nobody was told.
+                usize::MAX
+            };
+            if !is_over {
+                facts.lock().push((at, fact));
             }
-            Err(_) => *failed.lock() = true,
         })
     }
 

@@ -65,12 +65,12 @@ fn a_damaged_row_stops_apply_before_it_answers() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("n7");
     let mut stream = Stream::new(2);
-    let entries: Vec<_> = (0..60).map(|_| stream.entry()).collect();
+    let entries: Vec<_> = (0..80).map(|_| stream.entry()).collect();
     {
         let dir = DataDir::create(&path, &identity()).unwrap();
         let log = Log::open_inline(&dir, LOG).unwrap();
         let state = State::open_inline(&dir, STATE, log).unwrap();
-        state.apply(&entries, meta(60)).unwrap();
+        state.apply(&entries, meta(80)).unwrap();
         state.close().unwrap();
     }
     let pools: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pools");

@@ -7,7 +7,7 @@
 
 mod values;
 
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 use std::path::{Path, PathBuf};
 
 use firstcome_domain::Action;
@@ -16,6 +16,8 @@ use firstcome_domain::order::Order;
 use firstcome_domain::registry::{INDEXES, TABLES};
 use firstcome_storage::inspect::Inspection;
 use firstcome_storage::{DataDir, Log, State};
+use serde::Deserialize;
+use serde::de::value::StrDeserializer;
 
 use crate::apply::Store;
 use crate::contents::contents;
@@ -81,6 +83,29 @@ fn every_row_kind_and_every_command_is_on_record() {
     }
 }
 
+/// The variants that are read of an enum: the error for a name that none has lists them.
+fn variants<'de, T: Deserialize<'de> + Debug>() -> Vec<String> {
+    let error = T::deserialize(StrDeserializer::<serde::de::value::Error>::new("?")).unwrap_err();
+    let error = error.to_string();
+    let (_, listed) = error.split_once("expected one of ").unwrap();
+    listed.split(", ").map(|name| name.trim_matches('`').to_owned()).collect()
+}
+
+/// Asserts that there is one value of each variant, in their order.
+fn one_of_each<'de, T: Deserialize<'de> + Debug>(values: &[T]) {
+    let name = |value| format!("{value:?}").split([' ', '(']).next().unwrap().to_owned();
+    let mut names: Vec<String> = values.iter().map(name).collect();
+    names.dedup();
+    assert_eq!(names, variants::<T>());
+}
+
+#[test]
+fn every_outcome_and_every_fact_is_on_record() {
+    one_of_each(&values::done());
+    one_of_each(&values::refusals());
+    one_of_each(&values::facts());
+}
+
 #[test]
 fn the_format_page_has_every_table() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/disk-format.md");
@@ -108,7 +133,7 @@ fn the_format_page_has_every_table() {
 }
 
 /// Entries of the recorded snapshot and directory.
-const ENTRIES: u64 = 200;
+const ENTRIES: u64 = 280;
 
 fn history() -> Vec<firstcome_storage::state::Committed> {
     let mut stream = Stream::new(2024);

@@ -84,10 +84,10 @@ fn on_disk(path: &Path) {
     let log = Log::open_inline(&dir, LOG).unwrap();
     let state = State::open_inline(&dir, STATE, log.clone()).unwrap();
     let mut stream = Stream::new(32);
-    for revision in 1..=300 {
+    for revision in 1..=400 {
         state.apply(&[stream.entry()], meta(revision)).unwrap();
     }
-    log.append(entries(0..301, 1), done().0);
+    log.append(entries(0..401, 1), done().0);
     state.close().unwrap();
     assert!(contents(&state).count::<Journal>() > 100);
 }

@@ -20,7 +20,7 @@ use crate::shop::{
 
 /// A store whose rows are in the file, in memory, or both.
 fn filled(checkpoint_every: usize) -> Store {
-    let mut stream = Stream::new(21);
+    let mut stream = Stream::new(24);
     let store = Store::new();
     for step in 1..=500 {
         store.apply(&stream.entry());

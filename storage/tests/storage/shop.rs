@@ -6,16 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use firstcome_domain::command::{
-    Action, AddressAdd, AddressRemove, AddressUpdate, Adjustment, Command, OrderCancel,
-    OrderCreate, OrderShip, PaymentSettle, ProductCreate, ProductSetStatus, SaleClose, SaleCreate,
-    SaleUpdate, Settlement, ShipTo, StockAdjust, Tick, WantedLine, WishlistClear, WishlistOrder,
-    WishlistRemove, WishlistSet,
+    Action, AddressAdd, AddressRemove, AddressUpdate, Adjustment, AdminBootstrap, Attempt, Command,
+    EffectReport, EmailCodeConfirm, EmailCodeRequest, LoginFail, OrderCancel, OrderCreate,
+    OrderShip, PasswordChange, PasswordReset, PaymentSettle, ProductCreate, ProductSetStatus,
+    SaleClose, SaleCreate, SaleUpdate, SessionClose, SessionIssue, SessionOpen, SessionRotate,
+    Settlement, ShipTo, StockAdjust, Tick, UserManage, UserSignUp, UserUpdate, WantedLine,
+    WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
-use firstcome_domain::id::{AddressId, OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::email_code::CodePurpose;
+use firstcome_domain::id::{AddressId, EffectId, OrderId, ProductId, SaleId, SessionId, UserId};
 use firstcome_domain::receipt::{ReceiptKey, Scope};
 use firstcome_domain::sale::Disclosure;
 use firstcome_domain::stock::PoolId;
-use firstcome_domain::value::{Currency, Millis, Money, Revision, Sealed, Stamp};
+use firstcome_domain::user::Account;
+use firstcome_domain::value::{
+    Currency, EmailIndex, Language, Millis, Money, Revision, Sealed, Stamp,
+};
 use firstcome_domain::{Actor, Role};
 use firstcome_storage::dir::IdentityState;
 use firstcome_storage::log::{Done, Entry};
@@ -184,6 +190,27 @@ pub(crate) fn tick() -> Command {
     Command { actor: Actor::Node, receipt: None, action: Action::Tick(Tick) }
 }
 
+fn by_anyone(action: Action) -> Command {
+    Command { actor: Actor::Anyone, receipt: None, action }
+}
+
+fn session(n: u128) -> SessionId {
+    SessionId::new(5000 + n)
+}
+
+/// Everything of a person, and everything that is sent to them, is so many equal bytes.
+fn account(n: u8) -> Account {
+    Account {
+        data_key: Sealed(vec![n; 66]),
+        email_index: EmailIndex([n; 32]),
+        email: Sealed(vec![n; 40]),
+        profile: Sealed(vec![n; 50]),
+        password: Sealed(vec![n; 100]),
+        password_version: 1,
+        language: Language::English,
+    }
+}
+
 /// The entry at a revision and time.
 pub(crate) fn committed(revision: u64, now: i64, command: Option<Command>) -> Committed {
     Committed { stamp: Stamp { revision: Revision::new(revision), now: Millis::new(now) }, command }
@@ -194,11 +221,13 @@ pub(crate) struct Stream {
     seed: u64,
     next: u64,
     now: i64,
+    /// The last mail that was asked for.
+    mail: u64,
 }
 
 impl Stream {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, next: 1, now: 1_000 }
+        Self { seed, next: 1, now: 1_000, mail: 0 }
     }
 
     /// A number below `end`; xorshift64*.
@@ -225,6 +254,9 @@ impl Stream {
     }
 
     fn command(&mut self, revision: u64) -> Command {
+        if revision.is_multiple_of(4) {
+            return self.about_people(revision);
+        }
         let who = u128::from(self.below(9));
         let old_order = u128::from(self.below(revision));
         let (nth_sale, nth_product) = (u128::from(self.below(5)), u128::from(self.below(3)));
@@ -284,6 +316,100 @@ impl Stream {
                 by_customer(who / 3, None, action)
             }
             _ => buy(u128::from(revision), who, pool, quantity, key),
+        }
+    }
+
+    /// A command about two customers who sign up and log in, each now and then what the other just
+    /// did, or about the first admin. Most come in an order in which they succeed.
+    fn about_people(&mut self, revision: u64) -> Command {
+        const STEPS: u64 = 14;
+        let turn = revision / 4;
+        let is_in_turn = self.below(3) != 0;
+        let step = if is_in_turn { turn % STEPS } else { self.below(STEPS) };
+        let n = if is_in_turn { turn / STEPS % 2 } else { self.below(2) };
+        let n = u8::try_from(n).unwrap();
+        let (user, id, account) = (customer(n.into()), session(n.into()), account(n));
+        let email = account.email_index;
+        let ours = Actor::Session { user, session: id, role: Role::Customer };
+        let by_user = |action| Command { actor: ours, receipt: None, action };
+        let password_version = 1 + u32::from(self.below(4) == 0);
+        match step {
+            0 | 13 => {
+                self.mail = revision;
+                let purpose =
+                    if step == 0 { CodePurpose::SignUp } else { CodePurpose::PasswordReset };
+                let (effect, letter) = (EffectId::new(revision.into()), Sealed(vec![n; 80]));
+                let ask = EmailCodeRequest { purpose, email, mac: [n; 32], effect, letter };
+                by_anyone(Action::EmailCodeRequest(ask))
+            }
+            1 => {
+                let code = "mail_refused".to_owned();
+                let attempt = match self.below(4) {
+                    0 => Attempt::Done,
+                    1 => Attempt::Retry { wait_ms: 1_000, code },
+                    _ => Attempt::Failed { code },
+                };
+                let id = EffectId::new(self.mail.into());
+                let action = Action::EffectReport(EffectReport { id, attempts: 0, attempt });
+                Command { actor: Actor::Node, receipt: None, action }
+            }
+            2 | 3 => {
+                let mac = if step == 2 { [99; 32] } else { [n; 32] };
+                let ask = EmailCodeConfirm { email, mac, proof: [n; 32] };
+                by_anyone(Action::EmailCodeConfirm(ask))
+            }
+            4 => {
+                let address = AddressAdd { id: AddressId::new(90), body: Sealed(vec![n; 100]) };
+                let (proof, address) = ([n; 32], Some(address));
+                by_anyone(Action::UserSignUp(UserSignUp { id: user, account, proof, address }))
+            }
+            5 => {
+                let ask = SessionOpen { id, user, password_version, refresh_key: 1 };
+                by_anyone(Action::SessionOpen(ask))
+            }
+            6 => {
+                let generation = u32::try_from(self.below(3)).unwrap();
+                by_anyone(Action::SessionRotate(SessionRotate { id, generation }))
+            }
+            7 => {
+                let pool = PoolId::Product(product(1));
+                by_user(buy(revision.into(), n.into(), pool, 1, None).action)
+            }
+            8 => by_anyone(Action::LoginFail(LoginFail { user })),
+            9 => {
+                let ask = AdminBootstrap { id: UserId::new(1), account: self::account(200) };
+                by_staff(Action::AdminBootstrap(ask))
+            }
+            10 => {
+                let (password, profile) = (Sealed(vec![n; 90]), Sealed(vec![n; 60]));
+                match self.below(3) {
+                    0 => {
+                        let ask = PasswordReset { user, secret: [n; 32], password };
+                        by_anyone(Action::PasswordReset(ask))
+                    }
+                    1 => {
+                        let session = Some(id);
+                        let ask = PasswordChange { password_version, password, session };
+                        by_user(Action::PasswordChange(ask))
+                    }
+                    _ => by_user(Action::UserUpdate(UserUpdate { if_version: 1, profile })),
+                }
+            }
+            11 => {
+                let (role, blocked) = match self.below(4) {
+                    0 => (Some(Role::Support), None),
+                    1 => (Some(Role::Customer), Some(true)),
+                    _ => (None, Some(false)),
+                };
+                let if_version = 1 + self.below(3);
+                let ask = UserManage { id: user, if_version, role, blocked };
+                by_staff(Action::UserManage(ask))
+            }
+            _ if self.below(2) == 0 => by_anyone(Action::SessionClose(SessionClose { id, user })),
+            _ => {
+                let ask = SessionIssue { id: session(90 + u128::from(n)), user, life_ms: 600_000 };
+                by_staff(Action::SessionIssue(ask))
+            }
         }
     }
 }

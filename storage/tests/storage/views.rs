@@ -274,7 +274,7 @@ fn every_index_is_what_the_rows_say_after_a_restart_and_a_snapshot() {
     for seed in 40..44 {
         let mut stream = Stream::new(seed);
         let mut store = Store::new();
-        for step in 1..=500 {
+        for step in 1..=700 {
             store.apply(&stream.entry());
             if step % 70 == 0 {
                 store.state.checkpoint().unwrap();

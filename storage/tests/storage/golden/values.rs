@@ -5,15 +5,23 @@ use std::sync::Arc;
 use firstcome_domain::address::Address;
 use firstcome_domain::cluster::FeatureLevel;
 use firstcome_domain::command::{
-    Action, AddressAdd, AddressRemove, AddressUpdate, Adjustment, Allotment, FeatureLevelRaise,
-    KeyringCreate, MasterCheck, MasterVersionActivate, MasterVersionAdd, MasterVersionRetire,
-    OrderCancel, OrderConfirm, OrderCreate, OrderDeliver, OrderReturn, OrderShip, PaymentSettle,
-    ProductCreate, ProductSetStatus, ProductUpdate, ReturnReceive, SaleAllot, SaleClose,
-    SaleCreate, SalePause, SaleResume, SaleUpdate, SettingsUpdate, Settlement, ShipTo, StockAdjust,
-    Tick, WantedLine, WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
+    Action, AddressAdd, AddressRemove, AddressUpdate, Adjustment, AdminBootstrap, Allotment,
+    Attempt, EffectReport, EmailCodeConfirm, EmailCodeRequest, FeatureLevelRaise, KeyringCreate,
+    LoginFail, MasterCheck, MasterVersionActivate, MasterVersionAdd, MasterVersionRetire,
+    OrderCancel, OrderConfirm, OrderCreate, OrderDeliver, OrderReturn, OrderShip, PasswordChange,
+    PasswordReset, PaymentSettle, ProductCreate, ProductSetStatus, ProductUpdate, ReturnReceive,
+    SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume, SaleUpdate, SessionClose,
+    SessionIssue, SessionOpen, SessionRotate, SettingsUpdate, Settlement, ShipTo, StockAdjust,
+    Tick, UserManage, UserSignUp, UserUpdate, WantedLine, WishlistClear, WishlistOrder,
+    WishlistRemove, WishlistSet,
 };
-use firstcome_domain::event::{EventLine, Fact, PaymentFact, ProductFact, SaleFact};
-use firstcome_domain::id::{AddressId, OrderId, ProductId, SaleId, UserId};
+use firstcome_domain::effect::{Effect, Mail, Notice};
+use firstcome_domain::email_code::row::Proof;
+use firstcome_domain::email_code::{CodePurpose, EmailCode};
+use firstcome_domain::event::{
+    EventLine, Fact, PaymentFact, ProductFact, SaleFact, SessionFact, UserFact,
+};
+use firstcome_domain::id::{AddressId, EffectId, OrderId, ProductId, SaleId, SessionId, UserId};
 use firstcome_domain::journal::row::Retention;
 use firstcome_domain::journal::{Journal, LedgerEntry};
 use firstcome_domain::kernel::version::{Level, Versioned};
@@ -26,9 +34,14 @@ use firstcome_domain::product::Product;
 use firstcome_domain::receipt::{OutcomeBytes, Receipt, ReceiptKey, Scope};
 use firstcome_domain::registry::Declared;
 use firstcome_domain::sale::{Disclosure, Phase, Sale};
+use firstcome_domain::session::Session;
+use firstcome_domain::session::row::SessionKind;
 use firstcome_domain::settings::Settings;
 use firstcome_domain::stock::{Account, Accounts, Movement, Pool, PoolId, Reason, Usage};
-use firstcome_domain::value::{Currency, Millis, Money, Revision, RowStamp, Sealed, Stamp};
+use firstcome_domain::user::{self, User, UserStatus};
+use firstcome_domain::value::{
+    Currency, EmailIndex, Language, Millis, Money, Revision, RowStamp, Sealed, Stamp,
+};
 use firstcome_domain::wishlist::{Wish, WishlistItem};
 use firstcome_domain::{Actor, Command, Role};
 use firstcome_storage::codec;
@@ -46,6 +59,9 @@ const SALE: SaleId = SaleId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ac);
 const ORDER: OrderId = OrderId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ad);
 const ADDRESS: AddressId = AddressId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89af);
 const USER: UserId = UserId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89ae);
+const SESSION: SessionId = SessionId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89b0);
+const EFFECT: EffectId = EffectId::new(0x0192_f0c1_2345_7abc_8def_0123_4567_89b1);
+const EMAIL: EmailIndex = EmailIndex([9; 32]);
 
 fn money(amount: i64) -> Money {
     Money { amount, currency: Currency::new("KRW").unwrap() }
@@ -140,9 +156,82 @@ fn address() -> Address {
     Address { customer: USER, id: ADDRESS, body, is_default: true, row: row() }
 }
 
-fn cluster_key(master: u32) -> ClusterKey {
-    let purpose = Purpose::RequestFingerprint;
-    ClusterKey { purpose, number: 5, wrapped: Sealed(vec![6; 66]), master }
+fn account() -> user::Account {
+    user::Account {
+        data_key: Sealed(vec![10; 66]),
+        email_index: EMAIL,
+        email: Sealed(vec![11; 40]),
+        profile: Sealed(vec![12; 50]),
+        password: Sealed(vec![13; 100]),
+        password_version: 300,
+        language: Language::Korean,
+    }
+}
+
+fn user() -> User {
+    User {
+        id: USER,
+        role: Role::Support,
+        status: UserStatus::Blocked,
+        token_epoch: 70_000,
+        epoch_at: Some(Millis::new(25)),
+        account: Some(account()),
+        login_failures: 6,
+        login_after: Some(Millis::new(26)),
+        row: row(),
+    }
+}
+
+fn session() -> Session {
+    Session {
+        id: SESSION,
+        user: USER,
+        kind: SessionKind::Issued,
+        epoch: 70_000,
+        refresh_key: 2,
+        generation: 300,
+        rotated_at: Millis::new(27),
+        idle_until: Millis::new(28),
+        expires_at: Millis::new(29),
+        row: row(),
+    }
+}
+
+fn email_code() -> EmailCode {
+    EmailCode {
+        purpose: CodePurpose::PasswordReset,
+        email: EMAIL,
+        mac: [14; 32],
+        attempts: 4,
+        sent_at: Millis::new(30),
+        expires_at: Millis::new(31),
+        counted_from: Millis::new(32),
+        sends: 5,
+        proof: Some(Proof { hash: [15; 32], expires_at: Millis::new(33) }),
+        row: row(),
+    }
+}
+
+fn effect(mail: Mail) -> Effect {
+    Effect {
+        id: EFFECT,
+        mail,
+        attempts: 3,
+        next_at: Millis::new(34),
+        give_up_at: Millis::new(35),
+        last_code: Some("mail_refused".into()),
+        failed: true,
+        row: row(),
+    }
+}
+
+fn letter() -> Mail {
+    Mail::Letter { sealed: Sealed(vec![16; 80]), expires_at: Millis::new(36) }
+}
+
+fn cluster_keys(master: u32) -> Vec<ClusterKey> {
+    let key = |purpose| ClusterKey { purpose, number: 5, wrapped: Sealed(vec![6; 66]), master };
+    Purpose::ALL.map(key).to_vec()
 }
 
 fn keyring() -> Keyring {
@@ -156,14 +245,14 @@ fn keyring() -> Keyring {
     let (known, active) = (MasterState::Known, MasterState::Active);
     let versions =
         vec![version(1, MasterState::Retired), version(3, active), version(70_000, known)];
-    Keyring { versions, keys: vec![cluster_key(3)], row: row() }
+    Keyring { versions, keys: cluster_keys(3), row: row() }
 }
 
 fn key() -> ReceiptKey {
     ReceiptKey { scope: Scope([7; 32]), fingerprint: [8; 32] }
 }
 
-fn facts() -> Vec<Fact> {
+pub(super) fn facts() -> Vec<Fact> {
     vec![
         Fact::OrderCreated {
             order: ORDER,
@@ -190,13 +279,15 @@ fn facts() -> Vec<Fact> {
         Fact::Sale { sale: SALE, what: SaleFact::AvailableAgain, phase: Phase::Open },
         Fact::Product { product: PRODUCT, what: ProductFact::StatusChanged, discontinued: true },
         Fact::SettingsChanged,
+        Fact::User { user: USER, what: UserFact::Unblocked },
+        Fact::Session { session: SESSION, user: USER, what: SessionFact::ReuseDetected },
     ]
 }
 
 fn actions() -> Vec<Action> {
     let (id, if_version) = (SALE, Some(4));
     let settle = |settlement| Action::PaymentSettle(PaymentSettle { order: ORDER, settlement });
-    vec![
+    let mut actions = vec![
         Action::ProductCreate(ProductCreate {
             id: PRODUCT,
             name: "thing".into(),
@@ -299,7 +390,7 @@ fn actions() -> Vec<Action> {
         Action::KeyringCreate(KeyringCreate {
             node: 2,
             versions: vec![MasterCheck { number: 3, check: [2; 32] }],
-            keys: vec![cluster_key(3)],
+            keys: cluster_keys(3),
         }),
         Action::MasterVersionAdd(MasterVersionAdd {
             node: 300,
@@ -308,13 +399,76 @@ fn actions() -> Vec<Action> {
         Action::MasterVersionActivate(MasterVersionActivate {
             number: 4,
             members: vec![1, 300],
-            keys: vec![cluster_key(4)],
+            keys: cluster_keys(4),
         }),
         Action::MasterVersionRetire(MasterVersionRetire { number: 70_000 }),
+    ];
+    actions.extend(people());
+    actions
+}
+
+/// Commands about users and sessions, and about what is mailed to them.
+fn people() -> Vec<Action> {
+    let report = |attempt| Action::EffectReport(EffectReport { id: EFFECT, attempts: 3, attempt });
+    vec![
+        Action::EmailCodeRequest(EmailCodeRequest {
+            purpose: CodePurpose::SignUp,
+            email: EMAIL,
+            mac: [17; 32],
+            effect: EFFECT,
+            letter: Sealed(vec![18; 80]),
+        }),
+        Action::EmailCodeConfirm(EmailCodeConfirm { email: EMAIL, mac: [19; 32], proof: [20; 32] }),
+        Action::UserSignUp(UserSignUp {
+            id: USER,
+            account: account(),
+            proof: [21; 32],
+            address: Some(AddressAdd { id: ADDRESS, body: Sealed(vec![22; 20]) }),
+        }),
+        Action::AdminBootstrap(AdminBootstrap { id: USER, account: account() }),
+        Action::UserUpdate(UserUpdate { if_version: 300, profile: Sealed(vec![23; 30]) }),
+        Action::PasswordChange(PasswordChange {
+            password_version: 2,
+            password: Sealed(vec![24; 100]),
+            session: Some(SESSION),
+        }),
+        Action::PasswordReset(PasswordReset {
+            user: USER,
+            secret: [25; 32],
+            password: Sealed(vec![26; 100]),
+        }),
+        Action::UserManage(UserManage {
+            id: USER,
+            if_version: 5,
+            role: Some(Role::Operator),
+            blocked: Some(false),
+        }),
+        Action::SessionOpen(SessionOpen {
+            id: SESSION,
+            user: USER,
+            password_version: 2,
+            refresh_key: 300,
+        }),
+        Action::LoginFail(LoginFail { user: USER }),
+        Action::SessionRotate(SessionRotate { id: SESSION, generation: 300 }),
+        Action::SessionClose(SessionClose { id: SESSION, user: USER }),
+        Action::SessionIssue(SessionIssue { id: SESSION, user: USER, life_ms: 60_000 }),
+        report(Attempt::Done),
+        report(Attempt::Retry { wait_ms: 1_000, code: "mail_busy".into() }),
+        report(Attempt::Failed { code: "mail_refused".into() }),
     ]
 }
 
-fn refusals() -> Vec<Refusal> {
+fn actors() -> [(&'static str, Actor); 4] {
+    [
+        ("node", Actor::Node),
+        ("user", Actor::User { id: USER, role: Role::Admin }),
+        ("anyone", Actor::Anyone),
+        ("session", Actor::Session { user: USER, session: SESSION, role: Role::Operator }),
+    ]
+}
+
+pub(super) fn refusals() -> Vec<Refusal> {
     let status = Status::Canceled;
     vec![
         Refusal::PermissionDenied,
@@ -352,10 +506,22 @@ fn refusals() -> Vec<Refusal> {
             not_before: Some(Millis::new(24)),
         },
         Refusal::KeyVersionRetired,
+        Refusal::SessionClosed,
+        Refusal::UserBlocked,
+        Refusal::SessionReuse,
+        Refusal::LoginRefused,
+        Refusal::LoginThrottled { until: Millis::new(37) },
+        Refusal::CodeInvalid,
+        Refusal::CodeTooSoon { until: Millis::new(38) },
+        Refusal::CodeTooMany { until: Millis::new(39) },
+        Refusal::EmailUnverified,
+        Refusal::EmailTaken,
+        Refusal::AdminExists,
+        Refusal::LastAdmin,
     ]
 }
 
-fn done() -> Vec<Done> {
+pub(super) fn done() -> Vec<Done> {
     vec![
         Done::Product(Box::new(product()), pool()),
         Done::Sale(Box::new(sale()), pool(), true),
@@ -369,6 +535,9 @@ fn done() -> Vec<Done> {
         Done::Address(Arc::new(address())),
         Done::AddressRemoved,
         Done::Keyring(Box::new(keyring())),
+        Done::Accepted,
+        Done::User(Arc::new(user())),
+        Done::Session(Arc::new(session())),
     ]
 }
 
@@ -382,6 +551,12 @@ fn add<T: Versioned + PartialEq>(values: &mut Values, name: impl Into<String>, v
 /// Adds a row, under the name of its table.
 fn add_row<R: Declared>(values: &mut Values, row: &R) {
     add(values, R::NAME, row);
+}
+
+fn add_command(values: &mut Values, name: String, command: &Command) {
+    let bytes = codec::encode_command(command, Level::FIRST);
+    assert_eq!(codec::decode_command(&bytes).as_ref().ok(), Some(command));
+    values.push((name, bytes.to_vec()));
 }
 
 type Values = Vec<(String, Vec<u8>)>;
@@ -421,12 +596,18 @@ pub(super) fn all() -> Values {
     let (receipts, facts_until) = (Revision::new(300), Revision::new(70_001));
     add_row(all, &Retention { receipts, facts: facts_until, row: row() });
     add_row(all, &FeatureLevel { level: 2, release: "0.2.0".into(), row: row() });
+    add_row(all, &user());
+    add_row(all, &session());
+    add_row(all, &email_code());
+    add_row(all, &effect(letter()));
     add_row(all, &wishlist_item());
     add_row(all, &address());
     add_row(all, &keyring());
     for status in Status::ALL {
         add(all, format!("orders.{}", status.as_str()), &Order { status, ..order() });
     }
+    let notice = Mail::Notice { user: USER, notice: Notice::SessionReuse };
+    add(all, "effects.notice", &effect(notice));
     for fact in facts() {
         let name = format!("journal.{}", fact.name());
         let facts = vec![fact];
@@ -435,10 +616,11 @@ pub(super) fn all() -> Values {
     for (place, action) in actions().into_iter().enumerate() {
         let actor = Actor::User { id: USER, role: Role::Customer };
         let name = format!("command.{place}.{}", action.name());
-        let command = Command { actor, receipt: Some(key()), action };
-        let bytes = codec::encode_command(&command, Level::FIRST);
-        assert_eq!(codec::decode_command(&bytes).as_ref().ok(), Some(&command));
-        all.push((name, bytes.to_vec()));
+        add_command(all, name, &Command { actor, receipt: Some(key()), action });
+    }
+    for (name, actor) in actors() {
+        let command = Command { actor, receipt: None, action: Action::Tick(Tick) };
+        add_command(all, format!("actor.{name}"), &command);
     }
     for (place, done) in done().into_iter().enumerate() {
         add(all, format!("done.{place}"), &Outcome::Done(done));
