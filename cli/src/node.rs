@@ -1,6 +1,6 @@
 //! The process behind `serve`: starts a node, serves its API, and stops both in order.
 //!
-//! Start: master key, keys of issuers, REST port, data directory, peers. Each step fails with its own exit code
+//! Start: master key, keys of issuers, mail, REST port, data directory, peers. Each step fails with its own exit code
 //! before the next one touches anything. The port is bound before the data directory is opened, so
 //! that a second start of the same node reports "port in use".
 //!
@@ -10,7 +10,6 @@ mod master_key;
 mod runtimes;
 mod signals;
 
-use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use firstcome_api::{ApiOptions, Issuers, Keyring, Shop};
+use firstcome_api::{ApiOptions, Issuers, Keyring, MailOptions, Mailer, Outbox, Shop};
 use firstcome_raft::{Node, Options, Peer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -77,6 +76,8 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
     let mut signals = Signals::new()?;
     let shared_key = shared_key(config)?;
     let issuers = Arc::new(issuers(settings)?);
+    let mail = settings.mail();
+    let mailer = mailer(&mail, &settings.data_dir())?;
     let listener = listen(settings.api_listen()).await?;
     let api_address = listener.local_addr().context("cannot read the REST address")?;
     let options = options(launch, config, api_address)?;
@@ -98,9 +99,13 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         max_connections: settings.connections(),
         limits: settings.limits().clone(),
         country: settings.country(),
+        mail,
+        mailer: Some(Arc::clone(&mailer)),
         ..ApiOptions::default()
     };
     let router = firstcome_api::router(node.clone(), &keys, api.clone());
+    let outbox = Outbox::new(node.clone(), &keys, mailer);
+    let sending = tokio::spawn(async move { outbox.run().await });
     let (stop, mut stopped) = watch::channel(false);
     let shutdown = async move {
         // An error means that the sender is gone, which also means stop.
@@ -127,6 +132,8 @@ async fn serve(config: &Config, launch: Launch, runtimes: &Runtimes) -> anyhow::
         }
     }
     stop.send_replace(true);
+    // A mail that is under way is sent again by the next leader.
+    sending.abort();
     let stopped_in_order = async {
         // Even if the server failed or is stuck, the node's files should be closed properly.
         if tokio::time::timeout(DRAIN_LIMIT, &mut serving).await.is_err() {
@@ -171,10 +178,15 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 
 /// The issuers of `auth.issuers` with their keys, as far as they are in files.
 fn issuers(settings: &Settings) -> Result<Issuers, Stop> {
-    Issuers::load(&settings.issuers).map_err(|error| {
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        Stop::config(format!("auth.issuers: {error}{cause}"))
-    })
+    Issuers::load(&settings.issuers)
+        .map_err(|error| Stop::config(format!("auth.issuers: {:#}", anyhow::Error::new(error))))
+}
+
+/// What sends mail, once the files that the settings name have been read.
+fn mailer(mail: &MailOptions, data_dir: &Path) -> Result<Arc<Mailer>, Stop> {
+    let mailer = Mailer::new(mail, data_dir);
+    let mailer = mailer.map_err(|error| Stop::config(format!("{:#}", anyhow::Error::new(error))));
+    mailer.map(Arc::new)
 }
 
 /// The options of the Raft node.

@@ -56,7 +56,7 @@ codes! {
     CursorInvalid "cursor_invalid" 400 final "Invalid cursor", "The cursor does not belong to this list with these filters. Start again without it.";
     IdempotencyKeyRequired "idempotency_key_required" 400 final "Idempotency-Key required", "Send an Idempotency-Key header, and send the same key when you retry.";
     IdempotencyKeyInvalid "idempotency_key_invalid" 400 final "Invalid Idempotency-Key", "Send one Idempotency-Key of 1 to 255 visible ASCII characters.";
-    CodeInvalid "code_invalid" 400 final "Invalid code", "The code is wrong, used up or expired. Ask for a new one.";
+    EmailCodeInvalid "code_invalid" 400 final "Invalid code", "The code is wrong, used up or expired. Ask for a new one.";
     TokenMissing "token_missing" 401 final "Missing token", "Send an access token: Authorization: Bearer TOKEN.";
     TokenInvalid "token_invalid" 401 final "Invalid token", "This is not a valid access token of this cluster. Get a new one.";
     TokenExpired "token_expired" 401 final "Expired token", "The access token has expired. Get a new one.";
@@ -109,8 +109,8 @@ codes! {
     PreconditionRequired "precondition_required" 428 final "If-Match required", "Send If-Match with the ETag of the object you read.";
     RateLimited "rate_limited" 429 retry "Too many requests", "You sent too many requests of this kind. Retry after the time in Retry-After.";
     LoginThrottled "login_throttled" 429 retry "Too many wrong passwords", "Too many wrong passwords were tried. Retry after the time in Retry-After.";
-    CodeTooSoon "code_too_soon" 429 retry "Code sent just now", "A code was sent to this address less than a minute ago. Retry after the time in Retry-After.";
-    CodeTooMany "code_too_many" 429 retry "Too many codes", "Too many codes were sent to this address. Retry after the time in Retry-After.";
+    EmailCodeTooSoon "code_too_soon" 429 retry "Code sent just now", "A code was sent to this address less than a minute ago. Retry after the time in Retry-After.";
+    EmailCodeTooMany "code_too_many" 429 retry "Too many codes", "Too many codes were sent to this address. Retry after the time in Retry-After.";
     Internal "internal" 500 final "Internal error", "This node failed unexpectedly. Report the request_id to its operators.";
     Overloaded "overloaded" 503 retry "Overloaded", "The node is handling too many requests. Retry after the time in Retry-After.";
     AuthBusy "auth_busy" 503 retry "Too many logins", "The node is checking as many passwords as it can. Retry after the time in Retry-After.";

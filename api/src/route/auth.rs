@@ -60,7 +60,7 @@ const VERIFY: Spec = Spec {
     body: Some(schema_of::<EmailRequest>()),
     status: 202,
     success: Success::One(schema_of::<EmptyBody>()),
-    codes: &[Code::CodeTooSoon, Code::CodeTooMany],
+    codes: &[Code::EmailCodeTooSoon, Code::EmailCodeTooMany],
     ..BASE
 };
 const CONFIRM: Spec = Spec {
@@ -70,7 +70,7 @@ const CONFIRM: Spec = Spec {
     body: Some(schema_of::<CodeRequest>()),
     status: 200,
     success: Success::One(schema_of::<VerificationBody>()),
-    codes: &[Code::CodeInvalid],
+    codes: &[Code::EmailCodeInvalid],
     ..BASE
 };
 const SIGN_UP: Spec = Spec {
@@ -130,7 +130,7 @@ const RESET_CONFIRM: Spec = Spec {
     body: Some(schema_of::<ResetRequest>()),
     status: 204,
     success: Success::Empty,
-    codes: &[Code::CodeInvalid, Code::AuthBusy],
+    codes: &[Code::EmailCodeInvalid, Code::AuthBusy],
     ..BASE
 };
 
@@ -262,7 +262,7 @@ async fn confirm(call: Call) -> Result<Answer, Problem> {
     let CodeRequest { email, code } = call.json()?;
     let (_, email) = email_of(&call, &email)?;
     // What is not six digits is not the code, either; it is not worth a log entry.
-    let code = OneTimeCode::parse(&code).ok_or_else(|| Problem::new(Code::CodeInvalid))?;
+    let code = OneTimeCode::parse(&code).ok_or_else(|| Problem::new(Code::EmailCodeInvalid))?;
     let mac = code_mac(&ring(&call)?.own, &code, email);
     let token = draw_secret().map_err(|_| Problem::new(Code::Internal))?;
     let ask = EmailCodeConfirm { email, mac, proof: hash_of(&token) };
@@ -431,7 +431,9 @@ async fn reset(call: Call) -> Result<Answer, Problem> {
     match asked {
         Ok(reply) => call.wrote(&EmptyBody {}, &reply),
         // An answer that differs would tell that there is an account.
-        Err(problem) if matches!(problem.code(), Code::CodeTooSoon | Code::CodeTooMany) => {
+        Err(problem)
+            if matches!(problem.code(), Code::EmailCodeTooSoon | Code::EmailCodeTooMany) =>
+        {
             Answer::json(call.route, &EmptyBody {})
         }
         Err(problem) => Err(problem),
@@ -446,7 +448,7 @@ fn reset_parts(token: &str) -> Option<(UserId, &str)> {
 
 async fn confirm_reset(call: Call) -> Result<Answer, Problem> {
     let ResetRequest { reset_token, new_password } = call.json()?;
-    let invalid = || Problem::new(Code::CodeInvalid);
+    let invalid = || Problem::new(Code::EmailCodeInvalid);
     let (id, secret) = reset_parts(&reset_token).ok_or_else(invalid)?;
     let secret = hash_of(secret);
     let read = call.read_current(|rows| {
