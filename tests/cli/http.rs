@@ -41,6 +41,11 @@ impl<'a> Request<'a> {
         Self { method: "POST", path, token: None, key: None, body }
     }
 
+    /// A change.
+    pub(crate) const fn patch(path: &'a str, body: &'a str) -> Self {
+        Self { method: "PATCH", path, token: None, key: None, body }
+    }
+
     /// Sets the access token.
     pub(crate) const fn by(mut self, token: &'a str) -> Self {
         self.token = Some(token);
@@ -146,6 +151,8 @@ impl Response {
             .collect();
         let answer = Self { status, headers, body: serde_json::from_str(body).unwrap_or_default() };
         let whole = answer.header("content-length").and_then(|bytes| bytes.parse().ok());
+        // An answer without content has no length (RFC 9110, 8.6).
+        let whole = if status == 204 { Some(0) } else { whole };
         (whole == Some(body.len())).then_some(answer)
     }
 
