@@ -13,5 +13,6 @@ mod markers;
 mod node;
 mod process;
 mod reads;
+mod sessions;
 mod settings;
 mod tokens;
