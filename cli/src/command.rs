@@ -1,19 +1,25 @@
 //! The command line: one file per command, with its arguments and its one action.
 
 mod address;
+mod admin;
 mod argument;
 mod bench;
 mod cluster;
 mod completions;
+mod customer;
 mod demo;
 mod inspect;
 mod keys;
+mod login;
+mod logout;
 mod order;
 mod product;
 mod sale;
 mod serve;
+mod session;
 mod settings;
 mod token;
+mod whoami;
 mod wishlist;
 
 use std::future::Future;
@@ -34,6 +40,7 @@ Examples:
   firstcome product create --name Lamp --price 15000KRW --stock 100 --no-shipping
   firstcome sale create --product prd_... --title Spring --units 50 --opens-at +10s
   firstcome order create --sale sal_... --quantity 1
+  firstcome login --email ann@example.com         the other commands act as her from now on
 
 Exit codes: 0 success, 1 refused, 2 outcome unknown (check, then retry), 64 usage, 65 corrupt data,
 70 bug, 74 I/O error, 75 port or directory in use, 76 wrong identity, 77 node removed,
@@ -52,6 +59,18 @@ enum Command {
     Serve(serve::Args),
     /// Create, rotate and show the master key that all nodes of a cluster share.
     Keys(keys::Args),
+    /// Log in, and keep the session for the other commands.
+    Login(login::Args),
+    /// End the session of firstcome login.
+    Logout(logout::Args),
+    /// Show who is logged in.
+    Whoami(whoami::Args),
+    /// List and end your sessions.
+    Session(session::Args),
+    /// Create the first admin.
+    Admin(admin::Args),
+    /// List, show, block and unblock users, and change their roles.
+    Customer(customer::Args),
     /// Print an access token, signed with the master key.
     Token(token::Args),
     /// Create, show and change products.
@@ -85,6 +104,12 @@ impl Cli {
         match self.command {
             Command::Serve(args) => serve::run(&args, json),
             Command::Keys(args) => wait(keys::run(args, json)),
+            Command::Login(args) => wait(login::run(args, json)),
+            Command::Logout(args) => wait(logout::run(args, json)),
+            Command::Whoami(args) => wait(whoami::run(args, json)),
+            Command::Session(args) => wait(session::run(args, json)),
+            Command::Admin(args) => wait(admin::run(args, json)),
+            Command::Customer(args) => wait(customer::run(args, json)),
             Command::Token(args) => token::run(&args, json),
             Command::Product(args) => wait(product::run(args, json)),
             Command::Sale(args) => wait(sale::run(args, json)),

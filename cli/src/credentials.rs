@@ -62,6 +62,16 @@ pub(crate) fn find_master(key_file: Option<&PathBuf>) -> Result<Option<MasterKey
     }
 }
 
+/// The master key of [`find`], without which the command can do nothing.
+pub(crate) fn require_master(key_file: Option<&PathBuf>) -> Result<MasterKey, Stop> {
+    find_master(key_file)?.ok_or_else(|| {
+        Stop::config(
+            "no master key: pass --key-file FILE, set FIRSTCOME_MASTER_KEY_FILE, or run this in \
+             the directory of a development node (with ./data)",
+        )
+    })
+}
+
 /// Derives the signing and encryption keys from the master key.
 pub(crate) fn derive(master: &MasterKey) -> Result<Keys, Stop> {
     Keys::new(master).map_err(|error| Stop::new(Exit::Bug, error.to_string()))

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use firstcome_raft::StartError;
 use firstcome_storage::Error as StorageError;
 
+use crate::client::SessionEnded;
+
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -54,6 +56,9 @@ impl Exit {
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
         if let Some(stop) = cause.downcast_ref::<Stop>() {
             return Some(stop.exit);
+        }
+        if cause.downcast_ref::<SessionEnded>().is_some() {
+            return Some(Self::Refused);
         }
         if let Some(start) = cause.downcast_ref::<StartError>() {
             return Some(Self::of_start(start));

@@ -29,7 +29,9 @@ mod load;
 mod logging;
 mod node;
 mod output;
+mod password;
 mod rfc3339;
+mod session;
 mod version;
 
 use std::process::ExitCode;

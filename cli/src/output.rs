@@ -31,6 +31,16 @@ pub(crate) fn note(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
+/// Asks for a line on the terminal.
+pub(crate) fn ask(question: &str) -> io::Result<String> {
+    let mut err = io::stderr().lock();
+    err.write_all(question.as_bytes())?;
+    err.flush()?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
 /// Prints why a command failed.
 pub(crate) fn error(json: bool, exit: Exit, error: &anyhow::Error) {
     if json {

@@ -276,9 +276,8 @@ fn documents_and_deploy_files_use_existing_commands_and_flags() {
 #[test]
 fn documents_use_existing_variables_settings_and_ports() {
     let settings = settings();
-    let everything = format!("{}{}", stdout(&run(root(), &["product", "--help"])), {
-        stdout(&run(root(), &["token", "--help"]))
-    });
+    let help = ["product", "token", "login"].map(|verb| stdout(&run(root(), &[verb, "--help"])));
+    let everything = help.concat();
     let own = variables(&everything);
     // Ports of cluster.toml, compose.yaml, a development node, and a fourth node.
     let mut known = ports(&read(&root().join("cluster.toml")));

@@ -14,5 +14,6 @@ mod markers;
 mod node;
 mod process;
 mod reads;
+mod sessions;
 mod settings;
 mod tokens;

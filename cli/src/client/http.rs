@@ -12,8 +12,10 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use super::problem::refusal;
+use super::renew::Kept;
 use crate::credentials::fresh_user;
 use crate::exit::{Exit, Stop};
 
@@ -27,6 +29,8 @@ pub(crate) struct Client {
     pool: Pool<HttpConnector, Full<Bytes>>,
     base: String,
     token: Option<String>,
+    /// Instead of a token.
+    session: Option<Mutex<Kept>>,
     limit: Duration,
 }
 
@@ -39,6 +43,8 @@ pub(crate) struct Response {
     pub(crate) headers: HeaderMap,
     /// The body; null if empty.
     pub(crate) body: Value,
+    /// Whether a session asked.
+    by_session: bool,
 }
 
 /// A request.
@@ -82,7 +88,13 @@ impl<'a> Request<'a> {
 impl Response {
     /// The error for a response that is not successful.
     pub(super) fn refusal(&self) -> Stop {
-        refusal(self.status, &self.body)
+        let mut stop = refusal(self.status, &self.body);
+        if self.by_session && self.status == StatusCode::FORBIDDEN {
+            stop.message.push_str(
+                "\n  this was asked by your session; --as admin asks with the master key instead",
+            );
+        }
+        stop
     }
 }
 
@@ -95,7 +107,17 @@ impl Client {
             return Err(Stop::new(Exit::Usage, message).into());
         }
         let pool = Pool::builder(TokioExecutor::new()).build_http();
-        Ok(Self { pool, base, token, limit })
+        Ok(Self { pool, base, token, session: None, limit })
+    }
+
+    /// The same client, as the user of a session.
+    pub(super) fn with_session(self, kept: Kept) -> Self {
+        Self { session: Some(Mutex::new(kept)), ..self }
+    }
+
+    /// The URL of the node, without a slash at its end.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     /// A client with the token of a new user in `role`.
@@ -112,8 +134,30 @@ impl Client {
     /// Sends a request and returns any response. Without a response it fails: with exit code 1 if
     /// nothing was changed, with 2 if the request may have been executed.
     pub(crate) async fn send(&self, request: Request<'_>) -> anyhow::Result<Response> {
+        let Some(session) = &self.session else {
+            return self.send_as(&request, self.token.as_deref()).await;
+        };
+        let mut kept = session.lock().await;
+        let mut response = self.send_as(&request, Some(&kept.session.access_token)).await?;
+        // What another process has kept may have expired as well.
+        for _ in 0..2 {
+            if response.status != StatusCode::UNAUTHORIZED {
+                break;
+            }
+            self.renew(&mut kept).await?;
+            response = self.send_as(&request, Some(&kept.session.access_token)).await?;
+        }
+        Ok(Response { by_session: true, ..response })
+    }
+
+    /// Sends a request once, with this access token.
+    pub(super) async fn send_as(
+        &self,
+        request: &Request<'_>,
+        token: Option<&str>,
+    ) -> anyhow::Result<Response> {
         let changes = request.method != Method::GET;
-        let request = self.encode(request)?;
+        let request = self.encode(request, token)?;
         let work = async {
             let response = self.pool.request(request).await.map_err(|error| {
                 if error.is_connect() {
@@ -131,7 +175,7 @@ impl Client {
             } else {
                 serde_json::from_slice(&body).unwrap_or_else(|_| text())
             };
-            Ok(Response { status: head.status, headers: head.headers, body })
+            Ok(Response { status: head.status, headers: head.headers, body, by_session: false })
         };
         let timed = tokio::time::timeout(self.limit, work).await;
         timed.unwrap_or_else(|_| Err(lost(changes, "no response in time").into()))
@@ -167,14 +211,18 @@ impl Client {
         etag.map(ToOwned::to_owned).with_context(|| format!("{path} has no ETag"))
     }
 
-    fn encode(&self, request: Request<'_>) -> anyhow::Result<http::Request<Full<Bytes>>> {
+    fn encode(
+        &self,
+        request: &Request<'_>,
+        token: Option<&str>,
+    ) -> anyhow::Result<http::Request<Full<Bytes>>> {
         let uri = format!("{}{}", self.base, request.path);
-        let mut encoded = http::Request::builder().method(request.method).uri(&uri);
-        if let Some(token) = &self.token {
+        let mut encoded = http::Request::builder().method(&request.method).uri(&uri);
+        if let Some(token) = token {
             encoded = encoded.header("authorization", format!("Bearer {token}"));
         }
-        for (name, value) in request.headers {
-            encoded = encoded.header(name, value);
+        for (name, value) in &request.headers {
+            encoded = encoded.header(*name, value);
         }
         let body = match request.body {
             Some(body) => {

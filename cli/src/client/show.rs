@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::http::{Client, Request};
+use super::http::{Client, Request, Response};
 use crate::exit::Exit;
 use crate::output;
 
@@ -13,7 +13,15 @@ pub(crate) async fn show(
     json: bool,
     human: impl FnOnce(&Value) -> String,
 ) -> anyhow::Result<Exit> {
-    let response = client.send(request).await?;
+    print(&client.send(request).await?, json, human)
+}
+
+/// Prints a response.
+pub(crate) fn print(
+    response: &Response,
+    json: bool,
+    human: impl FnOnce(&Value) -> String,
+) -> anyhow::Result<Exit> {
     let refused = (!response.status.is_success()).then(|| response.refusal());
     if json {
         output::json(&response.body);

@@ -20,7 +20,7 @@ Examples:
   firstcome address default adr_... --subject usr_...
   firstcome order create --sale sal_... --address-id adr_... --subject usr_...
 
-Without a token, each command acts as a new customer; use --subject usr_... to act as the same one.")]
+Without a session or a token, each command acts as a new customer; use --subject usr_... to act as the same one.")]
 pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,

@@ -18,7 +18,7 @@ Examples:
   firstcome order settle ord_...                        staff: record an external payment
   firstcome order ship ord_... --tracking-no 1Z999
 
-Without a token, each `create` acts as a new customer; use --subject usr_... to act as the same one.")]
+Without a session or a token, each `create` acts as a new customer; use --subject usr_... to act as the same one.")]
 pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,

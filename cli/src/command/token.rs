@@ -42,11 +42,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<Exit> {
-    let Some(master) = credentials::find_master(args.key_file.as_ref())? else {
-        let message = "no master key: pass --key-file FILE, set FIRSTCOME_MASTER_KEY_FILE, or run \
-                       this in the directory of a development node (with ./data)";
-        return Err(Stop::config(message).into());
-    };
+    let master = credentials::require_master(args.key_file.as_ref())?;
     let master = match args.key_version {
         None => master,
         Some(version) => master

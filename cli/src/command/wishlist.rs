@@ -19,7 +19,7 @@ Examples:
   firstcome wishlist list --subject usr_...
   firstcome wishlist order --subject usr_...
 
-Without a token, each command acts as a new customer; use --subject usr_... to act as the same one.")]
+Without a session or a token, each command acts as a new customer; use --subject usr_... to act as the same one.")]
 pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,
