@@ -5,9 +5,10 @@ use firstcome_domain::command::*;
 use firstcome_domain::order::Status;
 use firstcome_domain::stock::PoolId;
 use firstcome_domain::testing::memory::{Look as _, Memory, Step as Decided};
-use firstcome_domain::{Millis, OrderId, SaleId};
+use firstcome_domain::{Millis, OrderId, SaleId, UserId};
 use proptest::prelude::*;
 
+use crate::people::{Personal, acting, asked, personal};
 use crate::shop::*;
 
 pub(crate) const SECOND_SALE: SaleId = SaleId::new(2);
@@ -72,6 +73,8 @@ pub(crate) enum Deed {
         discontinued: bool,
     },
     Tick,
+    /// Something about an account.
+    Account(Personal),
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +87,7 @@ pub(crate) struct Step {
     pub(crate) deed: Deed,
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn shop_deed() -> impl Strategy<Value = Deed> {
     let lines =
         prop::collection::vec((0..3usize, 0..=2u32), 1..=2).prop_map(|lines| Deed::Order { lines });
     let one_unit = (0..3usize).prop_map(|pool| Deed::Order { lines: vec![(pool, 1)] });
@@ -133,7 +136,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(deed: impl Strategy<Value = Deed>) -> impl Strategy<Value = Step> {
     let wait_ms = prop_oneof![
         24 => Just(0i64),
         6 => Just(1_000),
@@ -145,13 +148,19 @@ fn step() -> impl Strategy<Value = Step> {
     let key = prop_oneof![2 => Just(None), 1 => (0..4u8, 0..8u8).prop_map(|(name, body)| {
         Some((name, u8::from(body == 0)))
     })];
-    (wait_ms, 1..=4u128, 0..4u128, key, deed()).prop_map(|(wait_ms, customer, order, key, deed)| {
+    (wait_ms, 1..=4u128, 0..4u128, key, deed).prop_map(|(wait_ms, customer, order, key, deed)| {
         Step { wait_ms, customer, order, key, deed }
     })
 }
 
+/// Deeds of a shop whose users have no accounts.
+pub(crate) fn shop_steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(shop_deed()), 1..60)
+}
+
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(step(), 1..60)
+    let deed = prop_oneof![shop_deed(), personal().prop_map(Deed::Account)];
+    prop::collection::vec(step(deed), 1..60)
 }
 
 /// A command of a history, when it was proposed, and what was decided.
@@ -168,11 +177,13 @@ pub(crate) struct Run {
     pub(crate) entries: Vec<Entry>,
     pub(crate) now: i64,
     orders: u128,
+    mails: u128,
 }
 
 impl Run {
     pub(crate) fn new() -> Self {
-        let mut run = Self { memory: Memory::new(), entries: Vec::new(), now: 0, orders: 0 };
+        let (memory, entries) = (Memory::new(), Vec::new());
+        let mut run = Self { memory, entries, now: 0, orders: 0, mails: 0 };
         run.staff(Action::ProductCreate(product_of(PRODUCT, 5)));
         run.staff(Action::SaleCreate(SaleCreate {
             per_customer_limit: 2,
@@ -217,7 +228,7 @@ impl Run {
     pub(crate) fn command(&mut self, step: &Step) -> Command {
         let (id, owner) = self.pick(step.order);
         let sale = |pool: usize| SaleId::new(u128::try_from(pool).unwrap());
-        let buyer = customer(step.customer);
+        let buyer = acting(&self.memory, step.customer);
         // Now and then somebody else tries.
         let owner = if step.customer == 4 { buyer } else { owner };
         let (actor, action) = match &self.onward(&step.deed, id) {
@@ -265,12 +276,17 @@ impl Run {
             Deed::Resume { pool } => (STAFF, resume(sale(*pool))),
             Deed::Close { pool } => (STAFF, close(sale(*pool))),
             Deed::SetStatus { discontinued } => (STAFF, self.set_status(*discontinued)),
+            Deed::Account(deed) => {
+                self.mails += 1;
+                asked(&self.memory, *deed, self.mails)
+            }
             Deed::Tick | Deed::Onward { .. } => (Actor::Node, Action::Tick(Tick)),
         };
         let receipt = match (actor, step.key) {
-            (Actor::User { id, .. }, Some((name, body))) => {
+            (Actor::User { .. } | Actor::Session { .. } | Actor::Anyone, Some((name, body))) => {
                 let mut key = key(name, body);
-                key.scope.0[0] = u8::try_from(id.get() % 251).unwrap();
+                let id = actor.user().map_or(0, UserId::get);
+                key.scope.0[0] = u8::try_from(id % 251).unwrap();
                 key.scope.0[1] = u8::try_from(action.name().len()).unwrap();
                 Some(key)
             }
@@ -295,9 +311,11 @@ impl Run {
     fn pick(&self, place: u128) -> (OrderId, Actor) {
         let orders: Vec<_> = self.memory.orders().map(|row| (row.id, row.customer)).collect();
         let place = usize::try_from(place).unwrap() % orders.len().max(1);
-        orders.iter().rev().nth(place).map_or((oid(1), customer(1)), |(id, owner)| {
-            (*id, Actor::User { id: *owner, role: Role::Customer })
-        })
+        orders
+            .iter()
+            .rev()
+            .nth(place)
+            .map_or((oid(1), customer(1)), |(id, owner)| (*id, acting(&self.memory, owner.get())))
     }
 
     pub(crate) fn set_status(&self, discontinued: bool) -> Action {

@@ -11,6 +11,7 @@ mod imports;
 mod invariants;
 mod keyring;
 mod model;
+mod people;
 mod properties;
 mod recording;
 mod reference;
