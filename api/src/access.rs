@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn permissions_md_has_every_permission_with_its_roles_and_no_other() {
+    fn permission_matrix_matches_document() {
         let roles = ROLES.map(role_word).join(" | ");
         let (_, table) = include_str!("../../docs/permissions.md")
             .split_once(&format!("| permission | {roles} |\n"))

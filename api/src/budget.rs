@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn overload_is_refused_fast() {
+    async fn ref61_overload_is_refused_fast() {
         let budgets = Budgets::new(1);
         let held = budgets.enter(Budget::Purchase).await.unwrap();
         let refused = budgets.enter(Budget::Purchase).await.err().unwrap();

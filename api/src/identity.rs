@@ -75,3 +75,44 @@ fn user(app: &App, id: UserId) -> Result<Option<std::sync::Arc<User>>, Problem> 
     }
     Ok(user)
 }
+
+#[cfg(test)]
+mod tests {
+    use firstcome_domain::{Revision, SessionId};
+    use firstcome_raft::{Node, Options};
+
+    use super::*;
+    use crate::keys::{Keys, MasterKey};
+    use crate::options::ApiOptions;
+    use crate::shop::Shop;
+
+    #[tokio::test]
+    async fn token_ahead_of_node_waits_then_503() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = Options::new("n1", dir.path().to_owned());
+        options.bootstrap = true;
+        let node = Node::start(options, Shop).await.unwrap();
+        let led = async {
+            while node.linearize().await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), led).await.unwrap();
+        let keys = Keys::new(&MasterKey::generate().unwrap()).unwrap();
+        let app = App::new(node.clone(), &keys, ApiOptions::default(), Vec::new());
+        let claim = |revision: u64| {
+            let (user, session) = (UserId::new(1), SessionId::new(2));
+            SessionClaim { user, session, epoch: 0, revision: Revision::new(revision) }
+        };
+        let applied = app.node.applied().revision.get();
+        let since = std::time::Instant::now();
+        let ahead = of_session(&app, claim(applied + 1_000)).await.unwrap_err();
+        assert_eq!((ahead.code(), ahead.status().as_u16()), (Code::RevisionNotReached, 503));
+        assert!(since.elapsed() >= OPENED_WAIT);
+        // The entry comes while the request waits: then the rows tell.
+        let keyring = crate::keyring::Keyring::new(node.clone(), &keys);
+        let (decided, _) = tokio::join!(of_session(&app, claim(applied + 1)), keyring.ensure());
+        assert_eq!(decided.unwrap_err().code(), Code::TokenRevoked);
+        node.shutdown().await;
+    }
+}

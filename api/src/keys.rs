@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_in_output() {
+    fn ref57_no_secret_in_output() {
         let master = MasterKey::parse(ONE).unwrap();
         let keys = Keys::new(&master).unwrap();
         let printed = format!("{master:?} {keys:?}");

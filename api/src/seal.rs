@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn sealing_differs_and_detects_change() {
+    fn ref55_sealing_differs_and_detects_change() {
         let keys = keys();
         let one = seal_address(&keys, ALICE, &address(), "").unwrap();
         let two = seal_address(&keys, ALICE, &address(), "").unwrap();

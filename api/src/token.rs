@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn token_needs_iss_aud_typ_kid() {
+    fn ref_token_needs_iss_aud_typ_kid() {
         let keys = keys();
         for field in ["iss", "aud", "sub", "role", "exp", "nbf"] {
             let mut missing = claims();

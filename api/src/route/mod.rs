@@ -73,7 +73,7 @@ mod tests {
     use crate::spec::{KeyRule, Verb};
 
     #[test]
-    fn every_route_declares_its_sender() {
+    fn ref05_every_route_declares_its_sender() {
         for spec in specs() {
             let open = spec.permission.is_public();
             let write = spec.verb != Verb::Get;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn permissions_md_has_every_route_with_its_permission_and_no_other() {
+    fn every_route_declares_permission() {
         let (_, table) = include_str!("../../../docs/permissions.md")
             .split_once("| route | permission |\n")
             .expect("a table of routes");

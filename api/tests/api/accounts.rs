@@ -4,7 +4,7 @@ use firstcome_api::ApiOptions;
 use firstcome_domain::Role;
 use serde_json::{Value, json};
 
-use crate::site::{Ask, Reply, Site};
+use crate::site::{Ask, Reply, Site, written};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -456,4 +456,48 @@ async fn mails_that_wait_or_failed_are_listed_without_what_they_say() {
     wrong.is_problem(422, "validation_failed");
     let customer = site.get("/v1/admin/effects").token(&site.customer(1)).send().await;
     customer.is_problem(403, "permission_denied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn canary_pii_absent_from_log_snapshot_redb_traces() {
+    let site = Site::start().await;
+    site.product("Canary cup", 1).await;
+    let email = "canary.kim@secretmail.example";
+    let token = verified(&site, email).await;
+    let code = code(&site, email).await;
+    let mut body = sign_up_body(email, &token);
+    body["name"] = json!("NAMEsecret");
+    body["phone"] = json!("010-9876-5432");
+    body["password"] = json!("PASSWORDsecret");
+    post(&site, "/v1/auth/sign-up", &body).key("k").send().await.is(201);
+    let tokens = login(&site, email, "PASSWORDsecret").send().await.is(200);
+    let renewed = refresh(&site, &tokens).send().await.is(200);
+    let reset = json!({ "email": email });
+    post(&site, "/v1/auth/password-resets", &reset).send().await.is(202);
+    let link = site.mailed(|mail| Some(mail.split_once("rst_")?.1[..40].to_owned())).await;
+    let change = json!({ "current_password": "PASSWORDsecret", "new_password": "PASSNEWsecret" });
+    let change = post(&site, "/v1/me/password", &change).token(access(&renewed));
+    assert_eq!(change.send().await.status, 204);
+    login(&site, email, "wrongsecret").send().await.is_problem(401, "login_refused");
+    site.node.snapshot().await.unwrap();
+    let dir = site.stop().await;
+
+    let written = written(&dir.path().join("n1"));
+    let holds = |bytes: &[u8], text: &str| {
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    for kind in ["log.", "state.redb", "snapshot"] {
+        let mut of_kind = written.iter().filter(|(name, _)| name.starts_with(kind));
+        let found = of_kind.any(|(_, bytes)| holds(bytes, "Canary cup"));
+        assert!(found, "what is not secret is there in plain text: {kind}");
+    }
+    let part = |tokens: &Value, name: &str| tokens[name].as_str().unwrap().to_owned();
+    let tokens = ["access_token", "refresh_token"].map(|name| part(&tokens, name));
+    let words = [email, "canary.kim", "NAMEsecret", "010-9876-5432", "secret", "$argon2"];
+    let secrets = words.map(str::to_owned).into_iter().chain(tokens).chain([token, code, link]);
+    for secret in secrets {
+        for (name, bytes) in &written {
+            assert!(!holds(bytes, &secret), "{secret} is in {name}");
+        }
+    }
 }

@@ -1,13 +1,10 @@
 //! Saved addresses: what customers keep, order to, and nobody else sees.
 
-use std::path::Path;
-
 use firstcome_api::ApiOptions;
 use firstcome_domain::Role;
-use firstcome_storage::{DataDir, Log, LogOptions, State, StateOptions};
 use serde_json::{Value, json};
 
-use crate::site::{Ask, Reply, Site};
+use crate::site::{Ask, Reply, Site, written};
 
 const LIST: &str = "/v1/me/addresses";
 
@@ -465,28 +462,6 @@ async fn an_order_keeps_the_address_it_was_sent_to() {
         let ask = order(&site, 1, "d", &product, &json!({ "id": id }));
         ask.send().await.is_problem(404, "not_found");
     }
-}
-
-/// Everything that is written: files of the log and the state, and a snapshot as it is sent.
-fn written(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    // The server still holds the lock of the directory, so a copy is opened.
-    let (mut all, copy) = (Vec::new(), tempfile::tempdir().unwrap());
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        std::fs::copy(&path, copy.path().join(&name)).unwrap();
-        all.push((name, std::fs::read(path).unwrap()));
-    }
-    let dir = DataDir::open(copy.path()).unwrap();
-    let log = Log::open(&dir, LogOptions::default()).unwrap();
-    let state = State::open(&dir, StateOptions::default(), log).unwrap();
-    let (mut snapshot, mut bytes) = (state.snapshot().unwrap(), Vec::new());
-    while let Some(chunk) = snapshot.next_chunk().unwrap() {
-        bytes.extend_from_slice(&chunk);
-    }
-    all.push(("snapshot".to_owned(), bytes));
-    state.close().unwrap();
-    all
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,7 +112,7 @@ async fn sale_commands_need_operator() {
 }
 
 #[tokio::test]
-async fn identity_headers_are_ignored() {
+async fn ref03_identity_headers_are_ignored() {
     let site = Site::start().await;
     let admin = "usr_00000000000000000000000001";
     for name in ["x-authenticated-user", "x-authenticated-role", "x-user-id", "x-forwarded-user"] {
@@ -309,7 +309,7 @@ async fn ids_of_other_kinds_are_not_found() {
 }
 
 #[tokio::test]
-async fn malformed_input_is_a_client_error() {
+async fn ref46_malformed_input_is_a_client_error() {
     let site = Site::start().await;
     let token = site.operator();
     for body in [

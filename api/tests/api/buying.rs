@@ -77,7 +77,7 @@ async fn lost_race_is_sold_out() {
 }
 
 #[tokio::test]
-async fn refusal_is_never_success_or_crash() {
+async fn ref39_refusal_is_never_success_or_crash() {
     let site = Site::start().await;
     let sale = site.sale(2, 1).await;
     let order = site.order(1, "a", &sale, 1).send().await.is(201);
@@ -120,7 +120,7 @@ async fn a_settlement_needs_a_key() {
 }
 
 #[tokio::test]
-async fn failure_never_looks_sold_out() {
+async fn ref40_failure_never_looks_sold_out() {
     let site = Site::start().await;
     let missing = json!({ "id": "sal_00000000000000000000000001" });
     let json = site.order(1, "k", &missing, 1).send().await.is_problem(404, "not_found");

@@ -10,7 +10,7 @@ fn names(page: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn first_page_is_first() {
+async fn ref42_first_page_is_first() {
     let site = Site::start().await;
     let empty = site.get("/v1/products").send().await.is(200);
     assert_eq!(empty, json!({ "object": "list", "data": [], "next_cursor": null }));

@@ -175,7 +175,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn no_secret_in_output() {
+async fn ref57_no_secret_in_output() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -203,9 +203,20 @@ async fn no_secret_in_output() {
         .send()
         .await
         .is_problem(401, "token_invalid");
+    let login = json!({ "email": "canary@secret.example", "password": "PASSWORDsecret" });
+    let ask = site.post("/v1/auth/login").json(&login);
+    ask.send().await.is_problem(401, "login_refused");
+    let verify = json!({ "email": "canary@secret.example" });
+    site.post("/v1/auth/email-verifications").json(&verify).send().await.is(202);
+    site.mailed(|mail| mail.contains("canary@secret.example").then_some(())).await;
+    let refresh = json!({ "refresh_token": "rft_secret" });
+    let ask = site.post("/v1/auth/refresh").json(&refresh);
+    ask.send().await.is_problem(401, "token_invalid");
     let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     assert!(text.contains("answered") && text.contains("/v1/orders"), "{text}");
-    for secret in [token.as_str(), "Gildong", "010-9876-5432", "Sejong", "key-4711", "findme"] {
+    for secret in
+        [token.as_str(), "Gildong", "010-9876-5432", "Sejong", "key-4711", "findme", "secret"]
+    {
         assert!(!text.contains(secret), "{secret} is in the log");
     }
 }

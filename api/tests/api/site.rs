@@ -1,11 +1,13 @@
 //! A node that serves the API, and a client that sees every byte.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use firstcome_api::{ApiOptions, Issuers, Keyring, Keys, Mailer, MasterKey, Outbox, Shop};
 use firstcome_domain::{Millis, Role, UserId, View as _, keyring};
 use firstcome_raft::{Node, Options};
+use firstcome_storage::{DataDir, Log, LogOptions, State, StateOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -307,4 +309,26 @@ impl Site {
         let body = json!({ "lines": [{ "sale_id": sale["id"], "quantity": quantity }] });
         self.post("/v1/orders").token(&self.customer(user)).key(key).json(&body)
     }
+}
+
+/// Everything that is written: files of the log and the state, and a snapshot as it is sent.
+pub(crate) fn written(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    // The server still holds the lock of the directory, so a copy is opened.
+    let (mut all, copy) = (Vec::new(), tempfile::tempdir().unwrap());
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        std::fs::copy(&path, copy.path().join(&name)).unwrap();
+        all.push((name, std::fs::read(path).unwrap()));
+    }
+    let dir = DataDir::open(copy.path()).unwrap();
+    let log = Log::open(&dir, LogOptions::default()).unwrap();
+    let state = State::open(&dir, StateOptions::default(), log).unwrap();
+    let (mut snapshot, mut bytes) = (state.snapshot().unwrap(), Vec::new());
+    while let Some(chunk) = snapshot.next_chunk().unwrap() {
+        bytes.extend_from_slice(&chunk);
+    }
+    all.push(("snapshot".to_owned(), bytes));
+    state.close().unwrap();
+    all
 }
