@@ -5,8 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use firstcome_domain::receipt::ReceiptKey;
+use firstcome_domain::user::User;
 use firstcome_domain::value::{EmailIndex, Language};
-use firstcome_domain::{Action, Actor, Command, Millis, Outcome, Revision, Role};
+use firstcome_domain::{
+    Action, Actor, Command, Millis, Outcome, Revision, Role, UserId, View as _,
+};
 use firstcome_raft::Reply;
 use firstcome_storage::query::{Direction, ReadView};
 use http::{HeaderMap, StatusCode};
@@ -22,6 +25,7 @@ use crate::options::Consistency;
 use crate::paging::{ListName, Position};
 use crate::problem::{Code, Problem};
 use crate::query::Query;
+use crate::seal::Owner;
 use crate::spec::{Reads, Spec, Success};
 use crate::{body, idempotency};
 
@@ -122,6 +126,13 @@ impl Call {
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
         let digits = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
         Ok(Some(digits.parse().unwrap_or(u64::MAX)))
+    }
+
+    /// Whose personal data is sealed and opened, by the rows of this node: an account's key is as old
+    /// as the account, and so known wherever a session of it is.
+    pub(crate) fn owner(&self, id: UserId) -> Result<Owner, Problem> {
+        let user = self.app.node.read(|rows| rows.get::<User>(id))?;
+        Owner::of(&self.app.keys, id, user.as_deref())
     }
 
     /// The language that the client prefers.

@@ -14,6 +14,7 @@ use std::fmt::Display;
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
 use firstcome_domain::keyring::{ClusterKey, Purpose};
+use firstcome_domain::user::{Account, User};
 use firstcome_domain::value::{SEALED_BYTES_MAX, Sealed};
 use firstcome_domain::{EffectId, UserId};
 use rand::TryRngCore as _;
@@ -96,20 +97,44 @@ impl DeliveryAddress {
     }
 }
 
+/// Whose personal data it is: a user with a key of their own, or one of whom no account is kept.
+pub(crate) struct Owner {
+    id: UserId,
+    key: Option<DataKey>,
+}
+
+impl Owner {
+    /// The owner with their row, if there is one.
+    pub(crate) fn of(keys: &Keys, id: UserId, row: Option<&User>) -> Result<Self, Problem> {
+        match row.and_then(|user| user.account.as_ref()) {
+            Some(account) => Self::of_account(keys, id, account),
+            None => Ok(Self { id, key: None }),
+        }
+    }
+
+    /// The owner of an account.
+    pub(crate) fn of_account(keys: &Keys, id: UserId, account: &Account) -> Result<Self, Problem> {
+        Ok(Self { id, key: Some(DataKey::open(keys, id, &account.data_key)?) })
+    }
+}
+
 /// Seals an address for its owner. `at` is its pointer in the request.
 pub(crate) fn seal_address(
     keys: &Keys,
-    owner: UserId,
+    owner: &Owner,
     body: &DeliveryAddress,
     at: &str,
 ) -> Result<Sealed, Problem> {
-    let plain = serde_json::to_vec(body).map_err(|_| Problem::new(Code::Internal))?;
-    let owner = owner.to_string();
-    let signer = keys.signer();
-    let sealed = signer.and_then(|version| {
-        seal(BY_MASTER, &version.data_key(&owner), version.number, &address_of(&owner), &plain)
-    });
-    let sealed = sealed.ok_or_else(|| Problem::new(Code::Internal))?;
+    let plain = serde_json::to_vec(body).map_err(|_| unsealed())?;
+    let id = owner.id.to_string();
+    let names = address_of(&id);
+    let sealed = match &owner.key {
+        Some(own) => seal(BY_USER, &own.key, DataKey::VERSION, &names, &plain),
+        None => keys.signer().and_then(|version| {
+            seal(BY_MASTER, &version.data_key(&id), version.number, &names, &plain)
+        }),
+    };
+    let sealed = sealed.ok_or_else(unsealed)?;
     if sealed.0.len() > SEALED_BYTES_MAX {
         return Err(Problem::field(at, "too_long", "the address as a whole is too long"));
     }
@@ -117,22 +142,25 @@ pub(crate) fn seal_address(
 }
 
 /// Opens the address of the row `of`. Fails if it belongs to another owner, is damaged, or was sealed
-/// with a key version that this node does not have.
+/// with a key that this node does not have.
 pub(crate) fn open_address(
     keys: &Keys,
-    owner: UserId,
+    owner: &Owner,
     sealed: &Sealed,
     of: impl Display,
 ) -> Result<DeliveryAddress, Problem> {
-    let plain = || {
-        let owner = owner.to_string();
-        let version = keys.version(version_of(sealed)?)?;
-        open(BY_MASTER, &version.data_key(&owner), &address_of(&owner), sealed)
+    let id = owner.id.to_string();
+    let names = address_of(&id);
+    let plain = match version_of(sealed) {
+        Some(number) => keys
+            .version(number)
+            .and_then(|version| open(BY_MASTER, &version.data_key(&id), &names, sealed)),
+        None => owner.key.as_ref().and_then(|own| open(BY_USER, &own.key, &names, sealed)),
     };
-    let address = plain().and_then(|plain| serde_json::from_slice(&plain).ok());
+    let address = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
     address.ok_or_else(|| {
         tracing::error!(row = %of, "cannot open an address: is a version of the master key missing?");
-        Problem::new(Code::Internal)
+        unsealed()
     })
 }
 
@@ -342,8 +370,8 @@ mod tests {
     use super::*;
     use crate::keys::MasterKey;
 
-    const ALICE: UserId = UserId::new(1);
-    const BOB: UserId = UserId::new(2);
+    const ALICE: &Owner = &Owner { id: UserId::new(1), key: None };
+    const BOB: &Owner = &Owner { id: UserId::new(2), key: None };
 
     fn keys() -> Keys {
         Keys::new(&MasterKey::parse("3:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap())

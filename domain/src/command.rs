@@ -41,7 +41,7 @@ pub use crate::settings::command::SettingsUpdate;
 pub use crate::stock::command::{Adjustment, StockAdjust};
 pub use crate::sweep::Tick;
 pub use crate::user::command::{
-    AdminBootstrap, PasswordChange, PasswordReset, UserManage, UserSignUp, UserUpdate,
+    AdminBootstrap, PasswordChange, PasswordReset, UserErase, UserManage, UserSignUp, UserUpdate,
 };
 pub use crate::wishlist::command::{WishlistClear, WishlistOrder, WishlistRemove, WishlistSet};
 
@@ -202,6 +202,7 @@ macro_rules! list_commands {
     55 PasswordChange,
     56 PasswordReset,
     57 UserManage,
+    58 UserErase,
     60 SessionOpen,
     61 LoginFail,
     62 SessionRotate,

@@ -255,6 +255,8 @@ pub enum Refusal {
     AdminExists,
     /// Nobody else could sign in as an admin.
     LastAdmin,
+    /// The customer has orders that are not over.
+    OrdersOpen,
 }
 
 impl Refusal {
@@ -334,6 +336,7 @@ impl Refusal {
             Self::EmailTaken => "email_taken",
             Self::AdminExists => "admin_exists",
             Self::LastAdmin => "last_admin",
+            Self::OrdersOpen => "orders_open",
         }
     }
 }

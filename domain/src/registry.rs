@@ -21,7 +21,7 @@ use crate::keyring::row::Keyring;
 use crate::next::row::OrderNote;
 use crate::order::row::{
     EndedOrders, EndedOrdersByPool, HoldsDue, LiveOrders, LiveOrdersByPool, Order,
-    OrdersByCustomer, OrdersByPool, OrdersByTicket, UnpaidOrders,
+    OrdersByCustomer, OrdersByPool, OrdersByTicket, PaidOrders, UnpaidOrders,
 };
 use crate::product::row::{Product, ProductsByName, ProductsByTicket, ProductsOffered};
 use crate::sale::row::{Sale, SalesByClosed, SalesByProduct, SalesByTicket};
@@ -49,6 +49,7 @@ pub const INDEXES: &[IndexDef] = &[
     IndexDef::of::<EndedOrdersByPool>(),
     IndexDef::of::<HoldsDue>(),
     IndexDef::of::<UnpaidOrders>(),
+    IndexDef::of::<PaidOrders>(),
     IndexDef::of::<UsersByEmail>(),
     IndexDef::of::<UsersByTicket>(),
     IndexDef::of::<StaffByRole>(),

@@ -92,6 +92,7 @@ codes! {
     EmailTaken "email_taken" 409 final "E-mail address taken", "There is an account with this e-mail address.";
     AdminExists "admin_exists" 409 final "Admin exists", "There is an admin already. They can give others the role.";
     LastAdmin "last_admin" 409 final "Last admin", "Nobody else could sign in as an admin.";
+    OrdersOpen "orders_open" 409 final "Orders not finished", "The customer has orders that are not finished yet. Wait for them, or cancel them.";
     NotEnoughUnits "not_enough_units" 409 final "Not enough units", "Fewer units are available than the change would remove.";
     KeyVersionMissing "key_version_missing" 409 final "Key version missing", "Not every node has this version of the master key: see node_ids.";
     KeyVersionInUse "key_version_in_use" 409 final "Key version in use", "This version of the master key is still needed.";

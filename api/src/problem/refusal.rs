@@ -119,6 +119,7 @@ fn of_refusal(refusal: &Refusal, decided: Millis) -> Problem {
         Refusal::EmailTaken => new(C::EmailTaken),
         Refusal::AdminExists => new(C::AdminExists),
         Refusal::LastAdmin => new(C::LastAdmin),
+        Refusal::OrdersOpen => new(C::OrdersOpen),
     }
 }
 
@@ -276,6 +277,7 @@ mod tests {
         Refusal::EmailTaken => Refusal::EmailTaken, "email_taken", 409, &[];
         Refusal::AdminExists => Refusal::AdminExists, "admin_exists", 409, &[];
         Refusal::LastAdmin => Refusal::LastAdmin, "last_admin", 409, &[];
+        Refusal::OrdersOpen => Refusal::OrdersOpen, "orders_open", 409, &[];
     }
 
     #[test]

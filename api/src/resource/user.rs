@@ -67,7 +67,7 @@ pub(crate) struct StaffUserBody {
     /// `customer`, `support`, `operator` or `admin`.
     #[schema(example = "customer")]
     role: &'static str,
-    /// `active` or `blocked`.
+    /// `active`, `blocked` or `erased`.
     #[schema(example = "active")]
     status: &'static str,
     /// First letters only; `null` without an account.
@@ -93,6 +93,7 @@ impl StaffUserBody {
             status: match user.status {
                 UserStatus::Active => "active",
                 UserStatus::Blocked => "blocked",
+                UserStatus::Erased => "erased",
             },
             email: email.map(|email| email.mask()),
             created_at: stamps.created_at,

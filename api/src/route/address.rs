@@ -148,7 +148,8 @@ async fn add(call: Call) -> Result<Answer, Problem> {
     let address = address.clean("", call.app.options.country, &mut fields);
     fields.finish()?;
     let id = AddressId::new(Uuid::now_v7().as_u128());
-    let body = seal_address(&call.app.keys, call.caller()?.id, &address, "")?;
+    let owner = call.owner(call.caller()?.id)?;
+    let body = seal_address(&call.app.keys, &owner, &address, "")?;
     let reply = call.propose(Action::AddressAdd(AddressAdd { id, body })).await?;
     let (address, answer) = answer(&call, &reply)?;
     Ok(answer.located(format!("{}/{}", ADD.path, address.id)))
@@ -164,7 +165,8 @@ fn answer<'r>(call: &Call, reply: &'r Reply) -> Result<(&'r Address, Answer), Pr
 }
 
 fn shown(call: &Call, address: &Address) -> Result<AddressBody, Problem> {
-    let body = open_address(&call.app.keys, address.customer, &address.body, address.id)?;
+    let owner = call.owner(address.customer)?;
+    let body = open_address(&call.app.keys, &owner, &address.body, address.id)?;
     Ok(AddressBody::of(address, body))
 }
 
@@ -227,13 +229,14 @@ async fn changed(
     let loses_it = address.is_default && is_default == Some(false);
     let detail = "make another address the default instead";
     fields.check(!loses_it, "/is_default", "invalid", detail);
-    let old = open_address(&call.app.keys, owner, &address.body, id)?;
+    let owner = call.owner(owner)?;
+    let old = open_address(&call.app.keys, &owner, &address.body, id)?;
     let new = change.of(old).clean("", call.app.options.country, &mut fields);
     fields.finish()?;
     Ok(Action::AddressUpdate(AddressUpdate {
         id,
         if_version: current,
-        body: seal_address(&call.app.keys, owner, &new, "")?,
+        body: seal_address(&call.app.keys, &owner, &new, "")?,
         make_default: is_default == Some(true),
     }))
 }

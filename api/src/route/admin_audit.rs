@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use firstcome_domain::audit::AuditEntry;
 use firstcome_domain::command::{OrderReveal, UserReveal};
+use firstcome_domain::user::{User, UserStatus};
 use firstcome_domain::value::Sealed;
-use firstcome_domain::{Action, Done, OrderId, Outcome, UserId};
+use firstcome_domain::{Action, Done, OrderId, Outcome, UserId, View as _};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,7 +19,7 @@ use crate::fields::Fields;
 use crate::paging::ListName;
 use crate::problem::Problem;
 use crate::rfc3339;
-use crate::seal::{DeliveryAddress, open_address, open_reason, seal_reason};
+use crate::seal::{DeliveryAddress, Owner, open_address, open_reason, seal_reason};
 use crate::spec::{Spec, Success, schema_of};
 
 /// The longest reason.
@@ -80,7 +81,7 @@ struct OrderRevealBody {
     object: &'static str,
     order_id: String,
     customer_id: String,
-    /// `null` if nothing is shipped.
+    /// `null` if nothing is shipped, or the customer was erased.
     address: Option<DeliveryAddress>,
 }
 
@@ -146,12 +147,7 @@ impl AuditEntryBody {
 }
 
 fn hex(bytes: &[u8; 32]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _: std::fmt::Result = write!(text, "{byte:02x}");
-        text
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The reason in a request, sealed for its target.
@@ -168,12 +164,16 @@ async fn reveal_order(call: Call) -> Result<Answer, Problem> {
     let reason = reason(&call, &id.to_string())?;
     let reply = call.propose(Action::OrderReveal(OrderReveal { id, reason })).await?;
     let Outcome::Done(Done::Order(order)) = &reply.outcome else { return Err(unexpected(&reply)) };
-    let open = |sealed| open_address(&call.app.keys, order.customer, sealed, order.id);
+    let customer = call.app.node.read(|rows| rows.get::<User>(order.customer))?;
+    let is_erased = customer.as_ref().is_some_and(|user| user.status == UserStatus::Erased);
+    let owner = Owner::of(&call.app.keys, order.customer, customer.as_deref())?;
+    let sealed = order.address.as_ref().filter(|_| !is_erased);
+    let open = |sealed| open_address(&call.app.keys, &owner, sealed, order.id);
     let body = OrderRevealBody {
         object: "order_reveal",
         order_id: order.id.to_string(),
         customer_id: order.customer.to_string(),
-        address: order.address.as_ref().map(open).transpose()?,
+        address: sealed.map(open).transpose()?,
     };
     call.wrote(&body, &reply)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use firstcome_domain::command::{AdminBootstrap, SessionIssue, UserManage};
+use firstcome_domain::command::{AdminBootstrap, SessionIssue, UserErase, UserManage};
 use firstcome_domain::user::{User, by_email};
 use firstcome_domain::{Action, Done, Outcome, SessionId, UserId, View as _};
 use firstcome_raft::Reply;
@@ -66,6 +66,16 @@ const MANAGE: Spec = Spec {
     codes: &[Code::LastAdmin],
     ..Spec::PATCH
 };
+const ERASE: Spec = Spec {
+    path: "/v1/admin/users/{id}",
+    operation: "erase_user",
+    tag: TAG,
+    summary: "Erases a user, as they can themselves.",
+    permission: Permission::UsersManage,
+    budget: Budget::Admin,
+    codes: &[Code::OrdersOpen, Code::LastAdmin],
+    ..Spec::DELETE
+};
 const BOOTSTRAP: Spec = Spec {
     path: "/v1/admin/bootstrap",
     operation: "create_first_admin",
@@ -99,6 +109,7 @@ pub(super) fn register(routes: Routes) -> Routes {
         .with(&LIST, list)
         .with(&GET, get)
         .with(&MANAGE, manage)
+        .with(&ERASE, erase)
         .with(&BOOTSTRAP, bootstrap)
         .with(&ISSUE, issue)
 }
@@ -198,6 +209,12 @@ async fn manage(call: Call) -> Result<Answer, Problem> {
     let reply = call.propose(Action::UserManage(ask)).await?;
     let Outcome::Done(Done::User(user)) = &reply.outcome else { return Err(unexpected(&reply)) };
     Ok(call.wrote(&StaffUserBody::of(&call.app.keys, user)?, &reply)?.tagged(user.row.version))
+}
+
+async fn erase(call: Call) -> Result<Answer, Problem> {
+    let (id, if_version) = (call.id()?, Some(call.if_match()?));
+    let reply = call.propose(Action::UserErase(UserErase { id, if_version })).await?;
+    call.wrote(&(), &reply)
 }
 
 async fn bootstrap(call: Call) -> Result<Answer, Problem> {

@@ -37,7 +37,7 @@ use crate::problem::{Code, Problem};
 use crate::refresh::{RefreshToken, refresh_token};
 use crate::resource::session::{TokensBody, VerificationBody};
 use crate::resource::user::UserBody;
-use crate::seal::{AccountField, DataKey, DeliveryAddress, seal_address, seal_letter};
+use crate::seal::{AccountField, DataKey, DeliveryAddress, Owner, seal_address, seal_letter};
 use crate::secret::{OneTimeCode, draw_secret, hash_of};
 use crate::spec::{KeyRule, Spec, Success, schema_of};
 use crate::token::{Bearer, SessionClaim};
@@ -300,8 +300,9 @@ async fn sign_up(call: Call) -> Result<Answer, Problem> {
     let keys = &call.app.keys;
     let profile = Profile { name, phone };
     let account = account::seal(keys, id, (&email, index), &profile, &hash, call.language())?;
+    let owner = Owner::of_account(keys, id, &account)?;
     let address = address.map(|address| {
-        let body = seal_address(keys, id, &address, "/address")?;
+        let body = seal_address(keys, &owner, &address, "/address")?;
         Ok::<_, Problem>(AddressAdd { id: AddressId::new(Uuid::now_v7().as_u128()), body })
     });
     let ask = UserSignUp { id, account, proof, address: address.transpose()? };

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use firstcome_domain::command::{PasswordChange, SessionClose, UserUpdate};
+use firstcome_domain::address::Address;
+use firstcome_domain::command::{PasswordChange, SessionClose, UserErase, UserUpdate};
+use firstcome_domain::session::row::LOGINS_MAX;
 use firstcome_domain::user::User;
+use firstcome_domain::value::{ADDRESSES_MAX, WISHLIST_ITEMS_MAX};
+use firstcome_domain::wishlist::WishlistItem;
 use firstcome_domain::{Action, Done, Outcome, SessionId, UserId, View as _};
-use serde::Deserialize;
+use firstcome_storage::query::{Direction, OrderFilter, ReadView};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::{new_password_hash, seal_password};
@@ -17,8 +22,12 @@ use crate::fields::{Fields, phone};
 use crate::paging::ListName;
 use crate::password::Password;
 use crate::problem::{Code, Problem};
+use crate::resource::address::AddressBody;
+use crate::resource::order::OrderBody;
 use crate::resource::session::SessionBody;
 use crate::resource::user::UserBody;
+use crate::resource::words;
+use crate::seal::{Owner, open_address};
 use crate::spec::{IfMatch, KeyRule, Spec, Success, schema_of};
 
 const TAG: &str = "accounts and sessions";
@@ -41,6 +50,23 @@ const UPDATE: Spec = Spec {
     success: Success::One(schema_of::<UserBody>()),
     codes: &[Code::NotFound],
     ..Spec::PATCH
+};
+const ERASE: Spec = Spec {
+    path: "/v1/me",
+    operation: "erase_me",
+    tag: TAG,
+    summary: "Erases the caller: account, addresses, wishlist and sessions. The facts of their orders stay, without a name or an address.",
+    if_match: IfMatch::Accepted,
+    codes: &[Code::NotFound, Code::OrdersOpen, Code::LastAdmin],
+    ..Spec::DELETE
+};
+const EXPORT: Spec = Spec {
+    path: "/v1/me/export",
+    operation: "export_me",
+    tag: TAG,
+    summary: "Returns what is kept of the caller: profile, addresses, wishlist, sessions, and the newest 1,000 orders.",
+    success: Success::One(schema_of::<ExportBody>()),
+    ..Spec::GET
 };
 const PASSWORD: Spec = Spec {
     path: "/v1/me/password",
@@ -81,6 +107,8 @@ pub(super) fn register(routes: Routes) -> Routes {
     routes
         .with(&GET, get)
         .with(&UPDATE, update)
+        .with(&ERASE, erase)
+        .with(&EXPORT, export)
         .with(&PASSWORD, change_password)
         .with(&SESSIONS, sessions)
         .with(&END_SESSION, end_session)
@@ -166,6 +194,97 @@ async fn changed(
     fields.finish()?;
     let profile = seal_profile(&opened.key, &Profile { name, phone })?;
     Ok(Action::UserUpdate(UserUpdate { if_version: current, profile }))
+}
+
+async fn erase(call: Call) -> Result<Answer, Problem> {
+    let (id, if_version) = (call.caller()?.id, call.if_match_sent()?);
+    let reply = call.propose(Action::UserErase(UserErase { id, if_version })).await?;
+    call.wrote(&(), &reply)
+}
+
+/// What is kept of a person.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Export)]
+struct ExportBody {
+    /// Always `export`.
+    #[schema(example = "export")]
+    object: &'static str,
+    user: UserBody,
+    addresses: Vec<AddressBody>,
+    wishlist: Vec<ExportedWish>,
+    sessions: Vec<SessionBody>,
+    /// Newest first.
+    orders: Vec<OrderBody>,
+}
+
+/// What the caller keeps for later.
+#[derive(Serialize, ToSchema)]
+struct ExportedWish {
+    /// `sal_...` or `prd_...`
+    target_id: String,
+    quantity: u32,
+}
+
+/// Orders of an export.
+const EXPORTED_ORDERS_MAX: usize = 1_000;
+/// Rows that one read takes up.
+const EXPORT_STEP: usize = 100;
+
+async fn export(call: Call) -> Result<Answer, Problem> {
+    let caller = call.caller()?;
+    let (id, down) = (caller.id, Direction::Down);
+    let read = call.read(|rows| {
+        let user = rows.get::<User>(id);
+        let addresses = rows.addresses(id, down, None, ADDRESSES_MAX).items;
+        let wishes = rows.wishlist(id, down, None, WISHLIST_ITEMS_MAX).items;
+        (user, addresses, wishes, rows.logins(id, down, None, LOGINS_MAX).items)
+    });
+    let Read { value: (user, addresses, wishes, logins), revision } = read.await?;
+    let (keys, now) = (&call.app.keys, call.now());
+    let owner = Owner::of(keys, id, user.as_deref())?;
+    let address = |row: &Arc<Address>| {
+        let body = open_address(keys, &owner, &row.body, row.id)?;
+        Ok::<_, Problem>(AddressBody::of(row, body))
+    };
+    let open = logins.iter().filter(|session| session.is_open(user.as_deref(), now));
+    let wish = |item: &Arc<WishlistItem>| ExportedWish {
+        target_id: words::pool_text(item.target),
+        quantity: item.quantity,
+    };
+    let body = ExportBody {
+        object: "export",
+        addresses: addresses.iter().map(address).collect::<Result<_, _>>()?,
+        wishlist: wishes.iter().map(wish).collect(),
+        sessions: open.map(|session| SessionBody::of(session, caller.session)).collect(),
+        orders: exported_orders(&call, id, &owner).await?,
+        user: UserBody::of(keys, &user.unwrap_or_else(|| Arc::new(User::unknown(id))))?,
+    };
+    call.shown(&body, revision)
+}
+
+/// The newest orders of the caller, read in steps so that other requests are served in between.
+async fn exported_orders(
+    call: &Call,
+    customer: UserId,
+    owner: &Owner,
+) -> Result<Vec<OrderBody>, Problem> {
+    let filter = OrderFilter { customer: Some(customer), ..OrderFilter::default() };
+    let (mut orders, mut after) = (Vec::new(), None);
+    loop {
+        let page = |rows: &ReadView| rows.orders(filter, Direction::Down, after, EXPORT_STEP);
+        let page = call.app.node.read(page)?;
+        for order in &page.items {
+            let address = order.address.as_ref();
+            let address =
+                address.map(|sealed| open_address(&call.app.keys, owner, sealed, order.id));
+            orders.push(OrderBody::of(order).with_address(address.transpose()?));
+        }
+        after = page.next;
+        if after.is_none() || orders.len() >= EXPORTED_ORDERS_MAX {
+            return Ok(orders);
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn change_password(call: Call) -> Result<Answer, Problem> {

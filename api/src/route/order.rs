@@ -211,9 +211,10 @@ impl Delivery {
             let id: Option<AddressId> = id.parse().ok();
             return Ok(Some(ShipTo::Saved(id.ok_or_else(no_address)?)));
         }
-        let owner = call.caller()?.id;
-        let seal = |address| seal_address(&call.app.keys, owner, &address, "/address");
-        Ok(self.address.map(seal).transpose()?.map(ShipTo::Sent))
+        let Some(address) = self.address else { return Ok(None) };
+        let owner = call.owner(call.caller()?.id)?;
+        let sealed = seal_address(&call.app.keys, &owner, &address, "/address")?;
+        Ok(Some(ShipTo::Sent(sealed)))
     }
 }
 
@@ -279,8 +280,10 @@ async fn get(call: Call) -> Result<Answer, Problem> {
     let read =
         call.read(|view| view.get::<Order>(id).filter(|order| order.customer == owner)).await?;
     let order = read.value.ok_or_else(|| Problem::new(Code::NotFound).at(read.revision))?;
-    let address = order.address.as_ref();
-    let address = address.map(|sealed| open_address(&call.app.keys, owner, sealed, id));
-    let shown = OrderBody::of(&order).with_address(address.transpose()?);
+    let address = match &order.address {
+        Some(sealed) => Some(open_address(&call.app.keys, &call.owner(owner)?, sealed, id)?),
+        None => None,
+    };
+    let shown = OrderBody::of(&order).with_address(address);
     Ok(call.shown(&shown, read.revision)?.tagged(order.row.version))
 }

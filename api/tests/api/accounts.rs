@@ -1,22 +1,25 @@
 //! Accounts and sessions: from the first mail to the last logout.
 
 use firstcome_api::ApiOptions;
-use firstcome_domain::Role;
+use firstcome_domain::{Role, View as _};
 use serde_json::{Value, json};
 
 use crate::site::{Ask, Reply, Site, written};
 
 const PASSWORD: &str = "correct horse battery";
 
-/// The code that was mailed to an address.
-async fn code(site: &Site, email: &str) -> String {
+/// The codes that were mailed to an address, oldest first.
+fn codes(site: &Site, email: &str) -> Vec<String> {
     let to = format!("To: {}", email.trim().to_lowercase());
-    site.mailed(|mail| {
-        let is_digits = |line: &&str| line.len() == 6 && line.bytes().all(|b| b.is_ascii_digit());
-        let code = mail.lines().map(str::trim).find(is_digits);
-        code.filter(|_| mail.contains(&to)).map(str::to_owned)
-    })
-    .await
+    let is_code = |line: &&str| line.len() == 6 && line.bytes().all(|b| b.is_ascii_digit());
+    let mails = site.mails().into_iter().filter(|mail| mail.contains(&to));
+    mails.filter_map(|mail| mail.lines().map(str::trim).find(is_code).map(str::to_owned)).collect()
+}
+
+/// The code that was mailed to an address last, once `count` were.
+async fn code(site: &Site, email: &str, count: usize) -> String {
+    let newest = |_: &str| codes(site, email).pop().filter(|_| codes(site, email).len() >= count);
+    site.mailed(newest).await
 }
 
 fn post<'s>(site: &'s Site, path: &str, body: &Value) -> Ask<'s> {
@@ -24,9 +27,9 @@ fn post<'s>(site: &'s Site, path: &str, body: &Value) -> Ask<'s> {
 }
 
 async fn verified(site: &Site, email: &str) -> String {
-    let body = json!({ "email": email });
+    let (body, before) = (json!({ "email": email }), codes(site, email).len());
     post(site, "/v1/auth/email-verifications", &body).send().await.is(202);
-    let body = json!({ "email": email, "code": code(site, email).await });
+    let body = json!({ "email": email, "code": code(site, email, before + 1).await });
     let confirmed = post(site, "/v1/auth/email-verifications/confirm", &body).send().await.is(200);
     confirmed["verification_token"].as_str().unwrap().to_owned()
 }
@@ -124,7 +127,7 @@ async fn ref48_code_never_in_a_reply() {
     let body = json!({ "email": "a@example.com" });
     let asked = post(&site, "/v1/auth/email-verifications", &body).send().await;
     assert_eq!((asked.status, asked.body.as_slice()), (202, b"{}".as_slice()));
-    let code = code(&site, "a@example.com").await;
+    let code = code(&site, "a@example.com", 1).await;
     let headers = format!("{:?}", asked.headers);
     assert!(!headers.contains(&code), "{headers}");
 }
@@ -464,7 +467,7 @@ async fn canary_pii_absent_from_log_snapshot_redb_traces() {
     site.product("Canary cup", 1).await;
     let email = "canary.kim@secretmail.example";
     let token = verified(&site, email).await;
-    let code = code(&site, email).await;
+    let code = code(&site, email, 1).await;
     let mut body = sign_up_body(email, &token);
     body["name"] = json!("NAMEsecret");
     body["phone"] = json!("010-9876-5432");
@@ -561,4 +564,70 @@ async fn staff_see_personal_data_with_a_reason_that_the_audit_log_keeps() {
     }
     let newest = list("?limit=1", access(&root)).await.is(200);
     assert_eq!(newest["data"][0]["seq"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erase_makes_old_rows_unreadable() {
+    let site = Site::start().await;
+    let root = admin(&site).await;
+    let user = signed_up(&site, "a@example.com").await;
+    let tokens = logged_in(&site, "a@example.com").await;
+    let price = json!({ "amount": 100, "currency": "KRW" });
+    let cup = json!({ "name": "Cup", "price": price, "stock": 3 });
+    let cup = post(&site, "/v1/admin/products", &cup).token(access(&root)).send().await.is(201);
+    let address = json!({ "recipient": "Kim", "phone": "01012345678", "line1": "Sejong-daero" });
+    let saved = post(&site, "/v1/me/addresses", &address).token(access(&tokens)).send().await;
+    saved.is(201);
+    let lines = json!([{ "product_id": cup["id"], "quantity": 1 }]);
+    let body = json!({ "lines": lines, "address": address });
+    let order = post(&site, "/v1/orders", &body).token(access(&tokens)).key("k").send().await;
+    let order = order.is(201);
+    let item = format!("/v1/me/wishlist/{}", cup["id"].as_str().unwrap());
+    let ask = site.ask("PUT", &item).token(access(&tokens)).json(&json!({ "quantity": 2 }));
+    ask.send().await.is(200);
+
+    let export = site.get("/v1/me/export").token(access(&tokens)).send().await.is(200);
+    assert_eq!(export["user"]["email"], "a@example.com");
+    assert_eq!(export["addresses"][0]["line1"], "Sejong-daero");
+    assert_eq!(export["orders"][0]["address"]["line1"], "Sejong-daero");
+    assert_eq!(export["wishlist"][0], json!({ "target_id": cup["id"], "quantity": 2 }));
+    assert_eq!(export["sessions"][0]["current"], json!(true));
+
+    let erase = || site.ask("DELETE", "/v1/me").token(access(&tokens)).send();
+    erase().await.is_problem(409, "orders_open");
+    let cancel = format!("/v1/orders/{}/cancellations", order["id"].as_str().unwrap());
+    let cancel = site.post(&cancel).token(access(&tokens)).key("c").json(&json!({}));
+    cancel.send().await.is(201);
+    let key_before = {
+        let id: firstcome_domain::UserId = user["id"].as_str().unwrap().parse().unwrap();
+        let row = site.node.read(|rows| rows.get::<firstcome_domain::user::User>(id)).unwrap();
+        row.unwrap().account.clone().unwrap().data_key.0
+    };
+    assert_eq!(erase().await.status, 204);
+    me(&site, &tokens).await.is_problem(403, "user_blocked");
+    login(&site, "a@example.com", PASSWORD).send().await.is_problem(401, "login_refused");
+    let reveal = format!("/v1/admin/orders/{}/reveals", order["id"].as_str().unwrap());
+    let reveal = post(&site, &reveal, &json!({ "reason": "x" })).token(access(&root)).send().await;
+    assert_eq!(reveal.is(201)["address"], Value::Null);
+    let path = format!("/v1/admin/users/{}", user["id"].as_str().unwrap());
+    let shown = site.get(&path).token(access(&root)).send().await.is(200);
+    assert_eq!((&shown["status"], &shown["email"]), (&json!("erased"), &Value::Null));
+    let again = manage(&site, access(&root), &user["id"], &json!({ "blocked": false })).await;
+    again.is_problem(404, "not_found");
+    // The address is free again, and belongs to somebody else.
+    let next = signed_up(&site, "a@example.com").await;
+    assert_ne!(next["id"], user["id"]);
+    let by_admin = site.ask("DELETE", &format!("/v1/admin/users/{}", next["id"].as_str().unwrap()));
+    let by_admin = by_admin.token(access(&root)).header("if-match", "\"1\"").send().await;
+    assert_eq!(by_admin.status, 204);
+    let last = site.ask("DELETE", "/v1/me").token(access(&root)).send().await;
+    last.is_problem(409, "last_admin");
+
+    // The rows are gone, and with them the key of what old copies hold.
+    site.node.snapshot().await.unwrap();
+    let dir = site.stop().await;
+    let files = written(&dir.path().join("n1"));
+    let (_, snapshot) = files.iter().find(|(name, _)| name == "snapshot").unwrap();
+    let holds = snapshot.windows(key_before.len()).any(|window| window == key_before);
+    assert!(!holds, "the key is still in the snapshot");
 }

@@ -102,6 +102,13 @@ fn remove<V: View>(
     Ok(Done::AddressRemoved)
 }
 
+/// Removes every address of a customer.
+pub(crate) fn clear<V: View>(draft: &mut Draft<'_, V>, customer: UserId) {
+    for id in own(draft, customer) {
+        draft.delete::<Address>((customer, id));
+    }
+}
+
 fn require_fits(body: &Sealed) -> Result<(), Refusal> {
     field::require(body.0.len() <= SEALED_BYTES_MAX, "", "too_long")
 }

@@ -123,6 +123,8 @@ pub enum UserFact {
     Blocked,
     /// Let in again.
     Unblocked,
+    /// Nothing is kept of the person.
+    Erased,
 }
 
 /// What happened to a session.
@@ -234,6 +236,7 @@ impl Fact {
                 UserFact::RoleChanged => "user.role_changed",
                 UserFact::Blocked => "user.blocked",
                 UserFact::Unblocked => "user.unblocked",
+                UserFact::Erased => "user.erased",
             },
             Self::Session { what, .. } => match what {
                 SessionFact::Opened => "session.opened",

@@ -220,6 +220,8 @@ indexes! {
     HoldsDue(1037, "holds_due", IndexKind::Live): (PoolId, Millis, OrderId);
     /// A customer's unpaid orders.
     UnpaidOrders(1038, "unpaid_orders", IndexKind::Live): (UserId, Revision, OrderId);
+    /// A customer's orders that are paid and go on.
+    PaidOrders(1039, "paid_orders", IndexKind::Live): (UserId, Revision, OrderId);
 }
 
 #[cfg(not(feature = "next"))]
@@ -256,6 +258,8 @@ impl Row for Order {
         let unpaid = status == Status::PaymentPending;
         if unpaid {
             rows.add::<UnpaidOrders>((self.customer, ticket, id));
+        } else if !status.is_terminal() {
+            rows.add::<PaidOrders>((self.customer, ticket, id));
         }
         for line in &self.lines {
             rows.add::<OrdersByPool>((line.pool, ticket, id));

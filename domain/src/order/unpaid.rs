@@ -1,6 +1,6 @@
 //! Unpaid orders: those of a pool that are overdue, and how many a customer has.
 
-use super::row::{HoldsDue, LiveOrdersByPool, Order, Status, UnpaidOrders};
+use super::row::{HoldsDue, LiveOrdersByPool, Order, PaidOrders, Status, UnpaidOrders};
 use crate::draft::Draft;
 use crate::kernel::id::{OrderId, UserId};
 use crate::kernel::row::REVISIONS;
@@ -30,6 +30,19 @@ pub(crate) fn may_be_refilled(view: &impl View, pool: PoolId, now: Millis) -> bo
     let first = (pool, status, REVISIONS.0, OrderId::new(0));
     let last = (pool, status, REVISIONS.1, OrderId::new(u128::MAX));
     !held.is_empty() || !view.scan::<LiveOrdersByPool>(first, last, 1).is_empty()
+}
+
+/// Orders that are looked at: more than can have ended ahead of the command that asks.
+const OPEN_MAX: usize = 2_000;
+
+/// Whether a customer has an order that goes on.
+pub(crate) fn has_open<V: View>(draft: &mut Draft<'_, V>, customer: UserId) -> bool {
+    let first = (customer, REVISIONS.0, OrderId::new(0));
+    let last = (customer, REVISIONS.1, OrderId::new(u128::MAX));
+    let unpaid = draft.base().scan::<UnpaidOrders>(first, last, OPEN_MAX);
+    let paid = draft.base().scan::<PaidOrders>(first, last, OPEN_MAX);
+    let mut orders = unpaid.into_iter().chain(paid).map(|(.., id)| id);
+    orders.any(|id| draft.get::<Order>(id).is_some_and(|order| !order.status.is_terminal()))
 }
 
 /// How many unpaid orders a customer has, counted up to `limit`.

@@ -76,6 +76,16 @@ pub struct UserManage {
     pub blocked: Option<bool>,
 }
 
+/// `DELETE /v1/me`, `DELETE /v1/admin/users/{id}`
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UserErase {
+    /// Who.
+    pub id: UserId,
+    /// The version the editor saw, if it is staff.
+    pub if_version: Option<u64>,
+}
+
+impl Versioned for UserErase {}
 impl Versioned for UserSignUp {}
 impl Versioned for AdminBootstrap {}
 impl Versioned for UserUpdate {}

@@ -15,6 +15,8 @@ pub enum UserStatus {
     Active,
     /// Staff keep them out.
     Blocked,
+    /// Nothing is kept of the person. The row stays, so that what it forbids stays forbidden.
+    Erased,
 }
 
 /// What a person signs in with. Everything sealed is sealed under `data_key`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::command::{
-    AdminBootstrap, PasswordChange, PasswordReset, UserManage, UserSignUp, UserUpdate,
+    AdminBootstrap, PasswordChange, PasswordReset, UserErase, UserManage, UserSignUp, UserUpdate,
 };
 use super::find::by_email;
 use super::row::{Account, ActiveAdmins, User, UserStatus};
@@ -17,11 +17,13 @@ use crate::journal::event::{Fact, UserFact};
 use crate::kernel::actor::{Actor, Role};
 use crate::kernel::id::UserId;
 use crate::kernel::value::{SEALED_BYTES_MAX, Sealed};
+use crate::order::unpaid;
 use crate::outcome::{Done, Kind, Refusal};
-use crate::permission::{Needs, user};
+use crate::permission::{self, Needs, user};
 use crate::rule::Rule;
 use crate::session::rules as session;
 use crate::view::View;
+use crate::wishlist::rules as wishlist;
 
 impl Rule for UserSignUp {
     fn needs(&self) -> Needs {
@@ -80,6 +82,20 @@ impl Rule for UserManage {
 
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
         manage(draft, self)
+    }
+}
+
+impl Rule for UserErase {
+    fn needs(&self) -> Needs {
+        Needs::AnyUser
+    }
+
+    fn decide<V: View>(&self, draft: &mut Draft<'_, V>, actor: Actor) -> Result<Done, Refusal> {
+        let is_own = user(actor)? == self.id;
+        if !is_own && !permission::allows(actor, Needs::Admin) {
+            return Err(Refusal::NotFound(Kind::User));
+        }
+        erase(draft, *self)
     }
 }
 
@@ -207,6 +223,9 @@ fn manage<V: View>(draft: &mut Draft<'_, V>, ask: &UserManage) -> Result<Done, R
     let changes = ask.role.is_some() || ask.blocked.is_some();
     field::require(changes, "", "required")?;
     let user = draft.get::<User>(ask.id).unwrap_or_else(|| Arc::new(User::unknown(ask.id)));
+    if user.status == UserStatus::Erased {
+        return Err(Refusal::NotFound(Kind::User));
+    }
     field::version(user.row, Some(ask.if_version))?;
     let role = ask.role.unwrap_or(user.role);
     // A role comes with a password: whoever has none could never use it.
@@ -236,6 +255,33 @@ fn manage<V: View>(draft: &mut Draft<'_, V>, ask: &UserManage) -> Result<Done, R
         draft.publish(Fact::User { user: ask.id, what });
     }
     Ok(Done::User(draft.put(next)))
+}
+
+/// Removes everything that identifies a person: without the key, what was sealed under it stays
+/// unreadable wherever a copy is left. The facts of their orders stay.
+fn erase<V: View>(draft: &mut Draft<'_, V>, ask: UserErase) -> Result<Done, Refusal> {
+    let user = draft.get::<User>(ask.id).filter(|user| user.status != UserStatus::Erased);
+    let user = user.ok_or(Refusal::NotFound(Kind::User))?;
+    field::version(user.row, ask.if_version)?;
+    if user.is_active_admin() && active_admins(draft).len() < 2 {
+        return Err(Refusal::LastAdmin);
+    }
+    if unpaid::has_open(draft, ask.id) {
+        return Err(Refusal::OrdersOpen);
+    }
+    session::close_logins(draft, ask.id, None);
+    address::clear(draft, ask.id);
+    wishlist::clear(draft, ask.id);
+    let user = draft.put(User {
+        role: Role::Customer,
+        status: UserStatus::Erased,
+        account: None,
+        login_failures: 0,
+        login_after: None,
+        ..next_epoch(&user, draft)
+    });
+    draft.publish(Fact::User { user: ask.id, what: UserFact::Erased });
+    Ok(Done::User(user))
 }
 
 /// The same user in the next epoch: no session and no token from before counts.

@@ -98,7 +98,8 @@ fn remove<V: View>(
     Ok(Done::WishesRemoved)
 }
 
-fn clear<V: View>(draft: &mut Draft<'_, V>, customer: UserId) {
+/// Takes everything off a wishlist.
+pub(crate) fn clear<V: View>(draft: &mut Draft<'_, V>, customer: UserId) {
     for target in targets(draft, customer, WISHLIST_ITEMS_MAX) {
         draft.delete::<WishlistItem>((customer, target));
     }

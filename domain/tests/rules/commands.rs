@@ -143,6 +143,7 @@ fn one_of_each() -> Vec<Action> {
             role: Some(Role::Support),
             blocked: Some(true),
         }),
+        Action::UserErase(UserErase { id: UserId::new(1), if_version: Some(2) }),
         open_session(1, 1, 2),
         Action::LoginFail(LoginFail { user: UserId::new(1) }),
         Action::SessionRotate(SessionRotate { id: SessionId::new(1), generation: 7 }),

@@ -175,7 +175,7 @@ fn codes_are_sent_once_a_minute_and_five_times_an_hour() {
     let until = Millis::new(HOUR);
     let refusal = shop.refused(Actor::Anyone, send_code(CodePurpose::SignUp, 1, 9));
     assert_eq!(refusal, Refusal::CodeTooMany { until });
-    shop.done(Actor::Anyone, send_code(CodePurpose::SignUp, 2, 9));
+    shop.done(Actor::Anyone, send_code(CodePurpose::SignUp, 2, 8));
     shop.now = HOUR;
     shop.done(Actor::Anyone, send_code(CodePurpose::SignUp, 1, 9));
     // Confirming does not start the count anew.
@@ -659,4 +659,39 @@ fn a_blocked_user_is_told_so_and_not_that_a_sale_is_sold_out() {
     assert!(matches!(early(&shop), Some(Refusal::SoldOut { .. })));
     shop.done(ADMIN, manage(7, 0, None, Some(true)));
     assert_eq!(early(&shop), None);
+}
+
+#[test]
+fn an_erased_user_leaves_nothing_but_the_facts_of_their_orders() {
+    let erase =
+        |number: u8, if_version| Action::UserErase(UserErase { id: uid(number), if_version });
+    let mut shop = with_user();
+    join(&mut shop, 2);
+    shop.done(Actor::Anyone, log_in(2, 2));
+    shop.done(in_session(1, 1), order_of(1, &[(P, 1)]));
+    shop.done(in_session(1, 1), wish(P, 1));
+    shop.done(in_session(1, 1), save(1, 3));
+    let not_found = Refusal::NotFound(Kind::User);
+    assert_eq!(shop.refused(in_session(2, 2), erase(1, None)), not_found, "another's");
+    assert_eq!(shop.refused(customer(7), erase(7, None)), not_found, "nothing is kept of them");
+    assert_eq!(shop.refused(in_session(1, 1), erase(1, None)), Refusal::OrdersOpen, "unpaid");
+    shop.pay(1);
+    assert_eq!(shop.refused(in_session(1, 1), erase(1, None)), Refusal::OrdersOpen, "paid");
+    shop.cancel(1);
+    let stale = Refusal::VersionMismatch { current: 1 };
+    assert_eq!(shop.refused(ADMIN, erase(1, Some(7))), stale);
+    let step = shop.ask(in_session(1, 1), erase(1, None));
+    assert_eq!(facts(&step), ["session.closed", "user.erased"]);
+    let row = user(&shop, 1);
+    assert_eq!((row.status, row.account, row.token_epoch), (UserStatus::Erased, None, 1));
+    assert_eq!(shop.memory.all::<firstcome_domain::address::Address>().count(), 0);
+    assert_eq!(shop.memory.all::<firstcome_domain::wishlist::WishlistItem>().count(), 0);
+    assert_eq!(shop.row(1).customer, uid(1));
+    assert_eq!(shop.refused(customer(1), erase(1, None)), Refusal::UserBlocked);
+    assert_eq!(shop.refused(ADMIN, erase(1, None)), not_found, "twice");
+    assert_eq!(shop.refused(ADMIN, manage(1, 2, None, Some(false))), not_found);
+    shop.now = HOUR;
+    join(&mut shop, 3);
+    shop.done(ADMIN, erase(3, None));
+    assert_eq!(sessions(&shop), [2]);
 }
