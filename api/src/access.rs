@@ -43,12 +43,16 @@ pub(crate) enum Permission {
     UsersManage,
     /// Admins: tokens for a shop's own customers.
     TokensIssue,
+    /// Staff: personal data, one object at a time and with a reason.
+    PiiReveal,
+    /// Admins: what staff did.
+    AuditRead,
 }
 
 impl Permission {
     /// Every permission.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Open,
         Self::PublicRead,
         Self::AuthPublic,
@@ -65,6 +69,8 @@ impl Permission {
         Self::KeysRotate,
         Self::UsersManage,
         Self::TokensIssue,
+        Self::PiiReveal,
+        Self::AuditRead,
     ];
 
     /// The name in documents and problems.
@@ -86,6 +92,8 @@ impl Permission {
             Self::KeysRotate => "keys:rotate",
             Self::UsersManage => "users:manage",
             Self::TokensIssue => "tokens:issue",
+            Self::PiiReveal => "pii:reveal",
+            Self::AuditRead => "audit:read",
         }
     }
 
@@ -103,7 +111,7 @@ impl Permission {
     pub(crate) const fn allows(self, role: Role) -> bool {
         match self {
             Self::Open | Self::PublicRead | Self::AuthPublic | Self::Own => true,
-            Self::OrdersRead | Self::OrdersAct => {
+            Self::OrdersRead | Self::OrdersAct | Self::PiiReveal => {
                 matches!(role, Role::Support | Role::Operator | Role::Admin)
             }
             Self::ProductsWrite
@@ -117,7 +125,8 @@ impl Permission {
             | Self::ClusterAdmin
             | Self::KeysRotate
             | Self::UsersManage
-            | Self::TokensIssue => {
+            | Self::TokensIssue
+            | Self::AuditRead => {
                 matches!(role, Role::Admin)
             }
         }

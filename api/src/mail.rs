@@ -56,13 +56,6 @@ enum Transport {
     Smtp(SmtpTransport),
 }
 
-impl MailOptions {
-    /// Whether a node can send mail with these settings: reads the files that they name.
-    pub fn check(&self) -> Result<(), MailSetupError> {
-        Mailer::new(self, Path::new("")).map(drop)
-    }
-}
-
 impl Mailer {
     /// Reads the files that the settings name. Mail that goes into files goes to `data_dir`.
     pub fn new(options: &MailOptions, data_dir: &Path) -> Result<Self, MailSetupError> {

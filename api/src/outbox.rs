@@ -108,7 +108,7 @@ impl Outbox {
             return None;
         }
         let code = error.code;
-        tracing::warn!(effect = %effect.id, code, attempts = effect.attempts, "a mail was not sent");
+        tracing::warn!(effect = %effect.id, attempts = effect.attempts, "a mail was not sent: {error}");
         if error.permanent {
             return failed(code);
         }

@@ -60,6 +60,16 @@ impl Position for EventPosition {
     }
 }
 
+impl Position for u64 {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(Self::from_be_bytes(bytes.try_into().ok()?))
+    }
+}
+
 impl Position for LedgerKey {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(Key::of(&(self.pool, self.revision, self.offset)).as_slice());

@@ -264,6 +264,23 @@ pub(crate) fn open_letter(keys: &Keys, effect: EffectId, sealed: &Sealed) -> Opt
     open(BY_MASTER, &version.data_key(&owner), &names, sealed)
 }
 
+/// Seals why staff did something to a target.
+pub(crate) fn seal_reason(keys: &Keys, target: &str, reason: &str) -> Result<Sealed, Problem> {
+    let names = [b"audit".as_slice(), target.as_bytes(), b"reason"];
+    let sealed = keys.signer().and_then(|version| {
+        let key = version.data_key(target);
+        seal(BY_MASTER, &key, version.number, &names, reason.as_bytes())
+    });
+    sealed.ok_or_else(unsealed)
+}
+
+/// Opens why staff did something. `None` if this node lacks the version that sealed it.
+pub(crate) fn open_reason(keys: &Keys, target: &str, sealed: &Sealed) -> Option<String> {
+    let names = [b"audit".as_slice(), target.as_bytes(), b"reason"];
+    let key = keys.version(version_of(sealed)?)?.data_key(target);
+    String::from_utf8(open(BY_MASTER, &key, &names, sealed)?).ok()
+}
+
 fn unsealed() -> Problem {
     Problem::new(Code::Internal)
 }

@@ -7,6 +7,7 @@
 
 use crate::draft::Draft;
 use crate::journal::receipt::ReceiptKey;
+use crate::kernel::value::Sealed;
 use crate::kernel::version::{Decoder, Encoder, Level, Versioned};
 use crate::outcome::{Done, Refusal};
 use crate::permission::Needs;
@@ -14,6 +15,7 @@ use crate::rule::{Rule, Touch};
 use crate::view::View;
 
 pub use crate::address::command::{AddressAdd, AddressRemove, AddressUpdate};
+pub use crate::audit::command::{OrderReveal, UserReveal};
 pub use crate::cluster::command::FeatureLevelRaise;
 pub use crate::effect::command::{Attempt, EffectReport};
 pub use crate::email_code::command::{EmailCodeConfirm, EmailCodeRequest};
@@ -132,6 +134,12 @@ macro_rules! commands {
                 }
             }
 
+            pub(crate) fn reason(&self) -> Option<&Sealed> {
+                match self {
+                    $(Self::$name(command) => command.reason(),)*
+                }
+            }
+
             pub(crate) fn touches(&self) -> Vec<Touch> {
                 match self {
                     $(Self::$name(command) => command.touches(),)*
@@ -200,6 +208,8 @@ macro_rules! list_commands {
     63 SessionClose,
     64 SessionIssue,
     70 EffectReport,
+    80 OrderReveal,
+    81 UserReveal,
     $($more)*
     } };
 }

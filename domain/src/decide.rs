@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::audit::rules as audit;
 use crate::change::Change;
 use crate::command::{Action, Actor, Command};
 use crate::draft::Draft;
@@ -119,7 +120,10 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
     }
     let background = draft.changes();
     let (outcome, is_lasting) = match action.decide(&mut draft, actor) {
-        Ok(done) => (Outcome::Done(done), true),
+        Ok(done) => {
+            audit::record(&mut draft, actor, action.name(), action.reason(), &done);
+            (Outcome::Done(done), true)
+        }
         Err(refusal) => {
             let is_fine = draft.changes() == background || refusal.may_write();
             assert!(is_fine, "a rule wrote before it refused: {refusal:?}");
@@ -189,7 +193,8 @@ pub fn early_refusal(
     } else {
         refusal.needs_current_rows() || matches!(refusal, Refusal::SaleNotOpen { .. })
     };
-    stands.then_some(refusal)
+    // Whoever may not act is told that instead.
+    (stands && session::resolve(&mut draft, command.actor).is_ok()).then_some(refusal)
 }
 
 /// Refuses a command that must not get into the log of a cluster at `level`: a node of another

@@ -19,6 +19,7 @@
 //! | A1 | a customer with saved addresses has exactly one default |
 //! | U1 | no two users have the same e-mail address |
 //! | U2 | a user has at most 10 logins |
+//! | U3 | the audit log has no gap, each entry carries the hash of the one before, and its head is the last one |
 //!
 //! S7 is about a decision, not a state; S8 needs a waitlist.
 
@@ -26,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::address::row::Address;
+use crate::audit::row::{AuditEntry, AuditHead};
 use crate::journal::row::{Journal, LedgerEntry};
 use crate::kernel::id::{OrderId, SaleId, UserId};
 use crate::kernel::value::{Currency, EmailIndex};
@@ -63,6 +65,7 @@ pub enum Rule {
     A1,
     U1,
     U2,
+    U3,
 }
 
 /// One invariant that does not hold.
@@ -94,6 +97,8 @@ pub fn check<R: Rows>(rows: &R) -> Result<Vec<Violation>, R::Error> {
     rows.each::<Address>(&mut |address| check.address(address))?;
     rows.each::<User>(&mut |user| check.user(user))?;
     rows.each::<Session>(&mut |session| check.session(session))?;
+    rows.each::<AuditEntry>(&mut |entry| check.audit(entry))?;
+    rows.each::<AuditHead>(&mut |head| check.audit_head(head))?;
     Ok(check.finish())
 }
 
@@ -139,6 +144,8 @@ struct Check {
     defaults: BTreeMap<UserId, u32>,
     emails: BTreeSet<EmailIndex>,
     logins: BTreeMap<UserId, usize>,
+    /// Number and hash of the last entry.
+    audit: (u64, [u8; 32]),
     found: Vec<Violation>,
 }
 
@@ -275,6 +282,23 @@ impl Check {
         let Some(account) = &user.account else { return };
         let is_new = self.emails.insert(account.email_index);
         self.require(is_new, Rule::U1, || format!("{} has another user's address", user.id));
+    }
+
+    fn audit(&mut self, entry: &AuditEntry) {
+        let (seq, hash) = self.audit;
+        let follows = entry.seq == seq.saturating_add(1) && entry.previous == hash;
+        self.require(follows && entry.hash == entry.chained(), Rule::U3, || {
+            format!("entry {} of the audit log does not follow {seq}", entry.seq)
+        });
+        self.audit = (entry.seq, entry.hash);
+    }
+
+    fn audit_head(&mut self, head: &AuditHead) {
+        let is_last = self.audit == (head.seq, head.hash);
+        let last = self.audit.0;
+        self.require(is_last, Rule::U3, || {
+            format!("the head of the audit log is {}, its last entry {last}", head.seq)
+        });
     }
 
     fn session(&mut self, session: &Session) {

@@ -18,6 +18,7 @@
 //! | user, customer | who calls, with a role; "customer" is only the buying side |
 //! | account (of a user); session | what a person signs in with; one login, renewed by rotation |
 //! | e-mail code, proof | what was mailed to an address; what the right one is exchanged for |
+//! | audit log | what staff did, each entry with the hash of the one before |
 //! | effect | work with the outside world that a decision asked for: a mail |
 //! | product; sale | a thing with a price and general stock; a limited offer on one product |
 //! | unit, pool | one countable piece; the place units are counted (a product's or a sale's) |
@@ -52,6 +53,7 @@
 pub mod kernel;
 
 pub mod address;
+pub mod audit;
 pub mod cluster;
 pub mod effect;
 pub mod email_code;

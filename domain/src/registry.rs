@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::address::row::{Address, AddressesByCustomer};
+use crate::audit::row::{AuditEntry, AuditHead};
 use crate::cluster::row::FeatureLevel;
 use crate::effect::row::{Effect, EffectsByNext, EffectsByTicket, EffectsFailed};
 use crate::email_code::row::{EmailCode, EmailCodesByEnd};
@@ -193,12 +194,12 @@ macro_rules! rows {
 #[cfg(not(feature = "next"))]
 rows! {
     Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, User, Session,
-    EmailCode, Effect, WishlistItem, Address, Keyring
+    EmailCode, Effect, WishlistItem, Address, Keyring, AuditEntry, AuditHead
 }
 #[cfg(feature = "next")]
 rows! {
     Settings, Product, Sale, Pool, Order, Usage, Journal, Retention, FeatureLevel, User, Session,
-    EmailCode, Effect, WishlistItem, Address, Keyring, OrderNote
+    EmailCode, Effect, WishlistItem, Address, Keyring, AuditEntry, AuditHead, OrderNote
 }
 
 /// Lists the kinds of rows that have due times.

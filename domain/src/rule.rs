@@ -4,6 +4,7 @@
 use crate::draft::Draft;
 use crate::kernel::actor::Actor;
 use crate::kernel::id::{OrderId, SaleId};
+use crate::kernel::value::Sealed;
 use crate::kernel::version::{Level, Versioned};
 use crate::outcome::{Done, Refusal};
 use crate::permission::Needs;
@@ -17,6 +18,11 @@ pub(crate) trait Rule: Versioned {
 
     /// What the actor's role must allow.
     fn needs(&self) -> Needs;
+
+    /// Why staff ask, where they have to say.
+    fn reason(&self) -> Option<&Sealed> {
+        None
+    }
 
     /// The rows that are brought to the command's own instant before it is decided.
     fn touches(&self) -> Vec<Touch> {

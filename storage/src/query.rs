@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use firstcome_domain::address::Address;
 use firstcome_domain::address::row::AddressesByCustomer;
+use firstcome_domain::audit::{AuditEntry, AuditHead};
 use firstcome_domain::effect::Effect;
 use firstcome_domain::effect::row::{EffectsByNext, EffectsByTicket};
 use firstcome_domain::id::{AddressId, EffectId, OrderId, ProductId, SaleId, SessionId, UserId};
@@ -375,6 +376,32 @@ impl ReadView {
             filling.take(place, effect.filter(|it| failed.is_none_or(|failed| it.failed == failed)))
         };
         self.ok(self.merge(&[source], Tickets::ALL, direction, after, visit));
+        filling.page()
+    }
+
+    /// The audit log.
+    pub fn audit(
+        &self,
+        direction: Direction,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Page<Arc<AuditEntry>, u64> {
+        let mut filling = Filling::new(limit);
+        let newest = self.get::<AuditHead>(()).map_or(0, |head| head.seq);
+        let mut next = match (direction, after) {
+            (Direction::Up, after) => after.unwrap_or_default().checked_add(1),
+            (Direction::Down, None) => Some(newest),
+            (Direction::Down, Some(after)) => after.min(newest.saturating_add(1)).checked_sub(1),
+        };
+        while let Some(seq) = next.filter(|seq| (1..=newest).contains(seq)) {
+            if !filling.take(seq, self.get::<AuditEntry>(seq)) {
+                break;
+            }
+            next = match direction {
+                Direction::Up => seq.checked_add(1),
+                Direction::Down => seq.checked_sub(1),
+            };
+        }
         filling.page()
     }
 

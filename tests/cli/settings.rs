@@ -57,6 +57,15 @@ fn an_invalid_value_is_reported_with_its_line() {
         ("accounts.country = \"UK\"", "\"UK\" is not a country: use two capital letters"),
         ("accounts.country = \"kr\"", "\"kr\" is not a country"),
         ("accounts.country = 82", "a country in quotes"),
+        ("mail.transport = \"post\"", "invalid value \"post\": use file or smtp"),
+        ("mail.from = \"Shop\"", "use for example Shop <no-reply@shop.example>"),
+        ("mail.from = 7", "a string in quotes"),
+        ("mail.shop_name = \"a\\nb\"", "at most 60 characters"),
+        ("mail.reset_url = \"https://shop.example/reset\"", "a URL with {token}"),
+        ("mail.smtp.tls = \"opportunistic\"", "use starttls, implicit or none"),
+        ("mail.smtp.port = \"25\"", "a whole number"),
+        ("mail.smtp.timeout = \"0ms\"", "the minimum is 1ms"),
+        ("mail.smtp.hots = \"x\"", "did you mean \"mail.smtp.host\"?"),
         ("log.format = \"xml\"", "use json or text"),
         ("cluster.nodes = 3", "must be a list"),
         (
@@ -218,6 +227,41 @@ fn settings_that_contradict_each_other_are_refused() {
     assert!(text.contains("420ms"), "{text}");
     let text = error_of("runtime.api_workers = 100000\n");
     assert!(text.contains("at most 1024"), "{text}");
+}
+
+#[test]
+fn settings_of_mail_that_contradict_each_other_are_reported_with_their_line() {
+    let smtp = "mail.transport = \"smtp\"\nmail.smtp.host = \"mail.example\"\n";
+    for (text, expected) in [
+        ("mail.transport = \"smtp\"\n", "c.toml:1: mail.transport: smtp needs a server"),
+        ("mail.smtp.host = \"x\"\n", "c.toml:1: mail.smtp.host: it has no effect"),
+        (&format!("{smtp}mail.smtp.tls = \"none\"\n"), "c.toml:3: mail.smtp.tls: mail leaves"),
+        (&format!("{smtp}mail.smtp.port = 65536\n"), "c.toml:3: mail.smtp.port: it must be at"),
+        (&format!("{smtp}mail.smtp.user = \"a\"\n"), "c.toml:3: mail.smtp.user: it needs"),
+    ] {
+        let error = error_of(text);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_node_does_not_start_with_a_password_that_it_cannot_read() {
+    let here = tempfile::tempdir().expect("a directory");
+    let mut command = firstcome(here.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    for setting in [
+        "mail.transport=smtp",
+        "mail.smtp.host=mail.example",
+        "mail.smtp.user=a",
+        "mail.smtp.password_file=smtp.password",
+    ] {
+        command.args(["--set", setting]);
+    }
+    let output = command.output().expect("the program starts");
+    assert_eq!(code(&output), 78, "{}", stderr(&output));
+    let expected =
+        "mail.smtp.password_file cannot be used: cannot read smtp.password: No such file";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    assert!(!here.path().join("data").exists(), "a refused start must leave no files");
 }
 
 #[test]

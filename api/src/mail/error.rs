@@ -110,7 +110,7 @@ pub enum MailSetupError {
         what: String,
     },
     /// There is no password, or others can read it as well.
-    #[error("mail.smtp.password_file: {0}")]
+    #[error("mail.smtp.password_file cannot be used")]
     Password(#[source] KeyError),
     /// The file holds no password.
     #[error("mail.smtp.password_file: {path} must hold the password on one line")]

@@ -39,7 +39,7 @@ const MAILS_MAX: u32 = 50;
 pub(super) struct SmtpTransport {
     host: String,
     port: u16,
-    tls: Tls,
+    encryption: Encryption,
     /// The name that this client gives itself.
     hello: ClientId,
     credentials: Option<Credentials>,
@@ -47,7 +47,7 @@ pub(super) struct SmtpTransport {
     idle: Mutex<Vec<Idle>>,
 }
 
-enum Tls {
+enum Encryption {
     StartTls(TlsParameters),
     Implicit(TlsParameters),
     None,
@@ -73,18 +73,19 @@ enum Step {
 impl SmtpTransport {
     /// Reads the password and the authorities. `domain` is what the client says it is.
     pub(super) fn new(options: &SmtpOptions, domain: &str) -> Result<Self, MailSetupError> {
+        let credentials = credentials(options)?;
         let parameters = || tls_parameters(options);
         let port = u16::try_from(options.port).ok().filter(|port| *port > 0);
         Ok(Self {
             host: options.host.clone(),
             port: port.unwrap_or(options.tls.port()),
-            tls: match options.tls {
-                SmtpTls::StartTls => Tls::StartTls(parameters()?),
-                SmtpTls::Implicit => Tls::Implicit(parameters()?),
-                SmtpTls::None => Tls::None,
+            encryption: match options.tls {
+                SmtpTls::StartTls => Encryption::StartTls(parameters()?),
+                SmtpTls::Implicit => Encryption::Implicit(parameters()?),
+                SmtpTls::None => Encryption::None,
             },
             hello: ClientId::Domain(domain.to_owned()),
-            credentials: credentials(options)?,
+            credentials,
             timeout: options.timeout,
             idle: Mutex::default(),
         })
@@ -131,15 +132,15 @@ impl SmtpTransport {
     /// A new connection, encrypted and logged in as the settings say.
     async fn connect(&self) -> Result<AsyncSmtpConnection, MailError> {
         let greeting = |error: Error| judge(Step::Greeting, &error);
-        let implicit = match &self.tls {
-            Tls::Implicit(parameters) => Some(parameters.clone()),
-            Tls::StartTls(_) | Tls::None => None,
+        let implicit = match &self.encryption {
+            Encryption::Implicit(parameters) => Some(parameters.clone()),
+            Encryption::StartTls(_) | Encryption::None => None,
         };
         let server = (self.host.as_str(), self.port);
         let connected =
             AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, implicit, None).await;
         let mut connection = connected.map_err(greeting)?;
-        if let Tls::StartTls(parameters) = &self.tls {
+        if let Encryption::StartTls(parameters) = &self.encryption {
             if !connection.can_starttls() {
                 return Err(MailError::setup("smtp_no_starttls"));
             }
@@ -186,9 +187,9 @@ fn judge(step: Step, error: &Error) -> MailError {
         return judge_reply(step, reply, is_quota(error)).with_reply(reply);
     }
     if let Some(cause) = io_cause(error) {
-        let is_tls = cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        let tls = cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         let judged = match step {
-            _ if is_tls => MailError::setup("smtp_tls"),
+            _ if tls.is_some() => MailError::setup("smtp_tls"),
             Step::Greeting => MailError::server("smtp_unreachable"),
             _ => MailError::server("smtp_broken"),
         };

@@ -89,7 +89,7 @@ const ISSUE: Spec = Spec {
     key: KeyRule::Unused,
     body: Some(schema_of::<TokenRequest>()),
     success: Success::One(schema_of::<IssuedTokenBody>()),
-    codes: &[Code::UserBlocked, Code::IdInUse],
+    codes: &[Code::IdInUse],
     ..Spec::POST
 };
 

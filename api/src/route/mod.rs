@@ -2,6 +2,7 @@
 //! what the OpenAPI document says about it.
 
 mod address;
+mod admin_audit;
 mod admin_effect;
 mod admin_event;
 mod admin_keys;
@@ -43,6 +44,7 @@ fn routes() -> Routes {
     let routes = admin_sale::register(admin_product::register(routes));
     let routes = admin_order::register(admin_stock::register(routes));
     let routes = admin_event::register(admin_ledger::register(routes));
+    let routes = admin_audit::register(routes);
     let routes = admin_effect::register(admin_user::register(routes));
     let routes = cluster::register(admin_settings::register(admin_keys::register(routes)));
     #[cfg(feature = "next")]

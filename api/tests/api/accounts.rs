@@ -407,7 +407,7 @@ async fn a_shops_server_gets_tokens_for_its_customers() {
         issue(body).await.is_problem(422, "validation_failed");
     }
     let staff = issue(json!({ "user_id": root["user_id"], "ttl_seconds": 60 })).await;
-    staff.is_problem(403, "permission_denied");
+    staff.is_problem(422, "validation_failed");
     manage(&site, access(&root), &issued["user_id"], &json!({ "blocked": true })).await.is(200);
     site.get("/v1/me").token(access(&by_id)).send().await.is_problem(403, "user_blocked");
 }
@@ -500,4 +500,65 @@ async fn canary_pii_absent_from_log_snapshot_redb_traces() {
             assert!(!holds(bytes, &secret), "{secret} is in {name}");
         }
     }
+}
+
+#[tokio::test]
+async fn staff_see_personal_data_with_a_reason_that_the_audit_log_keeps() {
+    let site = Site::start().await;
+    let root = admin(&site).await;
+    let user = signed_up(&site, "a@example.com").await;
+    let tokens = logged_in(&site, "a@example.com").await;
+    let price = json!({ "amount": 100, "currency": "KRW" });
+    let cup = json!({ "name": "Cup", "price": price, "stock": 3 });
+    let cup = post(&site, "/v1/admin/products", &cup).token(access(&root)).send().await.is(201);
+    let lines = json!([{ "product_id": cup["id"], "quantity": 1 }]);
+    let address = json!({ "recipient": "Kim", "phone": "01012345678", "line1": "Sejong-daero" });
+    let body = json!({ "lines": lines, "address": address });
+    let order = post(&site, "/v1/orders", &body).token(access(&tokens)).key("k").send().await;
+    let order = order.is(201);
+    let support = site.token(77, Role::Support);
+    let path =
+        |kind: &str, id: &Value| format!("/v1/admin/{kind}/{}/reveals", id.as_str().unwrap());
+    let reveal = |path: String, token: &str, reason: &str| {
+        post(&site, &path, &json!({ "reason": reason })).token(token).send()
+    };
+    let of_order = path("orders", &order["id"]);
+    let shown = reveal(of_order.clone(), &support, "parcel came back").await.is(201);
+    assert_eq!(shown["address"]["line1"], "Sejong-daero");
+    let shown = reveal(path("users", &user["id"]), &support, "called us").await.is(201);
+    assert_eq!((&shown["email"], &shown["phone"]), (&json!("a@example.com"), &user["phone"]));
+    for reason in ["", "  ", &"x".repeat(201)] {
+        let refused = reveal(of_order.clone(), &support, reason).await;
+        refused.is_problem(422, "validation_failed");
+    }
+    let customer = reveal(of_order.clone(), access(&tokens), "curious").await;
+    customer.is_problem(403, "permission_denied");
+    let none = path("orders", &json!("ord_00000000000000000000000001"));
+    reveal(none, &support, "x").await.is_problem(404, "not_found");
+
+    let list = |query: &str, token: &str| {
+        site.get(&format!("/v1/admin/audit-log{query}")).token(token).send()
+    };
+    list("", &support).await.is_problem(403, "permission_denied");
+    let log = list("?order=asc&limit=2", access(&root)).await.is(200);
+    let cursor = format!("?order=asc&limit=2&cursor={}", log["next_cursor"].as_str().unwrap());
+    let rest = list(&cursor, access(&root)).await.is(200);
+    let entries: Vec<_> =
+        [&log, &rest].iter().flat_map(|page| page["data"].as_array().unwrap().clone()).collect();
+    let said =
+        |entry: &Value| (entry["action"].clone(), entry["target"].clone(), entry["reason"].clone());
+    assert_eq!(
+        entries.iter().map(said).collect::<Vec<_>>(),
+        [
+            (json!("AdminBootstrap"), root["user_id"].clone(), Value::Null),
+            (json!("ProductCreate"), cup["id"].clone(), Value::Null),
+            (json!("OrderReveal"), order["id"].clone(), json!("parcel came back")),
+            (json!("UserReveal"), user["id"].clone(), json!("called us")),
+        ]
+    );
+    for pair in entries.windows(2) {
+        assert_eq!(pair[1]["previous"], pair[0]["hash"]);
+    }
+    let newest = list("?limit=1", access(&root)).await.is(200);
+    assert_eq!(newest["data"][0]["seq"], 4);
 }

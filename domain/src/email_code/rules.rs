@@ -8,7 +8,7 @@ use super::row::{
     SENDS_WITHIN_MS,
 };
 use crate::draft::Draft;
-use crate::effect::row::{Mail, Notice};
+use crate::effect::row::{Effect, Mail, Notice};
 use crate::effect::rules as effect;
 use crate::field;
 use crate::kernel::actor::Actor;
@@ -48,6 +48,9 @@ fn request<V: View>(draft: &mut Draft<'_, V>, ask: &EmailCodeRequest) -> Result<
     let now = draft.now();
     let before = draft.get::<EmailCode>(EmailCode::key_of((ask.purpose, ask.email)));
     let (counted_from, sends) = may_send(before.as_deref(), draft)?;
+    if draft.get::<Effect>(ask.effect).is_some() {
+        return Err(Refusal::IdInUse);
+    }
     let owner = by_email(draft.base(), ask.email).and_then(|id| draft.get::<User>(id));
     let is_sent = match ask.purpose {
         CodePurpose::SignUp => owner.is_none(),

@@ -216,11 +216,10 @@ fn issue<V: View>(draft: &mut Draft<'_, V>, ask: &SessionIssue) -> Result<Done, 
     let life = 1..=ISSUED_LIFE_MAX_MS;
     field::require(life.contains(&ask.life_ms), "/ttl_seconds", "out_of_range")?;
     let user = draft.get::<User>(ask.user);
-    require_active(user.as_deref())?;
+    field::require(user.as_ref().is_none_or(|user| user.is_active()), "/user_id", "blocked")?;
     // What a shop's server can do for a customer, it must not be able to do for staff.
-    if user.as_ref().is_some_and(|user| user.role != Role::Customer) {
-        return Err(Refusal::PermissionDenied);
-    }
+    let is_customer = user.as_ref().is_none_or(|user| user.role == Role::Customer);
+    field::require(is_customer, "/user_id", "not_a_customer")?;
     require_fresh(draft, ask.id)?;
     let now = draft.now();
     let end: Millis = now.plus(ask.life_ms);

@@ -204,6 +204,8 @@ fn password_changed<V: View>(draft: &mut Draft<'_, V>, user: UserId) {
 
 /// Gives a user another role, or keeps them out. Somebody must stay who can sign in as an admin.
 fn manage<V: View>(draft: &mut Draft<'_, V>, ask: &UserManage) -> Result<Done, Refusal> {
+    let changes = ask.role.is_some() || ask.blocked.is_some();
+    field::require(changes, "", "required")?;
     let user = draft.get::<User>(ask.id).unwrap_or_else(|| Arc::new(User::unknown(ask.id)));
     field::version(user.row, Some(ask.if_version))?;
     let role = ask.role.unwrap_or(user.role);

@@ -157,6 +157,8 @@ fn one_of_each() -> Vec<Action> {
             attempts: 2,
             attempt: Attempt::Retry { wait_ms: 5, code: "smtp_timeout".into() },
         }),
+        Action::OrderReveal(OrderReveal { id, reason: Sealed(vec![7; 3]) }),
+        Action::UserReveal(UserReveal { id: UserId::new(1), reason: Sealed(vec![7; 3]) }),
     ]
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod address;
+mod audit;
 mod commands;
 mod domain_rules;
 mod fields;

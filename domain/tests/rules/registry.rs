@@ -115,6 +115,7 @@ fn appended_indexes_have_the_revision_right_behind_their_term() {
     for row in TABLES.iter().flat_map(|table| rows_of(&memory, table)) {
         let born = match &row {
             AnyRow::Journal(entry) => entry.stamp.revision,
+            AnyRow::AuditEntry(entry) => entry.stamp.revision,
             other => other.stamp().unwrap().created.revision,
         };
         for entry in row.index_rows() {

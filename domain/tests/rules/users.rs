@@ -527,6 +527,7 @@ fn last_admin_kept() {
     shop.done(ADMIN, manage(1, 1, Some(Role::Customer), None));
     assert_eq!(shop.refused(ADMIN, manage(2, 2, None, Some(true))), Refusal::LastAdmin);
     assert_eq!(shop.refused(STAFF, manage(2, 2, None, None)), Refusal::PermissionDenied);
+    assert_eq!(shop.code(ADMIN, manage(7, 0, None, None)), "invalid_field", "nothing to do");
 }
 
 #[test]
@@ -546,9 +547,9 @@ fn an_issued_session_is_for_a_customer_and_short() {
     let create = Action::ProductCreate(product_of(firstcome_domain::ProductId::new(2), 1));
     assert_eq!(shop.refused(in_session(5, 7), create), Refusal::PermissionDenied);
     shop.done(ADMIN, manage(1, 1, Some(Role::Support), None));
-    assert_eq!(shop.refused(ADMIN, issue(6, 1, HOUR)), Refusal::PermissionDenied, "staff");
+    assert_eq!(shop.code(ADMIN, issue(6, 1, HOUR)), "invalid_field", "staff");
     shop.done(ADMIN, manage(7, 0, None, Some(true)));
-    assert_eq!(shop.refused(ADMIN, issue(6, 7, HOUR)), Refusal::UserBlocked);
+    assert_eq!(shop.code(ADMIN, issue(6, 7, HOUR)), "invalid_field", "blocked");
     shop.done(ADMIN, manage(7, 1, None, Some(false)));
     assert_eq!(shop.refused(in_session(5, 7), order_of(2, &[(P, 1)])), Refusal::SessionClosed);
 }
@@ -637,4 +638,25 @@ fn a_profile_is_changed_as_a_whole_and_nothing_is_lost() {
     assert_eq!(shop.refused(in_session(1, 1), update(1, 30)), stale);
     assert_eq!(user(&shop, 1).account.unwrap().profile, Sealed(vec![6; 30]));
     assert_eq!(shop.refused(customer(7), update(0, 30)), Refusal::NotFound(Kind::User));
+}
+
+#[test]
+fn an_effect_keeps_its_id() {
+    let mut shop = Shop::empty();
+    shop.done(Actor::Anyone, send_code(CodePurpose::SignUp, 1, 5));
+    assert_eq!(shop.refused(Actor::Anyone, send_code(CodePurpose::SignUp, 2, 5)), Refusal::IdInUse);
+}
+
+#[test]
+fn a_blocked_user_is_told_so_and_not_that_a_sale_is_sold_out() {
+    let mut shop = Shop::with_sale(1);
+    shop.order(1, S, 1);
+    let late = Command { actor: customer(7), receipt: None, action: order_of(2, &[(S, 1)]) };
+    let early = |shop: &Shop| {
+        let now = Millis::new(shop.now);
+        firstcome_domain::early_refusal(&shop.memory, &late, now, Some(now))
+    };
+    assert!(matches!(early(&shop), Some(Refusal::SoldOut { .. })));
+    shop.done(ADMIN, manage(7, 0, None, Some(true)));
+    assert_eq!(early(&shop), None);
 }

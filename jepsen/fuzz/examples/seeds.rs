@@ -8,20 +8,26 @@ use std::path::Path;
 
 use bytes::Bytes;
 use firstcome_domain::command::{
-    Action, Actor, AddressAdd, AddressRemove, AddressUpdate, Adjustment, Allotment, Command,
-    FeatureLevelRaise, KeyringCreate, MasterCheck, MasterVersionActivate, MasterVersionAdd,
-    MasterVersionRetire, OrderConfirm, OrderDeliver, OrderReturn, OrderShip, ProductSetStatus,
-    ProductUpdate, ReturnReceive, SaleUpdate, SettingsUpdate, Settlement, ShipTo, Tick,
-    WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
+    Action, Actor, AddressAdd, AddressRemove, AddressUpdate, Adjustment, AdminBootstrap, Allotment,
+    Attempt, Command, EffectReport, EmailCodeConfirm, EmailCodeRequest, FeatureLevelRaise,
+    KeyringCreate, LoginFail, MasterCheck, MasterVersionActivate, MasterVersionAdd,
+    MasterVersionRetire, OrderConfirm, OrderDeliver, OrderReturn, OrderShip, PasswordChange,
+    PasswordReset, ProductSetStatus, ProductUpdate, ReturnReceive, Role, SaleUpdate, SessionClose,
+    SessionIssue, SessionOpen, SessionRotate, SettingsUpdate, Settlement, ShipTo, Tick, UserManage,
+    UserSignUp, UserUpdate, WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
+use firstcome_domain::email_code::CodePurpose;
 use firstcome_domain::journal::Journal;
 use firstcome_domain::kernel::row::{Index as _, Row as _};
 use firstcome_domain::kernel::version::Level;
 use firstcome_domain::keyring::{ClusterKey, Purpose};
 use firstcome_domain::order::row::OrdersByTicket;
 use firstcome_domain::settings::Settings;
-use firstcome_domain::value::Sealed;
-use firstcome_domain::{AddressId, Millis, OrderId, Revision, SaleId, Stamp};
+use firstcome_domain::user::Account;
+use firstcome_domain::value::{EmailIndex, Language, Sealed};
+use firstcome_domain::{
+    AddressId, EffectId, Millis, OrderId, Revision, SaleId, SessionId, Stamp, UserId,
+};
 use firstcome_fuzz::{Records, checked_chunks, shop};
 use firstcome_storage::codec;
 use firstcome_storage::log::Entry;
@@ -264,8 +270,8 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
     let move_house = AddressUpdate { id: home, if_version: 1, body: new, make_default: true };
     let forget = AddressRemove { id: home, if_version: Some(2) };
     let report = MasterVersionAdd { node: 2, versions: vec![master(1), master(2)] };
-    let activate = MasterVersionActivate { number: 1, members: vec![1], keys: vec![cluster_key()] };
-    vec![
+    let activate = MasterVersionActivate { number: 1, members: vec![1], keys: cluster_keys() };
+    let mut all = vec![
         ("product", staff, shop::product(5)),
         ("product_update", staff, Action::ProductUpdate(update)),
         ("product_discontinued", staff, Action::ProductSetStatus(end)),
@@ -306,6 +312,67 @@ fn actions() -> Vec<(&'static str, Actor, Action)> {
         ("key_activate", staff, Action::MasterVersionActivate(activate)),
         ("key_retire", staff, Action::MasterVersionRetire(MasterVersionRetire { number: 2 })),
         ("tick", node, Action::Tick(Tick)),
+    ];
+    all.extend(about_people());
+    all
+}
+
+/// The same about users, their sessions and their mail.
+fn about_people() -> Vec<(&'static str, Actor, Action)> {
+    let (node, staff, anyone) = (Actor::Node, shop::STAFF, Actor::Anyone);
+    let (user, session, effect) = (UserId::new(1001), SessionId::new(1), EffectId::new(1));
+    let (email, sealed) = (EmailIndex([1; 32]), || Sealed(vec![1; 66]));
+    let account = Account {
+        data_key: sealed(),
+        email_index: email,
+        email: sealed(),
+        profile: sealed(),
+        password: sealed(),
+        password_version: 1,
+        language: Language::Korean,
+    };
+    let home = AddressAdd { id: AddressId::new(1), body: sealed() };
+    let code = |purpose| {
+        let (mac, letter) = ([1; 32], sealed());
+        Action::EmailCodeRequest(EmailCodeRequest { purpose, email, mac, effect, letter })
+    };
+    let confirm = EmailCodeConfirm { email, mac: [1; 32], proof: [2; 32] };
+    let sign_up =
+        UserSignUp { id: user, account: account.clone(), proof: [2; 32], address: Some(home) };
+    let admin = AdminBootstrap { id: user, account };
+    let update = UserUpdate { if_version: 1, profile: sealed() };
+    let change = PasswordChange { password_version: 1, password: sealed(), session: Some(session) };
+    let reset = PasswordReset { user, secret: [1; 32], password: sealed() };
+    let block = UserManage { id: user, if_version: 0, role: None, blocked: Some(true) };
+    let promote =
+        UserManage { id: user, if_version: 0, role: Some(Role::Admin), blocked: Some(false) };
+    let open = SessionOpen { id: session, user, password_version: 1, refresh_key: 1 };
+    let issue = |life_ms| Action::SessionIssue(SessionIssue { id: session, user, life_ms });
+    let report = |attempt| Action::EffectReport(EffectReport { id: effect, attempts: 0, attempt });
+    let later = Attempt::Retry { wait_ms: 1_000, code: "mail_busy".into() };
+    let ours = Actor::Session { user, session, role: Role::Customer };
+    let rotate = SessionRotate { id: session, generation: 0 };
+    vec![
+        ("code_to_sign_up", anyone, code(CodePurpose::SignUp)),
+        ("code_for_a_password", anyone, code(CodePurpose::PasswordReset)),
+        ("confirm_code", anyone, Action::EmailCodeConfirm(confirm)),
+        ("sign_up", anyone, Action::UserSignUp(sign_up)),
+        ("first_admin", staff, Action::AdminBootstrap(admin)),
+        ("update_user", ours, Action::UserUpdate(update)),
+        ("change_password", shop::customer(1), Action::PasswordChange(change)),
+        ("reset_password", anyone, Action::PasswordReset(reset)),
+        ("block", staff, Action::UserManage(block)),
+        ("promote", staff, Action::UserManage(promote)),
+        ("log_in", anyone, Action::SessionOpen(open)),
+        ("wrong_password", anyone, Action::LoginFail(LoginFail { user })),
+        ("rotate", anyone, Action::SessionRotate(rotate)),
+        ("log_out", anyone, Action::SessionClose(SessionClose { id: session, user })),
+        ("issue_session", staff, issue(60_000)),
+        ("issue_session_for_centuries", staff, issue(i64::MAX)),
+        ("mail_sent", node, report(Attempt::Done)),
+        ("mail_later", node, report(later)),
+        ("mail_failed", node, report(Attempt::Failed { code: "mail_refused".into() })),
+        ("order_in_a_session", ours, shop::order(9, &[(shop::POOLS[0], 1)])),
     ]
 }
 
@@ -313,14 +380,15 @@ const fn master(number: u32) -> MasterCheck {
     MasterCheck { number, check: [7; 32] }
 }
 
-fn cluster_key() -> ClusterKey {
-    let wrapped = Sealed(vec![1; 66]);
-    ClusterKey { purpose: Purpose::RequestFingerprint, number: 1, wrapped, master: 1 }
+fn cluster_keys() -> Vec<ClusterKey> {
+    let wrapped = || Sealed(vec![1; 66]);
+    let key = |purpose| ClusterKey { purpose, number: 1, wrapped: wrapped(), master: 1 };
+    Purpose::ALL.map(key).to_vec()
 }
 
 fn keyring() -> Action {
     let versions = vec![master(1), master(2)];
-    Action::KeyringCreate(KeyringCreate { node: 1, versions, keys: vec![cluster_key()] })
+    Action::KeyringCreate(KeyringCreate { node: 1, versions, keys: cluster_keys() })
 }
 
 fn commands() -> std::io::Result<()> {
@@ -390,6 +458,11 @@ fn snapshots() -> std::io::Result<()> {
     let save = AddressAdd { id: AddressId::new(1), body: Sealed(vec![1; 150]) };
     entries.push(at(8, 7, Some(shop::by(shop::customer(1), Action::AddressAdd(save)))));
     entries.push(at(8, 8, Some(shop::by(Actor::Node, keyring()))));
+    let wanted = ["code_to_sign_up", "first_admin", "log_in"];
+    let people = about_people().into_iter().filter(|(name, ..)| wanted.contains(name));
+    for (revision, (_, actor, action)) in (9..).zip(people) {
+        entries.push(at(8, revision, Some(shop::by(actor, action))));
+    }
     write("snapshot_bytes", "shop_after_a_week", checked_chunks(&entries))?;
     write("snapshot_bytes", "nothing", &empty)?;
     write("snapshot_bytes", "product", checked_chunks(&entries[..2]))?;

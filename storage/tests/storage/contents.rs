@@ -3,7 +3,7 @@
 
 use firstcome_domain::View as _;
 use firstcome_domain::address::row::AddressesByCustomer;
-use firstcome_domain::effect::row::{EffectsByNext, EffectsFailed};
+use firstcome_domain::effect::row::{EffectsByNext, EffectsByTicket, EffectsFailed};
 use firstcome_domain::email_code::row::EmailCodesByEnd;
 use firstcome_domain::id::{AddressId, EffectId, OrderId, ProductId, SaleId, SessionId, UserId};
 use firstcome_domain::journal::row::{LedgerByPool, ReceiptsByScope};
@@ -145,6 +145,7 @@ fn index_rows(view: &ReadView) -> Vec<(TableId, Key)> {
         EmailCodesByEnd,
         EffectsByNext,
         EffectsFailed,
+        EffectsByTicket,
         WishlistByCustomer,
         AddressesByCustomer,
         LedgerByPool,
