@@ -13,7 +13,7 @@ use crate::process::{Running, code, firstcome, run, stderr, stdout};
 const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json"];
 
 /// Starts a development node on a free port and waits until it serves; returns its REST address.
-fn development_node(directory: &Path) -> (Running, String) {
+pub(crate) fn development_node(directory: &Path) -> (Running, String) {
     let (running, address, _log) = serving(firstcome(directory, SERVE));
     (running, address)
 }

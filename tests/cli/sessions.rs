@@ -359,8 +359,18 @@ fn the_first_admin_needs_the_master_key_and_a_second_one_another_way() {
     let here = here.path();
     let node = StandIn::start(node(&["a0"]));
     log_in(here, &node);
-    let create =
-        ["admin", "create", "--email", "ann@example.com", "--password-file", "password.txt"];
+    let create = [
+        "admin",
+        "create",
+        "--email",
+        "ann@example.com",
+        "--name",
+        "Ann",
+        "--phone",
+        "01012345678",
+        "--password-file",
+        "password.txt",
+    ];
     let no_key = ask(here, &node, &create);
     assert_eq!(code(&no_key), 78);
     assert!(stderr(&no_key).contains("no master key"), "{}", stderr(&no_key));
@@ -378,7 +388,12 @@ fn the_first_admin_needs_the_master_key_and_a_second_one_another_way() {
     let sent = node.requests().remove(0);
     assert_eq!(sent.line, "POST /v1/admin/bootstrap");
     assert!(sent.token.is_some_and(|token| token.starts_with("ey")));
-    assert_eq!(sent.body, json!({"email": "ann@example.com", "password": "vXq9-kfz "}));
+    assert_eq!(
+        sent.body,
+        json!({
+            "email": "ann@example.com", "password": "vXq9-kfz ", "name": "Ann", "phone": "01012345678",
+        })
+    );
     let json = ask(here, &node, &[&create[..], &["--json"]].concat());
     let shown: Value = serde_json::from_str(&stdout(&json)).expect("JSON");
     assert_eq!((code(&json), &shown["code"]), (1, &json!("admin_exists")));

@@ -18,6 +18,7 @@ use super::problem::refusal;
 use super::renew::Kept;
 use crate::credentials::fresh_user;
 use crate::exit::{Exit, Stop};
+use crate::output::field;
 
 /// No API response is larger.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -89,7 +90,7 @@ impl Response {
     /// The error for a response that is not successful.
     pub(super) fn refusal(&self) -> Stop {
         let mut stop = refusal(self.status, &self.body);
-        if self.by_session && self.status == StatusCode::FORBIDDEN {
+        if self.by_session && field(&self.body, "code") == "permission_denied" {
             stop.message.push_str(
                 "\n  this was asked by your session; --as admin asks with the master key instead",
             );

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use firstcome_domain::Role;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::argument::fields;
 use crate::client::{Remote, Request, print};
 use crate::exit::{Exit, Stop};
 use crate::output::{field, object};
@@ -20,8 +19,7 @@ refused: there is an admin already (admin_exists)
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  firstcome admin create --email ann@example.com --name Ann     asks for the password
-  firstcome admin create --email ann@example.com --password-file password.txt
+  firstcome admin create --email ann@example.com --name Ann --phone 010-1234-5678
   firstcome login --email ann@example.com
 
 This needs the master key, as firstcome token does, and works once: later admins are users to whom
@@ -42,10 +40,10 @@ enum Verb {
         email: String,
         /// Name.
         #[arg(long)]
-        name: Option<String>,
+        name: String,
         /// Phone number: digits, + and -.
         #[arg(long)]
-        phone: Option<String>,
+        phone: String,
         /// File with the password; - is standard input. Without it, it is asked for.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
@@ -56,12 +54,7 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
     let Verb::Create { email, name, phone, password_file } = args.verb;
     let client = args.remote.client_of_key(Role::Admin)?;
     let password = password::read(password_file.as_deref(), true)?;
-    let body = fields([
-        ("email", Some(json!(email))),
-        ("password", Some(json!(password))),
-        ("name", name.map(Value::from)),
-        ("phone", phone.map(Value::from)),
-    ]);
+    let body = json!({ "email": email, "password": password, "name": name, "phone": phone });
     let response = client.send(Request::post("/v1/admin/bootstrap", &body)).await?;
     if !json && field(&response.body, "code") == "admin_exists" {
         return Err(Stop::new(Exit::Refused, ADMIN_EXISTS).into());
