@@ -12,7 +12,7 @@ use firstcome_domain::kernel::row::{Due, Index, TableId};
 use firstcome_domain::order::Status;
 use firstcome_domain::order::row::{
     EndedOrders, EndedOrdersByPool, HoldsDue, LiveOrders, LiveOrdersByPool, OrdersByCustomer,
-    OrdersByPool, OrdersByTicket, UnpaidOrders,
+    OrdersByPool, OrdersByTicket, PaidOrders, UnpaidOrders,
 };
 use firstcome_domain::product::row::{NamePart, ProductsByName, ProductsByTicket, ProductsOffered};
 use firstcome_domain::registry::{AnyRow, Declared, INDEXES, KindVisitor, TABLES, visit_kind};
@@ -136,6 +136,7 @@ fn index_rows(view: &ReadView) -> Vec<(TableId, Key)> {
         EndedOrdersByPool,
         HoldsDue,
         UnpaidOrders,
+        PaidOrders,
         UsersByEmail,
         UsersByTicket,
         StaffByRole,

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use firstcome_domain::address::Address;
+use firstcome_domain::audit::{AuditEntry, AuditHead};
 use firstcome_domain::cluster::FeatureLevel;
 use firstcome_domain::command::{
     Action, AddressAdd, AddressRemove, AddressUpdate, Adjustment, AdminBootstrap, Allotment,
     Attempt, EffectReport, EmailCodeConfirm, EmailCodeRequest, FeatureLevelRaise, KeyringCreate,
     LoginFail, MasterCheck, MasterVersionActivate, MasterVersionAdd, MasterVersionRetire,
-    OrderCancel, OrderConfirm, OrderCreate, OrderDeliver, OrderReturn, OrderShip, PasswordChange,
-    PasswordReset, PaymentSettle, ProductCreate, ProductSetStatus, ProductUpdate, ReturnReceive,
-    SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume, SaleUpdate, SessionClose,
-    SessionIssue, SessionOpen, SessionRotate, SettingsUpdate, Settlement, ShipTo, StockAdjust,
-    Tick, UserManage, UserSignUp, UserUpdate, WantedLine, WishlistClear, WishlistOrder,
-    WishlistRemove, WishlistSet,
+    OrderCancel, OrderConfirm, OrderCreate, OrderDeliver, OrderReturn, OrderReveal, OrderShip,
+    PasswordChange, PasswordReset, PaymentSettle, ProductCreate, ProductSetStatus, ProductUpdate,
+    ReturnReceive, SaleAllot, SaleClose, SaleCreate, SalePause, SaleResume, SaleUpdate,
+    SessionClose, SessionIssue, SessionOpen, SessionRotate, SettingsUpdate, Settlement, ShipTo,
+    StockAdjust, Tick, UserErase, UserManage, UserReveal, UserSignUp, UserUpdate, WantedLine,
+    WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::effect::{Effect, Mail, Notice};
 use firstcome_domain::email_code::row::Proof;
@@ -280,6 +281,7 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::Product { product: PRODUCT, what: ProductFact::StatusChanged, discontinued: true },
         Fact::SettingsChanged,
         Fact::User { user: USER, what: UserFact::Unblocked },
+        Fact::User { user: USER, what: UserFact::Erased },
         Fact::Session { session: SESSION, user: USER, what: SessionFact::ReuseDetected },
     ]
 }
@@ -443,6 +445,7 @@ fn people() -> Vec<Action> {
             role: Some(Role::Operator),
             blocked: Some(false),
         }),
+        Action::UserErase(UserErase { id: USER, if_version: Some(300) }),
         Action::SessionOpen(SessionOpen {
             id: SESSION,
             user: USER,
@@ -456,7 +459,25 @@ fn people() -> Vec<Action> {
         report(Attempt::Done),
         report(Attempt::Retry { wait_ms: 1_000, code: "mail_busy".into() }),
         report(Attempt::Failed { code: "mail_refused".into() }),
+        Action::OrderReveal(OrderReveal { id: ORDER, reason: Sealed(vec![27; 30]) }),
+        Action::UserReveal(UserReveal { id: USER, reason: Sealed(vec![28; 30]) }),
     ]
+}
+
+fn audit_entry() -> AuditEntry {
+    let mut entry = AuditEntry {
+        seq: 300,
+        stamp: stamp(9),
+        actor: USER,
+        action: "OrderReveal".into(),
+        target: ORDER.to_string(),
+        reason: Some(Sealed(vec![29; 30])),
+        previous: [8; 32],
+        hash: [0; 32],
+    };
+    // The way an entry is hashed is format, too.
+    entry.hash = entry.chained();
+    entry
 }
 
 fn actors() -> [(&'static str, Actor); 4] {
@@ -518,6 +539,7 @@ pub(super) fn refusals() -> Vec<Refusal> {
         Refusal::EmailTaken,
         Refusal::AdminExists,
         Refusal::LastAdmin,
+        Refusal::OrdersOpen,
     ]
 }
 
@@ -603,6 +625,8 @@ pub(super) fn all() -> Values {
     add_row(all, &wishlist_item());
     add_row(all, &address());
     add_row(all, &keyring());
+    add_row(all, &audit_entry());
+    add_row(all, &AuditHead { seq: 300, hash: [9; 32], row: row() });
     for status in Status::ALL {
         add(all, format!("orders.{}", status.as_str()), &Order { status, ..order() });
     }
