@@ -268,9 +268,10 @@ pub(crate) fn open(bytes: &[u8], segment: u64) -> Result<&[u8], &'static str> {
 /// Whether the disk did not get to write a sector of these bytes, which are at `offset` of a file
 /// that held zeros.
 fn is_torn(payload: &[u8], offset: usize) -> bool {
-    // The first sector holds the header too, and the header is there.
-    let behind_first = payload.get(SECTOR_BYTES - offset % SECTOR_BYTES..).unwrap_or_default();
-    behind_first.chunks(SECTOR_BYTES).any(|sector| sector.iter().all(|byte| *byte == 0))
+    // What is in the sector of the header is there, because the header is.
+    let others = offset.next_multiple_of(SECTOR_BYTES) - offset;
+    let others = payload.get(others..).unwrap_or_default();
+    others.chunks(SECTOR_BYTES).any(|sector| sector.iter().all(|byte| *byte == 0))
 }
 
 /// Whether a whole frame of this segment begins anywhere from `at` on.

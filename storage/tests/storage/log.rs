@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use firstcome_storage::disk::sim::{Policy, SimDisk};
-use firstcome_storage::log::Mark;
+use firstcome_storage::log::{Entry, Mark};
 use firstcome_storage::{DataDir, Log, LogOptions};
 
 use crate::shop::{LOG, done, entries, entry, identity, refused, sim_path};
@@ -154,7 +154,7 @@ fn a_purge_of_many_rows_goes_on_between_appends() {
     let (disk, dir) = directory();
     let log = Log::open_inline(&dir, LogOptions { cache_bytes: 0, ..LOG }).unwrap();
     // One row each, because one commit each.
-    let big = |index| firstcome_storage::log::Entry { index, bytes: vec![3; 200].into() };
+    let big = |index| Entry { index, bytes: vec![3; 200].into() };
     for index in 0..5000 {
         log.append(vec![big(index)], done().0);
         if index % 1000 == 0 {
@@ -376,6 +376,28 @@ fn a_torn_frame_is_dropped_and_a_damaged_one_is_not() {
         let damaged = disk.copy();
         damaged.damage(&files(&disk)[0], |bytes| bytes[place] ^= 0x20).unwrap();
         refused(open(&damaged), "Corrupt");
+    }
+}
+
+/// A frame begins anywhere in a sector, also so that the sector holds nothing of it but its header.
+#[test]
+fn a_torn_frame_is_dropped_wherever_it_begins() {
+    for len in (0..512).step_by(32) {
+        let (disk, dir) = directory();
+        let log = Log::open_inline(&dir, LOG).unwrap();
+        log.append(vec![Entry { index: 0, bytes: vec![7; len].into() }], done().0);
+        log.append(vec![Entry { index: 1, bytes: vec![7; 1500].into() }], done().0);
+        let mut point = disk.crash_points();
+        // All but the last sync.
+        while point.at() + 1 < disk.journal_len() {
+            point.step();
+        }
+        for seed in 0..32 {
+            let dir = open(&point.crash(Policy::TearLast(seed)))
+                .unwrap_or_else(|error| panic!("{len} bytes before it, seed {seed}: {error:?}"));
+            let last = Log::open_inline(&dir, LOG).unwrap().last_index();
+            assert!(matches!(last, Some(0 | 1)), "{len} bytes before it, seed {seed}: {last:?}");
+        }
     }
 }
 
