@@ -185,14 +185,24 @@ fn create(
     Ok(tail)
 }
 
+/// Where a frame is.
+#[derive(Debug)]
+struct Place {
+    segment: Arc<Segment>,
+    at: u64,
+    len: usize,
+}
+
 /// Everything the files say.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) marks: Marks,
     pub(crate) index: Index,
     tail: Tail,
-    /// Bytes behind the last frame that are not zero.
-    leftover: Option<(u64, u64)>,
+    /// How long the last segment is.
+    len: u64,
+    /// Of each segment.
+    last_frames: Vec<Place>,
     /// A segment that was being made.
     abandoned: Option<PathBuf>,
 }
@@ -207,16 +217,21 @@ impl Loaded {
         &self.tail.segment.path
     }
 
-    /// Undoes what was not completed: afterwards the log can be written.
+    /// Undoes what was not completed and makes the rest durable: afterwards the log can be written,
+    /// and what it shows can be told to others.
     pub(crate) fn repair(self, disk: &dyn Disk) -> Result<(Marks, Index, Tail), Error> {
         if let Some(path) = &self.abandoned {
             disk.remove(path).map_err(|error| Error::io(path, error))?;
             let dir = path.parent().unwrap_or(Path::new(""));
             disk.sync_dir(dir).map_err(|error| Error::io(path, error))?;
         }
-        if let Some((from, end)) = self.leftover {
-            self.tail.segment.zero(from, end)?;
-            self.tail.sync()?;
+        // The process before this one may have been killed before it synced its last write, or may
+        // have ended because that failed: then what was read need not be on disk, and a sync alone
+        // need not bring it there. Its last write was a frame, the zeros behind it, or a seal.
+        self.tail.segment.zero(self.tail.at, self.len)?;
+        for Place { segment, at, len } in self.last_frames.iter().rev().take(2) {
+            segment.write(*at, &segment.read(*at, *len)?)?;
+            segment.sync()?;
         }
         Ok((self.marks, self.index, self.tail))
     }
@@ -288,7 +303,8 @@ struct Replay {
     at: usize,
     reserved: u64,
     is_sealed: bool,
-    leftover: Option<(u64, u64)>,
+    len: u64,
+    last_frames: Vec<Place>,
 }
 
 impl Replay {
@@ -304,8 +320,9 @@ impl Replay {
 
     fn segment(&mut self, segment: Arc<Segment>, bytes: &[u8]) -> Result<(), Error> {
         let number = segment.number;
-        self.index.segments.push_back(segment);
-        (self.at, self.is_sealed) = (0, false);
+        self.index.segments.push_back(Arc::clone(&segment));
+        (self.at, self.is_sealed, self.len) = (0, false, frame::to_u64(bytes.len()));
+        let mut last_frame = 0;
         if bytes.is_empty() {
             return Err(self.damaged("the file is empty"));
         }
@@ -316,6 +333,7 @@ impl Replay {
                         return Err(self.damaged("a frame is missing"));
                     }
                     self.payload(payload)?;
+                    last_frame = self.at;
                     (self.frame, self.reserved, self.at) = (Some(number + 1), reserved, next);
                 }
                 Found::Damage(why) => return Err(self.damaged(why)),
@@ -325,11 +343,8 @@ impl Replay {
         if self.at == 0 || !self.is_sealed && frame::any_from(bytes, self.at, number) {
             return Err(self.damaged("a frame is missing"));
         }
-        let rest = bytes.get(self.at..).unwrap_or_default();
-        let left = rest.iter().rposition(|byte| *byte != 0);
-        self.leftover = left
-            .map(|last| (self.at, self.at + last + 1))
-            .map(|(from, end)| (frame::to_u64(from), frame::to_u64(end)));
+        let (at, len) = (frame::to_u64(last_frame), self.at - last_frame);
+        self.last_frames.push(Place { segment, at, len });
         Ok(())
     }
 
@@ -400,7 +415,8 @@ impl Replay {
             marks: self.marks,
             index: self.index,
             tail,
-            leftover: self.leftover,
+            len: self.len,
+            last_frames: self.last_frames,
             abandoned,
         })
     }

@@ -269,6 +269,51 @@ fn open(disk: &SimDisk) -> Result<DataDir, firstcome_storage::Error> {
     DataDir::open_on(Arc::new(disk.clone()), &sim_path())
 }
 
+/// A process that was killed, or that ended because of an error, may leave writes behind that the
+/// next one reads although they are not on disk. What the next one shows is answered to others, and
+/// must survive losing power.
+#[test]
+fn what_a_start_shows_is_on_disk() {
+    let mut calls = 0;
+    for is_sync_failed in [false, true] {
+        for call in 1.. {
+            let disk = directory().0.running();
+            let dir = open(&disk).unwrap();
+            let log = Log::open_inline(&dir, SMALL).unwrap();
+            log.append(entries(0..20, 1), done().0);
+            disk.fail_call(disk.calls() + call, 5);
+            // Goes to a new file, so the old one gets its seal.
+            log.append(entries(20..50, 1), done().0);
+            if !disk.has_failed() {
+                assert_eq!(files(&disk).len(), 2);
+                break;
+            }
+            calls += 1;
+            drop((log, dir));
+            for goes_on in [false, true] {
+                let told = format!("call {call}, {is_sync_failed}, {goes_on}");
+                let disk = disk.hand_over();
+                if is_sync_failed {
+                    disk.lose_unsynced();
+                }
+                let dir = open(&disk).unwrap();
+                let log = Log::open_inline(&dir, SMALL).unwrap();
+                if goes_on {
+                    let next = log.last_index().unwrap() + 1;
+                    log.append(entries(next..next + 3, 2), done().0);
+                }
+                let shown = log.read(0..999, usize::MAX).unwrap();
+                drop((log, dir));
+                let found = disk.crash_now(Policy::DropUnsynced);
+                let dir = open(&found).unwrap_or_else(|error| panic!("{told}: {error:?}"));
+                let log = Log::open_inline(&dir, SMALL).unwrap();
+                assert_eq!(log.read(0..999, usize::MAX).unwrap(), shown, "{told}");
+            }
+        }
+    }
+    assert!(calls >= 16, "{calls} calls");
+}
+
 #[test]
 fn a_log_of_several_files_is_one_log() {
     let disk = several_files();
