@@ -103,10 +103,12 @@ impl Tail {
     pub(crate) fn write(&mut self, frame: &mut FrameBuilder) -> Result<u64, Error> {
         let (segment, at) = (Arc::clone(&self.segment), self.at);
         let end = at + frame.size();
-        if end > self.reserved {
+        // Also if there is no room behind this frame: the file could be cut there unnoticed if only
+        // the next one named its new length.
+        if end >= self.reserved {
             let growth = self.reserved.clamp(GROWTH_MIN, GROWTH_MAX);
             let reserved =
-                end.max(self.reserved.saturating_add(growth)).next_multiple_of(GROWTH_MIN);
+                (end + 1).max(self.reserved.saturating_add(growth)).next_multiple_of(GROWTH_MIN);
             segment.zero(self.reserved, reserved)?;
             segment.sync()?;
             self.reserved = reserved;

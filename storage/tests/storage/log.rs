@@ -389,6 +389,25 @@ fn a_file_of_the_log_that_was_cut_short_is_noticed() {
     }
 }
 
+/// Frames that end where the file ended at that time: what comes behind them makes it longer.
+#[test]
+fn a_file_of_the_log_that_was_cut_between_frames_is_noticed() {
+    const RESERVED: usize = 64 * 1024;
+    let (disk, dir) = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let end = || disk.bytes_of(&files(&disk)[0]).unwrap();
+    let end = || end().iter().rposition(|byte| *byte != 0).unwrap().next_multiple_of(32);
+    let entry = |index, len| vec![Entry { index, bytes: vec![7; len].into() }];
+    // Header, record, length and the end of a frame take 50 bytes.
+    log.append(entry(0, RESERVED - end() - 50), done().0);
+    assert_eq!(end(), RESERVED);
+    log.append(entry(1, 10), done().0);
+    log.append(entry(2, 10), done().0);
+    disk.damage(&files(&disk)[0], |bytes| bytes.truncate(RESERVED)).unwrap();
+    drop((log, dir));
+    refused(open(&disk), "the file was cut short");
+}
+
 /// Only the last write can be incomplete, and then whole sectors of it are.
 #[test]
 fn a_torn_frame_is_dropped_and_a_damaged_one_is_not() {
