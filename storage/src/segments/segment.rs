@@ -1,7 +1,8 @@
 //! The files of the log: `log.00000001`, `log.00000002`, and so on.
 //!
 //! A segment begins with a frame that says whose log it is and repeats the marks, so that older
-//! segments can be removed. When it is full, the next one is made durable, and then a last frame
+//! segments can be removed, and which entries are in those, so that it is noticed if one of them
+//! is gone too early. When it is full, the next one is made durable, and then a last frame
 //! says that the log goes on there: a segment that is missing is noticed, and one that was being
 //! made when the power went is known to hold nothing.
 //!
@@ -132,12 +133,17 @@ impl Tail {
         self.at + frame.size() > segment_bytes
     }
 
-    /// Goes on in a new segment.
-    pub(crate) fn rotate(&mut self, disk: &dyn Disk, marks: &Marks) -> Result<(), Error> {
+    /// Goes on in a new segment. `earlier` are the entries so far.
+    pub(crate) fn rotate(
+        &mut self,
+        disk: &dyn Disk,
+        marks: &Marks,
+        earlier: Option<(u64, u32)>,
+    ) -> Result<(), Error> {
         let dir = self.segment.path.parent().unwrap_or(Path::new("")).to_owned();
         let number = self.segment.number + 1;
         // One frame is left for the seal.
-        let next = create(disk, &dir, number, self.frame + 1, &self.identity, marks)?;
+        let next = create(disk, &dir, number, self.frame + 1, &self.identity, marks, earlier)?;
         disk.sync_dir(&dir).map_err(|error| Error::io(&next.segment.path, error))?;
         let mut seal = FrameBuilder::default();
         seal.clear();
@@ -155,7 +161,7 @@ pub(crate) fn create_first(
     dir: &Path,
     identity: &FileIdentity,
 ) -> Result<(), Error> {
-    create(disk, dir, FIRST, 0, identity, &Marks::default()).map(drop)
+    create(disk, dir, FIRST, 0, identity, &Marks::default(), None).map(drop)
 }
 
 fn create(
@@ -165,6 +171,7 @@ fn create(
     frame: u64,
     identity: &FileIdentity,
     marks: &Marks,
+    earlier: Option<(u64, u32)>,
 ) -> Result<Tail, Error> {
     let path = dir.join(name(number));
     let file = disk.create(&path).map_err(|error| Error::io(&path, error))?;
@@ -181,6 +188,9 @@ fn create(
     }
     if let Some(mark) = &marks.purged {
         head.purged(mark);
+    }
+    if let Some((first, count)) = earlier {
+        head.earlier(first, count);
     }
     tail.write(&mut head)?;
     tail.sync()?;
@@ -275,6 +285,10 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, open: Open) -> Result<Loaded, Er
     // The oldest ones are removed only when their entries are purged.
     if replay.marks.purged.is_none() && numbers.first().is_some_and(|first| *first > FIRST) {
         return Err(missing(&dir.join(name(FIRST))));
+    }
+    let oldest = numbers.first().copied().unwrap_or(FIRST);
+    if replay.index.first_segment().is_some_and(|needed| needed < oldest) {
+        return Err(missing(&dir.join(name(oldest - 1))));
     }
     replay.end(abandoned)
 }
@@ -383,6 +397,20 @@ impl Replay {
                     });
                 }
                 Record::Sealed => self.is_sealed = true,
+                // Until they are purged or cut off they are needed, and then so is the segment
+                // that they are in.
+                Record::Earlier { first, count } if self.index.segments.len() == 1 => {
+                    let (segment, frame, payload_bytes) = (0, 0, 0);
+                    self.index.append(Row {
+                        first,
+                        segment,
+                        count,
+                        frame,
+                        payload_bytes,
+                        record: place,
+                    });
+                }
+                Record::Earlier { .. } => {}
             }
         }
         Ok(())

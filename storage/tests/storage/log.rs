@@ -377,6 +377,39 @@ fn a_missing_file_of_the_log_is_noticed() {
     }
 }
 
+/// Story: the files that were left held no entry, so nothing was missed between those that were
+/// purged and the next one.
+#[test]
+fn a_missing_first_file_is_noticed_although_some_entries_were_purged() {
+    let (disk, dir) = directory();
+    let log = Log::open_inline(&dir, SMALL).unwrap();
+    log.append(entries(0..3, 1), done().0);
+    log.purge(mark(0), done().0);
+    while files(&disk).len() < 3 {
+        log.save_vote(Bytes::from_static(b"a vote, and another one"), done().0);
+    }
+    let whole = disk.copy();
+    for count in 1..=2 {
+        let disk = whole.copy();
+        for path in &files(&disk)[..count] {
+            firstcome_storage::Disk::remove(&disk, path).unwrap();
+        }
+        refused(open(&disk), "it is missing");
+    }
+    // Without these entries nobody needs that file.
+    log.truncate_after(Some(0), done().0);
+    log.append(entries(1..2, 2), done().0);
+    drop((log, dir));
+    let dir = open(&disk).unwrap();
+    let log = Log::open_inline(&dir, SMALL).unwrap();
+    assert_eq!(log.read(0..9, usize::MAX).unwrap(), entries(1..2, 2));
+    log.purge(mark(1), done().0);
+    drop((log, dir));
+    let dir = open(&disk).unwrap();
+    assert_eq!(files(&disk).len(), 1);
+    assert_eq!(Log::open_inline(&dir, SMALL).unwrap().last_index(), Some(1));
+}
+
 #[test]
 fn a_file_of_the_log_that_was_cut_short_is_noticed() {
     let disk = several_files();
