@@ -5,7 +5,7 @@
 //! The header fields are those of draft-ietf-httpapi-ratelimit-headers.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -249,10 +249,12 @@ impl Limits {
         }
     }
 
-    /// Who is limited for what comes over this connection; `None` if nobody is.
+    /// Who is limited for what comes over this connection; `None` if nobody is. What a proxy on
+    /// this machine passes on is not from this machine.
     pub(crate) fn address(&self, peer: Option<PeerAddress>, headers: &HeaderMap) -> Option<IpAddr> {
-        let address = self.behind_proxies(peer?.0.to_canonical(), headers);
-        (self.loopback || !address.is_loopback()).then_some(address)
+        let peer = peer?.0.to_canonical();
+        let is_local = peer.is_loopback() && !headers.contains_key(X_FORWARDED_FOR);
+        (self.loopback || !is_local).then(|| self.behind_proxies(peer, headers))
     }
 
     /// The last address that no trusted proxy has: whatever is before it, anybody can write.
@@ -261,12 +263,13 @@ impl Limits {
             |address: &IpAddr| self.trusted_proxies.iter().any(|net| net.contains(address));
         let mut client = peer;
         let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
-        let sent = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-        for text in sent {
+        // Apart, because what a client wrote may be anything.
+        let sent = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        for part in sent {
             if !is_trusted(&client) {
                 break;
             }
-            let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+            let Some(address) = forwarded(part) else { break };
             client = address.to_canonical();
         }
         client
@@ -304,6 +307,14 @@ impl Limits {
     pub(crate) fn check_email(&self, email: EmailIndex) -> Option<Checked<'_>> {
         Some(self.auth_account.as_ref()?.check(Client::Email(email.head())))
     }
+}
+
+/// An address as proxies write it: some add the port, and put brackets around IPv6.
+fn forwarded(part: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(part).ok()?.trim();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().ok();
+    address.or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
 }
 
 /// The limit that is closer to being reached.
@@ -403,7 +414,31 @@ mod tests {
             None,
             "clients on this machine are not limited"
         );
-        assert_eq!(seen(&limits, "127.0.0.1", &["127.0.0.1"]), None);
+        // A proxy on this machine, also one that is not trusted or says nothing of use.
+        assert_eq!(seen(&limits, "127.0.0.1", &["127.0.0.1"]), client("127.0.0.1"));
+        assert_eq!(seen(&limits, "127.0.0.1", &["unknown"]), client("127.0.0.1"));
+        assert_eq!(seen(&limits, "::1", &["203.0.113.7"]), client("::1"));
+        for written in ["203.0.113.7:4711", "[203.0.113.7]", "::ffff:203.0.113.7"] {
+            assert_eq!(seen(&limits, "127.0.0.1", &[written]), client("203.0.113.7"));
+        }
+        for written in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:4711"] {
+            assert_eq!(seen(&limits, "10.1.2.3", &[written]), client("2001:db8::1"));
+        }
+    }
+
+    /// Story: one byte that is no text hid what the proxy had written behind it.
+    #[test]
+    fn bytes_of_a_client_do_not_hide_its_address() {
+        let mut limits = limits(Rate::new(1, HOUR));
+        limits.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+        let peer = Some(PeerAddress(address("127.0.0.1")));
+        let seen = |line: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(line).unwrap());
+            limits.address(peer, &headers)
+        };
+        assert_eq!(seen(b"\xff, 203.0.113.7"), Some(address("203.0.113.7")));
+        assert_eq!(seen(b"\xff"), Some(address("127.0.0.1")));
     }
 
     /// A stranger with many addresses costs a bounded amount of memory.

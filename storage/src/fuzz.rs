@@ -24,6 +24,7 @@ pub fn reencode_frame(payload: &[u8]) -> Result<Vec<u8>, &'static str> {
                 again.entries(&entries);
             }
             Record::Sealed => again.sealed(),
+            Record::Earlier { first, count } => again.earlier(first, count),
         }
     }
     Ok(again.payload().to_vec())

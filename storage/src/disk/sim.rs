@@ -224,6 +224,13 @@ impl SimDisk {
         Self { inner: Arc::new(Mutex::new(next)) }
     }
 
+    /// Takes away what is not durable for good, but not from who reads now: after a failed sync Linux
+    /// may take the written pages for clean, and then no later sync writes them. For a disk that is
+    /// [`SimDisk::running`].
+    pub fn lose_unsynced(&self) {
+        self.inner.lock().journal.retain(Call::is_of_name);
+    }
+
     /// How many changing calls there were so far.
     pub fn calls(&self) -> u64 {
         self.inner.lock().calls

@@ -170,7 +170,8 @@ impl Writer {
             return Ok(());
         }
         if self.tail.is_full_for(frame, self.segment_bytes) {
-            self.tail.rotate(&*shared.locked.disk, &self.marks)?;
+            let earlier = shared.index.lock().extent();
+            self.tail.rotate(&*shared.locked.disk, &self.marks, earlier)?;
             shared.index.lock().segments.push_back(self.tail.segment());
         }
         let at = self.tail.write(frame)?;

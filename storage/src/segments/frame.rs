@@ -14,6 +14,7 @@
 //! kind 5   truncated   first index that is gone (u64)
 //! kind 6   entries     first index (u64), how many (u32), per entry length (u32), bytes
 //! kind 7   sealed      the log goes on in the next segment
+//! kind 8   earlier     first index (u64), how many (u32): entries in the segments before this one
 //! ```
 //!
 //! Numbers are little endian. A header never crosses the border of a sector, and disks write
@@ -39,6 +40,7 @@ const PURGED: u8 = 4;
 const TRUNCATED: u8 = 5;
 const ENTRIES: u8 = 6;
 const SEALED: u8 = 7;
+const EARLIER: u8 = 8;
 const END: u8 = 255;
 
 /// One record of a frame.
@@ -51,6 +53,7 @@ pub(crate) enum Record<'a> {
     Truncated(u64),
     Entries(Entries<'a>),
     Sealed,
+    Earlier { first: u64, count: u32 },
 }
 
 /// Entries that follow each other.
@@ -124,6 +127,12 @@ impl FrameBuilder {
 
     pub(crate) fn sealed(&mut self) {
         self.bytes.put_u8(SEALED);
+    }
+
+    pub(crate) fn earlier(&mut self, first: u64, count: u32) {
+        self.bytes.put_u8(EARLIER);
+        self.bytes.put_u64_le(first);
+        self.bytes.put_u32_le(count);
     }
 
     /// Adds entries that follow each other; answers how many, and where the record is in the
@@ -268,9 +277,10 @@ pub(crate) fn open(bytes: &[u8], segment: u64) -> Result<&[u8], &'static str> {
 /// Whether the disk did not get to write a sector of these bytes, which are at `offset` of a file
 /// that held zeros.
 fn is_torn(payload: &[u8], offset: usize) -> bool {
-    // The first sector holds the header too, and the header is there.
-    let behind_first = payload.get(SECTOR_BYTES - offset % SECTOR_BYTES..).unwrap_or_default();
-    behind_first.chunks(SECTOR_BYTES).any(|sector| sector.iter().all(|byte| *byte == 0))
+    // What is in the sector of the header is there, because the header is.
+    let others = offset.next_multiple_of(SECTOR_BYTES) - offset;
+    let others = payload.get(others..).unwrap_or_default();
+    others.chunks(SECTOR_BYTES).any(|sector| sector.iter().all(|byte| *byte == 0))
 }
 
 /// Whether a whole frame of this segment begins anywhere from `at` on.
@@ -340,10 +350,17 @@ impl<'a> Reader<'a> {
             TRUNCATED => self.u64().map(Record::Truncated),
             ENTRIES => self.entries().map(Record::Entries),
             SEALED => Some(Record::Sealed),
+            EARLIER => self.earlier(),
             END => return Ok(None),
             _ => return Err("unknown record"),
         };
         record.map(Some).ok_or(SHORT)
+    }
+
+    fn earlier(&mut self) -> Option<Record<'a>> {
+        let (first, count) = (self.u64()?, self.u32()?);
+        first.checked_add(u64::from(count))?;
+        Some(Record::Earlier { first, count })
     }
 
     fn entries(&mut self) -> Option<Entries<'a>> {

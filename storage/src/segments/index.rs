@@ -65,10 +65,22 @@ impl Index {
         self.rows.back().map(|row| row.end().saturating_sub(1))
     }
 
+    /// The first entry and how many there are, if any.
+    pub(crate) fn extent(&self) -> Option<(u64, u32)> {
+        let first = self.first()?;
+        let count = self.rows.back()?.end() - first;
+        Some((first, u32::try_from(count).unwrap_or(u32::MAX)))
+    }
+
+    /// The segment in which the first entry is.
+    pub(crate) fn first_segment(&self) -> Option<u64> {
+        self.rows.front().map(|row| row.segment)
+    }
+
     /// The oldest segment, if no entry in it is needed and it is not being written.
     pub(crate) fn obsolete(&self) -> Option<Arc<Segment>> {
         let (oldest, newest) = (self.segments.front()?, self.segments.back()?);
-        let needed = self.rows.front().map_or(newest.number, |row| row.segment);
+        let needed = self.first_segment().unwrap_or(newest.number);
         (oldest.number < needed).then(|| Arc::clone(oldest))
     }
 

@@ -1,7 +1,8 @@
 //! The files of the log: `log.00000001`, `log.00000002`, and so on.
 //!
 //! A segment begins with a frame that says whose log it is and repeats the marks, so that older
-//! segments can be removed. When it is full, the next one is made durable, and then a last frame
+//! segments can be removed, and which entries are in those, so that it is noticed if one of them
+//! is gone too early. When it is full, the next one is made durable, and then a last frame
 //! says that the log goes on there: a segment that is missing is noticed, and one that was being
 //! made when the power went is known to hold nothing.
 //!
@@ -103,10 +104,12 @@ impl Tail {
     pub(crate) fn write(&mut self, frame: &mut FrameBuilder) -> Result<u64, Error> {
         let (segment, at) = (Arc::clone(&self.segment), self.at);
         let end = at + frame.size();
-        if end > self.reserved {
+        // Also if there is no room behind this frame: the file could be cut there unnoticed if only
+        // the next one named its new length.
+        if end >= self.reserved {
             let growth = self.reserved.clamp(GROWTH_MIN, GROWTH_MAX);
             let reserved =
-                end.max(self.reserved.saturating_add(growth)).next_multiple_of(GROWTH_MIN);
+                (end + 1).max(self.reserved.saturating_add(growth)).next_multiple_of(GROWTH_MIN);
             segment.zero(self.reserved, reserved)?;
             segment.sync()?;
             self.reserved = reserved;
@@ -130,12 +133,17 @@ impl Tail {
         self.at + frame.size() > segment_bytes
     }
 
-    /// Goes on in a new segment.
-    pub(crate) fn rotate(&mut self, disk: &dyn Disk, marks: &Marks) -> Result<(), Error> {
+    /// Goes on in a new segment. `earlier` are the entries so far.
+    pub(crate) fn rotate(
+        &mut self,
+        disk: &dyn Disk,
+        marks: &Marks,
+        earlier: Option<(u64, u32)>,
+    ) -> Result<(), Error> {
         let dir = self.segment.path.parent().unwrap_or(Path::new("")).to_owned();
         let number = self.segment.number + 1;
         // One frame is left for the seal.
-        let next = create(disk, &dir, number, self.frame + 1, &self.identity, marks)?;
+        let next = create(disk, &dir, number, self.frame + 1, &self.identity, marks, earlier)?;
         disk.sync_dir(&dir).map_err(|error| Error::io(&next.segment.path, error))?;
         let mut seal = FrameBuilder::default();
         seal.clear();
@@ -153,7 +161,7 @@ pub(crate) fn create_first(
     dir: &Path,
     identity: &FileIdentity,
 ) -> Result<(), Error> {
-    create(disk, dir, FIRST, 0, identity, &Marks::default()).map(drop)
+    create(disk, dir, FIRST, 0, identity, &Marks::default(), None).map(drop)
 }
 
 fn create(
@@ -163,6 +171,7 @@ fn create(
     frame: u64,
     identity: &FileIdentity,
     marks: &Marks,
+    earlier: Option<(u64, u32)>,
 ) -> Result<Tail, Error> {
     let path = dir.join(name(number));
     let file = disk.create(&path).map_err(|error| Error::io(&path, error))?;
@@ -180,9 +189,20 @@ fn create(
     if let Some(mark) = &marks.purged {
         head.purged(mark);
     }
+    if let Some((first, count)) = earlier {
+        head.earlier(first, count);
+    }
     tail.write(&mut head)?;
     tail.sync()?;
     Ok(tail)
+}
+
+/// Where a frame is.
+#[derive(Debug)]
+struct Place {
+    segment: Arc<Segment>,
+    at: u64,
+    len: usize,
 }
 
 /// Everything the files say.
@@ -191,8 +211,10 @@ pub(crate) struct Loaded {
     pub(crate) marks: Marks,
     pub(crate) index: Index,
     tail: Tail,
-    /// Bytes behind the last frame that are not zero.
-    leftover: Option<(u64, u64)>,
+    /// How long the last segment is.
+    len: u64,
+    /// Of each segment.
+    last_frames: Vec<Place>,
     /// A segment that was being made.
     abandoned: Option<PathBuf>,
 }
@@ -207,16 +229,21 @@ impl Loaded {
         &self.tail.segment.path
     }
 
-    /// Undoes what was not completed: afterwards the log can be written.
+    /// Undoes what was not completed and makes the rest durable: afterwards the log can be written,
+    /// and what it shows can be told to others.
     pub(crate) fn repair(self, disk: &dyn Disk) -> Result<(Marks, Index, Tail), Error> {
         if let Some(path) = &self.abandoned {
             disk.remove(path).map_err(|error| Error::io(path, error))?;
             let dir = path.parent().unwrap_or(Path::new(""));
             disk.sync_dir(dir).map_err(|error| Error::io(path, error))?;
         }
-        if let Some((from, end)) = self.leftover {
-            self.tail.segment.zero(from, end)?;
-            self.tail.sync()?;
+        // The process before this one may have been killed before it synced its last write, or may
+        // have ended because that failed: then what was read need not be on disk, and a sync alone
+        // need not bring it there. Its last write was a frame, the zeros behind it, or a seal.
+        self.tail.segment.zero(self.tail.at, self.len)?;
+        for Place { segment, at, len } in self.last_frames.iter().rev().take(2) {
+            segment.write(*at, &segment.read(*at, *len)?)?;
+            segment.sync()?;
         }
         Ok((self.marks, self.index, self.tail))
     }
@@ -259,6 +286,10 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, open: Open) -> Result<Loaded, Er
     if replay.marks.purged.is_none() && numbers.first().is_some_and(|first| *first > FIRST) {
         return Err(missing(&dir.join(name(FIRST))));
     }
+    let oldest = numbers.first().copied().unwrap_or(FIRST);
+    if replay.index.first_segment().is_some_and(|needed| needed < oldest) {
+        return Err(missing(&dir.join(name(oldest - 1))));
+    }
     replay.end(abandoned)
 }
 
@@ -288,7 +319,8 @@ struct Replay {
     at: usize,
     reserved: u64,
     is_sealed: bool,
-    leftover: Option<(u64, u64)>,
+    len: u64,
+    last_frames: Vec<Place>,
 }
 
 impl Replay {
@@ -304,8 +336,9 @@ impl Replay {
 
     fn segment(&mut self, segment: Arc<Segment>, bytes: &[u8]) -> Result<(), Error> {
         let number = segment.number;
-        self.index.segments.push_back(segment);
-        (self.at, self.is_sealed) = (0, false);
+        self.index.segments.push_back(Arc::clone(&segment));
+        (self.at, self.is_sealed, self.len) = (0, false, frame::to_u64(bytes.len()));
+        let mut last_frame = 0;
         if bytes.is_empty() {
             return Err(self.damaged("the file is empty"));
         }
@@ -316,6 +349,7 @@ impl Replay {
                         return Err(self.damaged("a frame is missing"));
                     }
                     self.payload(payload)?;
+                    last_frame = self.at;
                     (self.frame, self.reserved, self.at) = (Some(number + 1), reserved, next);
                 }
                 Found::Damage(why) => return Err(self.damaged(why)),
@@ -325,11 +359,8 @@ impl Replay {
         if self.at == 0 || !self.is_sealed && frame::any_from(bytes, self.at, number) {
             return Err(self.damaged("a frame is missing"));
         }
-        let rest = bytes.get(self.at..).unwrap_or_default();
-        let left = rest.iter().rposition(|byte| *byte != 0);
-        self.leftover = left
-            .map(|last| (self.at, self.at + last + 1))
-            .map(|(from, end)| (frame::to_u64(from), frame::to_u64(end)));
+        let (at, len) = (frame::to_u64(last_frame), self.at - last_frame);
+        self.last_frames.push(Place { segment, at, len });
         Ok(())
     }
 
@@ -366,6 +397,20 @@ impl Replay {
                     });
                 }
                 Record::Sealed => self.is_sealed = true,
+                // Until they are purged or cut off they are needed, and then so is the segment
+                // that they are in.
+                Record::Earlier { first, count } if self.index.segments.len() == 1 => {
+                    let (segment, frame, payload_bytes) = (0, 0, 0);
+                    self.index.append(Row {
+                        first,
+                        segment,
+                        count,
+                        frame,
+                        payload_bytes,
+                        record: place,
+                    });
+                }
+                Record::Earlier { .. } => {}
             }
         }
         Ok(())
@@ -400,7 +445,8 @@ impl Replay {
             marks: self.marks,
             index: self.index,
             tail,
-            leftover: self.leftover,
+            len: self.len,
+            last_frames: self.last_frames,
             abandoned,
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use firstcome_storage::disk::sim::{Policy, SimDisk};
-use firstcome_storage::log::Mark;
+use firstcome_storage::log::{Entry, Mark};
 use firstcome_storage::{DataDir, Log, LogOptions};
 
 use crate::shop::{LOG, done, entries, entry, identity, refused, sim_path};
@@ -154,7 +154,7 @@ fn a_purge_of_many_rows_goes_on_between_appends() {
     let (disk, dir) = directory();
     let log = Log::open_inline(&dir, LogOptions { cache_bytes: 0, ..LOG }).unwrap();
     // One row each, because one commit each.
-    let big = |index| firstcome_storage::log::Entry { index, bytes: vec![3; 200].into() };
+    let big = |index| Entry { index, bytes: vec![3; 200].into() };
     for index in 0..5000 {
         log.append(vec![big(index)], done().0);
         if index % 1000 == 0 {
@@ -269,6 +269,51 @@ fn open(disk: &SimDisk) -> Result<DataDir, firstcome_storage::Error> {
     DataDir::open_on(Arc::new(disk.clone()), &sim_path())
 }
 
+/// A process that was killed, or that ended because of an error, may leave writes behind that the
+/// next one reads although they are not on disk. What the next one shows is answered to others, and
+/// must survive losing power.
+#[test]
+fn what_a_start_shows_is_on_disk() {
+    let mut calls = 0;
+    for is_sync_failed in [false, true] {
+        for call in 1.. {
+            let disk = directory().0.running();
+            let dir = open(&disk).unwrap();
+            let log = Log::open_inline(&dir, SMALL).unwrap();
+            log.append(entries(0..20, 1), done().0);
+            disk.fail_call(disk.calls() + call, 5);
+            // Goes to a new file, so the old one gets its seal.
+            log.append(entries(20..50, 1), done().0);
+            if !disk.has_failed() {
+                assert_eq!(files(&disk).len(), 2);
+                break;
+            }
+            calls += 1;
+            drop((log, dir));
+            for goes_on in [false, true] {
+                let told = format!("call {call}, {is_sync_failed}, {goes_on}");
+                let disk = disk.hand_over();
+                if is_sync_failed {
+                    disk.lose_unsynced();
+                }
+                let dir = open(&disk).unwrap();
+                let log = Log::open_inline(&dir, SMALL).unwrap();
+                if goes_on {
+                    let next = log.last_index().unwrap() + 1;
+                    log.append(entries(next..next + 3, 2), done().0);
+                }
+                let shown = log.read(0..999, usize::MAX).unwrap();
+                drop((log, dir));
+                let found = disk.crash_now(Policy::DropUnsynced);
+                let dir = open(&found).unwrap_or_else(|error| panic!("{told}: {error:?}"));
+                let log = Log::open_inline(&dir, SMALL).unwrap();
+                assert_eq!(log.read(0..999, usize::MAX).unwrap(), shown, "{told}");
+            }
+        }
+    }
+    assert!(calls >= 16, "{calls} calls");
+}
+
 #[test]
 fn a_log_of_several_files_is_one_log() {
     let disk = several_files();
@@ -332,6 +377,39 @@ fn a_missing_file_of_the_log_is_noticed() {
     }
 }
 
+/// Story: the files that were left held no entry, so nothing was missed between those that were
+/// purged and the next one.
+#[test]
+fn a_missing_first_file_is_noticed_although_some_entries_were_purged() {
+    let (disk, dir) = directory();
+    let log = Log::open_inline(&dir, SMALL).unwrap();
+    log.append(entries(0..3, 1), done().0);
+    log.purge(mark(0), done().0);
+    while files(&disk).len() < 3 {
+        log.save_vote(Bytes::from_static(b"a vote, and another one"), done().0);
+    }
+    let whole = disk.copy();
+    for count in 1..=2 {
+        let disk = whole.copy();
+        for path in &files(&disk)[..count] {
+            firstcome_storage::Disk::remove(&disk, path).unwrap();
+        }
+        refused(open(&disk), "it is missing");
+    }
+    // Without these entries nobody needs that file.
+    log.truncate_after(Some(0), done().0);
+    log.append(entries(1..2, 2), done().0);
+    drop((log, dir));
+    let dir = open(&disk).unwrap();
+    let log = Log::open_inline(&dir, SMALL).unwrap();
+    assert_eq!(log.read(0..9, usize::MAX).unwrap(), entries(1..2, 2));
+    log.purge(mark(1), done().0);
+    drop((log, dir));
+    let dir = open(&disk).unwrap();
+    assert_eq!(files(&disk).len(), 1);
+    assert_eq!(Log::open_inline(&dir, SMALL).unwrap().last_index(), Some(1));
+}
+
 #[test]
 fn a_file_of_the_log_that_was_cut_short_is_noticed() {
     let disk = several_files();
@@ -342,6 +420,25 @@ fn a_file_of_the_log_that_was_cut_short_is_noticed() {
         disk.damage(&last, |bytes| bytes.truncate(len)).unwrap();
         refused(open(&disk), "Corrupt");
     }
+}
+
+/// Frames that end where the file ended at that time: what comes behind them makes it longer.
+#[test]
+fn a_file_of_the_log_that_was_cut_between_frames_is_noticed() {
+    const RESERVED: usize = 64 * 1024;
+    let (disk, dir) = directory();
+    let log = Log::open_inline(&dir, LogOptions::default()).unwrap();
+    let end = || disk.bytes_of(&files(&disk)[0]).unwrap();
+    let end = || end().iter().rposition(|byte| *byte != 0).unwrap().next_multiple_of(32);
+    let entry = |index, len| vec![Entry { index, bytes: vec![7; len].into() }];
+    // Header, record, length and the end of a frame take 50 bytes.
+    log.append(entry(0, RESERVED - end() - 50), done().0);
+    assert_eq!(end(), RESERVED);
+    log.append(entry(1, 10), done().0);
+    log.append(entry(2, 10), done().0);
+    disk.damage(&files(&disk)[0], |bytes| bytes.truncate(RESERVED)).unwrap();
+    drop((log, dir));
+    refused(open(&disk), "the file was cut short");
 }
 
 /// Only the last write can be incomplete, and then whole sectors of it are.
@@ -376,6 +473,28 @@ fn a_torn_frame_is_dropped_and_a_damaged_one_is_not() {
         let damaged = disk.copy();
         damaged.damage(&files(&disk)[0], |bytes| bytes[place] ^= 0x20).unwrap();
         refused(open(&damaged), "Corrupt");
+    }
+}
+
+/// A frame begins anywhere in a sector, also so that the sector holds nothing of it but its header.
+#[test]
+fn a_torn_frame_is_dropped_wherever_it_begins() {
+    for len in (0..512).step_by(32) {
+        let (disk, dir) = directory();
+        let log = Log::open_inline(&dir, LOG).unwrap();
+        log.append(vec![Entry { index: 0, bytes: vec![7; len].into() }], done().0);
+        log.append(vec![Entry { index: 1, bytes: vec![7; 1500].into() }], done().0);
+        let mut point = disk.crash_points();
+        // All but the last sync.
+        while point.at() + 1 < disk.journal_len() {
+            point.step();
+        }
+        for seed in 0..32 {
+            let dir = open(&point.crash(Policy::TearLast(seed)))
+                .unwrap_or_else(|error| panic!("{len} bytes before it, seed {seed}: {error:?}"));
+            let last = Log::open_inline(&dir, LOG).unwrap().last_index();
+            assert!(matches!(last, Some(0 | 1)), "{len} bytes before it, seed {seed}: {last:?}");
+        }
     }
 }
 
