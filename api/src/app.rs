@@ -14,6 +14,7 @@ use crate::options::ApiOptions;
 use crate::password::pool::PasswordPool;
 use crate::rate::Limits;
 use crate::spec::Spec;
+use crate::throttle::Throttle;
 
 /// The shared state of the router.
 pub(crate) struct App {
@@ -26,6 +27,7 @@ pub(crate) struct App {
     pub(crate) budgets: Budgets,
     pub(crate) limits: Limits,
     pub(crate) passwords: PasswordPool,
+    pub(crate) throttle: Throttle,
     /// Asks every member how far it is.
     pub(crate) cluster_status: SharedRound<Result<ClusterStatus, Failure>>,
     /// Every route, in the order of the counters.
@@ -49,6 +51,7 @@ impl App {
             budgets: Budgets::new(options.purchase_slots),
             limits: Limits::new(&options.limits),
             passwords: PasswordPool::new(),
+            throttle: Throttle::default(),
             cluster_status: SharedRound::new(),
             served_by: served_by.unwrap_or(HeaderValue::from_static("unnamed")),
             node,

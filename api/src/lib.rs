@@ -9,11 +9,12 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`keys`], [`issuer`] |
-//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`email`], [`password`], [`secret`], [`refresh`], [`seal`], [`keyring`], [`json`], [`idempotency`] |
+//! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`language`], [`keys`], [`issuer`], [`mail`], [`throttle`] |
+//! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`email`], [`password`], [`secret`], [`refresh`], [`seal`], [`account`], [`keyring`], [`json`], [`idempotency`] |
 //! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
-//! | what every request passes through | [`edge`] |
+//! | what every request passes through | [`identity`], [`edge`] |
 //! | the list of routes and their handlers | [`route`] |
+//! | what the leader does by itself | [`shop`], [`outbox`] |
 //!
 //! Not here: rules of the shop (domain), rows and files (storage), agreement (raft). Nothing right
 //! of this crate names an HTTP status.
@@ -57,6 +58,7 @@ mod secret;
 mod serve;
 mod shop;
 mod spec;
+mod throttle;
 mod token;
 
 pub use country::{Country, NoCountry};

@@ -15,7 +15,7 @@ use firstcome_domain::session::Session;
 use firstcome_domain::user::{User, by_email};
 use firstcome_domain::value::{EmailIndex, Sealed};
 use firstcome_domain::{
-    Action, Actor, AddressId, Done, EffectId, Outcome, SessionId, UserId, View as _,
+    Action, Actor, AddressId, Command, Done, EffectId, Outcome, SessionId, UserId, View as _,
 };
 use firstcome_raft::Reply;
 use serde::Deserialize;
@@ -328,22 +328,14 @@ async fn log_in(call: Call) -> Result<Answer, Problem> {
     let (_, email) = email_of(&call, &email)?;
     let read = call.read_current(|rows| by_email(rows, email).and_then(|id| rows.get::<User>(id)));
     let user = read.await?.value;
-    let refused = || Problem::new(Code::LoginRefused);
-    if let Some(until) = user.as_ref().and_then(|user| user.login_after) {
-        let now = call.now();
-        if now < until {
-            return Err(Problem::new(Code::LoginThrottled).retry_from(until, now));
-        }
-    }
+    throttled(&call, user.as_deref(), email)?;
     let opened = user.as_ref().map(|user| Opened::of(&call.app.keys, user)).transpose()?.flatten();
     let hash = opened.as_ref().map(Opened::password).transpose()?;
     let verified = call.app.passwords.verify(password, hash).await?;
-    let (Some(user), Some(opened)) = (&user, &opened) else { return Err(refused()) };
-    if !verified.ok {
-        let fail = Action::LoginFail(LoginFail { user: user.id });
-        call.propose_as(Actor::Anyone, &email.0, fail).await?;
-        return Err(refused());
-    }
+    let (Some(user), Some(opened), true) = (&user, &opened, verified.ok) else {
+        count_failure(&call, user.as_deref(), email);
+        return Err(Problem::new(Code::LoginRefused));
+    };
     let open = SessionOpen {
         id: SessionId::new(Uuid::now_v7().as_u128()),
         user: user.id,
@@ -352,6 +344,34 @@ async fn log_in(call: Call) -> Result<Answer, Problem> {
     };
     let reply = call.propose_as(Actor::Anyone, &email.0, Action::SessionOpen(open)).await?;
     tokens(&call, &reply)
+}
+
+/// Refuses a password that has to wait.
+fn throttled(call: &Call, user: Option<&User>, email: EmailIndex) -> Result<(), Problem> {
+    let problem = || Problem::new(Code::LoginThrottled);
+    let Some(user) = user else {
+        let Some(wait) = call.app.throttle.wait(email) else { return Ok(()) };
+        let seconds = u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
+        return Err(problem().retry_after(seconds));
+    };
+    let now = call.now();
+    match user.login_after.filter(|until| now < *until) {
+        Some(until) => Err(problem().retry_from(until, now)),
+        None => Ok(()),
+    }
+}
+
+/// Counts a wrong password. The response does not wait for that: how long it takes would tell
+/// whether there is an account.
+fn count_failure(call: &Call, user: Option<&User>, email: EmailIndex) {
+    let Some(user) = user.map(|user| user.id) else { return call.app.throttle.fail(email) };
+    let (node, action) = (call.app.node.clone(), Action::LoginFail(LoginFail { user }));
+    tokio::spawn(async move {
+        let command = Command { actor: Actor::Anyone, receipt: None, action };
+        if let Err(failure) = node.propose(command).await {
+            tracing::warn!(%user, %failure, "a wrong password was not counted");
+        }
+    });
 }
 
 /// The tokens of a session, as a decision left it.

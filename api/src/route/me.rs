@@ -140,7 +140,8 @@ struct PasswordRequest {
 async fn get(call: Call) -> Result<Answer, Problem> {
     let caller = call.caller()?;
     let Read { value, revision } = call.read(|rows| rows.get::<User>(caller.id)).await?;
-    let user = value.unwrap_or_else(|| Arc::new(User::unknown(caller.id)));
+    let unknown = || User { role: caller.role, ..User::unknown(caller.id) };
+    let user = value.unwrap_or_else(|| Arc::new(unknown()));
     let shown = call.shown(&UserBody::of(&call.app.keys, &user)?, revision)?;
     Ok(shown.tagged(user.row.version))
 }

@@ -8,3 +8,4 @@ pub mod row;
 pub(crate) mod rules;
 
 pub use row::{Session, SessionKind};
+pub use rules::wait_after;

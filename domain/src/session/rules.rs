@@ -158,8 +158,8 @@ fn fail<V: View>(draft: &mut Draft<'_, V>, id: UserId) -> Result<Done, Refusal> 
     Ok(Done::Accepted)
 }
 
-/// How long the next try has to wait after this many wrong ones.
-fn wait_after(failures: u32) -> Option<i64> {
+/// How long the next try has to wait after this many wrong ones, in milliseconds.
+pub fn wait_after(failures: u32) -> Option<i64> {
     let doublings = failures.checked_sub(FREE_FAILURES.saturating_add(1))?;
     let wait_ms = 1i64.checked_shl(doublings).and_then(|factor| factor.checked_mul(FIRST_WAIT_MS));
     Some(wait_ms.filter(|ms| (0..LONGEST_WAIT_MS).contains(ms)).unwrap_or(LONGEST_WAIT_MS))
