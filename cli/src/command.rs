@@ -3,6 +3,7 @@
 mod address;
 mod admin;
 mod argument;
+mod audit;
 mod bench;
 mod cluster;
 mod completions;
@@ -71,6 +72,8 @@ enum Command {
     Admin(admin::Args),
     /// List, show, block and unblock users, and change their roles.
     Customer(customer::Args),
+    /// List what staff did, and verify the log of it.
+    Audit(audit::Args),
     /// Print an access token, signed with the master key.
     Token(token::Args),
     /// Create, show and change products.
@@ -110,6 +113,7 @@ impl Cli {
             Command::Session(args) => wait(session::run(args, json)),
             Command::Admin(args) => wait(admin::run(args, json)),
             Command::Customer(args) => wait(customer::run(args, json)),
+            Command::Audit(args) => wait(audit::run(args, json)),
             Command::Token(args) => token::run(&args, json),
             Command::Product(args) => wait(product::run(args, json)),
             Command::Sale(args) => wait(sale::run(args, json)),

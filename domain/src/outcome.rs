@@ -70,6 +70,32 @@ pub enum Done {
     Session(Arc<Session>),
 }
 
+impl Done {
+    /// The id of what was done something to, or a word for it; empty if there is neither.
+    pub(crate) fn target(&self) -> String {
+        match self {
+            Self::Product(product, _) => product.id.to_string(),
+            Self::Sale(sale, _, _) => sale.id.to_string(),
+            Self::Stock(pool) => match pool.id {
+                PoolId::Product(id) => id.to_string(),
+                PoolId::Sale(id) => id.to_string(),
+            },
+            Self::Order(order) => order.id.to_string(),
+            Self::User(user) => user.id.to_string(),
+            Self::Session(session) => session.user.to_string(),
+            Self::Settings(_) => "settings".to_owned(),
+            Self::Keyring(_) => "keyring".to_owned(),
+            Self::FeatureLevel(_) => "feature_level".to_owned(),
+            Self::Address(address) => address.id.to_string(),
+            Self::Ticked { .. }
+            | Self::Wish(_)
+            | Self::WishesRemoved
+            | Self::AddressRemoved
+            | Self::Accepted => String::new(),
+        }
+    }
+}
+
 /// A named row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Kind {

@@ -1,7 +1,5 @@
 //! Staff: personal data with a reason, and the log of what staff did.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use firstcome_domain::audit::AuditEntry;
 use firstcome_domain::command::{OrderReveal, UserReveal};
 use firstcome_domain::user::{User, UserStatus};
@@ -119,7 +117,7 @@ struct AuditEntryBody {
     target: String,
     /// Why, where staff have to say.
     reason: Option<String>,
-    /// The reason as the hash covers it, in base64url.
+    /// The reason as the hash covers it, in hex.
     reason_sealed: Option<String>,
     /// SHA-256 of the entry before, in hex.
     previous: String,
@@ -139,14 +137,14 @@ impl AuditEntryBody {
             action: entry.action.clone(),
             target: entry.target.clone(),
             reason: reason.and_then(|it| open_reason(&call.app.keys, &entry.target, it)),
-            reason_sealed: reason.map(|reason| URL_SAFE_NO_PAD.encode(&reason.0)),
+            reason_sealed: reason.map(|reason| hex(&reason.0)),
             previous: hex(&entry.previous),
             hash: hex(&entry.hash),
         }
     }
 }
 
-fn hex(bytes: &[u8; 32]) -> String {
+fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -60,6 +60,19 @@ enum Verb {
         /// User id (usr_...).
         id: String,
     },
+    /// Show e-mail address, name and phone number; who asks and why goes into the audit log.
+    Reveal {
+        /// User id (usr_...).
+        id: String,
+        /// Why you need it, 1 to 200 characters.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Erase a user for good: account, addresses, wishlist and sessions.
+    Erase {
+        /// User id (usr_...).
+        id: String,
+    },
     /// Change the role of a user.
     Role {
         /// User id (usr_...).
@@ -89,6 +102,15 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
         Verb::Unblock { id } => {
             let done = |_: &Value| format!("{id} is no longer blocked\n");
             change(&client, &id, &json!({ "blocked": false }), json, done).await
+        }
+        Verb::Reveal { id, reason } => {
+            let (path, body) = (format!("{}/reveals", path(&id)), json!({ "reason": reason }));
+            show(&client, Request::post(&path, &body), json, object).await
+        }
+        Verb::Erase { id } => {
+            let etag = client.etag(&path(&id)).await?;
+            let done = |_: &Value| format!("{id} is erased\n");
+            show(&client, Request::delete(&path(&id), Some(etag)), json, done).await
         }
         Verb::Role { id, role } => {
             let done = |user: &Value| format!("{id} has the role {}\n", field(user, "role"));

@@ -94,6 +94,14 @@ enum Verb {
         #[arg(long)]
         reference: Option<String>,
     },
+    /// Staff: show the delivery address; who asks and why goes into the audit log.
+    Reveal {
+        /// Order id (ord_...).
+        id: String,
+        /// Why you need it, 1 to 200 characters.
+        #[arg(long)]
+        reason: String,
+    },
     /// Staff: mark an order as shipped.
     Ship {
         /// Order id (ord_...).
@@ -127,6 +135,7 @@ impl Verb {
             | Self::Show { .. }
             | Self::Cancel { .. }
             | Self::Settle { .. }
+            | Self::Reveal { .. }
             | Self::Ship { .. }
             | Self::Deliver { .. } => Role::Admin,
         }
@@ -168,6 +177,11 @@ pub(crate) async fn run(args: Args, json: bool) -> anyhow::Result<Exit> {
         Verb::Settle { id, reference } => {
             let body = reference.map_or_else(|| json!({}), |text| json!({"reference": text}));
             act(format!("/v1/admin/orders/{id}/settlements"), body).await
+        }
+        Verb::Reveal { id, reason } => {
+            let (path, body) =
+                (format!("/v1/admin/orders/{id}/reveals"), json!({"reason": reason}));
+            show(&client, Request::post(&path, &body), json, object).await
         }
         Verb::Ship { id, tracking_no } => {
             let body = tracking_no.map_or_else(|| json!({}), |no| json!({"tracking_no": no}));

@@ -10,7 +10,6 @@ use crate::order::row::Order;
 use crate::outcome::{Done, Kind, Refusal};
 use crate::permission::{Needs, is_staff};
 use crate::rule::Rule;
-use crate::stock::row::PoolId;
 use crate::user::row::User;
 use crate::view::View;
 
@@ -68,7 +67,7 @@ pub(crate) fn record<V: View>(
         stamp: draft.stamp(),
         actor,
         action: action.to_owned(),
-        target: target(done),
+        target: done.target(),
         reason: reason.cloned(),
         previous: head.hash,
         hash: [0; 32],
@@ -76,28 +75,4 @@ pub(crate) fn record<V: View>(
     entry.hash = entry.chained();
     draft.put(AuditHead { seq: entry.seq, hash: entry.hash, ..head });
     draft.put(entry);
-}
-
-/// What a command was done to.
-fn target(done: &Done) -> String {
-    match done {
-        Done::Product(product, _) => product.id.to_string(),
-        Done::Sale(sale, _, _) => sale.id.to_string(),
-        Done::Stock(pool) => match pool.id {
-            PoolId::Product(id) => id.to_string(),
-            PoolId::Sale(id) => id.to_string(),
-        },
-        Done::Order(order) => order.id.to_string(),
-        Done::User(user) => user.id.to_string(),
-        Done::Session(session) => session.user.to_string(),
-        Done::Settings(_) => "settings".to_owned(),
-        Done::Keyring(_) => "keyring".to_owned(),
-        Done::FeatureLevel(_) => "feature_level".to_owned(),
-        Done::Address(address) => address.id.to_string(),
-        Done::Ticked { .. }
-        | Done::Wish(_)
-        | Done::WishesRemoved
-        | Done::AddressRemoved
-        | Done::Accepted => String::new(),
-    }
 }
