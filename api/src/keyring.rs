@@ -177,7 +177,7 @@ impl Keyring {
     fn try_follow(&self) -> Result<bool, Unusable> {
         let row = self.node.read(|rows| rows.get::<keyring::Keyring>(()));
         let Some(row) = row.map_err(Unusable::Unread)? else { return Ok(false) };
-        if self.keys.ring().is_none_or(|ring| ring.row != row.row) {
+        if self.keys.ring().is_none_or(|ring| ring.row.version < row.row.version) {
             let ring = self.ring_of(&row).map_err(Unusable::Mismatch)?;
             let Some(ring) = ring else { return Ok(false) };
             self.keys.follow(ring);

@@ -29,6 +29,9 @@ pub(crate) const TOKEN_ALGORITHM: Algorithm = Algorithm::HS256;
 /// HMAC-SHA256. Keyed once, then cloned for each use.
 pub(crate) type Mac = Hmac<Sha256>;
 
+/// Begins the comment with a number that is not used again.
+const USED: &str = "# used:";
+
 /// Why there is no usable master key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -82,6 +85,8 @@ pub enum KeyError {
 #[derive(Clone)]
 pub struct MasterKey {
     versions: BTreeMap<u32, [u8; 32]>,
+    /// The highest number that was ever in the file.
+    newest: u32,
 }
 
 impl fmt::Debug for MasterKey {
@@ -91,11 +96,15 @@ impl fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// Reads lines of `version:base64`. Empty lines and lines that begin with `#` are skipped.
+    /// Reads lines of `version:base64`. Empty lines and lines that begin with `#` are skipped, but
+    /// for the one that says which numbers were used.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut versions = BTreeMap::new();
+        let mut newest = 0;
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
+            let used = line.strip_prefix(USED).and_then(|number| number.trim().parse().ok());
+            newest = newest.max(used.unwrap_or_default());
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -103,8 +112,9 @@ impl MasterKey {
             if versions.insert(version, key).is_some() {
                 return Err(KeyError::Repeated { version });
             }
+            newest = newest.max(version);
         }
-        if versions.is_empty() { Err(KeyError::Empty) } else { Ok(Self { versions }) }
+        if versions.is_empty() { Err(KeyError::Empty) } else { Ok(Self { versions, newest }) }
     }
 
     /// Reads a key file. Only its owner may have access to it; a group may read one of root's.
@@ -114,21 +124,21 @@ impl MasterKey {
 
     /// Generates a new key as version 1.
     pub fn generate() -> Result<Self, KeyError> {
-        Ok(Self { versions: BTreeMap::from([(1, random_key()?)]) })
+        Ok(Self { versions: BTreeMap::from([(1, random_key()?)]), newest: 1 })
     }
 
-    /// Generates the version after the newest one, and answers its number and its line in a file.
-    pub fn next_line(&self) -> Result<(u32, String), KeyError> {
-        let newest = self.versions.keys().next_back().copied().unwrap_or_default();
-        let next = newest.checked_add(1).ok_or(KeyError::Numbers)?;
-        Ok((next, line(next, &random_key()?)))
+    /// Generates the version after the newest one there ever was, and answers its number and its
+    /// lines in a file. One of them stays when the version is removed.
+    pub fn next_lines(&self) -> Result<(u32, String), KeyError> {
+        let next = self.newest.checked_add(1).ok_or(KeyError::Numbers)?;
+        Ok((next, format!("{USED} {next}\n{}", line(next, &random_key()?))))
     }
 
     /// The key with one of its versions only; `None` if it does not have it.
     #[must_use]
     pub fn only(&self, version: u32) -> Option<Self> {
         let key = self.versions.get(&version)?;
-        Some(Self { versions: BTreeMap::from([(version, *key)]) })
+        Some(Self { versions: BTreeMap::from([(version, *key)]), newest: self.newest })
     }
 
     /// The text of a key file, as [`MasterKey::parse`] reads it.
@@ -339,9 +349,12 @@ impl Keys {
         self.ring.read().clone()
     }
 
-    /// Follows the keyring.
+    /// Follows the keyring, unless a request that read later rows was faster.
     pub(crate) fn follow(&self, ring: Ring) {
-        *self.ring.write() = Some(Arc::new(ring));
+        let mut followed = self.ring.write();
+        if followed.as_ref().is_none_or(|last| last.row.version < ring.row.version) {
+            *followed = Some(Arc::new(ring));
+        }
     }
 
     /// Whether tokens of a version are no longer accepted.
@@ -412,6 +425,14 @@ mod tests {
         keys.follow(Ring { row, active: 2, retired: vec![1], own: OwnKeys::for_tests() });
         assert_eq!(keys.signer().unwrap().number, 2);
         assert!(keys.is_retired(1) && !keys.is_retired(2));
+        let ring = |version, active| {
+            let row = RowStamp { version, ..row };
+            Ring { row, active, retired: Vec::new(), own: OwnKeys::for_tests() }
+        };
+        keys.follow(ring(4, 1));
+        assert_eq!(keys.signer().unwrap().number, 1);
+        keys.follow(ring(3, 2));
+        assert_eq!(keys.signer().unwrap().number, 1, "an older row changes nothing");
         let only = Keys::new(&master.only(2).unwrap()).unwrap();
         assert_eq!(only.signer().unwrap().number, 2);
         assert!(master.only(3).is_none());
@@ -420,12 +441,17 @@ mod tests {
     #[test]
     fn a_new_line_has_the_next_number_and_another_key() {
         let master = MasterKey::parse(&format!("{TWO}\n{ONE}\n")).unwrap();
-        let (number, line) = master.next_line().unwrap();
+        let (number, lines) = master.next_lines().unwrap();
         assert_eq!(number, 3);
-        let all = MasterKey::parse(&format!("{}{line}", master.to_file_text())).unwrap();
+        let text = format!("{}{lines}", master.to_file_text());
+        let all = MasterKey::parse(&text).unwrap();
         assert_eq!(all.versions.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+        let without: Vec<_> = text.lines().filter(|line| !line.starts_with("3:")).collect();
+        let without = MasterKey::parse(&without.join("\n")).unwrap();
+        assert_eq!(without.versions.len(), 2);
+        assert_eq!(without.next_lines().unwrap().0, 4, "3 is not used again");
         let last = MasterKey::parse(&ONE.replacen('1', "4294967295", 1)).unwrap();
-        assert!(matches!(last.next_line(), Err(KeyError::Numbers)));
+        assert!(matches!(last.next_lines(), Err(KeyError::Numbers)));
     }
 
     #[cfg(unix)]

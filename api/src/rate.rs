@@ -1,7 +1,8 @@
 //! Rate limits: how many requests a client may send in a time, by address and by account.
 //!
 //! Each limit is the generic cell rate algorithm of the `governor` crate over a bounded map, on this
-//! node alone. When the map is full it drops the oldest client, whose bucket is then full again.
+//! node alone. When the map is full it drops an old client, whose bucket is then full again; those
+//! that sent more than others stay longer.
 //! The header fields are those of draft-ietf-httpapi-ratelimit-headers.
 
 use std::collections::{HashMap, VecDeque};
@@ -30,6 +31,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Clients that one limit remembers: about 10 MB.
 const CLIENTS_MAX: usize = 100_000;
+
+/// Clients that are spared in one go when the oldest is to be forgotten.
+const SPARED_MAX: usize = 8;
 
 /// A number of requests per time; a client may send them all at once after a pause.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,6 +135,23 @@ struct Kept {
     order: VecDeque<Client>,
 }
 
+impl Kept {
+    /// Forgets the oldest client, but first looks for one that has not sent more than a new one,
+    /// whose bucket is full at `full_at`: many addresses must not give one client a full bucket.
+    fn forget_one(&mut self, full_at: Nanos) {
+        for _ in 0..SPARED_MAX {
+            let oldest = self.order.front().and_then(|oldest| self.full_at.get(oldest));
+            if oldest.is_none_or(|oldest| *oldest <= full_at) {
+                break;
+            }
+            self.order.rotate_left(1);
+        }
+        if let Some(oldest) = self.order.pop_front() {
+            self.full_at.remove(&oldest);
+        }
+    }
+}
+
 impl StateStore for Buckets {
     type Key = Client;
 
@@ -142,10 +163,8 @@ impl StateStore for Buckets {
         let (answer, full_at) = measure(kept.full_at.get(client).copied())?;
         if kept.full_at.insert(*client, full_at).is_none() {
             kept.order.push_back(*client);
-            if kept.order.len() > self.clients_max
-                && let Some(oldest) = kept.order.pop_front()
-            {
-                kept.full_at.remove(&oldest);
+            if kept.order.len() > self.clients_max {
+                kept.forget_one(full_at);
             }
         }
         Ok(answer)
@@ -452,5 +471,24 @@ mod tests {
         assert!(!limit.check(Client::Account(UserId::new(5))).is_over);
         let kept = limit.limiter.into_state_store();
         assert_eq!(kept.kept.lock().full_at.len(), 10);
+    }
+
+    /// Story: a client that was over its limit only had to wait until others had come.
+    #[test]
+    fn a_client_over_its_limit_is_not_the_first_to_be_forgotten() {
+        let limit = Limit::new("test", Rate::new(3, HOUR), 10).unwrap();
+        let is_over = |id| limit.check(Client::Account(UserId::new(id))).is_over;
+        assert!((0..4).map(|_| is_over(0)).eq([false, false, false, true]));
+        for id in 1..100 {
+            assert!(!is_over(id));
+        }
+        assert!(is_over(0));
+        // But if all have sent as much, one of them goes.
+        for id in 200..220 {
+            assert!((0..3).all(|_| !is_over(id)));
+        }
+        let buckets = limit.limiter.into_state_store();
+        let kept = buckets.kept.lock();
+        assert_eq!((kept.full_at.len(), kept.order.len()), (10, 10));
     }
 }

@@ -402,8 +402,10 @@ mod tests {
         // A node with both lines signs so that nodes with one accept it, until all have both.
         let by_both = mint_at(&both, USER, Role::Customer, NOW, 600);
         assert!(verify_at(&old, &by_both, NOW).is_ok());
-        let follow = |active, retired| {
-            let (row, own) = (RowStamp::default(), OwnKeys::for_tests());
+        let follow = |active, retired: Vec<u32>| {
+            let version = u64::try_from(retired.len()).unwrap() + 1;
+            let row = RowStamp { version, ..RowStamp::default() };
+            let own = OwnKeys::for_tests();
             both.follow(Ring { row, active, retired, own });
         };
         follow(2, Vec::new());

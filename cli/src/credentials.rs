@@ -104,16 +104,16 @@ pub(crate) fn create_key_file(file: &Path, key: &MasterKey) -> anyhow::Result<()
 
 /// Appends a new version to a key file, and answers its number.
 pub(crate) fn add_version(file: &Path) -> anyhow::Result<u32> {
-    let (version, line) =
-        load(file)?.next_line().map_err(|error| Stop::new(Exit::Refused, error.to_string()))?;
+    let (version, lines) =
+        load(file)?.next_lines().map_err(|error| Stop::new(Exit::Refused, error.to_string()))?;
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let line = if text.ends_with('\n') { line } else { format!("\n{line}") };
+    let lines = if text.ends_with('\n') { lines } else { format!("\n{lines}") };
     OpenOptions::new()
         .append(true)
         .open(file)
         .and_then(|mut opened| {
-            opened.write_all(line.as_bytes())?;
+            opened.write_all(lines.as_bytes())?;
             opened.sync_all()
         })
         .with_context(|| format!("cannot write {}", file.display()))?;

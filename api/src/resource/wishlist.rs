@@ -37,7 +37,7 @@ pub(crate) struct WishBody {
     /// The state of the sale; `available`, `out_of_stock` or `discontinued` for general stock.
     state: &'static str,
     stock: StockBody,
-    /// Also the `ETag`.
+    /// Counts the changes of the item.
     version: u64,
     created_at: String,
     updated_at: String,

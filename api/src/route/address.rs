@@ -92,15 +92,15 @@ struct AddressChange {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 50)]
     label: Option<Option<String>>,
-    #[serde(default)]
-    #[schema(max_length = 50)]
-    recipient: Option<String>,
-    #[serde(default)]
-    #[schema(min_length = 8, max_length = 20)]
-    phone: Option<String>,
-    #[serde(default)]
-    #[schema(example = "KR", pattern = "^[A-Z]{2}$")]
-    country: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = String, required = false, max_length = 50)]
+    recipient: Option<Option<String>>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = String, required = false, min_length = 8, max_length = 20)]
+    phone: Option<Option<String>>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = String, required = false, example = "KR", pattern = "^[A-Z]{2}$")]
+    country: Option<Option<String>>,
     /// `null` removes it.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 20)]
@@ -113,33 +113,41 @@ struct AddressChange {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 100)]
     city: Option<Option<String>>,
-    #[serde(default)]
-    #[schema(max_length = 200)]
-    line1: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = String, required = false, max_length = 200)]
+    line1: Option<Option<String>>,
     /// `null` removes it.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 200)]
     line2: Option<Option<String>>,
     /// `true` takes the default from the address that has it. The default itself cannot be `false`.
-    #[serde(default)]
-    is_default: Option<bool>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = bool, required = false)]
+    is_default: Option<Option<bool>>,
 }
 
 impl AddressChange {
-    /// The address with the changed fields, unchecked.
-    fn of(self, old: DeliveryAddress) -> DeliveryAddress {
+    /// The address with the changed fields, unchecked but for those that cannot be removed.
+    fn of(self, old: DeliveryAddress, fields: &mut Fields) -> DeliveryAddress {
         DeliveryAddress {
             label: self.label.unwrap_or(old.label),
-            recipient: self.recipient.unwrap_or(old.recipient),
-            phone: self.phone.unwrap_or(old.phone),
-            country: self.country.or(old.country),
+            recipient: kept("/recipient", self.recipient, fields).unwrap_or(old.recipient),
+            phone: kept("/phone", self.phone, fields).unwrap_or(old.phone),
+            country: kept("/country", self.country, fields).or(old.country),
             postcode: self.postcode.unwrap_or(old.postcode),
             region: self.region.unwrap_or(old.region),
             city: self.city.unwrap_or(old.city),
-            line1: self.line1.unwrap_or(old.line1),
+            line1: kept("/line1", self.line1, fields).unwrap_or(old.line1),
             line2: self.line2.unwrap_or(old.line2),
         }
     }
+}
+
+/// The new value of a field that every address has, if one was sent.
+#[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
+fn kept<T>(pointer: &str, sent: Option<Option<T>>, fields: &mut Fields) -> Option<T> {
+    fields.check(!matches!(sent, Some(None)), pointer, "required", "must not be null");
+    sent.flatten()
 }
 
 async fn add(call: Call) -> Result<Answer, Problem> {
@@ -225,13 +233,13 @@ async fn changed(
         return Err(problem.member("current_version", current));
     }
     let mut fields = Fields::default();
-    let is_default = change.is_default;
+    let is_default = kept("/is_default", change.is_default, &mut fields);
     let loses_it = address.is_default && is_default == Some(false);
     let detail = "make another address the default instead";
     fields.check(!loses_it, "/is_default", "invalid", detail);
     let owner = call.owner(owner)?;
     let old = open_address(&call.app.keys, &owner, &address.body, id)?;
-    let new = change.of(old).clean("", call.app.options.country, &mut fields);
+    let new = change.of(old, &mut fields).clean("", call.app.options.country, &mut fields);
     fields.finish()?;
     Ok(Action::AddressUpdate(AddressUpdate {
         id,

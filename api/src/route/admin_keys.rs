@@ -2,11 +2,13 @@
 
 use firstcome_domain::address::Address;
 use firstcome_domain::command::{MasterVersionActivate, MasterVersionRetire};
+use firstcome_domain::effect::{Effect, Mail};
 use firstcome_domain::keyring::{Keyring, MasterVersion};
 use firstcome_domain::order::Order;
 use firstcome_domain::registry::Declared;
+use firstcome_domain::user::User;
 use firstcome_domain::value::Sealed;
-use firstcome_domain::{Action, AddressId, Done, OrderId, Outcome, UserId, View as _};
+use firstcome_domain::{Action, AddressId, Done, EffectId, OrderId, Outcome, UserId, View as _};
 use firstcome_raft::Reply;
 
 use super::routes::Routes;
@@ -108,23 +110,39 @@ async fn activate(call: Call) -> Result<Answer, Problem> {
 async fn retire(call: Call) -> Result<Answer, Problem> {
     let (_, version) = current(&call).await?;
     let number = version.number;
-    let orders = sealed_with::<Order>(&call, number, OrderId::new(0), |order| {
-        (order.address.as_ref(), order.id.get().checked_add(1).map(OrderId::new))
-    });
-    let orders = orders.await?;
+    // Saved addresses before orders: an order keeps a copy of one, so a copy of one that is sealed
+    // anew meanwhile is there when the orders are looked at.
     let first = (UserId::new(0), AddressId::new(0));
     let addresses = sealed_with::<Address>(&call, number, first, |address| {
         let next = address.id.get().checked_add(1).map(AddressId::new);
         (Some(&address.body), next.map(|next| (address.customer, next)))
     });
     let addresses = addresses.await?;
-    if orders + addresses > 0 {
+    let orders = sealed_with::<Order>(&call, number, OrderId::new(0), |order| {
+        (order.address.as_ref(), order.id.get().checked_add(1).map(OrderId::new))
+    });
+    let orders = orders.await?;
+    let accounts = sealed_with::<User>(&call, number, UserId::new(0), |user| {
+        let data_key = user.account.as_ref().map(|account| &account.data_key);
+        (data_key, user.id.get().checked_add(1).map(UserId::new))
+    });
+    let accounts = accounts.await?;
+    let mails = sealed_with::<Effect>(&call, number, EffectId::new(0), |effect| {
+        let letter = match &effect.mail {
+            Mail::Letter { sealed, .. } => Some(sealed),
+            Mail::Notice { .. } => None,
+        };
+        (letter, effect.id.get().checked_add(1).map(EffectId::new))
+    });
+    let mails = mails.await?;
+    if orders + addresses + accounts + mails > 0 {
         let detail = format!(
             "{orders} orders have an address that is sealed with version {number}, and \
-             {addresses} saved addresses are."
+             {addresses} saved addresses, {accounts} accounts and {mails} mails are."
         );
         let problem = Problem::new(Code::KeyVersionInUse).detail(detail);
-        return Err(problem.member("orders", orders).member("addresses", addresses));
+        let problem = problem.member("orders", orders).member("addresses", addresses);
+        return Err(problem.member("accounts", accounts).member("mails", mails));
     }
     let action = MasterVersionRetire { number };
     let reply = call.propose(Action::MasterVersionRetire(action)).await?;

@@ -156,8 +156,8 @@ async fn set(call: Call) -> Result<Answer, Problem> {
     fields.finish()?;
     let reply = call.propose(Action::WishlistSet(WishlistSet { target, quantity })).await?;
     let Outcome::Done(Done::Wish(wish)) = &reply.outcome else { return Err(unexpected(&reply)) };
-    let shown = WishBody::of(wish, reply.decided.now, is_staff(&call));
-    Ok(call.wrote(&shown, &reply)?.tagged(wish.item.row.version))
+    // Without a tag: what is shown changes with stock, and nobody else edits the list.
+    call.wrote(&WishBody::of(wish, reply.decided.now, is_staff(&call)), &reply)
 }
 
 async fn remove(call: Call) -> Result<Answer, Problem> {

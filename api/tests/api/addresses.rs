@@ -271,6 +271,13 @@ async fn single_fields_change() {
         let removed = patch(&site, 1, &address, &json!({ name: null })).send().await.is(200);
         assert!(removed.get(name).is_none(), "{removed}");
     }
+    for name in ["recipient", "phone", "country", "line1", "is_default"] {
+        let kept = patch(&site, 1, &address, &json!({ name: null })).send().await;
+        let problem = kept.is_problem(422, "validation_failed");
+        let error = &problem["errors"][0];
+        assert_eq!(error["pointer"], format!("/{name}"), "{problem}");
+        assert_eq!(error["code"], "required", "{problem}");
+    }
 }
 
 #[tokio::test]
@@ -458,8 +465,8 @@ async fn an_order_keeps_the_address_it_was_sent_to() {
     assert!(json["detail"].as_str().unwrap().contains("address"), "{json}");
     let again = order(&site, 1, "a", &product, &address).send().await;
     assert_eq!(again.body, first.body, "the key answers, though the address is gone");
-    for id in ["", "x", "ord_00000000000000000000000001"] {
-        let ask = order(&site, 1, "d", &product, &json!({ "id": id }));
+    for (key, id) in [("d", ""), ("e", "x"), ("f", "ord_00000000000000000000000001")] {
+        let ask = order(&site, 1, key, &product, &json!({ "id": id }));
         ask.send().await.is_problem(404, "not_found");
     }
 }

@@ -87,6 +87,11 @@ async fn a_new_version_is_used_only_once_it_is_active() {
     let site = started(&[ONE]).await;
     let product = shipped_product(&site).await;
     let order = shipped_order(&site, 1, "a", &product).await;
+    let admin = json!({
+        "email": "kim@example.com", "password": "a long enough password", "name": "Kim",
+        "phone": "010-1234-5678",
+    });
+    site.post("/v1/admin/bootstrap").token(&site.admin()).json(&admin).send().await.is(201);
     let both = site.with_keys(&master(&[ONE, TWO])).await;
     let seen = known(&both, 2).await;
     assert_eq!(seen["versions"][1]["state"], "known");
@@ -115,10 +120,11 @@ async fn a_new_version_is_used_only_once_it_is_active() {
     assert_eq!(shown["address"]["recipient"], "Kim");
     assert_eq!(shipped_order(&both, 1, "a", &product).await["id"], order["id"]);
 
-    // Orders need the first version, so it stays.
+    // Orders and an account need the first version, so it stays.
     let path = format!("{KEYS}/1/retirements");
     let reply = both.post(&path).token(&both.admin()).send().await;
-    assert_eq!(reply.is_problem(409, "key_version_in_use")["orders"], 3);
+    let needed = reply.is_problem(409, "key_version_in_use");
+    assert_eq!((&needed["orders"], &needed["accounts"]), (&json!(3), &json!(1)));
     let path = format!("{KEYS}/2/retirements");
     let reply = both.post(&path).token(&both.admin()).send().await;
     assert_eq!(reply.is_problem(409, "key_version_in_use")["active"], true);

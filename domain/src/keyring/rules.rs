@@ -17,7 +17,8 @@ use crate::view::View;
 const MASTER_VERSIONS_MAX: usize = 256;
 /// Keys of the cluster.
 const CLUSTER_KEYS_MAX: usize = 64;
-/// Nodes of which it is kept that they have a version. Ids are never reused; the oldest go first.
+/// Nodes of which it is kept that they have a version. Those that reported first go first: a member
+/// among them reports again.
 const NODES_MAX: usize = 128;
 
 /// How long a version must have been out of use before it can be retired. What a node sealed with
@@ -59,10 +60,16 @@ impl Rule for MasterVersionAdd {
         check_versions(&self.versions)?;
         for version in &self.versions {
             let known = keyring.version(version.number);
+            // A retired one is not used, so neither is another key under its number.
+            let known = known.filter(|known| known.state != MasterState::Retired);
             let differs = known.is_some_and(|known| known.check != version.check);
             field::require(!differs, "/versions", "mismatch")?;
         }
+        let before = keyring.clone();
         report(&mut keyring, self.node, &self.versions, draft.now());
+        if keyring == before {
+            return Ok(Done::Keyring(Box::new(keyring)));
+        }
         let fits = keyring.versions.len() <= MASTER_VERSIONS_MAX;
         field::require(fits, "/versions", "too_many")?;
         Ok(put(draft, keyring))
@@ -181,10 +188,10 @@ fn report(keyring: &mut Keyring, node: u64, versions: &[MasterCheck], now: Milli
     }
     keyring.versions.sort_by_key(|version| version.number);
     for version in &mut keyring.versions {
-        version.nodes.retain(|id| *id != node);
-        if versions.iter().any(|has| has.number == version.number) {
+        if !versions.iter().any(|has| has.number == version.number) {
+            version.nodes.retain(|id| *id != node);
+        } else if !version.nodes.contains(&node) {
             version.nodes.push(node);
-            version.nodes.sort_unstable();
             let too_many = version.nodes.len().saturating_sub(NODES_MAX);
             version.nodes.drain(..too_many);
         }

@@ -127,6 +127,22 @@ fn another_key_under_a_known_number_is_refused() {
     assert_eq!((pointer.as_str(), code.as_str()), ("/versions", "mismatch"));
 }
 
+/// The ids of removed nodes stay until there are too many.
+#[test]
+fn a_member_with_a_low_id_is_not_forgotten_for_others_that_are_gone() {
+    let mut shop = with_two_versions();
+    for node in 4..200 {
+        shop.done(Actor::Node, report(node, &[1, 2]));
+    }
+    for node in [1, 2, 3] {
+        shop.done(Actor::Node, report(node, &[1, 2]));
+    }
+    assert!(versions(&shop).iter().all(|(_, _, nodes)| nodes.len() == 128));
+    let step = shop.ask(Actor::Node, report(1, &[1, 2]));
+    assert_eq!(step.changes.len(), 0, "it is known");
+    shop.done(ADMIN, activate(2, &[1, 2, 3]));
+}
+
 #[test]
 fn a_version_is_active_only_once_every_member_has_it() {
     let mut shop = with_two_versions();
@@ -180,6 +196,10 @@ fn a_version_is_retired_only_when_it_was_out_of_use_for_a_while() {
     assert_eq!(shop.refused(ADMIN, activate(1, &[1, 2, 3])), Refusal::KeyVersionRetired);
     shop.done(Actor::Node, report(1, &[1, 2]));
     assert_eq!(versions(&shop)[0].1, MasterState::Retired, "a line in a file does not revive it");
+    let other = MasterCheck { check: [99; 32], ..version(1) };
+    let other = MasterVersionAdd { node: 4, versions: vec![other, version(2)] };
+    shop.done(Actor::Node, Action::MasterVersionAdd(other));
+    assert!(versions(&shop)[1].2.contains(&4), "nor does another key keep the rest from counting");
     assert_eq!(shop.refused(ADMIN, retire(9)), Refusal::NotFound(Kind::MasterVersion));
 }
 
