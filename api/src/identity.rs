@@ -13,6 +13,7 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::issuer::External;
 use crate::problem::{Code, Problem};
+use crate::seeded;
 use crate::token::{Bearer, SessionClaim};
 
 /// How long the token of a session waits for the log entry that opened it.
@@ -65,7 +66,7 @@ fn in_session(app: &App, id: UserId, session: SessionId) -> Result<(Caller, u32)
     if user.is_some_and(|user| !user.is_active()) {
         return Err(Problem::new(Code::UserBlocked));
     }
-    let row = row.filter(|row| row.is_open(user, now));
+    let row = row.filter(|row| row.is_open(user, now) && !seeded::is_closed_here(row.id));
     let row = row.ok_or_else(|| Problem::new(Code::TokenRevoked))?;
     let role = user.map_or(Role::Customer, |user| user.role);
     Ok((Caller { id, role, session: Some(session) }, row.epoch))
