@@ -28,10 +28,10 @@ sim:
 builds:
     cargo build --release --workspace && cargo build --release --features fault --target-dir target/fault && cd jepsen/sim && cargo build
 
-# Runs five workloads under eight nemeses, 60 s each: 68 minutes on two cores. All long jobs need
+# Runs six workloads under eight nemeses, 60 s each: 80 minutes on two cores. All long jobs need
 # `just builds` first. The matrix also needs root, iproute2 and iptables, for network namespaces.
 long-matrix:
-    target/release/jepsen matrix --seconds 60 --fault-binary target/fault/release/firstcome --alternate '--network proxy' --alternate '--network netns' --workloads flash_sale,orders_once,order_set,conservation,sessions --nemeses kill,pause,partition,link,power,disk,clock,membership
+    target/release/jepsen matrix --seconds 60 --fault-binary target/fault/release/firstcome --alternate '--network proxy' --alternate '--network netns' --workloads flash_sale,orders_once,order_set,conservation,sessions,accounts --nemeses kill,pause,partition,link,power,disk,clock,membership
 
 # Runs five nodes under chaos for half an hour; each segment continues on the data of the last one.
 long-soak:

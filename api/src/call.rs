@@ -27,7 +27,7 @@ use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::seal::Owner;
 use crate::spec::{Reads, Spec, Success};
-use crate::{body, idempotency};
+use crate::{body, edge, idempotency, identity};
 
 /// A request that passed all checks of the edge.
 pub(crate) struct Call {
@@ -157,7 +157,7 @@ impl Call {
         read: impl FnOnce(&ReadView) -> R,
     ) -> Result<Read<R>, Problem> {
         if self.consistency()? == Consistency::Linearizable {
-            self.app.node.linearize().await?;
+            self.linearize().await?;
             // A node that just joined may have met the keyring only now.
             self.app.keyring.follow()?;
         }
@@ -169,8 +169,16 @@ impl Call {
         &self,
         read: impl FnOnce(&ReadView) -> R,
     ) -> Result<Read<R>, Problem> {
-        self.app.node.linearize().await?;
+        self.linearize().await?;
         self.read_applied(read)
+    }
+
+    /// Waits until this node has applied everything that was acknowledged before. That may have
+    /// ended the session of the caller or changed their role.
+    async fn linearize(&self) -> Result<(), Problem> {
+        self.app.node.linearize().await?;
+        let Some(caller) = self.caller else { return Ok(()) };
+        edge::permitted(self.route, identity::again(&self.app, caller)?).map(drop)
     }
 
     fn read_applied<R>(&self, read: impl FnOnce(&ReadView) -> R) -> Result<Read<R>, Problem> {

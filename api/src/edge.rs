@@ -200,9 +200,13 @@ async fn authenticate(
         let public = route.permission.is_public();
         return if public { Ok(None) } else { Err(Problem::new(Code::TokenMissing)) };
     };
-    let caller = identity::caller(app, bearer).await?;
+    permitted(route, identity::caller(app, bearer).await?).map(Some)
+}
+
+/// The caller, if their role has the permission of the route.
+pub(crate) fn permitted(route: &Spec, caller: Caller) -> Result<Caller, Problem> {
     if route.permission.allows(caller.role) {
-        Ok(Some(caller))
+        Ok(caller)
     } else {
         let needed = format!("This route needs the permission {}.", route.permission.as_str());
         Err(Problem::new(Code::PermissionDenied).detail(needed))

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use firstcome_domain::session::Session;
 use firstcome_domain::user::User;
-use firstcome_domain::{Role, UserId, View as _};
+use firstcome_domain::{Role, SessionId, UserId, View as _};
 
 use crate::access::Caller;
 use crate::app::App;
 use crate::issuer::External;
 use crate::problem::{Code, Problem};
+use crate::seeded;
 use crate::token::{Bearer, SessionClaim};
 
 /// How long the token of a session waits for the log entry that opened it.
@@ -49,22 +50,34 @@ async fn of_session(app: &App, claim: SessionClaim) -> Result<Caller, Problem> {
     if app.node.applied().revision < claim.revision {
         app.node.wait_applied(claim.revision, OPENED_WAIT).await?;
     }
+    let (caller, epoch) = in_session(app, claim.user, claim.session)?;
+    if epoch == claim.epoch { Ok(caller) } else { Err(Problem::new(Code::TokenRevoked)) }
+}
+
+/// The user of an open session with the role that they have now, and the epoch of the session.
+fn in_session(app: &App, id: UserId, session: SessionId) -> Result<(Caller, u32), Problem> {
     let now = app.node.log_time();
     let rows = app.node.read(|rows| {
-        let session = rows.get::<Session>(claim.session);
-        (session.filter(|session| session.user == claim.user), rows.get::<User>(claim.user))
+        let session = rows.get::<Session>(session);
+        (session.filter(|session| session.user == id), rows.get::<User>(id))
     });
-    let (session, user) = rows?;
+    let (row, user) = rows?;
     let user = user.as_deref();
     if user.is_some_and(|user| !user.is_active()) {
         return Err(Problem::new(Code::UserBlocked));
     }
-    let is_open = session.is_some_and(|it| it.epoch == claim.epoch && it.is_open(user, now));
-    if !is_open {
-        return Err(Problem::new(Code::TokenRevoked));
-    }
+    let row = row.filter(|row| row.is_open(user, now) && !seeded::is_closed_here(row.id));
+    let row = row.ok_or_else(|| Problem::new(Code::TokenRevoked))?;
     let role = user.map_or(Role::Customer, |user| user.role);
-    Ok(Caller { id: claim.user, role, session: Some(claim.session) })
+    Ok((Caller { id, role, session: Some(session) }, row.epoch))
+}
+
+/// A caller once more, after this node has applied what it had not when the request came in.
+pub(crate) fn again(app: &App, caller: Caller) -> Result<Caller, Problem> {
+    match caller.session {
+        Some(session) => Ok(in_session(app, caller.id, session)?.0),
+        None => user(app, caller.id).map(|_| caller),
+    }
 }
 
 /// The user's row, if they have one; blocked ones are refused.

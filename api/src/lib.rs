@@ -55,6 +55,7 @@ pub mod rfc3339;
 mod route;
 mod seal;
 mod secret;
+mod seeded;
 mod serve;
 mod shop;
 mod spec;

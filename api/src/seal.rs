@@ -25,6 +25,7 @@ use crate::country::Country;
 use crate::fields::{Fields, phone};
 use crate::keys::{Keys, Version, random_key};
 use crate::problem::{Code, Problem};
+use crate::seeded;
 
 /// Under a key that follows from the master key.
 const BY_MASTER: u8 = 1;
@@ -327,7 +328,7 @@ fn key_version(format: u8, sealed: &Sealed) -> Option<u32> {
 fn associated(names: &[&[u8]; 3], version: u32) -> Vec<u8> {
     let mut data = Vec::with_capacity(80);
     let version = version.to_be_bytes();
-    for part in names.iter().copied().chain([version.as_slice()]) {
+    for part in seeded::bound_to(names).into_iter().chain([version.as_slice()]) {
         data.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
         data.extend_from_slice(part);
     }
@@ -414,6 +415,18 @@ mod tests {
         let keys = keys();
         let sealed = seal_address(&keys, ALICE, &address(), "").unwrap();
         assert!(open_address(&keys, BOB, &sealed, "x").is_err());
+    }
+
+    #[test]
+    fn a_users_key_opens_for_nobody_else() {
+        let keys = keys();
+        let key = DataKey::draw(&keys, ALICE).unwrap();
+        let sealed = key.seal(AccountField::Email, b"kim@example.com").unwrap();
+        let opened = DataKey::open(&keys, ALICE, &key.wrapped).unwrap();
+        let email = opened.open_field(AccountField::Email, &sealed).unwrap();
+        assert_eq!(email, b"kim@example.com");
+        assert!(opened.open_field(AccountField::Profile, &sealed).is_err());
+        assert!(DataKey::open(&keys, BOB, &key.wrapped).is_err());
     }
 
     #[test]

@@ -121,6 +121,18 @@ named! {
         WipedNodeKeepsId = "wiped_node_keeps_id",
         /// A peer that cannot be reached counts as one that has the entries.
         CommitWithoutQuorum = "commit_without_quorum",
+        /// A logout is remembered by the node that answered it, and by no other.
+        RevocationOnOneNode = "revocation_on_one_node",
+        /// Whoever renews a session a moment after somebody else is taken for a thief.
+        GraceForgotten = "grace_forgotten",
+        /// Each node counts the wrong tries of a code that were typed at it.
+        TriesPerNode = "tries_per_node",
+        /// A sign-up counts if its address was free and proven when its node looked.
+        EmailCheckedOutsideLog = "email_checked_outside_log",
+        /// A new password leaves the epoch of its user as it was.
+        ResetKeepsEpoch = "reset_keeps_epoch",
+        /// A sealed value can be opened as somebody else's.
+        SealWithoutOwner = "seal_without_owner",
     }
 }
 

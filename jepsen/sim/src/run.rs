@@ -197,8 +197,9 @@ impl Run {
         let (product, opens_at) = self.job("the shop is set up", CLOSE_LIMIT, async move {
             closing::set_up(&mut first, &for_staff).await
         })?;
+        let mail = workload::Mailbox::default();
         let setting =
-            WorkloadConfig { seed, nodes, customers, staff: staff.clone(), product, opens_at };
+            WorkloadConfig { seed, nodes, customers, staff: staff.clone(), product, opens_at, mail };
         let workload = self.config.workload.workload(setting);
         let clients = workload.clients();
         *stage.workload.lock() = Some(workload);

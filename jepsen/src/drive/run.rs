@@ -22,7 +22,7 @@ use crate::drive::final_phase;
 use crate::drive::inspection;
 use crate::drive::nemesis::{self, Nemesis};
 use crate::drive::resume;
-use crate::drive::workload::{self, Workload, WorkloadConfig};
+use crate::drive::workload::{self, Mailbox, Workload, WorkloadConfig};
 use crate::judge::check::recovery;
 use crate::judge::check::{Evidence, Judgement, Verdict, judge};
 use crate::record::invocation::Customer;
@@ -136,8 +136,9 @@ pub fn run(plan: &Plan) -> anyhow::Result<(PathBuf, Judgement)> {
     }
     let (product, opens_at) = admin.set_up(api)?;
     write_json(&dir.join("test.json"), &metadata)?;
-    let config =
-        WorkloadConfig { seed: plan.seed, nodes: plan.nodes, customers, staff, product, opens_at };
+    let mail = Mailbox::new(cluster.nodes.iter().map(|node| node.data_dir.clone()));
+    let (seed, nodes) = (plan.seed, plan.nodes);
+    let config = WorkloadConfig { seed, nodes, customers, staff, product, opens_at, mail };
     let workload = Mutex::new(plan.workload.workload(config));
 
     let faults = (faults.as_slice(), metadata.required.as_slice());

@@ -34,8 +34,8 @@ const POLL_EVERY: Duration = Duration::from_millis(10);
 /// Seed of the property tests: any number, as long as it stays the same.
 const PROPERTY_SEED: &str = "1";
 /// The packages to build: all with tests that rows name, and the one with the feature.
-const PACKAGES: [&str; 4] =
-    ["firstcome", "firstcome-domain", "firstcome-storage", "firstcome-raft"];
+const PACKAGES: [&str; 5] =
+    ["firstcome", "firstcome-domain", "firstcome-storage", "firstcome-raft", "firstcome-api"];
 
 /// Options of `jepsen prove`.
 #[derive(Clone, Debug)]
@@ -314,7 +314,9 @@ fn judge(name: &str, said: &str) -> TestResult {
     let place = last.lines().next().unwrap_or_default().trim_end_matches(':');
     let words = last.lines().nth(1).unwrap_or_default();
     let words: String = words.chars().take(300).collect();
-    if place.contains("tests/") || place.contains("src/suite.rs") {
+    // A unit test is in the file of its module.
+    let module = name.split_once("::tests::").map_or("suite", |(module, _)| module);
+    if place.contains("tests/") || place.contains(&format!("src/{module}.rs")) {
         TestResult::Failed(format!("{place}: {words}"))
     } else {
         TestResult::Nothing(format!("it panicked outside of the test, at {place}: {words}"))

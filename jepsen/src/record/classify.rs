@@ -3,7 +3,7 @@
 //! What matters is whether the first byte of a request was sent. Before it nothing can have
 //! happened; after it anything may have.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::codes;
 use super::http::{Lost, Response};
@@ -38,8 +38,9 @@ pub enum Class {
 /// Refusals that may come from a read.
 const EARLY: &[&str] = &["sold_out", "sale_closed", "sale_not_open", "not_found"];
 
-/// Classifies what a client saw. A pure function.
-pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {
+/// Classifies what a client saw. A pure function. Requests about accounts may be refused because of
+/// who asks; for all others such a refusal is a breach.
+pub fn classify(is_write: bool, is_account: bool, seen: Result<&Response, &Lost>) -> Class {
     let doubt = |why: String| if is_write { Class::Info(why) } else { Class::Dropped(why) };
     let response = match seen {
         Ok(response) => response,
@@ -47,7 +48,9 @@ pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {
         Err(Lost::AfterFirstByte(why)) => return doubt(why.clone()),
     };
     let status = response.status;
-    let Some(body) = response.body.as_ref().filter(|body| body.is_object()) else {
+    let nothing = json!({});
+    let body = if status == 204 { Some(&nothing) } else { response.body.as_ref() };
+    let Some(body) = body.filter(|body| body.is_object()) else {
         return Class::Breach(format!("{status} without a JSON object"));
     };
     let text = |name: &str| body.get(name).and_then(Value::as_str);
@@ -70,6 +73,8 @@ pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {
     let decided = if early { number("revision") } else { number("ticket") }.or(revision);
     let is_refusal = match status {
         402 | 409 => true,
+        400 => is_account && code == "code_invalid",
+        401 | 403 => is_account,
         404 => !is_write,
         412 => code == "version_mismatch",
         422 => code == "idempotency_key_reused",
@@ -91,8 +96,6 @@ pub fn classify(is_write: bool, seen: Result<&Response, &Lost>) -> Class {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn response(status: u16, headers: &[(&str, &str)], body: Value) -> Response {
@@ -102,7 +105,7 @@ mod tests {
 
     #[track_caller]
     fn check(is_write: bool, status: u16, headers: &[(&str, &str)], body: Value, expected: &str) {
-        let class = classify(is_write, Ok(&response(status, headers, body)));
+        let class = classify(is_write, false, Ok(&response(status, headers, body)));
         let shown = match class {
             Class::Ok { refused, rev, replayed, early } => format!(
                 "ok {} {rev}{}{}",
@@ -156,11 +159,39 @@ mod tests {
     }
 
     #[test]
+    fn only_who_asks_about_accounts_may_be_refused_for_who_they_are() {
+        let class = |is_account, status, code: &str| {
+            let body = json!({"code": code, "executed": "no"});
+            classify(true, is_account, Ok(&response(status, &[("x-revision", "7")], body)))
+        };
+        for (status, code) in [(400, "code_invalid"), (401, "session_reuse"), (403, "user_blocked")]
+        {
+            let refused = Some(code.to_owned());
+            let expected = Class::Ok { refused, rev: 7, replayed: false, early: false };
+            assert_eq!(class(true, status, code), expected);
+            assert!(matches!(class(false, status, code), Class::Breach(_)), "{code}");
+        }
+        assert!(matches!(class(true, 400, "malformed_json"), Class::Breach(_)));
+        assert!(matches!(class(true, 403, "session_reuse"), Class::Breach(_)));
+        let throttled = class(true, 429, "login_throttled");
+        assert_eq!(throttled, Class::Fail("login_throttled".into()));
+    }
+
+    #[test]
+    fn an_answer_without_content_has_no_body() {
+        let answer = Response { body: None, ..response(204, &[("x-revision", "7")], json!({})) };
+        let expected = Class::Ok { refused: None, rev: 7, replayed: false, early: false };
+        assert_eq!(classify(true, true, Ok(&answer)), expected);
+        let answer = Response { status: 200, ..answer };
+        assert!(matches!(classify(true, true, Ok(&answer)), Class::Breach(_)));
+    }
+
+    #[test]
     fn silence_is_judged_by_the_first_byte() {
         let before = Lost::BeforeFirstByte("refused".into());
         let after = Lost::AfterFirstByte("reset".into());
-        assert!(matches!(classify(true, Err(&before)), Class::Fail(_)));
-        assert!(matches!(classify(true, Err(&after)), Class::Info(_)));
-        assert!(matches!(classify(false, Err(&after)), Class::Dropped(_)));
+        assert!(matches!(classify(true, false, Err(&before)), Class::Fail(_)));
+        assert!(matches!(classify(true, false, Err(&after)), Class::Info(_)));
+        assert!(matches!(classify(false, false, Err(&after)), Class::Dropped(_)));
     }
 }

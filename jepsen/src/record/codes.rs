@@ -2,22 +2,48 @@
 
 /// The codes of `docs/errors.md`, and those of features to come.
 const CODES: &[(u16, &[&str])] = &[
+    (
+        400,
+        &[
+            "code_invalid",
+            "cursor_invalid",
+            "idempotency_key_invalid",
+            "idempotency_key_required",
+            "malformed_json",
+            "unknown_parameter",
+        ],
+    ),
+    (
+        401,
+        &[
+            "login_refused",
+            "session_reuse",
+            "token_expired",
+            "token_invalid",
+            "token_missing",
+            "token_revoked",
+        ],
+    ),
     (402, &["payment_declined"]),
+    (403, &["email_unverified", "permission_denied", "user_blocked"]),
     (404, &["not_found"]),
     (
         409,
         &[
             "address_limit",
+            "admin_exists",
             "already_holding",
             "amount_overflow",
             "cluster_change_rejected",
             "currency_fixed",
             "currency_mixed",
+            "email_taken",
             "feature_unavailable",
             "id_in_use",
             "key_version_in_use",
             "key_version_missing",
             "key_version_retired",
+            "last_admin",
             "limit_reached",
             "not_cancelable",
             "not_enough_units",
@@ -38,9 +64,20 @@ const CODES: &[(u16, &[&str])] = &[
     ),
     (412, &["version_mismatch"]),
     (422, &["idempotency_key_reused", "validation_failed"]),
-    (429, &["rate_limited"]),
+    (429, &["code_too_many", "code_too_soon", "login_throttled", "rate_limited"]),
     (500, &["internal"]),
-    (503, &["node_draining", "no_quorum", "not_ready", "overloaded", "revision_not_reached"]),
+    (
+        503,
+        &[
+            "auth_busy",
+            "node_draining",
+            "no_quorum",
+            "not_ready",
+            "overloaded",
+            "revision_not_reached",
+            "stale_node",
+        ],
+    ),
     (504, &["outcome_unknown"]),
 ];
 

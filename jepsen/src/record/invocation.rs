@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::record::account;
 use crate::record::http::Request;
 
 /// Reads log time, for clients that wait for a deadline. No specification covers it.
@@ -392,6 +393,7 @@ pub fn answer(f: &str, body: &Value) -> Option<Value> {
             json!({"orders": rows.iter().map(row).collect::<Option<Vec<_>>>()?})
         }
         TIME => json!({"now": text("now")?}),
+        _ if account::covers(f) => account::answer(f, body)?,
         _ => {
             let nested = body.get("order").and_then(|order| order.get("status")?.as_str());
             json!({"status": nested.or_else(|| text("status"))?})

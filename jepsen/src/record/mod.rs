@@ -1,7 +1,8 @@
 //! What a run leaves behind, and how it is written down and read back.
 //!
 //! Reading order: [`run_metadata`] (what was run: `test.json`), [`http`] (requests and responses),
-//! [`invocation`] (what a client may ask for), [`classify`] (how a response becomes an event),
+//! [`invocation`] and [`account`] (what a client may ask for), [`classify`] (how a response becomes
+//! an event),
 //! [`history`] and [`run_event`] (the events), [`recorder`] (writing them while a run happens),
 //! [`dump`] and [`rows`] (what each node shows at the end), [`node_log`], [`inspect`] (what is left
 //! on disk), and [`edn`] (an export for other checkers).
@@ -12,6 +13,8 @@ pub mod run_metadata;
 
 pub mod http;
 pub mod invocation;
+
+pub mod account;
 
 pub mod classify;
 mod codes;

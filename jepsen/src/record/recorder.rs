@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::record::account;
 use crate::record::classify::{BREACH, Class, classify};
 use crate::record::history::{self, Event, Kind, Process};
 use crate::record::http::{Lost, Response};
@@ -105,7 +106,7 @@ impl Recorder {
         seen: Result<&Response, &Lost>,
     ) -> Completed {
         let is_write = invocation.request.method != "GET";
-        let class = classify(is_write, seen);
+        let class = classify(is_write, account::covers(invocation.f), seen);
         let body = seen.ok().and_then(|response| response.body.as_ref());
         let (event, reply) = completion(invoke, is_write, class, body.unwrap_or(&Value::Null));
         let retired = event.kind == Kind::Info;

@@ -31,6 +31,12 @@ pub(super) const CLAIMS: &[(&str, &str, &[&str])] = &[
         &["once"],
     ),
     (
+        "Revoked at once",
+        "Who was logged out, blocked, demoted or given a new password does nothing more, on any \
+         node, from the acknowledgement on; an address has one account, and a code five tries.",
+        &["revocation", "renewal", "one_account", "tries", "last_admin"],
+    ),
+    (
         "Durable",
         "Whatever was acknowledged is still there after the faults.",
         &["witness", "set_full", "once"],
@@ -74,6 +80,13 @@ pub(super) fn meaning(checker: &str) -> &'static str {
         "conservation" => "The accounts of every read and of every node add up.",
         "set_full" => "Every acknowledged order is listed, exactly once.",
         "session" => "A client sees its own writes, and never goes back in time.",
+        "revocation" => {
+            "Nothing is carried out for a session, role, password or user after it was revoked."
+        }
+        "renewal" => "One refresh token gives one successor, and no older one is taken.",
+        "one_account" => "An address has one account, and whoever signed up can log in.",
+        "tries" => "Five wrong tries make a code worthless, and the right one counts once.",
+        "last_admin" => "Somebody always stays who can sign in as an admin.",
         "convergence" => {
             "All nodes hold the same state, as they report it and as read from their files."
         }
@@ -98,6 +111,11 @@ pub fn unit(checker: &str) -> &'static str {
         "conservation" => "sets of accounts",
         "set_full" => "lists",
         "session" | "contract" => "requests",
+        "revocation" => "accesses",
+        "renewal" => "renewals",
+        "one_account" => "addresses",
+        "tries" => "codes",
+        "last_admin" => "demotions",
         "convergence" => "comparisons",
         "recovery" => "nodes",
         "log_scan" => "log lines",

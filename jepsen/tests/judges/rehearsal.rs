@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use firstcome_jepsen::drive::workload;
-use firstcome_jepsen::drive::workload::{Kind, Step, Workload, WorkloadConfig};
+use firstcome_jepsen::drive::workload::{Kind, Mailbox, Step, Workload, WorkloadConfig};
 use firstcome_jepsen::judge::check::{CHECKERS, Evidence, Finding, RunMetadata, Verdict, judge};
 use firstcome_jepsen::record::dump::Dump;
 use firstcome_jepsen::record::history::{self, Event};
@@ -262,6 +262,7 @@ fn rehearse(kind: Kind, seed: u64) -> Run {
         staff: "staff".into(),
         product: "prd_0".into(),
         opens_at: instant(0),
+        mail: Mailbox::default(),
     };
     let mut workload = kind.workload(setting);
     let (page, clock) = (Page::default(), Arc::new(AtomicU64::new(0)));

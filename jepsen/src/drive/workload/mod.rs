@@ -1,9 +1,10 @@
 //! Workloads: what the clients of a run request.
 //!
 //! A [`Workload`] is a pure function of its seed, the time and the replies. It opens no socket and
-//! reads no clock, so a live run and the simulation use the same ones. A client sends one request
-//! at a time, to its own node or to any node.
+//! reads no clock, so a live run and the simulation use the same ones; only `accounts` also reads the
+//! mail that the nodes wrote. A client sends one request at a time, to its own node or to any node.
 
+mod accounts;
 mod conservation;
 mod customers;
 mod deadline;
@@ -21,6 +22,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use self::accounts::Accounts;
+pub use self::accounts::mailbox::Mailbox;
 use self::conservation::Conservation;
 use self::deadline::Deadline;
 use self::flash_sale::FlashSale;
@@ -60,6 +63,8 @@ pub enum Kind {
     Deadline,
     /// Like `order_set`, but slow, for faults that take the whole cluster down.
     ColdStart,
+    /// Sign up, log in, renew and revoke, from all nodes at once.
+    Accounts,
 }
 
 impl Kind {
@@ -74,6 +79,7 @@ impl Kind {
             Self::Conservation => "conservation",
             Self::Deadline => "deadline",
             Self::ColdStart => "cold_start",
+            Self::Accounts => "accounts",
         }
     }
 
@@ -94,6 +100,7 @@ impl Kind {
             Self::Conservation => Box::new(SaleDriver::new(config, Conservation::new())),
             Self::Deadline => Box::new(SaleDriver::new(config, Deadline::default())),
             Self::ColdStart => Box::new(SaleDriver::new(config, OrderSet::Slow)),
+            Self::Accounts => Box::new(Accounts::new(config)),
         }
     }
 }
@@ -113,6 +120,8 @@ pub struct WorkloadConfig {
     pub product: String,
     /// A time in the past, RFC 3339: sales that open then are open.
     pub opens_at: String,
+    /// What the nodes mail.
+    pub mail: Mailbox,
 }
 
 impl WorkloadConfig {

@@ -9,13 +9,18 @@ pub mod convergence;
 pub mod coverage;
 pub mod effects;
 mod injected;
+pub mod last_admin;
 pub mod log_scan;
 pub mod once;
+pub mod one_account;
 pub mod oversell;
 pub mod product_edits;
 pub mod recovery;
+pub mod renewal;
+pub mod revocation;
 pub mod session;
 pub mod set_full;
+pub mod tries;
 pub mod undersell;
 pub mod wgl;
 pub mod witness;
@@ -29,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::model::{Specification as _, register, stock};
 use crate::judge::operation::{self, Operation};
+use crate::record::account;
 use crate::record::dump::{self, Dump};
 use crate::record::history::{self, History};
 use crate::record::inspect::{self, Inspected};
@@ -184,6 +190,7 @@ impl Evidence {
         for attempt in &history.attempts {
             let (f, asked) = (&attempt.f, &attempt.asked);
             let known = f == TIME
+                || account::covers(f)
                 || stock::Model::call(f, asked)?.is_some()
                 || register::Model::call(f, asked)?.is_some();
             ensure!(known, "unknown operation {f:?} at {} ns", attempt.called);
@@ -211,14 +218,24 @@ const fn always(_: &RunMetadata) -> bool {
     true
 }
 
+/// Runs with accounts and sessions.
+fn has_accounts(test: &RunMetadata) -> bool {
+    test.workload == "accounts"
+}
+
+/// Runs with sales or products.
+fn trades(test: &RunMetadata) -> bool {
+    !has_accounts(test)
+}
+
 /// Runs with orders and sales.
 fn sells(test: &RunMetadata) -> bool {
-    test.workload != "register"
+    trades(test) && test.workload != "register"
 }
 
 /// Runs with sales or products that can be searched one at a time: not those whose holds expire.
 fn searches(test: &RunMetadata) -> bool {
-    !matches!(test.workload.as_str(), "conservation" | "deadline")
+    trades(test) && !matches!(test.workload.as_str(), "conservation" | "deadline")
 }
 
 /// Runs whose clients list the orders they added.
@@ -241,14 +258,19 @@ const fn checker(
 
 /// Every checker, in the order of the report.
 pub const CHECKERS: &[Checker] = &[
-    checker("witness", always, witness::check),
+    checker("witness", trades, witness::check),
     checker("wgl", searches, wgl::check),
-    checker("once", always, once::check),
+    checker("once", trades, once::check),
     checker("oversell", sells, oversell::check),
     checker("undersell", sells, undersell::check),
     checker("conservation", sells, conservation::check),
     checker("set_full", lists, set_full::check),
     checker("session", reads_since, session::check),
+    checker("revocation", has_accounts, revocation::check),
+    checker("renewal", has_accounts, renewal::check),
+    checker("one_account", has_accounts, one_account::check),
+    checker("tries", has_accounts, tries::check),
+    checker("last_admin", has_accounts, last_admin::check),
     checker("convergence", always, convergence::check),
     checker("recovery", always, recovery::check),
     checker("contract", always, contract::check),

@@ -7,6 +7,7 @@
 //! [`predict`]: Specification::predict
 //! [`step`]: Specification::step
 
+pub mod account;
 pub mod register;
 pub mod stock;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Evidence, Finding, floor};
+use crate::judge::model::account::{self, Outcome};
 use crate::judge::model::register;
 use crate::judge::model::stock::{Answer, Call};
 use crate::judge::operation::{Ended, Operation};
@@ -35,7 +36,8 @@ const GATE_SOLD_OUT_PER_MINUTE: u64 = 50;
 /// The floors. A kind that makes up at least a tenth of the requests must be decided once a second;
 /// a rarer one, or one that needs several steps before it, once in two to ten seconds. Sales have 1
 /// to 100 units, so even the slowest run sells one out every other second when nothing else is done
-/// on them. `deadline` orders every 400 ms, and `cold_start` waits for whole restarts.
+/// on them. `deadline` orders every 400 ms, and `cold_start` waits for whole restarts. `accounts` hashes
+/// a password for every sign-up and login, one at a time on each node.
 const FLOORS: &[Floors] = &[
     Floors {
         workload: "flash_sale",
@@ -105,6 +107,28 @@ const FLOORS: &[Floors] = &[
         sold_out: 0,
         concurrency: 2,
     },
+    Floors {
+        workload: "accounts",
+        decided: 150,
+        kinds: &[
+            ("sign_up", 1),
+            ("login", 5),
+            ("refresh", 5),
+            ("logout", 1),
+            ("me", 20),
+            ("rename", 10),
+            ("staff_read", 5),
+            ("staff_write", 5),
+            ("manage", 5),
+            ("token_revoked", 10),
+            ("permission_denied", 5),
+            ("code_invalid", 5),
+            ("user_blocked", 1),
+            ("session_reuse", 1),
+        ],
+        sold_out: 0,
+        concurrency: 0,
+    },
 ];
 
 /// Judges what the clients did.
@@ -113,7 +137,18 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
         finding.unknown(format!("{} has no floors", evidence.metadata.workload));
         return;
     };
-    let decided = decided(evidence);
+    let accounts: Vec<&str> = account::accesses(&evidence.history)
+        .into_iter()
+        .filter_map(|access| match access.outcome {
+            Outcome::Done { .. } => Some(access.f),
+            Outcome::Refused { code, .. } => Some(code),
+            Outcome::Never | Outcome::Unknown => None,
+        })
+        .collect();
+    let mut decided = decided(evidence);
+    for kind in &accounts {
+        *decided.entry(kind).or_default() += 1;
+    }
     let sold_out: BTreeSet<&str> = evidence
         .operations
         .iter()
@@ -121,8 +156,8 @@ pub(super) fn check(evidence: &Evidence, finding: &mut Finding) {
         .filter_map(|o| o.pool.as_deref())
         .collect();
     let all = (evidence.operations.iter().filter(|o| o.decided().is_some()).count()
-        + evidence.edits.operations.iter().filter(|o| o.decided().is_some()).count())
-        as u64;
+        + evidence.edits.operations.iter().filter(|o| o.decided().is_some()).count()
+        + accounts.len()) as u64;
     finding.checked = all;
     let wanted = |per_ten_seconds| evidence.metadata.seconds * per_ten_seconds / 10;
     let (mut least, mut edges) = (wanted(floors.decided), wanted(floors.sold_out));
@@ -149,8 +184,8 @@ fn gates(evidence: &Evidence) -> bool {
 }
 
 /// How often each kind was decided. Also counts what only attempts, events or refusals show.
-fn decided(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
-    let mut decided: BTreeMap<&'static str, u64> = BTreeMap::new();
+fn decided(evidence: &Evidence) -> BTreeMap<&str, u64> {
+    let mut decided: BTreeMap<&str, u64> = BTreeMap::new();
     let mut count = |kind: &'static str| *decided.entry(kind).or_default() += 1;
     for operation in &evidence.operations {
         let Some((_, answer)) = operation.decided() else { continue };
