@@ -420,13 +420,13 @@ mod tests {
     #[test]
     fn a_users_key_opens_for_nobody_else() {
         let keys = keys();
-        let key = DataKey::draw(&keys, ALICE).unwrap();
+        let key = DataKey::draw(&keys, ALICE.id).unwrap();
         let sealed = key.seal(AccountField::Email, b"kim@example.com").unwrap();
-        let opened = DataKey::open(&keys, ALICE, &key.wrapped).unwrap();
+        let opened = DataKey::open(&keys, ALICE.id, &key.wrapped).unwrap();
         let email = opened.open_field(AccountField::Email, &sealed).unwrap();
         assert_eq!(email, b"kim@example.com");
         assert!(opened.open_field(AccountField::Profile, &sealed).is_err());
-        assert!(DataKey::open(&keys, BOB, &key.wrapped).is_err());
+        assert!(DataKey::open(&keys, BOB.id, &key.wrapped).is_err());
     }
 
     #[test]

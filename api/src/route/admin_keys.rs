@@ -1,6 +1,7 @@
 //! Admins: which version of the master key signs and seals, and which is no longer used.
 
 use firstcome_domain::address::Address;
+use firstcome_domain::audit::AuditEntry;
 use firstcome_domain::command::{MasterVersionActivate, MasterVersionRetire};
 use firstcome_domain::effect::{Effect, Mail};
 use firstcome_domain::keyring::{Keyring, MasterVersion};
@@ -135,14 +136,20 @@ async fn retire(call: Call) -> Result<Answer, Problem> {
         (letter, effect.id.get().checked_add(1).map(EffectId::new))
     });
     let mails = mails.await?;
-    if orders + addresses + accounts + mails > 0 {
+    let reasons = sealed_with::<AuditEntry>(&call, number, 0, |entry| {
+        (entry.reason.as_ref(), entry.seq.checked_add(1))
+    });
+    let reasons = reasons.await?;
+    if orders + addresses + accounts + mails + reasons > 0 {
         let detail = format!(
             "{orders} orders have an address that is sealed with version {number}, and \
-             {addresses} saved addresses, {accounts} accounts and {mails} mails are."
+             {addresses} saved addresses, {accounts} accounts, {mails} mails and {reasons} reasons \
+             in the audit log are."
         );
         let problem = Problem::new(Code::KeyVersionInUse).detail(detail);
         let problem = problem.member("orders", orders).member("addresses", addresses);
-        return Err(problem.member("accounts", accounts).member("mails", mails));
+        let problem = problem.member("accounts", accounts).member("mails", mails);
+        return Err(problem.member("reasons", reasons));
     }
     let action = MasterVersionRetire { number };
     let reply = call.propose(Action::MasterVersionRetire(action)).await?;
