@@ -79,6 +79,8 @@ fn list(answer: &Value) -> String {
 struct Chain {
     entries: u64,
     hash: [u8; 32],
+    /// The same as it was shown.
+    shown_hash: String,
     /// What does not fit.
     broken: Option<String>,
 }
@@ -102,11 +104,12 @@ impl Chain {
         } else {
             self.entries = wanted;
             self.hash = entry.hash;
+            self.shown_hash = field(shown, "hash");
         }
     }
 
     fn end(self, json: bool) -> Exit {
-        let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = &self.shown_hash;
         if json {
             output::json(&json!({
                 "object": "audit_verification", "entries": self.entries, "hash": hash,
@@ -114,6 +117,7 @@ impl Chain {
             }));
         } else {
             output::line(&match &self.broken {
+                None if self.entries == 0 => "the audit log is empty".to_owned(),
                 None => format!("{} entries, each in its place; last hash {hash}", self.entries),
                 Some(broken) => format!("{} entries are in their place; {broken}", self.entries),
             });
@@ -161,7 +165,8 @@ mod tests {
     use super::*;
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        let digit = |half: u8| char::from_digit(half.into(), 16).expect("below 16");
+        bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 
     /// A log of so many entries, as the API shows them.
