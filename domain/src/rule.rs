@@ -29,9 +29,9 @@ pub(crate) trait Rule: Versioned {
         Vec::new()
     }
 
-    /// What it stores that only a version of the master key opens.
+    /// What it stores that only a version of the master key opens: its reason, or something else.
     fn sealed(&self) -> Option<&Sealed> {
-        None
+        self.reason()
     }
 
     /// Decides the command. Checks everything before it writes anything.
