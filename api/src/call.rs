@@ -8,7 +8,7 @@ use firstcome_domain::receipt::ReceiptKey;
 use firstcome_domain::user::User;
 use firstcome_domain::value::{EmailIndex, Language};
 use firstcome_domain::{
-    Action, Actor, Command, Millis, Outcome, Revision, Role, UserId, View as _,
+    Action, Actor, Command, Millis, Outcome, Refusal, Revision, Role, UserId, View as _,
 };
 use firstcome_raft::Reply;
 use firstcome_storage::query::{Direction, ReadView};
@@ -217,6 +217,12 @@ impl Call {
         let receipt = self.receipt_key(principal)?;
         let reply = self.app.node.propose(Command { actor, receipt, action }).await?;
         let Outcome::Refused(refusal) = &reply.outcome else { return Ok(reply) };
+        if *refusal == Refusal::KeyVersionRetired && self.route.permission != Permission::KeysRotate
+        {
+            // Sealed by a node that lags behind; nothing happened. A repeat follows the keyring.
+            self.app.node.linearize().await?;
+            return Err(Problem::new(Code::NotReady));
+        }
         let problem = Problem::refused(refusal, reply.decided, reply.early);
         let seed = receipt.and_then(|key| key.scope.0.first_chunk().copied());
         Err(problem.replay(reply.replayed).seeded(seed.map(u128::from_be_bytes)))

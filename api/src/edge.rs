@@ -35,8 +35,6 @@ const URI_BYTES_MAX: usize = 8 * 1024;
 const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Maximum wait for `Min-Revision`.
 const MIN_REVISION_WAIT: Duration = Duration::from_secs(2);
-/// Each wait inside a handler has its own, shorter limit. This one bounds their sum.
-const HANDLER_TIME: Duration = Duration::from_secs(15);
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -68,7 +66,7 @@ where
         let _place = shared.budgets.enter(route.budget).await?;
         handler(call).await
     };
-    let guarded = AssertUnwindSafe(tokio::time::timeout(HANDLER_TIME, work)).catch_unwind();
+    let guarded = AssertUnwindSafe(tokio::time::timeout(route.time_max, work)).catch_unwind();
     let result = match guarded.await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) if route.verb == Verb::Get => Err(Problem::new(Code::Overloaded)),

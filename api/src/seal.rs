@@ -316,7 +316,7 @@ fn unsealed() -> Problem {
 
 /// The version of the master key that a value is sealed with, if it is.
 pub(crate) fn version_of(sealed: &Sealed) -> Option<u32> {
-    key_version(BY_MASTER, sealed)
+    sealed.master_version()
 }
 
 fn key_version(format: u8, sealed: &Sealed) -> Option<u32> {

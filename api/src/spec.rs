@@ -4,6 +4,7 @@
 //! appears in the OpenAPI document.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
@@ -144,6 +145,8 @@ pub(crate) struct Spec {
     pub(crate) codes: &'static [Code],
     /// Left out of the OpenAPI document.
     pub(crate) hidden: bool,
+    /// Each wait inside a handler has its own, shorter limit. This one bounds their sum.
+    pub(crate) time_max: Duration,
 }
 
 impl Spec {
@@ -167,6 +170,7 @@ impl Spec {
         success: Success::Empty,
         codes: &[],
         hidden: false,
+        time_max: Duration::from_secs(15),
     };
     /// A write that responds with 201.
     pub(crate) const POST: Self = Self {

@@ -146,6 +146,12 @@ macro_rules! commands {
                 }
             }
 
+            pub(crate) fn sealed(&self) -> Option<&Sealed> {
+                match self {
+                    $(Self::$name(command) => command.sealed(),)*
+                }
+            }
+
             pub(crate) fn decide<V: View>(
                 &self,
                 draft: &mut Draft<'_, V>,

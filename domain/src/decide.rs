@@ -16,6 +16,7 @@ use crate::kernel::key::Key;
 use crate::kernel::row::Row as _;
 use crate::kernel::value::{LINE_QUANTITY_MAX, Millis, Revision, Stamp};
 use crate::kernel::version::Level;
+use crate::keyring::rules as keyring;
 use crate::order::{create, unpaid};
 use crate::outcome::{Outcome, Refusal};
 use crate::product::row::Product;
@@ -117,6 +118,10 @@ pub fn decide(view: &impl View, command: &Command, stamp: Stamp) -> Decision {
             return refuse(draft, Refusal::IdempotencyKeyReused);
         }
         return end(draft, Answer::Replayed { outcome: receipt.outcome, decided }, None);
+    }
+    // The node that sealed it lags behind: without a receipt, so that a repeat is sealed anew.
+    if action.sealed().is_some_and(|sealed| keyring::is_retired(&mut draft, sealed)) {
+        return refuse(draft, Refusal::KeyVersionRetired);
     }
     let background = draft.changes();
     let (outcome, is_lasting) = match action.decide(&mut draft, actor) {

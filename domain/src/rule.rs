@@ -29,6 +29,11 @@ pub(crate) trait Rule: Versioned {
         Vec::new()
     }
 
+    /// What it stores that only a version of the master key opens: its reason, or something else.
+    fn sealed(&self) -> Option<&Sealed> {
+        self.reason()
+    }
+
     /// Decides the command. Checks everything before it writes anything.
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, actor: Actor) -> Result<Done, Refusal>;
 }

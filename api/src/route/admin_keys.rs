@@ -1,5 +1,7 @@
 //! Admins: which version of the master key signs and seals, and which is no longer used.
 
+use std::time::Duration;
+
 use firstcome_domain::address::Address;
 use firstcome_domain::audit::AuditEntry;
 use firstcome_domain::command::{MasterVersionActivate, MasterVersionRetire};
@@ -54,6 +56,8 @@ const RETIRE: Spec = Spec {
     operation: "retire_key_version",
     summary: "Ends the use of a version of the master key that no row needs. Its tokens are refused from then on.",
     codes: &[Code::NotFound, Code::KeyVersionInUse],
+    // It looks at every row.
+    time_max: Duration::from_mins(10),
     ..CHANGE
 };
 

@@ -20,6 +20,10 @@ impl Rule for AddressAdd {
         Needs::AnyUser
     }
 
+    fn sealed(&self) -> Option<&Sealed> {
+        Some(&self.body)
+    }
+
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, actor: Actor) -> Result<Done, Refusal> {
         add(draft, user(actor)?, self)
     }
@@ -28,6 +32,10 @@ impl Rule for AddressAdd {
 impl Rule for AddressUpdate {
     fn needs(&self) -> Needs {
         Needs::AnyUser
+    }
+
+    fn sealed(&self) -> Option<&Sealed> {
+        Some(&self.body)
     }
 
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, actor: Actor) -> Result<Done, Refusal> {

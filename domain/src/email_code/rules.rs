@@ -12,7 +12,7 @@ use crate::effect::row::{Effect, Mail, Notice};
 use crate::effect::rules as effect;
 use crate::field;
 use crate::kernel::actor::Actor;
-use crate::kernel::value::{Millis, RowStamp, SEALED_BYTES_MAX};
+use crate::kernel::value::{Millis, RowStamp, SEALED_BYTES_MAX, Sealed};
 use crate::outcome::{Done, Refusal};
 use crate::permission::Needs;
 use crate::rule::Rule;
@@ -24,6 +24,10 @@ use crate::view::View;
 impl Rule for EmailCodeRequest {
     fn needs(&self) -> Needs {
         Needs::Anyone
+    }
+
+    fn sealed(&self) -> Option<&Sealed> {
+        Some(&self.letter)
     }
 
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {

@@ -233,6 +233,16 @@ pub enum Language {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed(pub Vec<u8>);
 
+impl Sealed {
+    /// The version of the master key that it names: behind two bytes, for the kind of key and the
+    /// cipher. `None` if another key opens it.
+    pub fn master_version(&self) -> Option<u32> {
+        let (kind, rest) = self.0.split_first_chunk()?;
+        let (version, _) = rest.split_first_chunk()?;
+        (*kind == [1, 1]).then(|| u32::from_be_bytes(*version))
+    }
+}
+
 impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sealed({} bytes)", self.0.len())

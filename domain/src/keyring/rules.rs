@@ -7,7 +7,7 @@ use super::row::{ClusterKey, Keyring, MasterState, MasterVersion};
 use crate::draft::Draft;
 use crate::field;
 use crate::kernel::actor::Actor;
-use crate::kernel::value::{Millis, RowStamp, SEALED_BYTES_MAX};
+use crate::kernel::value::{Millis, RowStamp, SEALED_BYTES_MAX, Sealed};
 use crate::outcome::{Done, Kind, Refusal};
 use crate::permission::Needs;
 use crate::rule::Rule;
@@ -137,6 +137,14 @@ impl Rule for MasterVersionRetire {
         enter(version, MasterState::Retired, draft.now());
         Ok(put(draft, keyring))
     }
+}
+
+/// Whether something is sealed with a version of the master key that is no longer used.
+pub(crate) fn is_retired<V: View>(draft: &mut Draft<'_, V>, sealed: &Sealed) -> bool {
+    let Some(number) = sealed.master_version() else { return false };
+    let keyring = draft.get::<Keyring>(());
+    let version = keyring.as_ref().and_then(|keyring| keyring.version(number));
+    version.is_some_and(|version| version.state == MasterState::Retired)
 }
 
 /// Adds keys for purposes that the keyring has none for, as it came from an earlier release.

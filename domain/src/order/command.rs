@@ -25,6 +25,16 @@ pub enum ShipTo {
     Saved(AddressId),
 }
 
+impl ShipTo {
+    /// What the command itself brings.
+    pub(crate) const fn sealed(&self) -> Option<&Sealed> {
+        match self {
+            Self::Sent(sealed) => Some(sealed),
+            Self::Saved(_) => None,
+        }
+    }
+}
+
 /// `POST /v1/orders`
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct OrderCreate {

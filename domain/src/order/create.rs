@@ -36,6 +36,10 @@ impl Rule for OrderCreate {
         touches(&self.lines)
     }
 
+    fn sealed(&self) -> Option<&Sealed> {
+        self.address.as_ref().and_then(ShipTo::sealed)
+    }
+
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, actor: Actor) -> Result<Done, Refusal> {
         create(draft, user(actor)?, self, Source::Direct)
     }

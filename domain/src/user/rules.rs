@@ -31,6 +31,10 @@ impl Rule for UserSignUp {
         Needs::Anyone
     }
 
+    fn sealed(&self) -> Option<&Sealed> {
+        Some(&self.account.data_key)
+    }
+
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {
         sign_up(draft, self)
     }
@@ -39,6 +43,10 @@ impl Rule for UserSignUp {
 impl Rule for AdminBootstrap {
     fn needs(&self) -> Needs {
         Needs::Admin
+    }
+
+    fn sealed(&self) -> Option<&Sealed> {
+        Some(&self.account.data_key)
     }
 
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, _: Actor) -> Result<Done, Refusal> {

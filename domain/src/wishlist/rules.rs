@@ -8,8 +8,8 @@ use crate::field;
 use crate::kernel::actor::Actor;
 use crate::kernel::id::{ProductId, SaleId, UserId};
 use crate::kernel::row::REVISIONS;
-use crate::kernel::value::{LINE_QUANTITY_MAX, LINES_MAX, RowStamp, WISHLIST_ITEMS_MAX};
-use crate::order::command::{OrderCreate, WantedLine};
+use crate::kernel::value::{LINE_QUANTITY_MAX, LINES_MAX, RowStamp, Sealed, WISHLIST_ITEMS_MAX};
+use crate::order::command::{OrderCreate, ShipTo, WantedLine};
 use crate::order::create;
 use crate::order::row::Source;
 use crate::outcome::{Done, Kind, Refusal};
@@ -57,6 +57,10 @@ impl Rule for WishlistOrder {
 
     fn touches(&self) -> Vec<Touch> {
         vec![Touch::OwnWishlist]
+    }
+
+    fn sealed(&self) -> Option<&Sealed> {
+        self.address.as_ref().and_then(ShipTo::sealed)
     }
 
     fn decide<V: View>(&self, draft: &mut Draft<'_, V>, actor: Actor) -> Result<Done, Refusal> {

@@ -4,7 +4,7 @@ use firstcome_domain::command::*;
 use firstcome_domain::keyring::{ClusterKey, Keyring, MasterState};
 use firstcome_domain::outcome::{Done, Kind};
 use firstcome_domain::value::Sealed;
-use firstcome_domain::{Millis, Refusal};
+use firstcome_domain::{AddressId, Millis, OrderId, Refusal};
 
 use crate::shop::*;
 
@@ -201,6 +201,29 @@ fn a_version_is_retired_only_when_it_was_out_of_use_for_a_while() {
     shop.done(Actor::Node, Action::MasterVersionAdd(other));
     assert!(versions(&shop)[1].2.contains(&4), "nor does another key keep the rest from counting");
     assert_eq!(shop.refused(ADMIN, retire(9)), Refusal::NotFound(Kind::MasterVersion));
+}
+
+/// A node that lags behind may still seal with it.
+#[test]
+fn nothing_new_is_sealed_with_a_retired_version() {
+    let mut shop = with_two_versions();
+    shop.done(ADMIN, activate(2, &[1, 2, 3]));
+    let body = |version: u8| Sealed(vec![1, 1, 0, 0, 0, version, 9, 9]);
+    let add = |version: u8| {
+        let id = AddressId::new(version.into());
+        Action::AddressAdd(AddressAdd { id, body: body(version) })
+    };
+    shop.done(customer(1), add(1));
+    shop.now += 10 * MINUTE;
+    shop.done(ADMIN, retire(1));
+    let address = Some(ShipTo::Sent(body(1)));
+    let order = OrderCreate { id: OrderId::new(1), lines: vec![], address, expected_total: None };
+    let update =
+        AddressUpdate { id: AddressId::new(1), if_version: 1, body: body(1), make_default: false };
+    for action in [add(1), Action::AddressUpdate(update), Action::OrderCreate(order)] {
+        assert_eq!(shop.refused(customer(1), action), Refusal::KeyVersionRetired);
+    }
+    shop.done(customer(1), add(2));
 }
 
 #[test]
