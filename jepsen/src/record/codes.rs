@@ -49,6 +49,7 @@ const CODES: &[(u16, &[&str])] = &[
             "not_enough_units",
             "not_returnable",
             "order_not_payable",
+            "orders_open",
             "price_changed",
             "product_discontinued",
             "sale_closed",

@@ -29,7 +29,7 @@ const MS: u64 = 1_000_000;
 const fn length_s(kind: Kind) -> u64 {
     match kind {
         Kind::Conservation | Kind::Deadline => 64,
-        Kind::ColdStart | Kind::Register => 20,
+        Kind::ColdStart | Kind::Register | Kind::Accounts => 20,
         _ => 12,
     }
 }
@@ -255,6 +255,7 @@ fn customers(count: usize) -> Vec<Customer> {
 fn rehearse(kind: Kind, seed: u64) -> Run {
     let mut customers = customers(1400);
     let fresh = customers.split_off(1280);
+    let data_dir = tempfile::tempdir().unwrap();
     let setting = WorkloadConfig {
         seed,
         nodes: 3,
@@ -262,14 +263,14 @@ fn rehearse(kind: Kind, seed: u64) -> Run {
         staff: "staff".into(),
         product: "prd_0".into(),
         opens_at: instant(0),
-        mail: Mailbox::default(),
+        mail: Mailbox::new([data_dir.path().to_owned()]),
     };
     let mut workload = kind.workload(setting);
     let (page, clock) = (Page::default(), Arc::new(AtomicU64::new(0)));
     let now = Arc::clone(&clock);
     let recorder =
         Recorder::with_clock(page.clone(), "r", move || now.load(Ordering::Relaxed)).unwrap();
-    let shop = Shop::default();
+    let shop = Shop::mailing_to(data_dir.path().join("mail"));
     let seed = Seed::of(seed, 7);
     let mut rehearsal = Rehearsal { shop, recorder, clock, seed, late: Vec::new() };
     rehearsal.play(workload.as_mut(), length_s(kind) * 1000 * MS);
@@ -346,10 +347,17 @@ fn cold_start_in_a_correct_shop_is_judged_true() {
 }
 
 #[test]
+fn accounts_in_a_correct_shop_are_judged_true() {
+    held_true(Kind::Accounts);
+}
+
+#[test]
 fn one_seed_rehearses_one_history() {
-    let run = |seed| rehearse(Kind::OrdersOnce, seed).page;
-    assert_eq!(run(5), run(5));
-    assert_ne!(run(5), run(6));
+    for kind in [Kind::OrdersOnce, Kind::Accounts] {
+        let run = |seed| rehearse(kind, seed).page;
+        assert_eq!(run(5), run(5));
+        assert_ne!(run(5), run(6));
+    }
 }
 
 /// Which checker must notice, in which workload, and what is falsified.
@@ -359,6 +367,11 @@ type Canary = (&'static str, Kind, fn(&mut Run));
 fn answered<'a>(line: &'a mut Value, f: &str) -> Option<&'a mut Value> {
     (line["type"] == "ok" && line["f"] == f && line["value"].get("refused").is_none())
         .then_some(line)
+}
+
+/// Whether it is such a refusal.
+fn refused(line: &Value, f: &str, code: &str) -> Option<()> {
+    (line["f"] == f && line["value"]["refused"] == code).then_some(())
 }
 
 fn add(value: &mut Value, by: i64) -> Option<()> {
@@ -442,6 +455,37 @@ const CANARIES: &[Canary] = &[
         run.falsify(|line| {
             let line = answered(line, "look").or(None)?;
             line["rev"] = json!(1);
+            Some(())
+        });
+    }),
+    ("revocation", Kind::Accounts, |run| {
+        run.falsify(|line| {
+            refused(line, "refresh", "token_revoked")?;
+            line["value"] = json!({"user": "usr_1", "generation": 1});
+            Some(())
+        });
+    }),
+    ("renewal", Kind::Accounts, |run| {
+        run.falsify(|line| add(&mut answered(line, "refresh")?["value"]["generation"], 1));
+    }),
+    ("one_account", Kind::Accounts, |run| {
+        run.falsify(|line| {
+            refused(line, "sign_up", "email_unverified")?;
+            line["value"] = json!({"user": "usr_other"});
+            Some(())
+        });
+    }),
+    ("tries", Kind::Accounts, |run| {
+        run.falsify(|line| {
+            refused(line, "guess", "code_invalid")?;
+            line["value"] = json!({"token": "tok_other"});
+            Some(())
+        });
+    }),
+    ("last_admin", Kind::Accounts, |run| {
+        run.falsify(|line| {
+            refused(line, "manage", "permission_denied")?;
+            line["value"] = json!({"role": "customer", "status": "active", "version": 99});
             Some(())
         });
     }),

@@ -4,13 +4,17 @@
 //! never disagrees with the models, so a checker that finds an error is wrong.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use firstcome_jepsen::judge::model::stock::{Accounts, Answer, Call, Status};
 use firstcome_jepsen::judge::model::{Specification, register, stock};
+use firstcome_jepsen::record::account::covers;
 use firstcome_jepsen::record::dump::{Dump, EditRow, EventRow, LedgerRow, OrderRow, ProductRow};
 use firstcome_jepsen::record::http::Response;
 use firstcome_jepsen::record::invocation::{Invocation, TIME};
 use serde_json::{Value, json};
+
+use crate::people::People;
 
 /// How long every hold lasts.
 const PAY_WITHIN_MS: u64 = 60_000;
@@ -21,6 +25,7 @@ type Receipt = (Value, Response);
 /// The shop.
 #[derive(Default)]
 pub(crate) struct Shop {
+    people: People,
     stock: stock::Model,
     register: register::Model,
     revision: u64,
@@ -44,7 +49,7 @@ pub(crate) fn instant(ms: u64) -> String {
     format!("2026-01-01T{:02}:{:02}:{:02}.{ms:03}Z", s / 3600, s / 60 % 60, s % 60)
 }
 
-fn response(status: u16, revision: u64, replayed: bool, body: Value) -> Response {
+pub(crate) fn response(status: u16, revision: u64, replayed: bool, body: Value) -> Response {
     let mut headers = BTreeMap::from([("x-revision".to_owned(), revision.to_string())]);
     if replayed {
         headers.insert("idempotency-replayed".to_owned(), "true".to_owned());
@@ -52,8 +57,11 @@ fn response(status: u16, revision: u64, replayed: bool, body: Value) -> Response
     Response { status, headers, body: Some(body) }
 }
 
-fn refusal(code: &str, revision: u64) -> Response {
+pub(crate) fn refusal(code: &str, revision: u64) -> Response {
     let status = match code {
+        "code_invalid" => 400,
+        "login_refused" | "session_reuse" | "token_invalid" | "token_revoked" => 401,
+        "email_unverified" | "permission_denied" | "user_blocked" => 403,
         "not_found" => 404,
         "version_mismatch" => 412,
         "idempotency_key_reused" => 422,
@@ -63,11 +71,20 @@ fn refusal(code: &str, revision: u64) -> Response {
 }
 
 impl Shop {
+    /// A shop that mails to a folder.
+    pub(crate) fn mailing_to(folder: PathBuf) -> Self {
+        Self { people: People::mailing_to(folder), ..Self::default() }
+    }
+
     /// Serves a request at this log time.
     pub(crate) fn serve(&mut self, invocation: &Invocation, now_ms: u64) -> Response {
         self.sweep(now_ms);
         if invocation.f == TIME {
             return response(200, self.revision, false, json!({"now": instant(now_ms)}));
+        }
+        if covers(invocation.f) {
+            self.revision += u64::from(invocation.request.method != "GET");
+            return self.people.serve(invocation, self.revision, now_ms);
         }
         let about = json!([invocation.f, invocation.pool, invocation.value]);
         if let Some((asked, reply)) =

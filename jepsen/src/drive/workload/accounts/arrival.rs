@@ -9,7 +9,9 @@ use crate::record::account::{self, Login, Person};
 use crate::record::invocation::{Invocation, Reply};
 
 /// How long a mail may take: its leader may have been killed.
-pub(super) const MAIL_LIMIT: Duration = Duration::from_secs(20);
+const MAIL_LIMIT: Duration = Duration::from_secs(20);
+/// The same for a mail that may never have been asked for.
+const DOUBTFUL_MAIL_LIMIT: Duration = Duration::from_secs(4);
 /// How often a step is repeated.
 pub(super) const TRIES: u64 = 10;
 /// Wrong tries that certainly use a code up, even if one gets no answer.
@@ -18,6 +20,12 @@ const TOO_MANY: u64 = 6;
 const FEW: u64 = 4;
 /// Sign-ups for one address.
 const RACE: usize = 3;
+
+/// Until when somebody waits for the mail that they asked for.
+pub(super) fn mail_until(now: Duration, asked: Option<&Reply>) -> Duration {
+    let is_sure = matches!(asked, Some(Reply::Done { .. }));
+    now + if is_sure { MAIL_LIMIT } else { DOUBTFUL_MAIL_LIMIT }
+}
 
 /// What an arrival waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +53,7 @@ pub(super) struct Arrival {
     wrong: u64,
     step: Step,
     tries: u64,
-    since: Duration,
+    mail_until: Duration,
     code: String,
     token: String,
 }
@@ -61,7 +69,15 @@ impl Arrival {
     pub(super) fn careful(cast: &mut Cast) -> Self {
         let (code, token) = (String::new(), String::new());
         let person = cast.person();
-        Self { person, wrong: 0, step: Step::Begin, tries: 0, since: cast.now, code, token }
+        Self {
+            person,
+            wrong: 0,
+            step: Step::Begin,
+            tries: 0,
+            mail_until: Duration::ZERO,
+            code,
+            token,
+        }
     }
 
     pub(super) fn next(&mut self, cast: &mut Cast, replies: &[Reply]) -> Progress {
@@ -70,7 +86,8 @@ impl Arrival {
             Step::Verify if all_never(replies) => self.again(Step::Begin),
             // A request without an answer is not repeated: a second code would void the first.
             Step::Verify => {
-                (self.step, self.since) = (Step::Mail, cast.now);
+                self.step = Step::Mail;
+                self.mail_until = mail_until(cast.now, replies.first());
                 Next::Wait
             }
             Step::Mail => self.mail(cast),
@@ -117,7 +134,7 @@ impl Arrival {
 
     fn mail(&mut self, cast: &mut Cast) -> Next {
         let Some(code) = cast.mail.code(&self.person.email) else {
-            return if cast.now < self.since + MAIL_LIMIT { Next::Wait } else { Next::Over };
+            return if cast.now < self.mail_until { Next::Wait } else { Next::Over };
         };
         let right: u64 = code.parse().unwrap_or_default();
         self.code = code;

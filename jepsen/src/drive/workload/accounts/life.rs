@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::arrival::{Arrival, MAIL_LIMIT, Progress, TRIES};
+use super::arrival::{Arrival, Progress, TRIES, mail_until};
 use super::cast::{Cast, all_never, login_of};
 use super::{Batch, Next, Story};
 use crate::record::account::{self, Change, Login, Person};
@@ -72,7 +72,7 @@ pub(super) struct Life {
     errands: u64,
     was_reset: bool,
     tries: u64,
-    since: Duration,
+    mail_until: Duration,
 }
 
 impl Life {
@@ -87,7 +87,7 @@ impl Life {
             errands: 0,
             was_reset: false,
             tries: 0,
-            since: Duration::ZERO,
+            mail_until: Duration::ZERO,
         }
     }
 
@@ -208,7 +208,6 @@ impl Life {
         access.clone_into(&mut self.issued.access);
         let mut batch = cast.send(account::reset(&self.person().email));
         batch.extend(cast.uses(&self.issued));
-        self.since = cast.now;
         self.send(Step::Reset, batch)
     }
 
@@ -218,7 +217,7 @@ impl Life {
                 self.reset = token;
                 self.set_password(cast)
             }
-            None if cast.now < self.since + MAIL_LIMIT => {
+            None if cast.now < self.mail_until => {
                 self.step = Step::Mail;
                 Next::Wait
             }
@@ -305,7 +304,11 @@ impl Story for Life {
             Step::Demoted => self.look(cast, Errand::Demote),
             Step::Issue => self.issued(cast, first),
             Step::Reset if first == Some(&Reply::Never) => self.errand(cast),
-            Step::Reset | Step::Mail => self.mail(cast),
+            Step::Reset => {
+                self.mail_until = mail_until(cast.now, first);
+                self.mail(cast)
+            }
+            Step::Mail => self.mail(cast),
             Step::SetPassword => self.password_set(cast, first),
             Step::Ended => {
                 self.tries = 0;
