@@ -199,7 +199,9 @@ mod tests {
 
     fn judged(entries: &[Value]) -> (u64, Option<String>) {
         let mut chain = Chain::default();
-        entries.iter().for_each(|entry| chain.add(entry));
+        for entry in entries {
+            chain.add(entry);
+        }
         (chain.entries, chain.broken)
     }
 
