@@ -27,7 +27,7 @@ use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::seal::Owner;
 use crate::spec::{Reads, Spec, Success};
-use crate::{body, edge, idempotency, identity};
+use crate::{body, idempotency, identity};
 
 /// A request that passed all checks of the edge.
 pub(crate) struct Call {
@@ -178,7 +178,7 @@ impl Call {
     async fn linearize(&self) -> Result<(), Problem> {
         self.app.node.linearize().await?;
         let Some(caller) = self.caller else { return Ok(()) };
-        edge::permitted(self.route, identity::again(&self.app, caller)?).map(drop)
+        identity::permitted(self.route, identity::again(&self.app, caller)?).map(drop)
     }
 
     fn read_applied<R>(&self, read: impl FnOnce(&ReadView) -> R) -> Result<Read<R>, Problem> {

@@ -198,17 +198,7 @@ async fn authenticate(
         let public = route.permission.is_public();
         return if public { Ok(None) } else { Err(Problem::new(Code::TokenMissing)) };
     };
-    permitted(route, identity::caller(app, bearer).await?).map(Some)
-}
-
-/// The caller, if their role has the permission of the route.
-pub(crate) fn permitted(route: &Spec, caller: Caller) -> Result<Caller, Problem> {
-    if route.permission.allows(caller.role) {
-        Ok(caller)
-    } else {
-        let needed = format!("This route needs the permission {}.", route.permission.as_str());
-        Err(Problem::new(Code::PermissionDenied).detail(needed))
-    }
+    identity::permitted(route, identity::caller(app, bearer).await?).map(Some)
 }
 
 /// Whom the token of a request stands for, if it has one.

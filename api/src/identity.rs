@@ -14,12 +14,23 @@ use crate::app::App;
 use crate::issuer::External;
 use crate::problem::{Code, Problem};
 use crate::seeded;
+use crate::spec::Spec;
 use crate::token::{Bearer, SessionClaim};
 
 /// How long the token of a session waits for the log entry that opened it.
 const OPENED_WAIT: Duration = Duration::from_millis(500);
 /// Without a leader for so long, a node no longer knows which sessions are open.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// The caller, if their role has the permission of the route.
+pub(crate) fn permitted(route: &Spec, caller: Caller) -> Result<Caller, Problem> {
+    if route.permission.allows(caller.role) {
+        Ok(caller)
+    } else {
+        let needed = format!("This route needs the permission {}.", route.permission.as_str());
+        Err(Problem::new(Code::PermissionDenied).detail(needed))
+    }
+}
 
 /// The caller that a token stands for.
 pub(crate) async fn caller(app: &App, bearer: Bearer) -> Result<Caller, Problem> {

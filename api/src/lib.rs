@@ -11,8 +11,8 @@
 //! |---|---|
 //! | tables and values | [`options`], [`problem`], [`access`], [`budget`], [`coalesce`], [`spec`], [`rfc3339`], [`language`], [`keys`], [`issuer`], [`mail`], [`throttle`] |
 //! | parts of a request | [`token`], [`body`], [`query`], [`paging`], [`fields`], [`email`], [`password`], [`secret`], [`refresh`], [`seal`], [`account`], [`keyring`], [`json`], [`idempotency`] |
-//! | what a handler works with | [`resource`] (response bodies), [`app`], [`call`] |
-//! | what every request passes through | [`identity`], [`edge`] |
+//! | what a handler works with | [`resource`] (response bodies), [`app`], [`identity`], [`call`] |
+//! | what every request passes through | [`edge`] |
 //! | the list of routes and their handlers | [`route`] |
 //! | what the leader does by itself | [`shop`], [`outbox`] |
 //!
