@@ -373,7 +373,8 @@ impl Cluster {
         } else if node.disk.is_some() {
             // The directory itself is the mount point.
             for entry in fs::read_dir(&node.data_dir)? {
-                fs::remove_file(entry?.path())?;
+                let path = entry?.path();
+                if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
             }
         }
         node.bootstrap = false;

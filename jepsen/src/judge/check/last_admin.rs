@@ -32,8 +32,8 @@ pub fn check(evidence: &Evidence) -> Finding {
             admins.insert(user);
         } else if takes_away(access) && admins.remove(user) {
             finding.count();
-            let may_be = accesses.iter().any(|other| may_become_admin(other, at, &settled));
-            if is_known && admins.is_empty() && !may_be {
+            let may_be = || accesses.iter().any(|other| may_become_admin(other, at, &settled));
+            if is_known && admins.is_empty() && !may_be() {
                 let note = format!("revision {rev} took the last admin, {user}");
                 finding.wrong_at(access.called, note);
             }
