@@ -11,10 +11,11 @@ use firstcome_domain::command::{
     Action, Actor, AddressAdd, AddressRemove, AddressUpdate, Adjustment, AdminBootstrap, Allotment,
     Attempt, Command, EffectReport, EmailCodeConfirm, EmailCodeRequest, FeatureLevelRaise,
     KeyringCreate, LoginFail, MasterCheck, MasterVersionActivate, MasterVersionAdd,
-    MasterVersionRetire, OrderConfirm, OrderDeliver, OrderReturn, OrderShip, PasswordChange,
-    PasswordReset, ProductSetStatus, ProductUpdate, ReturnReceive, Role, SaleUpdate, SessionClose,
-    SessionIssue, SessionOpen, SessionRotate, SettingsUpdate, Settlement, ShipTo, Tick, UserManage,
-    UserSignUp, UserUpdate, WishlistClear, WishlistOrder, WishlistRemove, WishlistSet,
+    MasterVersionRetire, OrderConfirm, OrderDeliver, OrderReturn, OrderReveal, OrderShip,
+    PasswordChange, PasswordReset, ProductSetStatus, ProductUpdate, ReturnReceive, Role,
+    SaleUpdate, SessionClose, SessionIssue, SessionOpen, SessionRotate, SettingsUpdate, Settlement,
+    ShipTo, Tick, UserErase, UserManage, UserReveal, UserSignUp, UserUpdate, WishlistClear,
+    WishlistOrder, WishlistRemove, WishlistSet,
 };
 use firstcome_domain::email_code::CodePurpose;
 use firstcome_domain::journal::Journal;
@@ -352,6 +353,7 @@ fn about_people() -> Vec<(&'static str, Actor, Action)> {
     let later = Attempt::Retry { wait_ms: 1_000, code: "mail_busy".into() };
     let ours = Actor::Session { user, session, role: Role::Customer };
     let rotate = SessionRotate { id: session, generation: 0 };
+    let reveal_order = OrderReveal { id: OrderId::new(1), reason: sealed() };
     vec![
         ("code_to_sign_up", anyone, code(CodePurpose::SignUp)),
         ("code_for_a_password", anyone, code(CodePurpose::PasswordReset)),
@@ -363,6 +365,9 @@ fn about_people() -> Vec<(&'static str, Actor, Action)> {
         ("reset_password", anyone, Action::PasswordReset(reset)),
         ("block", staff, Action::UserManage(block)),
         ("promote", staff, Action::UserManage(promote)),
+        ("erase", ours, Action::UserErase(UserErase { id: user, if_version: None })),
+        ("reveal_order", staff, Action::OrderReveal(reveal_order)),
+        ("reveal_user", staff, Action::UserReveal(UserReveal { id: user, reason: sealed() })),
         ("log_in", anyone, Action::SessionOpen(open)),
         ("wrong_password", anyone, Action::LoginFail(LoginFail { user })),
         ("rotate", anyone, Action::SessionRotate(rotate)),
