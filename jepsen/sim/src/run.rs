@@ -198,8 +198,15 @@ impl Run {
             closing::set_up(&mut first, &for_staff).await
         })?;
         let mail = workload::Mailbox::default();
-        let setting =
-            WorkloadConfig { seed, nodes, customers, staff: staff.clone(), product, opens_at, mail };
+        let setting = WorkloadConfig {
+            seed,
+            nodes,
+            customers,
+            staff: staff.clone(),
+            product,
+            opens_at,
+            mail,
+        };
         let workload = self.config.workload.workload(setting);
         let clients = workload.clients();
         *stage.workload.lock() = Some(workload);
