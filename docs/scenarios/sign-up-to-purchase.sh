@@ -3,7 +3,8 @@
 #
 # Needs bash, curl and three running nodes, started as in README.md ("Three nodes by hand"). Run it in
 # the directory of cluster.toml: development mail is in data/NODE/mail, and the token that puts
-# something on sale comes from `firstcome token`.
+# something on sale comes from `firstcome token`. With one development node (`firstcome serve`):
+# NODES=http://127.0.0.1:7400 MAIL_DIRS=data/mail.
 set -euo pipefail
 
 read -r -a nodes <<<"${NODES:-http://127.0.0.1:8081 http://127.0.0.1:8082 http://127.0.0.1:8083}"
