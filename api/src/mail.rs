@@ -90,6 +90,21 @@ impl Mailer {
         self.breaker.lock().view(Instant::now())
     }
 
+    /// The same as Prometheus text.
+    pub(crate) fn metrics_text(&self) -> String {
+        let view = self.breaker();
+        let held_back = u8::from(view.state != BreakerState::Closed);
+        format!(
+            "# HELP firstcome_mail_held_back Whether mail is held back after failures.\n\
+             # TYPE firstcome_mail_held_back gauge\n\
+             firstcome_mail_held_back {held_back}\n\
+             # HELP firstcome_mail_failures Failed attempts in a row.\n\
+             # TYPE firstcome_mail_failures gauge\n\
+             firstcome_mail_failures {}\n",
+            view.failures
+        )
+    }
+
     /// A letter as it goes over the wire.
     fn message(&self, effect: &str, letter: &Letter) -> Result<Message, MailError> {
         // It becomes the name of a file and part of a header.

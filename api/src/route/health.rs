@@ -70,5 +70,8 @@ async fn ready(call: Call) -> Result<Answer, Problem> {
 async fn metrics(call: Call) -> Result<Answer, Problem> {
     let mut text = call.app.metrics.text();
     text.push_str(&call.app.node.metrics_text());
+    if let Some(mailer) = &call.app.options.mailer {
+        text.push_str(&mailer.metrics_text());
+    }
     Ok(Answer::media(call.route, "text/plain; version=0.0.4; charset=utf-8", text.into()))
 }

@@ -462,6 +462,11 @@ async fn mails_that_wait_or_failed_are_listed_without_what_they_say() {
         (&json!("waiting"), &json!("smtp_unreachable"))
     );
     assert_eq!(tried["breakers"][0]["kind"], "mail");
+    let metrics = site.get("/metrics").send().await;
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    let failures = metrics.lines().find_map(|line| line.strip_prefix("firstcome_mail_failures "));
+    assert!(failures.is_some_and(|count| count != "0"), "{metrics}");
+    assert!(metrics.contains("\nfirstcome_mail_held_back "), "{metrics}");
     let failed = site.get("/v1/admin/effects?state=failed").token(&site.operator()).send().await;
     assert_eq!(failed.is(200)["data"], json!([]));
     let wrong = site.get("/v1/admin/effects?state=lost").token(&site.operator()).send().await;
