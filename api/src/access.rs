@@ -39,7 +39,7 @@ pub(crate) enum Permission {
     ClusterAdmin,
     /// Admins: which version of the master key is used.
     KeysRotate,
-    /// Admins: roles, and who is kept out.
+    /// Admins: roles, and blocking users.
     UsersManage,
     /// Admins: tokens for a shop's own customers.
     TokensIssue,
@@ -102,7 +102,7 @@ impl Permission {
         matches!(self, Self::Open | Self::PublicRead | Self::AuthPublic)
     }
 
-    /// Whether a token that is sent is not looked at.
+    /// Whether tokens are ignored.
     pub(crate) const fn ignores_tokens(self) -> bool {
         matches!(self, Self::Open | Self::AuthPublic)
     }
@@ -145,7 +145,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Who asks, on a route where nobody acts with more than `most`.
+    /// The actor, with at most the role `most`.
     pub(crate) fn actor(self, most: Role) -> Actor {
         let role = self.role.min(most);
         match self.session {

@@ -34,7 +34,7 @@ pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) route: &'static Spec,
     pub(crate) caller: Option<Caller>,
-    /// Whether rate limits hold for who sent it.
+    /// Whether rate limits apply to the client.
     pub(crate) is_limited: bool,
     /// The id in the path; empty if the route has none.
     pub(crate) path_id: String,
@@ -128,8 +128,8 @@ impl Call {
         Ok(Some(digits.parse().unwrap_or(u64::MAX)))
     }
 
-    /// Whose personal data is sealed and opened, by the rows of this node: an account's key is as old
-    /// as the account, and so known wherever a session of it is.
+    /// The owner of personal data, read from the rows of this node. A local read is enough: an
+    /// account's key is created with the account, and so applied before any session of it.
     pub(crate) fn owner(&self, id: UserId) -> Result<Owner, Problem> {
         let user = self.app.node.read(|rows| rows.get::<User>(id))?;
         Owner::of(&self.app.keys, id, user.as_deref())

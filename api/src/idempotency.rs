@@ -36,8 +36,8 @@ pub(crate) fn header(headers: &HeaderMap, rule: KeyRule) -> Result<Option<String
     Ok(first.to_str().ok().map(str::to_owned))
 }
 
-/// The scope of a key: one principal, one route. The principal is the caller, or the hash of the
-/// e-mail address of whoever signs up.
+/// The scope of a key: one principal, one route. The principal is the caller or, for a
+/// sign-up, the hash of the e-mail address.
 pub(crate) fn scope(principal: &[u8], route: &Spec, key: &str) -> Scope {
     let mut scope = Sha256::new();
     for part in [principal, route.operation.as_bytes(), key.as_bytes()] {

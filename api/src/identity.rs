@@ -1,7 +1,7 @@
-//! Who calls: a verified token, and what the rows of this node say of its bearer.
+//! The caller: a verified token, checked against the session and user rows of this node.
 //!
-//! A session that was closed, a user who was blocked and a role that was changed count as soon as
-//! this node has applied it. `decide` looks at the same rows again for every change of state.
+//! Closed sessions, blocked users and changed roles take effect as soon as this node has applied
+//! them. `decide` looks at the same rows again for every change of state.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::token::{Bearer, SessionClaim};
 
 /// How long the token of a session waits for the log entry that opened it.
 const OPENED_WAIT: Duration = Duration::from_millis(500);
-/// Without a leader for so long, a node no longer knows which sessions are open.
+/// After this long without a leader, a node no longer knows which sessions are open.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// The caller, if their role has the permission of the route.

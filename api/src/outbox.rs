@@ -1,5 +1,4 @@
-//! The outbox: the node that leads does what decisions asked of the outside world, and reports what
-//! became of it. Today that is mail.
+//! The outbox: the leader performs effects and reports the results. Today the only effect is mail.
 //!
 //! A mail may go out twice: when the leader changes, or dies, between sending and reporting. Both
 //! copies have the same `Message-ID`. No request waits for any of this.
@@ -23,7 +22,7 @@ use crate::seal::open_letter;
 
 /// How often the leader looks for mail to send.
 const PERIOD: Duration = Duration::from_millis(250);
-/// Mails that one look takes up.
+/// Mails taken per round.
 const BATCH: usize = 64;
 /// Mails that are sent at the same time.
 const AT_ONCE: usize = 4;

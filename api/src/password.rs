@@ -2,7 +2,7 @@
 //!
 //! A password is taken exactly as it was received: 8 to 128 characters of any kind, without rules
 //! about their mix. What is refused is what attackers try first: the passwords that leaked most
-//! often (`password/common.txt`), and the words that stand around the field.
+//! often (`password/common.txt`), the name of the shop, and the part of the address before the `@`.
 
 pub(crate) mod pool;
 

@@ -1,8 +1,8 @@
 //! Refresh tokens: `rft_SESSION.GENERATION.MAC`.
 //!
 //! A token is not stored anywhere: it is derived from session and generation, so that every node
-//! gives the same successor to whoever presents the one before. Whether the session is open, and
-//! which generation is due, is for `decide` to say, after the MAC was checked here.
+//! returns the same successor of a token. This module checks the MAC; `decide` checks that the
+//! session is open and the generation is current.
 
 use std::fmt;
 

@@ -98,7 +98,7 @@ impl DeliveryAddress {
     }
 }
 
-/// Whose personal data it is: a user with a key of their own, or one of whom no account is kept.
+/// The owner of personal data: a user with a data key, or one without an account.
 pub(crate) struct Owner {
     id: UserId,
     key: Option<DataKey>,
@@ -217,7 +217,7 @@ impl AccountField {
     }
 }
 
-/// A user's own key. Without it, what is sealed under it is lost for everybody.
+/// A user's own key. Dropping it makes everything sealed under it unreadable.
 pub(crate) struct DataKey {
     owner: String,
     key: [u8; 32],

@@ -1,5 +1,5 @@
-//! Wrong passwords for addresses that have no account: on this node they have to wait as those of an
-//! account do, so that the wait does not tell which addresses have one.
+//! Throttles logins for addresses without an account, on this node, by the same schedule as for
+//! accounts, so that throttling does not reveal which addresses have one.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -30,7 +30,7 @@ struct Failures {
 }
 
 impl Throttle {
-    /// How long the next password has to wait.
+    /// How long the next login has to wait.
     pub(crate) fn wait(&self, email: EmailIndex) -> Option<Duration> {
         let until = self.0.lock().failures.get(&email.head())?.until?;
         Some(until.saturating_duration_since(Instant::now())).filter(|wait| !wait.is_zero())

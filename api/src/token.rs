@@ -3,7 +3,7 @@
 //!
 //! The token of a session is signed with a key of the cluster (`kid` k1) and says nothing of roles:
 //! those are in the user's row. The token of a tool is signed with a key that follows from the
-//! master key (`kid` m1), because whoever holds that may do everything anyway; its role counts.
+//! master key (`kid` m1) and carries its role: anyone with the master key has full access anyway.
 //!
 //! Only HS256 with `typ` `at+jwt` and a `kid` from our keys is accepted. The header is compared
 //! with those we write, and any other spelling is parsed strictly, so that `alg` none, other
@@ -41,7 +41,7 @@ pub(crate) enum TokenError {
 /// Whom a verified token stands for. What the rows say of them is looked up later (`identity`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Bearer {
-    /// Whoever holds the master key, as this user in this role.
+    /// A tool that holds the master key, acting as this user in this role.
     Tool { id: UserId, role: Role },
     /// A user of a shop's own issuer.
     External(External),

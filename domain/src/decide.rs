@@ -198,7 +198,7 @@ pub fn early_refusal(
     } else {
         refusal.needs_current_rows() || matches!(refusal, Refusal::SaleNotOpen { .. })
     };
-    // Whoever may not act is told that instead.
+    // A blocked user or a closed session must be told that instead.
     (stands && session::resolve(&mut draft, command.actor).is_ok()).then_some(refusal)
 }
 

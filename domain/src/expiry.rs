@@ -1,6 +1,6 @@
 //! Expiry: sessions, e-mail codes and failed effects that no longer count are dropped by a Tick.
 //!
-//! Rules compare their instants with log time and never wait for that, so it only saves space.
+//! This only saves space: rules compare expiry times with log time themselves.
 
 use crate::draft::Draft;
 use crate::effect::row::{Effect, EffectsFailed};

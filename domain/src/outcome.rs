@@ -71,7 +71,7 @@ pub enum Done {
 }
 
 impl Done {
-    /// The id of what was done something to, or a word for it; empty if there is neither.
+    /// The target of the command for the audit log: an id or a word; empty if there is none.
     pub(crate) fn target(&self) -> String {
         match self {
             Self::Product(product, _) => product.id.to_string(),
@@ -250,11 +250,11 @@ pub enum Refusal {
     KeyVersionRetired,
     /// The session is over.
     SessionClosed,
-    /// Staff keep the user out.
+    /// Staff have blocked the user.
     UserBlocked,
     /// An old refresh token; its session is over now.
     SessionReuse,
-    /// No such account, another password, or blocked.
+    /// No such account, a wrong password, or a blocked user.
     LoginRefused,
     /// Too many wrong passwords.
     LoginThrottled {
@@ -279,7 +279,7 @@ pub enum Refusal {
     EmailTaken,
     /// There is an admin already.
     AdminExists,
-    /// Nobody else could sign in as an admin.
+    /// No other admin could log in.
     LastAdmin,
     /// The customer has orders that are not over.
     OrdersOpen,
@@ -299,8 +299,8 @@ impl Refusal {
         matches!(self, Self::CodeInvalid | Self::SessionReuse)
     }
 
-    /// Whether a receipt may remember it. Who asks, or how often, may be another matter the next
-    /// time.
+    /// Whether a receipt may remember it. A retry may come from a valid
+    /// session or after the wait.
     pub(crate) const fn is_lasting(&self) -> bool {
         !matches!(
             self,

@@ -123,7 +123,7 @@ named! {
         CommitWithoutQuorum = "commit_without_quorum",
         /// A logout is remembered by the node that answered it, and by no other.
         RevocationOnOneNode = "revocation_on_one_node",
-        /// Whoever renews a session a moment after somebody else is taken for a thief.
+        /// A second renewal within the grace period counts as reuse.
         GraceForgotten = "grace_forgotten",
         /// Each node counts the wrong tries of a code that were typed at it.
         TriesPerNode = "tries_per_node",

@@ -17,7 +17,7 @@ pub(crate) fn program(path: &str, directory: &Path, arguments: &[&str]) -> Comma
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FIRSTCOME_")) {
         command.env_remove(name);
     }
-    // Not the session of whoever runs the tests.
+    // Not the session of the developer who runs the tests.
     command.env("FIRSTCOME_SESSION_FILE", directory.join("session.json"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
     command

@@ -1,6 +1,6 @@
-//! Mail as files, for development: whoever runs the shop reads them.
+//! Writes mail to files, for development.
 //!
-//! This is the one place where a node writes personal data as it is.
+//! Nothing else in a node writes personal data in plain text.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};

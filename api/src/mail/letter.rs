@@ -22,11 +22,11 @@ pub(crate) struct Letter {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Template {
-    /// Whoever has the code may sign up with this address.
+    /// The code that verifies the address for a sign-up.
     SignUpCode { code: String },
     /// Somebody wanted to sign up with the address of an account.
     AlreadyRegistered,
-    /// Whoever has the token may set another password.
+    /// The token that allows setting a new password.
     PasswordReset { token: String },
     /// The password was changed.
     PasswordChanged,

@@ -1,5 +1,5 @@
 //! argon2id in a pool of its own. A hash takes 19 MiB and tens of milliseconds of a core, so that
-//! logins in any number may not get more than half of the cores: the others have sales to decide.
+//! logins use at most half of the cores; the others are for sales.
 
 use std::fmt;
 use std::sync::Arc;

@@ -61,11 +61,11 @@ codes! {
     TokenInvalid "token_invalid" 401 final "Invalid token", "This is not a valid access token of this cluster. Get a new one.";
     TokenExpired "token_expired" 401 final "Expired token", "The access token has expired. Get a new one.";
     TokenRevoked "token_revoked" 401 final "Session over", "The session of this token is over. Log in again.";
-    LoginRefused "login_refused" 401 final "Login refused", "There is no such account, or the password is another.";
+    LoginRefused "login_refused" 401 final "Login refused", "There is no such account, or the password is wrong.";
     SessionReuse "session_reuse" 401 final "Refresh token used twice", "This refresh token was used before, so it may be in other hands. The session has ended: log in again.";
     PermissionDenied "permission_denied" 403 final "Permission denied", "The role of this token does not allow this.";
     EmailUnverified "email_unverified" 403 final "E-mail address not verified", "Verify the e-mail address first. A verification lasts 30 minutes and is used once.";
-    UserBlocked "user_blocked" 403 final "User blocked", "Staff have blocked this user.";
+    UserBlocked "user_blocked" 403 final "User blocked", "Staff have blocked this user. Contact the shop.";
     NotFound "not_found" 404 final "Not found", "It does not exist, or it is not yours.";
     MethodNotAllowed "method_not_allowed" 405 final "Method not allowed", "The Allow header lists the methods that this path supports.";
     RequestTimeout "request_timeout" 408 retry "Request timeout", "The request body did not arrive within 10 seconds.";
@@ -89,9 +89,9 @@ codes! {
     WishlistFull "wishlist_full" 409 final "Wishlist full", "A wishlist holds at most 100 items. Remove one first.";
     WishlistEmpty "wishlist_empty" 409 final "Wishlist empty", "There is nothing on the wishlist to order.";
     AddressLimit "address_limit" 409 final "Too many addresses", "A customer has at most 20 saved addresses. Remove one first.";
-    EmailTaken "email_taken" 409 final "E-mail address taken", "There is an account with this e-mail address.";
-    AdminExists "admin_exists" 409 final "Admin exists", "There is an admin already. They can give others the role.";
-    LastAdmin "last_admin" 409 final "Last admin", "Nobody else could sign in as an admin.";
+    EmailTaken "email_taken" 409 final "E-mail address taken", "There is already an account with this e-mail address. Log in, or reset the password.";
+    AdminExists "admin_exists" 409 final "Admin exists", "There is already an admin, who can give others the role.";
+    LastAdmin "last_admin" 409 final "Last admin", "After this, nobody could log in as an admin. Make someone else an admin first.";
     OrdersOpen "orders_open" 409 final "Orders not finished", "The customer has orders that are not finished yet. Wait for them, or cancel them.";
     NotEnoughUnits "not_enough_units" 409 final "Not enough units", "Fewer units are available than the change would remove.";
     KeyVersionMissing "key_version_missing" 409 final "Key version missing", "Not every node has this version of the master key: see node_ids.";

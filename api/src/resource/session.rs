@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::rfc3339;
 
-/// The tokens of a session. Keep the refresh token secret: whoever has it is the user.
+/// The tokens of a session. Keep the refresh token secret: anyone who has it can act as the user.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Tokens)]
 pub(crate) struct TokensBody {

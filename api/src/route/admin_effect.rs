@@ -1,4 +1,4 @@
-//! Staff: work with the outside world that is not done, and the state of its breaker.
+//! Staff: pending and failed mail, and the state of the circuit breaker.
 
 use firstcome_domain::effect::{Effect, Mail, Notice};
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub(super) fn register(routes: Routes) -> Routes {
     routes.with(&LIST, list)
 }
 
-/// Work with the outside world.
+/// A mail that has not been sent.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Effect)]
 struct EffectBody {
@@ -47,7 +47,7 @@ struct EffectBody {
     /// What the mail says: `code`, `already_registered`, `password_changed` or `session_reuse`.
     #[schema(example = "code")]
     subject: &'static str,
-    /// To which user, if it is to one.
+    /// The user it is for, if it is for one.
     user_id: Option<String>,
     /// `waiting` or `failed`.
     #[schema(example = "waiting")]
@@ -100,11 +100,11 @@ struct EffectsBody {
     object: &'static str,
     data: Vec<EffectBody>,
     next_cursor: Option<String>,
-    /// Whether the node that answers holds back attempts; only the leader makes any.
+    /// The circuit breaker of the node that responds. Only the leader sends mail.
     breakers: Vec<BreakerBody>,
 }
 
-/// Attempts are held back for a while after many failed.
+/// A circuit breaker: after repeated failures, attempts pause for a while.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Breaker)]
 struct BreakerBody {

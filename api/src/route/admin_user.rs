@@ -1,4 +1,4 @@
-//! Staff: users, their roles, and who is kept out. Addresses are masked here.
+//! Staff: users, their roles, and blocking. E-mail addresses are masked.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ const LIST: Spec = Spec {
     path: "/v1/admin/users",
     operation: "list_users",
     tag: TAG,
-    summary: "Lists users, newest first by default. Users of whom nothing is kept are not listed.",
+    summary: "Lists users, newest first by default. Users without a row are not listed.",
     permission: Permission::UsersManage,
     budget: Budget::Admin,
     query: &[
@@ -48,7 +48,7 @@ const GET: Spec = Spec {
     path: "/v1/admin/users/{id}",
     operation: "get_user",
     tag: TAG,
-    summary: "Returns a user. Any ID is one: a shop's own user has no row until something is kept of them.",
+    summary: "Returns a user. An unknown ID is an active customer: a shop's own users have no row at first.",
     permission: Permission::UsersManage,
     budget: Budget::Admin,
     success: Success::One(schema_of::<StaffUserBody>()),
@@ -58,7 +58,7 @@ const MANAGE: Spec = Spec {
     path: "/v1/admin/users/{id}",
     operation: "manage_user",
     tag: TAG,
-    summary: "Gives a user a role, or keeps them out. Blocking ends their sessions and tokens on every node.",
+    summary: "Changes a user's role, or blocks or unblocks them. Blocking ends their sessions on every node.",
     permission: Permission::UsersManage,
     budget: Budget::Admin,
     body: Some(schema_of::<UserChange>()),
@@ -70,7 +70,7 @@ const ERASE: Spec = Spec {
     path: "/v1/admin/users/{id}",
     operation: "erase_user",
     tag: TAG,
-    summary: "Erases a user, as they can themselves.",
+    summary: "Erases a user, as `DELETE /v1/me` does.",
     permission: Permission::UsersManage,
     budget: Budget::Admin,
     codes: &[Code::OrdersOpen, Code::LastAdmin],
@@ -80,7 +80,7 @@ const BOOTSTRAP: Spec = Spec {
     path: "/v1/admin/bootstrap",
     operation: "create_first_admin",
     tag: TAG,
-    summary: "Creates the first admin, while there is none. The token comes from `firstcome token --role admin`, so whoever asks holds the master key.",
+    summary: "Creates the first admin. Needs a token of `firstcome token --role admin`, which takes the master key. Refused once there is an admin.",
     permission: Permission::UsersManage,
     budget: Budget::Admin,
     key: KeyRule::Unused,
@@ -120,7 +120,7 @@ struct UserChange {
     /// `customer`, `support`, `operator` or `admin`; staff need an account.
     #[serde(default)]
     role: Option<String>,
-    /// `true` keeps the user out.
+    /// `true` blocks the user, `false` unblocks them.
     #[serde(default)]
     blocked: Option<bool>,
 }

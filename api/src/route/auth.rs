@@ -1,8 +1,8 @@
 //! Sign-up, login, renewal and logout, and the codes that come by mail.
 //!
 //! Everything that is slow or secret happens here, before proposing: passwords are hashed and
-//! compared, codes and tokens drawn, personal data sealed. What the log carries is of no use to
-//! whoever reads it.
+//! compared, codes and tokens are generated, personal data is sealed. The log holds no secret and
+//! no personal data in plain text.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ use crate::{edge, rfc3339, seeded};
 
 const TAG: &str = "accounts and sessions";
 
-/// What all routes of this file have in common.
+/// Common to all routes of this file.
 const BASE: Spec = Spec {
     tag: TAG,
     permission: Permission::AuthPublic,
@@ -261,7 +261,7 @@ async fn request(
 async fn confirm(call: Call) -> Result<Answer, Problem> {
     let CodeRequest { email, code } = call.json()?;
     let (_, email) = email_of(&call, &email)?;
-    // What is not six digits is not the code, either; it is not worth a log entry.
+    // Anything but six digits cannot be the code, so it needs no log entry.
     let code = OneTimeCode::parse(&code).filter(|_| !seeded::is_used_up_here(email));
     let code = code.ok_or_else(|| Problem::new(Code::EmailCodeInvalid))?;
     let mac = code_mac(&ring(&call)?.own, &code, email);
@@ -291,8 +291,8 @@ async fn sign_up(call: Call) -> Result<Answer, Problem> {
     let index = email_index(&ring(&call)?.own, &email);
     call.limit_email(index)?;
     let proof = hash_of(&body.verification_token);
-    // Hashing a password is dear, so it is not done for whoever proved nothing. A repeat of a
-    // sign-up that was decided finds the proof used; its key knows the outcome.
+    // Hashing is expensive, so the proof is checked first. With a key the check is skipped: a retry
+    // of a completed sign-up has used its proof, and must still get its receipt.
     if call.key.is_none() {
         require_proof(&call, index, proof).await?;
     }
@@ -347,7 +347,7 @@ async fn log_in(call: Call) -> Result<Answer, Problem> {
     tokens(&call, &reply)
 }
 
-/// Refuses a password that has to wait.
+/// Refuses a login while it is throttled.
 fn throttled(call: &Call, user: Option<&User>, email: EmailIndex) -> Result<(), Problem> {
     let problem = || Problem::new(Code::LoginThrottled);
     let Some(user) = user else {
@@ -362,8 +362,8 @@ fn throttled(call: &Call, user: Option<&User>, email: EmailIndex) -> Result<(), 
     }
 }
 
-/// Counts a wrong password. The response does not wait for that: how long it takes would tell
-/// whether there is an account.
+/// Counts a wrong password. The response does not wait, because its timing would reveal whether
+/// the account exists.
 fn count_failure(call: &Call, user: Option<&User>, email: EmailIndex) {
     let Some(user) = user.map(|user| user.id) else { return call.app.throttle.fail(email) };
     let (node, action) = (call.app.node.clone(), Action::LoginFail(LoginFail { user }));
@@ -419,7 +419,7 @@ async fn refresh(call: Call) -> Result<Answer, Problem> {
     tokens(&call, &reply)
 }
 
-/// The token is verified, and its session need not be open any more: who logs out twice is out.
+/// Verifies the token but not that its session is open, so that logging out twice succeeds.
 async fn log_out(call: Call) -> Result<Answer, Problem> {
     let bearer = edge::bearer(&call.app, &call.headers)?;
     let bearer = bearer.ok_or_else(|| Problem::new(Code::TokenMissing))?;
@@ -441,7 +441,7 @@ async fn reset(call: Call) -> Result<Answer, Problem> {
     let EmailRequest { email } = call.json()?;
     let (email, index) = email_of(&call, &email)?;
     let read = call.read_current(|rows| by_email(rows, index)).await?;
-    // Without an account nothing is sent, and everything else is as it would be with one.
+    // Without an account no mail is sent; the rest must look the same.
     let user = read.value.unwrap_or_else(|| UserId::new(Uuid::now_v7().as_u128()));
     let secret = draw_secret().map_err(|_| Problem::new(Code::Internal))?;
     let user = user.to_string();
@@ -452,7 +452,7 @@ async fn reset(call: Call) -> Result<Answer, Problem> {
     let asked = request(&call, CodePurpose::PasswordReset, (&email, index), mac, template).await;
     match asked {
         Ok(reply) => call.wrote(&EmptyBody {}, &reply),
-        // An answer that differs would tell that there is an account.
+        // Any other response would reveal that the account exists.
         Err(problem)
             if matches!(problem.code(), Code::EmailCodeTooSoon | Code::EmailCodeTooMany) =>
         {

@@ -146,7 +146,7 @@ async fn get(call: Call) -> Result<Answer, Problem> {
     Ok(shown.tagged(user.row.version))
 }
 
-/// The caller's row as the cluster has it. Who has no account has nothing to change.
+/// The caller's current row; 404 without an account.
 async fn current(call: &Call) -> Result<Arc<User>, Problem> {
     let id: UserId = call.caller()?.id;
     let Read { value, revision } = call.read_current(|rows| rows.get::<User>(id)).await?;
@@ -294,7 +294,7 @@ async fn change_password(call: Call) -> Result<Answer, Problem> {
     let opened = Opened::of(&call.app.keys, &user)?.ok_or_else(|| Problem::new(Code::NotFound))?;
     let verified = call.app.passwords.verify(current_password, Some(opened.password()?)).await?;
     if !verified.ok {
-        let detail = "The current password is another.";
+        let detail = "The current password is wrong.";
         return Err(Problem::new(Code::LoginRefused).detail(detail));
     }
     let hash = new_password_hash(&call, new_password, "/new_password", &opened).await?;

@@ -79,7 +79,7 @@ impl Remote {
         self.endpoint.client_with(keys.map(|keys| self.mint(&keys, role)))
     }
 
-    /// A client with a token from the master key, whoever is logged in.
+    /// A client with a token from the master key, even if a user is logged in.
     pub(crate) fn client_of_key(&self, role: Role) -> anyhow::Result<Client> {
         if let Some(token) = &self.token {
             return self.endpoint.client_with(Some(token.clone()));

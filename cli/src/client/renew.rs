@@ -1,7 +1,7 @@
 //! A session goes on when its access token has expired.
 //!
 //! Several processes may do this at once: within 30 seconds a node gives all of them the same
-//! successor of a refresh token. Whoever comes later finds what the others have kept.
+//! successor of a refresh token. A later process finds the new token in the file.
 
 use serde_json::json;
 

@@ -20,8 +20,8 @@ Examples:
   firstcome audit list
   firstcome audit verify             recomputes every hash; exit code 1 if one does not fit
 
-Keep the last hash that verify prints somewhere else, and compare: whoever can write to all nodes
-can replace the whole log, but not in a way that has the same hash.")]
+Store the last hash somewhere else and compare it later: someone who can write to every node could
+replace the whole log, but the hash would change.")]
 pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,

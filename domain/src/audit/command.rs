@@ -1,4 +1,4 @@
-//! Looking at personal data: nothing changes but the audit log.
+//! Revealing personal data: only the audit log changes.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! How the audit log grows.
+//! Adding to the audit log.
 
 use super::command::{OrderReveal, UserReveal};
 use super::row::{AuditEntry, AuditHead};
@@ -49,7 +49,7 @@ fn require_reason(reason: &Sealed) -> Result<(), Refusal> {
     field::require((1..=SEALED_BYTES_MAX).contains(&reason.0.len()), "/reason", "required")
 }
 
-/// Takes note of what staff did. What customers do to their own rows is in the events.
+/// Adds an entry for a command of staff. Customers' own actions are in the events.
 pub(crate) fn record<V: View>(
     draft: &mut Draft<'_, V>,
     actor: Actor,

@@ -1,11 +1,11 @@
-//! What became of an effect.
+//! The result of an attempt.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::EffectId;
 use crate::kernel::version::Versioned;
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Attempt {
     /// It is done.
@@ -31,7 +31,7 @@ pub struct EffectReport {
     pub id: EffectId,
     /// How many attempts had failed before this one.
     pub attempts: u32,
-    /// What this one came to.
+    /// The result.
     pub attempt: Attempt,
 }
 

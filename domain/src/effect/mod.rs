@@ -1,9 +1,9 @@
-//! Effects: work with the outside world that a decision asked for and the leader does. Today that
+//! Effects: what a decision asks of the outside world, performed by the leader. Today the only kind
 //! is mail.
 //!
-//! The leader does an effect at least once and reports what became of it; a report of an attempt
-//! that is over changes nothing. The id of a mail fixes its `Message-ID`, so a second copy can be
-//! told from another mail.
+//! The leader does an effect at least once and reports what became of it; a second report of
+//! the same attempt changes nothing. The id of a mail fixes its `Message-ID`, so a duplicate can be
+//! recognised.
 
 pub mod command;
 pub mod row;

@@ -1,4 +1,4 @@
-//! An effect that is not done.
+//! An effect that is pending or failed.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub enum Mail {
     Letter {
         /// As the mailer reads it.
         sealed: Sealed,
-        /// From then on it is of no use to the reader.
+        /// When its code or link expires.
         expires_at: Millis,
     },
     /// To a user, at the address of their account when it is sent.

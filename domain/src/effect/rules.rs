@@ -1,4 +1,4 @@
-//! How effects come to be, and what becomes of them.
+//! Creating effects and recording the results.
 
 use super::command::{Attempt, EffectReport};
 use super::row::{Effect, Mail, Notice};
@@ -33,7 +33,7 @@ impl Rule for EffectReport {
     }
 }
 
-/// Tells a user something by mail; once in a decision.
+/// Notifies a user by mail; at most once per decision.
 pub(crate) fn notify<V: View>(draft: &mut Draft<'_, V>, user: UserId, notice: Notice) {
     let id = EffectId::new(derived(draft.stamp(), 0));
     mail(draft, id, Mail::Notice { user, notice });
@@ -79,7 +79,7 @@ fn report<V: View>(draft: &mut Draft<'_, V>, ask: &EffectReport) -> Result<Done,
     field::text("/code", code, CODE_CHARS_MAX)?;
     let next_at = next_at.filter(|at| *at < effect.give_up_at);
     let mail = match &effect.mail {
-        // Nobody will read it any more.
+        // It will not be sent, so its content is dropped.
         Mail::Letter { expires_at, .. } if next_at.is_none() => {
             Mail::Letter { sealed: Sealed(Vec::new()), expires_at: *expires_at }
         }

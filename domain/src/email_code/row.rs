@@ -35,7 +35,7 @@ pub enum CodePurpose {
 pub struct Proof {
     /// SHA-256 of the token that they were given.
     pub hash: [u8; 32],
-    /// From this instant on it proves nothing.
+    /// When it expires.
     pub expires_at: Millis,
 }
 
@@ -59,7 +59,7 @@ pub struct EmailCode {
     pub attempts: u32,
     /// When it was sent.
     pub sent_at: Millis,
-    /// From this instant on it is over; also once it was used.
+    /// When it expires; set to the instant of use once it was used.
     pub expires_at: Millis,
     /// Since when `sends` counts.
     pub counted_from: Millis,
@@ -94,7 +94,7 @@ impl EmailCode {
         same(&self.mac, mac)
     }
 
-    /// When nothing of it counts any more.
+    /// When the row can be dropped.
     pub fn over_at(&self) -> Millis {
         let proof = self.proof.map_or(self.expires_at, |proof| proof.expires_at);
         proof.max(self.expires_at).max(self.counted_from.plus(SENDS_WITHIN_MS))
@@ -102,7 +102,7 @@ impl EmailCode {
 }
 
 indexes! {
-    /// Codes by the instant from which nothing of them counts.
+    /// Codes by the instant at which their row can be dropped.
     EmailCodesByEnd(1056, "email_codes_by_end", IndexKind::Stored): (Millis, EmailCodeKey);
 }
 

@@ -1,4 +1,4 @@
-//! How codes are asked for and tried.
+//! Requesting and confirming codes.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ fn request<V: View>(draft: &mut Draft<'_, V>, ask: &EmailCodeRequest) -> Result<
             None => return Ok(Done::Accepted),
         },
     };
-    // A code that nobody gets is over at once; that it was asked for still counts.
+    // A code that is not sent expires at once, but the request still counts.
     let expires_at = if is_sent { now.plus(CODE_LIFE_MS) } else { now };
     draft.put(EmailCode {
         purpose: ask.purpose,
@@ -87,7 +87,7 @@ fn request<V: View>(draft: &mut Draft<'_, V>, ask: &EmailCodeRequest) -> Result<
     Ok(Done::Accepted)
 }
 
-/// Since when codes to this address are counted, and how many that makes with this one.
+/// The start of the counting period, and the number of codes in it including this one.
 fn may_send<V: View>(
     before: Option<&EmailCode>,
     draft: &Draft<'_, V>,

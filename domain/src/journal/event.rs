@@ -115,15 +115,15 @@ pub enum UserFact {
     SignedUp,
     /// Changed by the user.
     Updated,
-    /// A new password counts.
+    /// The password was changed or reset.
     PasswordChanged,
     /// Staff gave them another role.
     RoleChanged,
-    /// Kept out by staff.
+    /// Blocked by staff.
     Blocked,
-    /// Let in again.
+    /// Unblocked by staff.
     Unblocked,
-    /// Nothing is kept of the person.
+    /// All personal data was removed.
     Erased,
 }
 

@@ -41,7 +41,7 @@ pub enum Actor {
         /// The role.
         role: Role,
     },
-    /// Whoever asks: sign-up, login and what comes before them.
+    /// Someone who is not logged in: sign-up, login, verification and password reset.
     Anyone,
     /// A user who logged in. Rules never see this one: [`decide`](crate::decide::decide) looks up
     /// the session and makes it a [`Actor::User`] with the role that the user has now.

@@ -200,8 +200,8 @@ pub fn is_text(text: &str, chars_max: usize, multiline: bool) -> bool {
         && text.trim_ascii() == text
 }
 
-/// A keyed hash of an e-mail address, made before proposing: equal for equal addresses, and of no
-/// use to whoever lacks the key.
+/// A keyed hash of an e-mail address, made before proposing: equal for equal addresses, and
+/// useless without the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct EmailIndex(pub [u8; 32]);
 

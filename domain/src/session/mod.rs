@@ -1,4 +1,4 @@
-//! Sessions: one login each, renewed by rotation, and over on every node as soon as it is closed.
+//! Sessions: one login each, renewed by rotation, and refused on every node as soon as the close is applied.
 //!
 //! A session that is closed has no row. A refresh token is derived from the session and its
 //! generation, so nothing secret is stored.

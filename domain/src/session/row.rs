@@ -39,9 +39,9 @@ pub struct Session {
     pub generation: u32,
     /// When it was renewed last.
     pub rotated_at: Millis,
-    /// From this instant on it is over unless it was renewed.
+    /// When it ends unless it is renewed.
     pub idle_until: Millis,
-    /// From this instant on it is over.
+    /// When it ends even if it is renewed.
     pub expires_at: Millis,
     /// Version and stamps.
     pub row: RowStamp,
@@ -53,7 +53,7 @@ impl Session {
         self.idle_until.min(self.expires_at)
     }
 
-    /// Whether it still counts for its user, who may have no row.
+    /// Whether it is open. Its user may have no row.
     pub fn is_open(&self, user: Option<&User>, now: Millis) -> bool {
         self.epoch == user.map_or(0, |user| user.token_epoch) && now < self.ends_at()
     }

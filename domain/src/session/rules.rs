@@ -79,8 +79,8 @@ impl Rule for SessionIssue {
     }
 }
 
-/// Who acts: a session is looked up, and gives its user with the role that they have now, at most
-/// the one that was asked for. Nobody acts who is blocked.
+/// Resolves the actor: a session becomes its user with their current role, capped at the role of
+/// the command. Blocked users are refused.
 pub(crate) fn resolve<V: View>(draft: &mut Draft<'_, V>, actor: Actor) -> Result<Actor, Refusal> {
     match actor {
         Actor::Node | Actor::Anyone => Ok(actor),
@@ -218,7 +218,7 @@ fn issue<V: View>(draft: &mut Draft<'_, V>, ask: &SessionIssue) -> Result<Done, 
     field::require(life.contains(&ask.life_ms), "/ttl_seconds", "out_of_range")?;
     let user = draft.get::<User>(ask.user);
     field::require(user.as_ref().is_none_or(|user| user.is_active()), "/user_id", "blocked")?;
-    // What a shop's server can do for a customer, it must not be able to do for staff.
+    // A shop's server must not be able to act as staff.
     let is_customer = user.as_ref().is_none_or(|user| user.role == Role::Customer);
     field::require(is_customer, "/user_id", "not_a_customer")?;
     require_fresh(draft, ask.id)?;

@@ -72,7 +72,7 @@ pub struct UserManage {
     pub if_version: u64,
     /// The role from now on.
     pub role: Option<Role>,
-    /// Whether the user is kept out.
+    /// Whether the user is blocked from now on.
     pub blocked: Option<bool>,
 }
 

@@ -17,5 +17,5 @@ pub fn by_email(view: &impl View, email: EmailIndex) -> Option<UserId> {
     found.into_iter().map(|(_, id)| id).find(is_it)
 }
 
-/// Two addresses whose hashes share 128 bits will not be met; a bound is a bound.
+/// More than one match is practically impossible; the scan still needs a bound.
 const SAME_HEAD_MAX: usize = 8;

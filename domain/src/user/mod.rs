@@ -1,4 +1,4 @@
-//! Users: who may sign in, with which role, and how they are kept out.
+//! Users: accounts, roles, blocking and erasure.
 //!
 //! A user without a row is an active customer without an account: a shop's own user, or one whose
 //! token a tool made. What identifies a person is sealed under the user's own data key, so rules

@@ -11,11 +11,11 @@ use crate::kernel::version::Versioned;
 /// Whether a user may act.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum UserStatus {
-    /// As they like.
+    /// May log in and act.
     Active,
-    /// Staff keep them out.
+    /// Blocked by staff.
     Blocked,
-    /// Nothing is kept of the person. The row stays, so that what it forbids stays forbidden.
+    /// All personal data was removed. The row stays, so that old tokens stay refused.
     Erased,
 }
 
@@ -47,9 +47,9 @@ pub struct User {
     pub role: Role,
     /// Whether the user may act.
     pub status: UserStatus,
-    /// Sessions of another epoch are over.
+    /// Sessions of an earlier epoch are closed.
     pub token_epoch: u32,
-    /// Since when it has been this epoch; tokens of a shop's own issuer from before it are over.
+    /// When the epoch last rose; tokens of a shop's own issuer from before that are refused.
     pub epoch_at: Option<Millis>,
     /// What they sign in with; none for a shop's own users.
     pub account: Option<Account>,
@@ -62,7 +62,7 @@ pub struct User {
 }
 
 impl User {
-    /// A user of whom nothing is known.
+    /// A user without a row.
     pub fn unknown(id: UserId) -> Self {
         Self {
             id,

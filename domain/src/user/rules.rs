@@ -1,4 +1,4 @@
-//! How a user comes to be, changes, and is kept out.
+//! Signing up, changing, blocking and erasing users.
 
 use std::sync::Arc;
 
@@ -126,7 +126,7 @@ fn sign_up<V: View>(draft: &mut Draft<'_, V>, ask: &UserSignUp) -> Result<Done, 
     Ok(create(draft, ask.id, Role::Customer, &ask.account))
 }
 
-/// Creates the first admin. Whoever may ask for it holds the master key.
+/// Creates the first admin. The caller has an admin token made with the master key.
 fn bootstrap<V: View>(draft: &mut Draft<'_, V>, ask: &AdminBootstrap) -> Result<Done, Refusal> {
     require_fits(&ask.account)?;
     if !active_admins(draft).is_empty() {
@@ -171,8 +171,8 @@ fn update<V: View>(
     Ok(Done::User(user))
 }
 
-/// Sets a new password. Every other session ends, because the old password may be known to
-/// whoever opened it.
+/// Sets a new password. Every other session ends, because it may have been opened by someone
+/// who knows the old password.
 fn change_password<V: View>(
     draft: &mut Draft<'_, V>,
     id: UserId,
@@ -194,7 +194,7 @@ fn change_password<V: View>(
     Ok(Done::User(user))
 }
 
-/// Sets a new password for whoever has the link. Every session ends.
+/// Sets a new password with the token from the mail. Every session ends.
 fn reset_password<V: View>(draft: &mut Draft<'_, V>, ask: &PasswordReset) -> Result<Done, Refusal> {
     require_sealed(&ask.password)?;
     let now = draft.now();
@@ -227,7 +227,7 @@ fn password_changed<V: View>(draft: &mut Draft<'_, V>, user: UserId) {
     effect::notify(draft, user, Notice::PasswordChanged);
 }
 
-/// Gives a user another role, or keeps them out. Somebody must stay who can sign in as an admin.
+/// Changes a user's role, or blocks or unblocks them. At least one admin who can log in must remain.
 fn manage<V: View>(draft: &mut Draft<'_, V>, ask: &UserManage) -> Result<Done, Refusal> {
     let changes = ask.role.is_some() || ask.blocked.is_some();
     field::require(changes, "", "required")?;
@@ -237,7 +237,7 @@ fn manage<V: View>(draft: &mut Draft<'_, V>, ask: &UserManage) -> Result<Done, R
     }
     field::version(user.row, Some(ask.if_version))?;
     let role = ask.role.unwrap_or(user.role);
-    // A role comes with a password: whoever has none could never use it.
+    // Staff log in with a password, so they need an account.
     let is_staff = role != Role::Customer;
     field::require(!is_staff || user.account.is_some(), "/role", "account_required")?;
     let status = match ask.blocked {

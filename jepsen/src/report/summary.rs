@@ -84,7 +84,7 @@ pub(super) fn meaning(checker: &str) -> &'static str {
             "Nothing is carried out for a session, role, password or user after it was revoked."
         }
         "renewal" => "One refresh token gives one successor, and no older one is taken.",
-        "one_account" => "An address has one account, and whoever signed up can log in.",
+        "one_account" => "An address has one account, and a user who signed up can log in.",
         "tries" => "Five wrong tries make a code worthless, and the right one counts once.",
         "last_admin" => "Somebody always stays who can sign in as an admin.",
         "convergence" => {

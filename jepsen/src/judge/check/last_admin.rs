@@ -45,7 +45,7 @@ pub fn check(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// Whoever logged in with the address of the first admin: its creation may have had no answer.
+/// The user who logged in with the address of the first admin: its creation may have had no answer.
 fn first_admins<'a>(accesses: &[Access<'a>]) -> BTreeSet<&'a str> {
     let created = accesses.iter().filter(|access| access.f == "bootstrap");
     let emails: BTreeSet<&str> = created.filter_map(|access| access.text("email")).collect();

@@ -1,4 +1,4 @@
-//! An address has at most one account, ever, and whoever signed up can log in.
+//! An address has at most one account, ever, and a user who signed up can log in.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Renewing a session: the same token gives everybody the same successor, no older one is taken,
-//! and whoever is late by a little is not taken for a thief.
+//! and a renewal within the grace period does not count as reuse.
 
 use std::collections::BTreeMap;
 

@@ -273,7 +273,7 @@ fn an_address_has_one_account() {
 }
 
 #[test]
-fn whoever_signed_up_can_log_in() {
+fn a_user_who_signed_up_can_log_in() {
     let refused = |password: u64, at| {
         ("login", json!({"email": "a@x", "password": password}), Refused("login_refused"), at)
     };

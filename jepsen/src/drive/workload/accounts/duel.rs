@@ -1,4 +1,4 @@
-//! Two admins, the only ones, demote each other at once; then a tool makes whoever lost one again.
+//! Two admins, the only ones, demote each other at once; then a tool promotes the loser again.
 
 use super::arrival::{Arrival, Progress};
 use super::cast::{Cast, login_of};

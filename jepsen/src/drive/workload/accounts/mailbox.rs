@@ -1,5 +1,5 @@
 //! The mail of a development cluster: each node writes what it sends to a folder of its data
-//! directory. Whoever led when a mail was due wrote it, so all folders are read.
+//! directory. The leader at the time writes a mail, so all folders are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
