@@ -18,7 +18,7 @@ use crate::paging::ListName;
 use crate::problem::Problem;
 use crate::rfc3339;
 use crate::seal::{DeliveryAddress, Owner, open_address, open_reason, seal_reason};
-use crate::spec::{Spec, Success, schema_of};
+use crate::spec::{KeyRule, Spec, Success, schema_of};
 
 /// The longest reason.
 const REASON_CHARS_MAX: usize = 200;
@@ -28,6 +28,8 @@ const REVEAL_ORDER: Spec = Spec {
     operation: "reveal_order",
     tag: "staff: orders",
     summary: "Shows the delivery address of an order. Who asks, and why, goes into the audit log.",
+    // A key would answer a repeat from its receipt, and the audit log would not have it.
+    key: KeyRule::Unused,
     permission: Permission::PiiReveal,
     budget: Budget::Admin,
     body: Some(schema_of::<RevealRequest>()),
@@ -39,6 +41,8 @@ const REVEAL_USER: Spec = Spec {
     operation: "reveal_user",
     tag: "staff: users",
     summary: "Shows a user's address, name and phone number. Who asks, and why, goes into the audit log.",
+    // A key would answer a repeat from its receipt, and the audit log would not have it.
+    key: KeyRule::Unused,
     permission: Permission::PiiReveal,
     budget: Budget::Admin,
     body: Some(schema_of::<RevealRequest>()),

@@ -617,8 +617,16 @@ async fn erase_makes_old_rows_unreadable() {
         let row = site.node.read(|rows| rows.get::<firstcome_domain::user::User>(id)).unwrap();
         row.unwrap().account.clone().unwrap().data_key.0
     };
+    let person = format!("/v1/admin/users/{}/reveals", user["id"].as_str().unwrap());
+    let reveal_keyed = || {
+        let body = json!({ "reason": "x" });
+        post(&site, &person, &body).token(access(&root)).key("reveal").send()
+    };
+    assert_eq!(reveal_keyed().await.is(201)["email"], "a@example.com");
     assert_eq!(erase().await.status, 204);
     me(&site, &tokens).await.is_problem(403, "user_blocked");
+    // The repeat is a reveal of its own: no receipt shows the person again.
+    assert_eq!(reveal_keyed().await.is(201)["email"], Value::Null);
     login(&site, "a@example.com", PASSWORD).send().await.is_problem(401, "login_refused");
     let reveal = format!("/v1/admin/orders/{}/reveals", order["id"].as_str().unwrap());
     let reveal = post(&site, &reveal, &json!({ "reason": "x" })).token(access(&root)).send().await;
